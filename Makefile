@@ -1,0 +1,40 @@
+# `make demo` and `make test` work on a machine that has Python >= 3.10 and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint constraints clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## /  make \1\t/' | expand -t 22
+
+install: .venv/.installed  ## make .venv with the pinned dependencies
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python >= 3.10 is needed: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@# uv writes no .pyc files: without this the first start of Airflow's components takes twice as long
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null || true
+	@touch $@
+
+demo: install  ## a real Airflow, a synthetic hospital, two nights of metrics and alerts (ONCE=1 ends by itself)
+	$(BIN)/python -m demo
+
+test: install  ## every test tier whose services are on this machine
+	$(BIN)/python -m pytest
+
+lint: install  ## ruff, mypy strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench-%: install  ## one benchmark: parse, ...; the table is printed and written to benchmarks/results/
+	$(BIN)/python -m benchmarks.$*
+
+constraints:  ## refresh the pins in constraints.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --no-header --no-annotate --no-emit-index-url \
+	    --no-emit-find-links --extra dev --output-file constraints.txt pyproject.toml
+
+clean:  ## remove .venv and the demo's folder
+	rm -rf .venv .demo

@@ -1,0 +1,48 @@
+"""The engines an endpoint may run on: one module each, and the SQL they share in `dialect`.
+
+A dialect knows how to connect, what tables there are, and how its engine spells an expression. What is measured
+is not its business.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import hdm
+
+    from dialects.dialect import Dialect
+
+ENGINES = {
+    "postgres": "postgres.Postgres",
+    "postgresql": "postgres.Postgres",
+    "mysql": "mysql.MySQL",
+    "mariadb": "mysql.MySQL",
+    "sqlite": "sqlite.SQLite",
+    "sqlite3": "sqlite.SQLite",
+}
+
+
+class ConnectError(Exception):
+    """The endpoint cannot be reached, or is of a type that this pack cannot read. The message holds no secret."""
+
+
+def connect(endpoint: hdm.Endpoint, *, ssl_verify: bool) -> Dialect:
+    """Open a read-only connection to the endpoint. Drivers are imported only where they are needed.
+
+    Raises: ConnectError.
+    """
+    found = ENGINES.get(endpoint.type.strip().lower())
+    if found is None:
+        raise ConnectError(f"type {endpoint.type!r} is none of {', '.join(ENGINES)}")
+    module, name = found.split(".")
+    engine: type[Dialect] = getattr(import_module(f"dialects.{module}"), name)
+    try:
+        return engine(endpoint, ssl_verify=ssl_verify)
+    except Exception as error:  # noqa: BLE001 - of any driver
+        # Nothing has been read yet, so the driver's text quotes no row.
+        text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if endpoint.password:
+            text = text.replace(endpoint.password, "***")
+        raise ConnectError(f"cannot connect: {text}") from None

@@ -1,0 +1,36 @@
+"""The dbversion of an endpoint: what its own table `version` says."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from dialects.dialect import describe
+
+if TYPE_CHECKING:
+    from dialects.dialect import Dialect
+    from tables import Table
+
+UNKNOWN = "0.0"
+MOST_CHARACTERS = 100
+
+
+def read(dialect: Dialect, tables: list[Table]) -> str:
+    """The greatest value of column `version` in table `version`, else 0.0. Numbers compare as numbers."""
+    names = [(table, column.name) for table in tables if table.label == "version" for column in table.columns]
+    found = next(((table, name) for table, name in names if name.lower() == "version"), None)
+    if found is None:
+        return UNKNOWN
+    table, name = found
+    try:
+        with dialect.transaction():
+            rows = dialect.fetch(f"SELECT DISTINCT {dialect.quote(name)} FROM {dialect.path(table)} LIMIT 1000")
+    except Exception as error:  # noqa: BLE001 - the table is reported as incomplete when it is measured
+        print(f"table version cannot be read, the dbversion is {UNKNOWN}: {describe(error)}", flush=True)
+        return UNKNOWN
+    versions = [str(value).strip() for (value,) in rows if value is not None and str(value).strip()]
+    return max(versions, key=_order, default=UNKNOWN)[:MOST_CHARACTERS]
+
+
+def _order(version: str) -> tuple[list[int], str]:
+    return [int(number) for number in re.findall(r"\d+", version)], version

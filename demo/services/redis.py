@@ -1,0 +1,43 @@
+"""Redis, from the system's packages: the queue of a CeleryExecutor."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from typing import ClassVar
+
+from demo.services.service import PROGRAM_PATH, Service
+
+
+class Redis(Service):
+    """A Redis server with a password, which forgets everything when it stops."""
+
+    title: ClassVar[str] = "Redis"
+    user: ClassVar[str] = "default"
+
+    @classmethod
+    def available(cls) -> str | None:
+        """Why Redis cannot run on this machine, or None when it can."""
+        found = shutil.which("redis-server", path=PROGRAM_PATH)
+        return None if found else "redis-server not found; apt-get install redis-server"
+
+    def url(self, database: int = 0) -> str:
+        """The address for Celery and redis-py, with the password in it."""
+        return f"redis://:{self.password}@{self.host}:{self.port}/{database}"
+
+    def _command(self) -> list[str]:
+        """The settings go through a file: a password on the command line could be read by everybody."""
+        settings = self._write_private(
+            "redis.conf",
+            f"bind {self.host}\nport {self.port}\nrequirepass {self.password}\n"
+            'save ""\nappendonly no\ndaemonize no\n',  # the working folder is the service's
+        )
+        return [shutil.which("redis-server", path=PROGRAM_PATH) or "redis-server", str(settings)]
+
+    def _is_ready(self) -> bool:
+        try:
+            with socket.create_connection((self.host, self.port), timeout=1) as connection:
+                connection.sendall(f"AUTH {self.password}\r\n".encode())
+                return connection.recv(64).startswith(b"+OK")
+        except OSError:
+            return False

@@ -1,0 +1,1 @@
+"""HDM for Apache Airflow."""

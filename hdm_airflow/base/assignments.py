@@ -1,0 +1,54 @@
+"""Assignments: the endpoints activated for one pack, each with its configuration, in one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hdm_airflow.base.configuration import Configurations
+from hdm_airflow.base.endpoints import Registered, canonical
+from hdm_airflow.base.queries import queries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hdm_airflow.base.hook import Base
+    from hdm_airflow.packs.manifest import Kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignments:
+    """What the base assigns to one pack."""
+
+    slugs: tuple[str, ...]  # canonical, sorted: the endpoints activated for the pack
+    endpoints: Mapping[str, Registered]  # slug -> every registered endpoint
+    required: frozenset[tuple[str, str]]  # (metric pack, slug) activated, of the metric packs it requires
+    configurations: Configurations
+
+
+def read(base: Base, kind: Kind, pack: str, required: Sequence[str]) -> Assignments:
+    """Read the assignments of a pack.
+
+    Rows written by other hands are taken as they are: doubled ones count once, and slugs are compared in today's
+    form, whatever form they were stored in.
+
+    Args:
+        base: the connection.
+        kind: of the pack.
+        pack: its name.
+        required: names of the metric packs it depends on.
+    """
+    values = {"kind": kind, "pack": pack, "required": list(required)}
+    row = base.execute(queries("assignments")["read"], values).fetchone()
+    assert row is not None  # noqa: S101  # a SELECT of three sub-selects gives one row
+    endpoints = {one.endpoint.slug: one for one in map(Registered.from_row, row["endpoints"])}
+    activations = [(one["kind"], one["pack"], canonical(one["slug"])) for one in row["activations"]]
+    return Assignments(
+        slugs=tuple(
+            sorted({slug for a_kind, a_pack, slug in activations if (a_kind, a_pack) == (kind, pack)})
+        ),
+        endpoints=endpoints,
+        required=frozenset((a_pack, slug) for a_kind, a_pack, slug in activations if a_kind == "metric"),
+        configurations=Configurations.from_rows(kind, pack, row["configurations"]),
+    )

@@ -1,0 +1,167 @@
+"""Endpoints: the databases that packs work on, and the slugs that name them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from hdm_airflow.base.audit import record
+from hdm_airflow.base.queries import queries
+from hdm_airflow.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from hdm_airflow.base.hook import Base
+
+_TRUE = {"true", "t", "1", "yes", "on"}
+_PARTS = ("name", "type", "host", "port", "user", "ssl")
+_SQLITE = {"sqlite", "sqlite3"}
+#: Database type -> the scheme of its URL as SQLAlchemy and libpq read it.
+_SCHEMES = {"postgres": "postgresql", "sqlite3": "sqlite"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """One database. Its slug `name:type:host:port:user:ssl` never holds a password."""
+
+    name: str  # of the database
+    type: str  # e.g. postgres, mysql, mariadb, sqlite
+    host: str = ""  # SQLite: the file's path
+    port: str = ""  # text, as the base keeps it; '' for the type's default
+    user: str = ""
+    ssl: bool = False
+
+    @property
+    def slug(self) -> str:
+        """The endpoint's name in every table: `%` and `:` inside a part are percent-encoded, nothing else."""
+        parts = (self.name, self.type, self.host, self.port, self.user, "true" if self.ssl else "false")
+        return ":".join(part.replace("%", "%25").replace(":", "%3A") for part in parts)
+
+    @classmethod
+    def from_slug(cls, slug: str) -> Endpoint:
+        """The endpoint a slug names.
+
+        A slug written before parts were encoded may hold a bare IPv6 host: it has too many colons, and is read from
+        both ends.
+
+        Raises:
+            ConfigurationError: it has fewer than six parts.
+        """
+        parts = slug.split(":")
+        if len(parts) < len(_PARTS):
+            what = f"{slug!r} is no endpoint: it has {len(parts)} parts, not {len(_PARTS)}"
+            raise ConfigurationError(what, "endpoint slug", "write name:type:host:port:user:ssl")
+        if len(parts) > len(_PARTS):
+            parts = [*parts[:2], ":".join(parts[2:-3]), *parts[-3:]]
+        name, type_, host, port, user, ssl = (_decode(part) for part in parts)
+        return cls(name=name, type=type_, host=host, port=port, user=user, ssl=ssl.lower() in _TRUE)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file rather than a server: no host to compare, no password to look up."""
+        return self.type.lower() in _SQLITE
+
+    def url(self, password: str | None = None) -> str:
+        """The endpoint as an SQLAlchemy URL without a driver, e.g. `postgresql://user:password@host:5432/name`."""
+        scheme = _SCHEMES.get(self.type.lower(), self.type.lower())
+        if self.is_file:
+            return f"{scheme}:///{self.host}"
+        secret = f":{quote(password, safe='')}" if password is not None else ""
+        login = f"{quote(self.user, safe='')}{secret}@" if self.user or secret else ""
+        host = f"[{self.host}]" if ":" in self.host and not self.host.startswith("[") else self.host
+        port = f":{self.port}" if self.port else ""
+        mode = "?sslmode=require" if self.ssl and scheme == "postgresql" else ""
+        return f"{scheme}://{login}{host}{port}/{quote(self.name, safe='')}{mode}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """An endpoint as a row of hdm_core_dblist."""
+
+    id: int
+    endpoint: Endpoint
+    conn_id: str | None  # the Airflow connection that holds its password
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Registered:
+        """From a row of the view hdm_endpoint."""
+        endpoint = Endpoint(
+            name=row["db_name"],
+            type=row["db_type"],
+            host=row["db_host"],
+            port=row["db_port"],
+            user=row["db_user"],
+            ssl=row["ssl"],
+        )
+        return cls(id=row["id"], endpoint=endpoint, conn_id=row["conn_id"] or None)
+
+
+def canonical(slug: str) -> str:
+    """The slug in today's form, whatever form it was written in; one that is no slug stays as it is."""
+    try:
+        return Endpoint.from_slug(slug).slug
+    except ConfigurationError:
+        return slug
+
+
+def registered(base: Base) -> list[Registered]:
+    """Every endpoint, sorted by slug."""
+    return [Registered.from_row(row) for row in base.execute(queries("endpoints")["all"])]
+
+
+def find(base: Base, text: str) -> Registered:
+    """The endpoint with a slug, or with a database name that only one endpoint has.
+
+    Raises:
+        ConfigurationError: none or several match.
+    """
+    every = registered(base)
+    slug = canonical(text)
+    found = [one for one in every if one.endpoint.slug == slug] or [
+        one for one in every if one.endpoint.name == text
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        slugs = ", ".join(one.endpoint.slug for one in found)
+        raise ConfigurationError(
+            f"{text!r} names {len(found)} endpoints", "hdm_core_dblist", f"write one of: {slugs}"
+        )
+    known = ", ".join(one.endpoint.slug for one in every[:20]) or "none"
+    raise ConfigurationError(
+        f"there is no endpoint {text!r}", "hdm_core_dblist", f"the endpoints are: {known}"
+    )
+
+
+def add(base: Base, endpoint: Endpoint, conn_id: str | None, *, actor: str) -> bool:
+    """Register an endpoint, or change the connection of one that is there.
+
+    Returns:
+        Whether it is new.
+    """
+    values = {**asdict(endpoint), "ssl": "true" if endpoint.ssl else "false", "conn_id": conn_id}
+    with base.transaction():
+        row = base.execute(queries("endpoints")["add"], values).fetchone()
+        new = bool(row and row["new"])
+        action = "endpoint add" if new else "endpoint change"
+        record(base, actor, action, f"hdm_core_dblist {endpoint.slug}", None, {"conn_id": conn_id})
+    return new
+
+
+def remove(base: Base, endpoint: Registered, *, actor: str) -> int:
+    """Remove an endpoint and its activations; its metrics, alerts and ledger stay.
+
+    Returns:
+        How many packs were activated for it.
+    """
+    slug = endpoint.endpoint.slug
+    with base.transaction():
+        activated = base.execute(queries("endpoints")["remove_activations"], {"slug": slug}).fetchall()
+        base.execute(queries("endpoints")["remove"], {"id": endpoint.id})
+        old = {"conn_id": endpoint.conn_id, "activated": [row["pack"] for row in activated]}
+        record(base, actor, "endpoint remove", f"hdm_core_dblist {slug}", old, None)
+    return len(activated)
+
+
+def _decode(part: str) -> str:
+    return part.replace("%3A", ":").replace("%3a", ":").replace("%25", "%")

@@ -1,0 +1,68 @@
+"""The gate: which endpoints a pack may judge, because every metric pack it requires has finished well there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hdm_airflow.base.runs import Run
+from hdm_airflow.packs.pack import Requirement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether a pack may run on an endpoint."""
+
+    reason: str = ""  # why not; '' = it may
+    incomplete: tuple[str, ...] = ()  # objects without metrics, for a pack that accepts partial ones
+
+    @property
+    def passed(self) -> bool:
+        """Whether it may run."""
+        return not self.reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """No alert ever comes from missing, stale or partial metrics: this is where that is kept."""
+
+    requires: tuple[Requirement, ...]
+    activated: frozenset[tuple[str, str]]  # (metric pack, slug)
+    runs: Mapping[tuple[str, str], Run]  # (metric pack, slug) -> its newest run of this metric date
+    accepts_partial: bool
+    require_reports: bool  # refuse metric runs that only their exit code vouches for
+
+    def judge(self, slug: str) -> Verdict:
+        """The verdict for one endpoint, with every reason that holds it back."""
+        counted = [one for one in self.requires if one.explicit or (one.name, slug) in self.activated]
+        reasons = [reason for one in counted if (reason := self._refusal(one, slug))]
+        incomplete = tuple(item for one in counted for item in self._incomplete(one, slug))
+        return Verdict(reason="; ".join(reasons), incomplete=incomplete if not reasons else ())
+
+    def waits_for(self, slug: str) -> Iterable[Run]:
+        """The metric runs that this endpoint's verdict rests on."""
+        return (run for one in self.requires if (run := self.runs.get((one.name, slug))))
+
+    def _refusal(self, requirement: Requirement, slug: str) -> str:
+        name = f"mp_{requirement.name}"
+        run = self.runs.get((requirement.name, slug))
+        if requirement.quarantined:
+            return f"{name} is quarantined"
+        if run is None:
+            activated = (requirement.name, slug) in self.activated
+            return f"{name} has not run for this date" if activated else f"{name} is not activated here"
+        if run.status == "partial":
+            return (
+                ""
+                if self.accepts_partial
+                else f"{name} is partial: {', '.join(run.incomplete[:5]) or run.reason}"
+            )
+        if run.status != "success":
+            return f"{name} is {run.status}" + (f": {run.reason}" if run.reason else "")
+        if self.require_reports and not run.reported:
+            return f"{name} reported nothing, and require_reports is set"
+        return ""
+
+    def _incomplete(self, requirement: Requirement, slug: str) -> tuple[str, ...]:
+        run = self.runs.get((requirement.name, slug))
+        return run.incomplete if run else ()

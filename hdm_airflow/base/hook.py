@@ -1,0 +1,129 @@
+"""HdmHook: the connection to the HDM base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+from psycopg import errors
+from psycopg.rows import DictRow, dict_row
+
+from hdm_airflow.errors import BaseError, ConfigurationError, HdmError
+
+Base = psycopg.Connection[DictRow]
+
+#: libpq's connection parameters -> the variables by which `psql` and every driver take them without an argument.
+_LIBPQ_VARIABLES = {
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "connect_timeout": "PGCONNECT_TIMEOUT",
+    "options": "PGOPTIONS",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
+}
+
+
+class HdmHook(PostgresHook):
+    """A PostgresHook on the HDM base.
+
+    Args:
+        conn_id: an Airflow connection of type `postgres`.
+    """
+
+    def __init__(self, conn_id: str = "hdm", **kwargs: Any) -> None:
+        super().__init__(postgres_conn_id=conn_id, **kwargs)
+        self.conn_id = conn_id
+
+    @property
+    def where(self) -> str:
+        """How error messages name this base."""
+        return f"connection {self.conn_id}"
+
+    def load(self) -> None:
+        """Look the connection up now and keep it: a signal handler must not ask Airflow for it.
+
+        Raises:
+            ConfigurationError: Airflow has no such connection.
+        """
+        try:
+            self.connection = self.get_connection(self.conn_id)
+        except AirflowNotFoundException:
+            hint = f"add a connection of type postgres with the id {self.conn_id}, or name another in the Variable hdm"
+            raise ConfigurationError(
+                f"there is no connection {self.conn_id!r}", "Airflow connections", hint
+            ) from None
+
+    def open(self) -> Any:
+        """A new psycopg connection as the driver makes it. Raises psycopg errors."""
+        if getattr(self, "connection", None) is None:
+            self.load()
+        return self.get_conn()
+
+    @contextmanager
+    def session(self) -> Iterator[Base]:
+        """A connection in autocommit mode whose rows are dicts; closed at the end.
+
+        Raises:
+            BaseError: the base cannot be reached, is not migrated, or refuses.
+        """
+        with explained(self):
+            connection: Base = self.open()
+            try:
+                connection.autocommit = True
+                connection.row_factory = dict_row
+                yield connection
+            finally:
+                connection.close()
+
+    def libpq(self) -> tuple[dict[str, str], str | None]:
+        """How a program reaches this base: environment variables without the password, and the password."""
+        if getattr(self, "connection", None) is None:
+            self.load()
+        connection = self.connection
+        assert connection is not None  # noqa: S101  # load() has set it or raised
+        extra = connection.extra_dejson
+        variables = {
+            "PGHOST": extra.get("host") or connection.host or "",
+            "PGPORT": str(connection.port or 5432),
+            "PGUSER": connection.login or "",
+            "PGDATABASE": self.database or connection.schema or connection.login or "",
+        }
+        variables.update({name: str(extra[key]) for key, name in _LIBPQ_VARIABLES.items() if extra.get(key)})
+        return {name: value for name, value in variables.items() if value}, connection.password or None
+
+
+@contextmanager
+def explained(hook: HdmHook) -> Iterator[None]:
+    """Turn the driver's errors into one that says what to do. No row value is repeated."""
+    try:
+        yield
+    except HdmError:
+        raise
+    except (errors.UndefinedTable, errors.UndefinedColumn) as error:
+        what = f"the HDM base lacks a table or column: {error.diag.message_primary}"
+        raise BaseError(what, hook.where, "run: airflow hdm db upgrade") from None
+    except errors.InsufficientPrivilege as error:
+        what = f"the HDM base refuses: {error.diag.message_primary}"
+        raise BaseError(
+            what, hook.where, "grant the connection's user that right, or use the owner's"
+        ) from None
+    except errors.LockNotAvailable:
+        what = "the HDM base is in use: a lock was not had in time"
+        raise BaseError(what, hook.where, "try again when the running Dag has ended") from None
+    except psycopg.OperationalError as error:
+        what = f"the HDM base cannot be reached: {_first_line(error)}"
+        raise BaseError(
+            what, hook.where, "check host, port, user and password, and that the server runs"
+        ) from None
+    except psycopg.Error as error:
+        what = f"the HDM base reports {type(error).__name__} ({error.sqlstate}): {error.diag.message_primary}"
+        raise BaseError(what, hook.where, "see the server's log") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,114 @@
+"""Making and upgrading the HDM base's tables, by Alembic under a version table of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hdm_airflow.base.hook import HdmHook, explained
+from hdm_airflow.errors import BaseError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy import Connection
+
+VERSION_TABLE = "hdm_alembic_version"
+_FOLDER = Path(__file__).with_name("migrations")
+#: A lock that is not had in this time means that somebody works on the base: better to fail than to queue up
+#: behind them and block every reader.
+_TIMEOUTS = "SET lock_timeout = '4s'; SET statement_timeout = '10min'"
+_LOCK = "SELECT pg_advisory_lock(hashtextextended('hdm:migration', 0))"
+
+
+def upgrade(hook: HdmHook) -> tuple[str | None, str]:
+    """Bring the base to the newest version, in one transaction per migration.
+
+    Returns:
+        The versions before and after.
+
+    Raises:
+        BaseError: the base cannot be reached, or a migration failed; then nothing of it remains.
+    """
+    from alembic import command  # noqa: PLC0415
+
+    with _connection(hook) as connection:
+        before = _current(connection)
+        connection.exec_driver_sql(_LOCK)
+        connection.commit()
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()
+        return before, _head()
+
+
+def check(hook: HdmHook) -> tuple[str | None, str]:
+    """The base's version, and the one that this release needs.
+
+    Raises:
+        BaseError: the base cannot be reached.
+    """
+    with _connection(hook) as connection:
+        return _current(connection), _head()
+
+
+def require_current(hook: HdmHook) -> None:
+    """Raise a BaseError that says what to do unless the base has the version that this release needs."""
+    current, head = check(hook)
+    if current != head:
+        what = f"the HDM base is at version {current or 'none'}, this release needs {head}"
+        raise BaseError(what, hook.where, "run: airflow hdm db upgrade")
+
+
+def run_sql(file: str) -> None:
+    """Run one migration's SQL file, statement by statement, inside Alembic's transaction."""
+    from alembic import op  # noqa: PLC0415
+
+    # On the driver's own connection: through SQLAlchemy a file of several statements would be sent with
+    # parameters, which PostgreSQL refuses.
+    driver = op.get_bind().connection.driver_connection
+    assert driver is not None, "SQLAlchemy hands out a checked-out connection"  # noqa: S101
+    driver.execute((_FOLDER / "versions" / file).read_text("utf-8"))
+
+
+@contextmanager
+def _connection(hook: HdmHook) -> Iterator[Connection]:
+    from sqlalchemy import create_engine  # noqa: PLC0415
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415
+
+    # creator: the hook's own SQLAlchemy engine loses connection arguments such as ?host= for a socket.
+    engine = create_engine("postgresql+psycopg://", creator=hook.open, poolclass=NullPool)
+    try:
+        with explained(hook), engine.connect() as connection:
+            connection.exec_driver_sql(_TIMEOUTS)
+            yield connection
+    except DBAPIError as error:
+        with explained(hook):
+            raise error.orig or error from None
+    finally:
+        engine.dispose()
+
+
+def _config() -> Config:
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    return config
+
+
+def _head() -> str:
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    return str(head)
+
+
+def _current(connection: Connection) -> str | None:
+    from alembic.migration import MigrationContext  # noqa: PLC0415
+
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    return context.get_current_revision()

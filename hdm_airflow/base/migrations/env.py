@@ -1,0 +1,9 @@
+"""Alembic's entry point: it runs on the connection that `hdm_airflow.base.migrate` hands over."""
+
+from alembic import context
+
+from hdm_airflow.base.migrate import VERSION_TABLE
+
+context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
+with context.begin_transaction():
+    context.run_migrations()

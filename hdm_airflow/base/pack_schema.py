@@ -1,0 +1,68 @@
+"""A pack's own tables: its create-table scripts, each applied once per content."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hdm_airflow.base.queries import queries
+from hdm_airflow.errors import BaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hdm_airflow.base.hook import Base
+    from hdm_airflow.packs.manifest import Kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """One SQL file of a pack, in PostgreSQL's dialect."""
+
+    file: str  # below the pack's folder
+    sql: str
+
+    @property
+    def sha256(self) -> str:
+        """The digest of its content."""
+        return hashlib.sha256(self.sql.encode("utf-8")).hexdigest()
+
+
+def apply(owner: Base, runner: Base, kind: Kind, pack: str, scripts: Sequence[Script]) -> list[str]:
+    """Apply the scripts that have not been applied with this content, each in a transaction of its own.
+
+    Args:
+        owner: the connection that keeps the record.
+        runner: the connection that runs the scripts: the pack's own role where one is configured, else the owner's.
+        kind: of the pack.
+        pack: its name.
+        scripts: in the order in which they are to run.
+
+    Returns:
+        The files that were applied now.
+
+    Raises:
+        BaseError: a script failed; nothing of it remains.
+    """
+    from psycopg import Error  # noqa: PLC0415
+
+    values = {"kind": kind, "pack": pack}
+    with owner.transaction():  # the lock: two metric dates of one pack may start at once
+        owner.execute(queries("pack_schema")["lock"], {"key": f"hdm:schema:{kind}:{pack}"})
+        known = {
+            (row["file"], row["sha256"]) for row in owner.execute(queries("pack_schema")["applied"], values)
+        }
+        new = [script for script in scripts if (script.file, script.sha256) not in known]
+        for script in new:
+            try:
+                with runner.transaction():
+                    runner.execute(script.sql.encode("utf-8"))
+            except Error as error:
+                what = f"the pack's SQL script failed: {error.diag.message_primary or type(error).__name__}"
+                where = f"{pack}/{script.file}" + (f", {error.diag.context}" if error.diag.context else "")
+                raise BaseError(what, where, "correct the script; it must be PostgreSQL's dialect") from None
+            owner.execute(
+                queries("pack_schema")["record"], {**values, "file": script.file, "sha256": script.sha256}
+            )
+    return [script.file for script in new]

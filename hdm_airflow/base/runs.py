@@ -1,0 +1,133 @@
+"""The ledger: what every pack run did on every endpoint, and the locks that keep it true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from hdm_airflow.base.queries import queries
+
+if TYPE_CHECKING:
+    from hdm_airflow.base.hook import Base
+    from hdm_airflow.packs.manifest import Kind
+
+Status = Literal["running", "success", "partial", "failed", "skipped"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """Which attempt of which pack a ledger row belongs to."""
+
+    kind: Kind
+    pack: str
+    pack_version: str
+    metric_date: date
+    environment: str
+    dag_id: str
+    run_id: str
+    task_id: str
+    try_number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How an attempt ended on one endpoint."""
+
+    endpoint: str  # slug
+    status: Status
+    reason: str = ""  # one line: why it is not a plain success
+    reported: bool = False  # whether the pack itself said so
+    metrics: int | None = None
+    alerts: int | None = None
+    incomplete: tuple[str, ...] = ()  # objects that could not be measured
+    dbversion: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """The newest ledger row of a (kind, pack, endpoint, metric date)."""
+
+    kind: Kind
+    pack: str
+    endpoint: str
+    status: Status
+    reported: bool
+    reason: str | None
+    incomplete: tuple[str, ...]
+    started_at: datetime
+    finished_at: datetime | None
+
+
+def newest(base: Base, attempt: Attempt, required: Sequence[str], slugs: Sequence[str]) -> list[Run]:
+    """The newest rows for this metric date of the pack itself and of the metric packs it requires."""
+    values = {"kind": attempt.kind, "pack": attempt.pack, "date": attempt.metric_date}
+    rows = base.execute(
+        queries("runs")["newest"], {**values, "required": list(required), "slugs": list(slugs)}
+    )
+    return [Run(**{**row, "incomplete": tuple(row["incomplete"])}) for row in rows]
+
+
+def dbversions(base: Base, slugs: Sequence[str]) -> dict[str, str]:
+    """The database version last reported for each endpoint that has one."""
+    rows = base.execute(queries("runs")["dbversions"], {"slugs": list(slugs)})
+    return {row["slug"]: row["dbversion"] for row in rows}
+
+
+def start(base: Base, attempt: Attempt, slugs: Iterable[str]) -> None:
+    """Write a `running` row for each endpoint."""
+    values = [{**asdict(attempt), "endpoint": slug} for slug in slugs]
+    with base.transaction(), base.cursor() as cursor:
+        cursor.executemany(queries("runs")["start"], values)
+
+
+def finish(base: Base, attempt: Attempt, outcomes: Iterable[Outcome]) -> None:
+    """Write how this attempt ended, in one transaction: its `running` rows are closed, others are added."""
+    from psycopg.types.json import Jsonb  # noqa: PLC0415
+
+    values = [
+        {**asdict(attempt), **asdict(one), "incomplete": Jsonb(list(one.incomplete))} for one in outcomes
+    ]
+    with base.transaction(), base.cursor() as cursor:
+        cursor.executemany(queries("runs")["finish"], values)
+
+
+def close_stale(base: Base, attempt: Attempt) -> int:
+    """Close `running` rows of attempts that are over; call it while holding the pack's lock.
+
+    Returns:
+        How many there were.
+    """
+    values = {"kind": attempt.kind, "pack": attempt.pack, "date": attempt.metric_date}
+    return base.execute(queries("runs")["close_stale"], values).rowcount
+
+
+def try_lock(base: Base, attempt: Attempt) -> bool:
+    """Try to take the lock of (pack, metric date) for this session: only one attempt at a time runs a pack."""
+    return _lock(base, "lock", attempt.kind, attempt.pack, attempt.metric_date)
+
+
+def try_lock_required(base: Base, pack: str, metric_date: date) -> bool:
+    """Try to share the lock of a metric pack: while it is held, its metrics do not change."""
+    return _lock(base, "lock_shared", "metric", pack, metric_date)
+
+
+def recent(
+    base: Base,
+    *,
+    limit: int,
+    pack: str | None = None,
+    endpoint: str | None = None,
+    status: str | None = None,
+    metric_date: date | None = None,
+) -> list[dict[str, Any]]:
+    """The ledger's newest rows, newest first, filtered by what is given."""
+    values = {"limit": limit, "pack": pack, "endpoint": endpoint, "status": status, "date": metric_date}
+    return base.execute(queries("runs")["recent"], values).fetchall()
+
+
+def _lock(base: Base, name: str, kind: Kind, pack: str, metric_date: date) -> bool:
+    key = f"hdm:{kind}:{pack}:{metric_date.isoformat()}"
+    row = base.execute(queries("runs")[name], {"key": key}).fetchone()
+    return bool(row and row["locked"])

@@ -1,0 +1,4 @@
+-- name: record
+-- One change.
+INSERT INTO hdm_audit (actor, action, object, old, new)
+VALUES (%(actor)s, %(action)s, %(object)s, nullif(%(old)s, 'null'::jsonb), nullif(%(new)s, 'null'::jsonb));

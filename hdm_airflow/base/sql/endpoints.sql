@@ -1,0 +1,23 @@
+-- name: all
+-- Every endpoint with its slug.
+SELECT * FROM hdm_endpoint ORDER BY slug;
+
+-- name: add
+-- Register an endpoint; xmax is 0 only on a row that this statement inserted.
+INSERT INTO hdm_core_dblist (db_name, db_type, db_host, db_port, db_user, db_is_ssl, conn_id)
+VALUES (%(name)s, %(type)s, %(host)s, %(port)s, %(user)s, %(ssl)s, %(conn_id)s)
+ON CONFLICT (db_name, db_type, db_host, db_port, db_user, db_is_ssl) DO UPDATE SET conn_id = excluded.conn_id
+RETURNING xmax = 0 AS new;
+
+-- name: remove
+-- Remove one endpoint.
+DELETE FROM hdm_core_dblist WHERE id = %(id)s;
+
+-- name: remove_activations
+-- Remove every pack's activation of one endpoint.
+WITH metric AS (
+    DELETE FROM hdm_core_table_corr_db_mp WHERE db_key = %(slug)s RETURNING 'mp_' || mp_key AS pack
+), rule AS (
+    DELETE FROM hdm_core_table_corr_db_rp WHERE db_key = %(slug)s RETURNING 'rp_' || rp_key AS pack
+)
+SELECT pack FROM metric UNION ALL SELECT pack FROM rule ORDER BY pack;

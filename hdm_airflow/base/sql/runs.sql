@@ -1,0 +1,70 @@
+-- name: newest
+-- The newest row of each (kind, pack, endpoint) of one metric date: the pack's own, and of those it requires.
+SELECT DISTINCT ON (kind, pack, endpoint)
+    kind, pack, endpoint, status, reported, reason, incomplete, started_at, finished_at
+FROM hdm_pack_run
+WHERE metric_date = %(date)s
+    AND ((kind = %(kind)s AND pack = %(pack)s) OR (kind = 'metric' AND pack = ANY(%(required)s)))
+    AND endpoint = ANY(%(slugs)s)
+ORDER BY kind, pack, endpoint, id DESC;
+
+-- name: dbversions
+-- The version that was last reported for each endpoint.
+SELECT wanted.slug, found.dbversion
+FROM unnest(%(slugs)s::text[]) AS wanted (slug)
+CROSS JOIN LATERAL (
+    SELECT dbversion FROM hdm_pack_run
+    WHERE endpoint = wanted.slug AND dbversion IS NOT NULL
+    ORDER BY id DESC LIMIT 1
+) AS found;
+
+-- name: start
+-- One endpoint's attempt begins.
+INSERT INTO hdm_pack_run
+    (kind, pack, pack_version, endpoint, metric_date, environment, dag_id, run_id, task_id, try_number, status)
+VALUES (%(kind)s, %(pack)s, %(pack_version)s, %(endpoint)s, %(metric_date)s, %(environment)s, %(dag_id)s, %(run_id)s,
+    %(task_id)s, %(try_number)s, 'running');
+
+-- name: finish
+-- One endpoint's attempt ends; without a running row of this very attempt (skipped, failed early) it is added.
+WITH closed AS (
+    UPDATE hdm_pack_run SET
+        status = %(status)s, reason = nullif(%(reason)s, ''), reported = %(reported)s, metrics = %(metrics)s,
+        alerts = %(alerts)s, incomplete = %(incomplete)s, dbversion = %(dbversion)s, finished_at = clock_timestamp()
+    WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(metric_date)s AND endpoint = %(endpoint)s
+        AND dag_id = %(dag_id)s AND run_id = %(run_id)s AND task_id = %(task_id)s AND try_number = %(try_number)s
+        AND status = 'running'
+    RETURNING id
+)
+INSERT INTO hdm_pack_run
+    (kind, pack, pack_version, endpoint, metric_date, environment, dag_id, run_id, task_id, try_number,
+    status, reason, reported, metrics, alerts, incomplete, dbversion, finished_at)
+SELECT %(kind)s, %(pack)s, %(pack_version)s, %(endpoint)s, %(metric_date)s, %(environment)s, %(dag_id)s, %(run_id)s,
+    %(task_id)s, %(try_number)s, %(status)s, nullif(%(reason)s, ''), %(reported)s, %(metrics)s::bigint,
+    %(alerts)s::bigint, %(incomplete)s, %(dbversion)s, clock_timestamp()
+WHERE NOT EXISTS (SELECT FROM closed);
+
+-- name: close_stale
+-- The lock of this pack and date is ours, so whoever wrote these rows is gone.
+UPDATE hdm_pack_run SET status = 'failed', reason = 'the worker died', finished_at = clock_timestamp()
+WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(date)s AND status = 'running';
+
+-- name: lock
+-- Exclusive, held until the session ends.
+SELECT pg_try_advisory_lock(hashtextextended(%(key)s, 0)) AS locked;
+
+-- name: lock_shared
+-- Shared, held until the session ends.
+SELECT pg_try_advisory_lock_shared(hashtextextended(%(key)s, 0)) AS locked;
+
+-- name: recent
+-- The newest rows.
+SELECT id, kind, pack, pack_version, endpoint, metric_date, environment, dag_id, run_id, task_id, try_number, status,
+    reason, reported, metrics, alerts, incomplete, dbversion, started_at, finished_at
+FROM hdm_pack_run
+WHERE (%(pack)s::text IS NULL OR %(pack)s IN (pack, CASE kind WHEN 'metric' THEN 'mp_' ELSE 'rp_' END || pack))
+    AND (%(endpoint)s::text IS NULL OR endpoint = %(endpoint)s)
+    AND (%(status)s::text IS NULL OR status = %(status)s)
+    AND (%(date)s::date IS NULL OR metric_date = %(date)s)
+ORDER BY id DESC
+LIMIT %(limit)s;

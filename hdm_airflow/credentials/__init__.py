@@ -1,0 +1,1 @@
+"""Where the password of an endpoint comes from: one module per source, and the chain over them."""

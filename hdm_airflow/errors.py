@@ -1,0 +1,43 @@
+"""Errors that tell what, where and what to do."""
+
+from __future__ import annotations
+
+
+class HdmError(Exception):
+    """Something went wrong, and this says what, where, and what to do about it.
+
+    Args:
+        what: the fault in one sentence; names its object, never holds a row's value or a secret.
+        where: the file, table, connection or Variable it lies in.
+        hint: what to do next, in the imperative.
+    """
+
+    def __init__(self, what: str, where: str = "", hint: str = "") -> None:
+        super().__init__(what, where, hint)  # all three in args: pickling calls the class with args
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where:
+            lines.append(f"in: {self.where}")
+        if self.hint:
+            lines.append(f"do: {self.hint}")
+        return "\n".join(lines)
+
+
+class ConfigurationError(HdmError):
+    """The Variable `hdm`, an argument, a connection or the packs folder is wrong: a retry does not help."""
+
+
+class BaseError(HdmError):
+    """The HDM base cannot be used: unreachable, not migrated, or refused."""
+
+
+class EnvironmentBuildError(HdmError):
+    """The software environment of a pack could not be built."""
+
+
+class PackFailed(HdmError):
+    """A pack run ended without success on at least one endpoint."""

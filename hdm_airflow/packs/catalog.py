@@ -1,0 +1,154 @@
+"""Catalog: every pack of a packs folder, the good, the quarantined, and all that is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.packs import graph, inspection
+from hdm_airflow.packs.discovery import discover
+from hdm_airflow.packs.finding import Finding, errors
+from hdm_airflow.packs.manifest import Kind
+from hdm_airflow.packs.pack import MANIFEST, PREFIX, Pack
+from hdm_airflow.packs.reader import Draft, read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalog:
+    """The packs of one folder."""
+
+    root: Path  # absolute
+    packs: tuple[Pack, ...]  # those that can run, sorted by kind and name
+    quarantined: tuple[Pack, ...]  # those that cannot, in path order
+    findings: tuple[Finding, ...]  # all, errors and warnings, of all packs and of the folder itself
+
+    @classmethod
+    def scan(cls, root: str | Path, *, deep: bool = False) -> Catalog:
+        """Read a packs folder.
+
+        Args:
+            root: the packs folder.
+            deep: also look into dashboards, conf.json, SQL scripts and Python files. `airflow hdm packs check`
+                does; a Dag file does not, since every worker parses it again for each task.
+
+        Raises:
+            ConfigurationError: the folder is missing or cannot be listed. A broken pack never raises.
+        """
+        root = Path(root).absolute()
+        stray: list[Finding] = []
+        drafts = _read_all(root, stray)
+        _check_duplicates(drafts)
+        graph.check(drafts)
+        if deep:
+            for draft in drafts:
+                inspection.inspect(draft, root)
+        good, bad = _resolve(drafts)
+        findings = [*stray, *(finding for draft in drafts for finding in draft.findings)]
+        return cls(root=root, packs=good, quarantined=bad, findings=tuple(sorted(findings)))
+
+    def __iter__(self) -> Iterable[Pack]:  # type: ignore[override]
+        """Every pack, quarantined ones last."""
+        return iter((*self.packs, *self.quarantined))
+
+    def upstream(self, pack: Pack) -> tuple[Pack, ...]:
+        """The metric packs that a pack waits for, quarantined ones included."""
+        names = {requirement.name for requirement in pack.requires}
+        every = (*self.packs, *self.quarantined)
+        return tuple(
+            other for other in every if other.kind == "metric" and other.name in names and other != pack
+        )
+
+    def find(self, name: str) -> Pack:
+        """The pack with a task id (`mp_basic`), folder or name.
+
+        Raises:
+            ConfigurationError: there is none, or a metric and a rule pack share the name.
+        """
+        every = (*self.packs, *self.quarantined)
+        for attribute in ("task_id", "folder", "name"):
+            matches = [pack for pack in every if getattr(pack, attribute) == name]
+            if len(matches) == 1:
+                return matches[0]
+            if matches:
+                ids = " or ".join(pack.task_id for pack in matches)
+                raise ConfigurationError(
+                    f"{name!r} names {len(matches)} packs", str(self.root), f"write {ids}"
+                )
+        known = ", ".join(pack.task_id for pack in every) or "none"
+        raise ConfigurationError(f"there is no pack {name!r}", str(self.root), f"choose one of: {known}")
+
+
+def _read_all(root: Path, stray: list[Finding]) -> list[Draft]:
+    if not root.is_dir():
+        what = "the packs folder is not a folder" if root.exists() else "the packs folder is missing"
+        raise ConfigurationError(what, str(root), "create it, or correct packs_dir")
+
+    def report_stray(folder: str, message: str, hint: str) -> None:
+        stray.append(Finding(pack=folder, file="", place="", code="folder-stray", message=message, hint=hint))
+
+    try:
+        found = list(discover(root, report_stray))
+    except OSError as error:
+        what = f"the packs folder cannot be listed: {error.strerror}"
+        raise ConfigurationError(what, str(root), "let Airflow's user read it") from None
+    drafts = [read(pack.folder, pack.path, pack.kind) for pack in found]
+    return sorted(drafts, key=lambda draft: draft.folder)
+
+
+def _check_duplicates(drafts: list[Draft]) -> None:
+    same: dict[tuple[Kind | None, str], list[Draft]] = defaultdict(list)
+    for draft in drafts:
+        if draft.manifest:
+            same[draft.kind, draft.name].append(draft)
+    for (kind, name), group in same.items():
+        for draft in group if len(group) > 1 else ():
+            others = ", ".join(other.folder for other in group if other is not draft)
+            message = f"another {kind} pack is named {name!r}: {others}"
+            draft.add("name-duplicate", message, "rename one of them", file=MANIFEST, place="name")
+
+
+def _resolve(drafts: list[Draft]) -> tuple[tuple[Pack, ...], tuple[Pack, ...]]:
+    """Sort the drafts into good and quarantined packs, each with its task id and requirements."""
+    broken = {draft.folder for draft in drafts if errors(draft.findings)}
+    metric_packs = {draft.name: draft.folder in broken for draft in drafts if draft.kind == "metric"}
+    good = [draft for draft in drafts if draft.folder not in broken]
+    taken = {_task_id(draft, draft.name) for draft in good}
+    packs = [_pack(draft, _task_id(draft, draft.name), metric_packs) for draft in good]
+    quarantined = []
+    for draft in drafts:
+        if draft.folder in broken:
+            task_id = _free(_task_id(draft, re.sub(r"[^\w.-]", "_", draft.path.name)[:200]), taken)
+            taken.add(task_id)
+            quarantined.append(_pack(draft, task_id, metric_packs))
+    return tuple(sorted(packs, key=lambda pack: (pack.kind, pack.name))), tuple(quarantined)
+
+
+def _task_id(draft: Draft, name: str) -> str:
+    return PREFIX[draft.kind or "metric"] + name
+
+
+def _free(wanted: str, taken: set[str]) -> str:
+    number, task_id = 1, wanted
+    while task_id in taken:
+        number += 1
+        task_id = f"{wanted}_{number}"
+    return task_id
+
+
+def _pack(draft: Draft, task_id: str, metric_packs: dict[str, bool]) -> Pack:
+    return Pack(
+        kind=draft.kind or "metric",
+        name=draft.name,
+        version=draft.manifest.version if draft.manifest else "",
+        folder=draft.folder,
+        path=draft.path,
+        task_id=task_id,
+        manifest=draft.manifest,
+        readme=draft.readme,
+        requires=graph.requirements(draft, metric_packs),
+        findings=tuple(sorted(draft.findings)),
+    )

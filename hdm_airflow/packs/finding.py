@@ -1,0 +1,93 @@
+"""Findings: what is wrong with a pack, where, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+#: Every code a finding may carry, with its severity and its meaning. An error quarantines the pack.
+CODES: dict[str, tuple[Severity, str]] = {
+    "folder-unreadable": ("error", "the pack's folder, or one below it, cannot be read"),
+    "manifest-missing": ("error", "there is no properties.json"),
+    "manifest-unreadable": ("error", "properties.json cannot be read, decoded or parsed"),
+    "kind-unknown": (
+        "error",
+        "neither properties.json nor the folder tells whether this is a metric or a rule pack",
+    ),
+    "name-missing": ("error", "properties.json has no name"),
+    "name-bad": ("error", "the name cannot be part of a task id"),
+    "version-missing": ("error", "properties.json has no version"),
+    "version-bad": ("error", "the version cannot name a version"),
+    "script-missing": ("error", "there is no bootstrap-script.sh"),
+    "script-unreadable": ("error", "bootstrap-script.sh cannot be read or is not UTF-8 text"),
+    "symlink-escapes": ("error", "a symbolic link leads out of the pack"),
+    "name-duplicate": ("error", "two packs of one kind have one name"),
+    "dependency-unknown": (
+        "error",
+        "depends_on names a metric pack that is not there, or is no valid requirement",
+    ),
+    "dependency-unmet": ("error", "the metric pack is there, but its version does not satisfy depends_on"),
+    "dependency-cycle": ("error", "packs depend on each other in a circle"),
+    "version-not-pep440": ("warning", "the version cannot be compared with others"),
+    "kind-bad": ("warning", "kind is neither metric nor rule; the folder decides"),
+    "kind-differs": ("warning", "the manifest's kind is not the folder's; the manifest's counts"),
+    "key-unknown": ("warning", "a key of properties.json means nothing here"),
+    "key-duplicate": ("warning", "a key stands twice in properties.json; the last one counts"),
+    "value-bad": ("warning", "a value of properties.json is not what its key takes; the key is ignored"),
+    "author-missing": ("warning", "properties.json has no author"),
+    "description-missing": ("warning", "properties.json has no description"),
+    "mainscript-missing": ("warning", "the mainscript of properties.json is not in the pack"),
+    "manifest-bom": ("warning", "properties.json starts with a byte order mark"),
+    "readme-missing": ("warning", "there is no Readme.md"),
+    "readme-unreadable": ("warning", "Readme.md cannot be read as UTF-8 text"),
+    "script-shebang": ("warning", "bootstrap-script.sh does not start with #!"),
+    "script-crlf": ("warning", "bootstrap-script.sh has Windows line ends; the run's copy gets Unix ones"),
+    "script-bom": ("warning", "bootstrap-script.sh starts with a byte order mark; the run's copy has none"),
+    "script-empty": ("warning", "bootstrap-script.sh has no command"),
+    "symlink-broken": ("warning", "a symbolic link leads nowhere"),
+    "special-file": ("warning", "a pipe, socket or device lies in the pack; it is not copied for a run"),
+    "pack-large": ("warning", "the pack has very many files; each run copies them"),
+    "requirements-unreadable": ("warning", "requirements.txt cannot be read as UTF-8 text"),
+    "folder-stray": ("warning", "a folder or file below the packs folder is not a pack"),
+    "airflow-imports": ("warning", "Airflow would import this pack's Python files at every parse"),
+    "ndjson-bad": ("warning", "a line of kibana-dashboard/export.ndjson is not JSON"),
+    "conf-unreadable": ("warning", "process/conf.json cannot be read as JSON"),
+    "conf-password": ("warning", "process/conf.json holds a password"),
+    "sql-unreadable": ("warning", "a script in create-table/ cannot be read as UTF-8 text"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Finding:
+    """One thing that is wrong with one pack."""
+
+    pack: (
+        str  # the pack's folder below the packs folder, with forward slashes; '' for the packs folder itself
+    )
+    file: str  # path below the pack's folder; '' for the folder itself
+    place: str  # key, line or line:column inside the file; '' for the whole file
+    code: str  # a key of CODES
+    message: str
+    hint: str  # what to do, in the imperative
+
+    @property
+    def severity(self) -> Severity:
+        """Whether the pack is quarantined for it."""
+        return CODES[self.code][0]
+
+    @property
+    def path(self) -> str:
+        """File and place as an editor takes them, e.g. `rule-packs/basic/properties.json:3`."""
+        path = "/".join(part for part in (self.pack, self.file) if part) or "."
+        return f"{path}:{self.place}" if self.place else path
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.severity} [{self.code}] {self.message}\n  do: {self.hint}"
+
+
+def errors(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Those findings that quarantine their pack."""
+    return tuple(finding for finding in findings if finding.severity == "error")

@@ -1,0 +1,84 @@
+"""Which pack waits for which: dependencies with versions and defaults, and the faults in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from packaging.specifiers import SpecifierSet
+
+from hdm_airflow.packs.manifest import parse_dependency
+from hdm_airflow.packs.pack import MANIFEST, Requirement
+from hdm_airflow.packs.reader import Draft
+from hdm_airflow.packs.versions import parse as parse_version
+
+
+def check(drafts: Sequence[Draft]) -> None:
+    """Add to each draft what is wrong with its dependencies: unknown, unmet, in a circle."""
+    metric_packs = {draft.name: draft for draft in drafts if draft.kind == "metric"}
+    for draft in drafts:
+        for place, (name, specifier) in enumerate(_stated(draft)):
+            _check_one(draft, f"depends_on.{place}", metric_packs.get(name), name, specifier)
+    _check_cycles({name: draft for name, draft in metric_packs.items() if draft.manifest})
+
+
+def requirements(draft: Draft, metric_packs: Mapping[str, bool]) -> tuple[Requirement, ...]:
+    """The metric packs a pack waits for.
+
+    Args:
+        draft: the pack.
+        metric_packs: name -> whether quarantined, of every metric pack.
+
+    Returns:
+        What depends_on names; for a rule pack without it the metric pack of its own name, else every metric pack.
+    """
+    if draft.manifest is None:
+        return ()
+    if draft.manifest.depends_on is not None:
+        names = dict.fromkeys(name for name, _ in _stated(draft))
+        return tuple(Requirement(name=name, quarantined=metric_packs.get(name, True)) for name in names)
+    if draft.kind == "metric":
+        return ()
+    defaults: Iterable[str] = [draft.name] if draft.name in metric_packs else sorted(metric_packs)
+    return tuple(Requirement(name=name, explicit=False, quarantined=metric_packs[name]) for name in defaults)
+
+
+def _stated(draft: Draft) -> list[tuple[str, SpecifierSet]]:
+    depends_on = draft.manifest.depends_on if draft.manifest else None
+    return [parse_dependency(text) for text in depends_on or ()]
+
+
+def _check_one(draft: Draft, place: str, target: Draft | None, name: str, specifier: SpecifierSet) -> None:
+    if target is None:
+        hint = f"add a metric pack named {name!r}, or remove it from depends_on"
+        draft.add("dependency-unknown", f"there is no metric pack {name!r}", hint, file=MANIFEST, place=place)
+        return
+    if (
+        not str(specifier) or target.manifest is None
+    ):  # a broken pack's version is unknown; the gate holds it back
+        return
+    version = parse_version(target.manifest.version)
+    if version is None or not specifier.contains(version, prereleases=True):
+        message = f"{name}{specifier} is needed, but {name} is {target.manifest.version}"
+        hint = f"update the metric pack {name!r}, or correct the specifier"
+        draft.add("dependency-unmet", message, hint, file=MANIFEST, place=place)
+
+
+def _check_cycles(metric_packs: dict[str, Draft]) -> None:
+    graph = {name: {target for target, _ in _stated(draft)} for name, draft in metric_packs.items()}
+    while True:
+        try:
+            TopologicalSorter({name: sorted(targets) for name, targets in sorted(graph.items())}).prepare()
+        except CycleError as error:
+            # Each pair of neighbours: the former is needed by the latter. Read backwards, each needs the next.
+            circle = list(reversed(error.args[1]))[:-1]
+            start = circle.index(min(circle))
+            circle = [*circle[start:], *circle[:start]]
+            path = " -> ".join([*circle, circle[0]])
+            for name in circle:
+                message = f"the packs depend on each other in a circle: {path}"
+                hint = "remove one of these dependencies"
+                metric_packs[name].add("dependency-cycle", message, hint, file=MANIFEST, place="depends_on")
+                del graph[name]
+        else:
+            return

@@ -1,0 +1,126 @@
+"""The slower checks of one pack, for `airflow hdm packs check`: dashboards, configuration, SQL, Python files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hdm_airflow.packs import files
+from hdm_airflow.packs.pack import CREATE_TABLE, REQUIREMENTS
+from hdm_airflow.packs.reader import Draft
+
+_DASHBOARD = "kibana-dashboard/export.ndjson"
+_CONF = "process/conf.json"
+_DASHBOARD_LIMIT = 100_000_000  # bytes; Kibana exports of some MB are common
+_PASSWORD_KEY = re.compile(r"(?i)pass(word|wd|phrase)?$|pwd|secret|token|api_?key")
+
+
+def inspect(draft: Draft, root: Path) -> None:
+    """Add the findings that need every file of the pack to be read."""
+    _check_dashboard(draft)
+    _check_conf(draft)
+    _check_texts(draft)
+    _check_imports(draft, root)
+
+
+def _check_dashboard(draft: Draft) -> None:
+    try:
+        content = files.read_bytes(draft.path / _DASHBOARD, limit=_DASHBOARD_LIMIT)
+    except FileNotFoundError:
+        return
+    except files.Unreadable as error:
+        draft.add("ndjson-bad", f"the dashboard {error.reason}", error.hint, file=_DASHBOARD)
+        return
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            if line.strip():
+                json.loads(line)
+        except (ValueError, RecursionError):
+            hint = "export the saved objects from Kibana again"
+            draft.add("ndjson-bad", "the line is not JSON", hint, file=_DASHBOARD, place=str(number))
+
+
+def _check_conf(draft: Draft) -> None:
+    try:
+        text, _ = files.decode(files.read_bytes(draft.path / _CONF))
+        conf = json.loads(text)
+    except FileNotFoundError:
+        return
+    except files.Unreadable as error:
+        draft.add("conf-unreadable", f"conf.json {error.reason}", error.hint, file=_CONF, place=error.place)
+        return
+    except (ValueError, RecursionError) as error:
+        place = f"{error.lineno}:{error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        draft.add("conf-unreadable", "conf.json is not JSON", "correct it there", file=_CONF, place=place)
+        return
+    for place in _passwords(conf, ""):
+        hint = "keep it in an Airflow connection, and remove it from the file and its history"
+        draft.add("conf-password", "a password stands in plain text", hint, file=_CONF, place=place)
+
+
+def _passwords(value: Any, place: str) -> Iterator[str]:
+    """The places of texts that are not empty below keys that sound like a secret."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            here = f"{place}.{key}".lstrip(".")
+            if isinstance(inner, str) and inner and _PASSWORD_KEY.search(key):
+                yield here
+            yield from _passwords(inner, here)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _passwords(inner, f"{place}.{index}".lstrip("."))
+
+
+def _check_texts(draft: Draft) -> None:
+    scripts = (
+        sorted((draft.path / CREATE_TABLE).glob("*.sql")) if (draft.path / CREATE_TABLE).is_dir() else []
+    )
+    checks = [(path, "sql-unreadable") for path in scripts]
+    checks.append((draft.path / REQUIREMENTS, "requirements-unreadable"))
+    for path, code in checks:
+        name = path.relative_to(draft.path).as_posix()
+        try:
+            files.decode(files.read_bytes(path))
+        except FileNotFoundError:
+            continue
+        except files.Unreadable as error:
+            draft.add(code, f"{name} {error.reason}", error.hint, file=name, place=error.place)
+
+
+def _check_imports(draft: Draft, root: Path) -> None:
+    """Airflow imports every .py file below the dags folder that contains both of its words, at every parse."""
+    if any(_ignores(folder, root) for folder in (root, *root.parents)):
+        return
+    for path in sorted(draft.path.rglob("*.py")):
+        try:
+            content = files.read_bytes(path).lower()
+        except (FileNotFoundError, files.Unreadable):
+            continue  # what cannot be read is not imported either
+        if b"airflow" in content and b"dag" in content:
+            name = path.relative_to(draft.path).as_posix()
+            hint = f"write {root.name}/ into the file .airflowignore beside your Dag file"
+            draft.add("airflow-imports", "Airflow would import this file at every parse", hint, file=name)
+
+
+def _ignores(folder: Path, root: Path) -> bool:
+    try:
+        lines = (folder / ".airflowignore").read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return False
+    relative = os.path.relpath(root, folder).replace(os.sep, "/")
+    names = {
+        "*",
+        "**",
+        ".",
+        relative,
+        f"{relative}/",
+        f"{relative}/*",
+        f"{relative}/**",
+        f"/{relative}/",
+        f"**/{root.name}/",
+    }
+    return any(line.strip() in names or line.strip().strip("/") == root.name for line in lines)

@@ -1,0 +1,250 @@
+"""Reading one pack's folder: its manifest, script and Readme, with every finding at once.
+
+Runs at each parse of a Dag file, so it reads little: the manifest, the script, and the Readme's first 20 kB.
+What costs more is in `inspection`.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hdm_airflow.packs import files
+from hdm_airflow.packs.finding import Finding
+from hdm_airflow.packs.manifest import Kind, Manifest
+from hdm_airflow.packs.pack import MANIFEST, SCRIPT
+from hdm_airflow.packs.tree import Tree, walk
+from hdm_airflow.packs.versions import parse as parse_version
+
+README_LIMIT = 20_000  # bytes
+_FIELDS = frozenset(Manifest.model_fields)
+#: Keys without which a pack cannot be placed: a wrong one quarantines, as a missing one does.
+_CODE_OF_BAD_KEY = {
+    "name": "name-bad",
+    "version": "version-bad",
+    "depends_on": "dependency-unknown",
+    "kind": "kind-bad",
+}
+_HINTS = {
+    "name": 'add "name", for example "basic"',
+    "version": 'add "version", for example "1.0.0"',
+    "depends_on": 'write a list of metric packs, for example ["basic>=0.3"]',
+    "kind": 'write "metric" or "rule"',
+}
+
+
+@dataclass
+class Draft:
+    """A pack as read, before the catalog has looked at the others."""
+
+    folder: str
+    path: Path
+    folder_kind: Kind | None
+    manifest: Manifest | None = None
+    raw: dict[str, Any] = field(
+        default_factory=dict
+    )  # the manifest's object, also where it does not validate
+    readme: str = ""
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, code: str, message: str, hint: str, *, file: str = "", place: str = "") -> None:
+        """Record one finding."""
+        finding = Finding(pack=self.folder, file=file, place=place, code=code, message=message, hint=hint)
+        self.findings.append(finding)
+
+    @property
+    def kind(self) -> Kind | None:
+        """The manifest's kind, else the folder's."""
+        stated = self.raw.get("kind")
+        return stated if stated in ("metric", "rule") else self.folder_kind  # noqa: PLR6201  # may be unhashable
+
+    @property
+    def name(self) -> str:
+        """The manifest's name where it has a good one, else the folder's."""
+        if self.manifest:
+            return self.manifest.name
+        stated = self.raw.get("name")
+        bad = any(finding.code == "name-bad" for finding in self.findings)
+        return stated if isinstance(stated, str) and stated and not bad else self.path.name
+
+
+def read(folder: str, path: Path, folder_kind: Kind | None) -> Draft:
+    """Read one pack.
+
+    Args:
+        folder: below the packs folder, with forward slashes.
+        path: the same, absolute.
+        folder_kind: what the folder's place says of the kind, if anything.
+    """
+    draft = Draft(folder, path, folder_kind)
+    tree = walk(path)
+    _check_tree(draft, tree)
+    _read_manifest(draft)
+    _check_kind(draft)
+    _check_manifest(draft, tree)
+    _check_script(draft)
+    _read_readme(draft, tree)
+    return draft
+
+
+def _check_tree(draft: Draft, tree: Tree) -> None:
+    for place, reason in tree.unreadable:
+        draft.add(
+            "folder-unreadable",
+            f"the folder cannot be read: {reason}",
+            "let Airflow's user read it",
+            file=place,
+        )
+    for link in tree.escaping:
+        draft.add(
+            "symlink-escapes", "this link leads out of the pack", "copy the file into the pack", file=link
+        )
+    for link in tree.broken:
+        draft.add("symlink-broken", "this link leads nowhere", "remove it, or correct its target", file=link)
+    for special in tree.special:
+        draft.add("special-file", "this is a pipe, socket or device", "remove it from the pack", file=special)
+    if tree.large:
+        draft.add("pack-large", "the pack has over 10,000 files", "move data and node_modules out of it")
+
+
+def _read_manifest(draft: Draft) -> None:
+    try:
+        text, marked = files.decode(files.read_bytes(draft.path / MANIFEST))
+        draft.raw, doubled = files.parse_object(text)
+    except FileNotFoundError:
+        hint = 'add it, with at least {"name": "...", "version": "1.0.0"}'
+        draft.add("manifest-missing", f"the pack has no {MANIFEST}", hint, file=MANIFEST)
+        return
+    except files.Unreadable as error:
+        code, hint = "manifest-unreadable", error.hint
+        draft.add(code, f"{MANIFEST} {error.reason}", hint, file=MANIFEST, place=error.place)
+        return
+    if marked:
+        draft.add("manifest-bom", "the file starts with a byte order mark", "save it without", file=MANIFEST)
+    for key in doubled:
+        draft.add("key-duplicate", f"{key!r} stands there twice", "keep one", file=MANIFEST, place=key)
+    for key in sorted(draft.raw.keys() - _FIELDS):
+        hint = "remove it, or correct its spelling (docs: reference/properties)"
+        draft.add("key-unknown", f"the key {key!r} means nothing here", hint, file=MANIFEST, place=key)
+    _validate(draft)
+
+
+def _validate(draft: Draft) -> None:
+    """Make the manifest, without the optional keys whose values are wrong."""
+    values = {key: value for key, value in draft.raw.items() if key in _FIELDS}
+    for key in ("name", "version"):
+        if values.get(key) in (None, ""):
+            values.pop(key, None)
+            draft.add(f"{key}-missing", f"the pack has no {key}", _HINTS[key], file=MANIFEST, place=key)
+    try:
+        draft.manifest = Manifest.model_validate(values)
+    except ValidationError as error:
+        bad = {str(problem["loc"][0]) for problem in error.errors() if problem["type"] != "missing"}
+        for problem in error.errors():
+            if problem["type"] != "missing":
+                _add_bad_value(draft, problem["loc"], problem["msg"])
+        rest = {key: value for key, value in values.items() if key not in bad}
+        if {"name", "version"} <= rest.keys():
+            draft.manifest = Manifest.model_validate(rest)
+
+
+def _add_bad_value(draft: Draft, location: tuple[int | str, ...], message: str) -> None:
+    key = str(location[0])
+    code = _CODE_OF_BAD_KEY.get(key, "value-bad")
+    hint = _HINTS.get(key, "correct the value, or remove the key (docs: reference/properties)")
+    text = message.removeprefix("Value error, ")
+    draft.add(code, f"{key}: {text}", hint, file=MANIFEST, place=".".join(map(str, location)))
+
+
+def _check_kind(draft: Draft) -> None:
+    if draft.kind is None:
+        hint = 'add "kind": "metric" or "rule", or move the pack into metric-packs/ or rule-packs/'
+        draft.add(
+            "kind-unknown", "nothing tells whether this is a metric or a rule pack", hint, file=MANIFEST
+        )
+    elif draft.folder_kind not in (None, draft.kind):
+        message = f"the manifest says {draft.kind}, the folder {draft.folder_kind}"
+        draft.add("kind-differs", message, "make them agree", file=MANIFEST, place="kind")
+
+
+def _check_manifest(draft: Draft, tree: Tree) -> None:
+    manifest = draft.manifest
+    if manifest is None:
+        return
+    if parse_version(manifest.version) is None:
+        message = f"the version {manifest.version!r} cannot be compared with others"
+        draft.add("version-not-pep440", message, "use one like 1.0.0", file=MANIFEST, place="version")
+    for key in ("author", "description"):
+        if not getattr(manifest, key):
+            draft.add(f"{key}-missing", f"the pack has no {key}", f"add {key!r}", file=MANIFEST, place=key)
+    main = manifest.mainscript
+    if main and not any(
+        candidate in tree.files for candidate in (main.removeprefix("./"), f"process/{main}")
+    ):
+        message = f"{main!r} is not in the pack"
+        draft.add(
+            "mainscript-missing",
+            message,
+            "correct the path, or add the file",
+            file=MANIFEST,
+            place="mainscript",
+        )
+
+
+def _check_script(draft: Draft) -> None:
+    try:
+        content = files.read_bytes(draft.path / SCRIPT)
+        text, marked = files.decode(content)
+    except FileNotFoundError:
+        hint = "add it: it installs what the pack needs and starts the program"
+        draft.add("script-missing", f"the pack has no {SCRIPT}", hint, file=SCRIPT)
+        return
+    except files.Unreadable as error:
+        draft.add("script-unreadable", f"{SCRIPT} {error.reason}", error.hint, file=SCRIPT, place=error.place)
+        return
+    if marked:
+        draft.add(
+            "script-bom", "the file starts with a byte order mark", "save it without", file=SCRIPT, place="1"
+        )
+    if "\r\n" in text:
+        draft.add("script-crlf", "the lines end as on Windows", "save it with Unix line ends", file=SCRIPT)
+    if not text.startswith("#!"):
+        draft.add(
+            "script-shebang",
+            "the first line is no #! line",
+            "start it with #!/bin/bash",
+            file=SCRIPT,
+            place="1",
+        )
+    if not any(_is_command(line) for line in text.splitlines()):
+        draft.add("script-empty", "the script has no command", "start the pack's program in it", file=SCRIPT)
+
+
+def _is_command(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")
+
+
+def _read_readme(draft: Draft, tree: Tree) -> None:
+    name = next(_readmes(tree), None)
+    if name is None:
+        draft.add(
+            "readme-missing", "the pack has no Readme.md", "add one: it becomes the task's documentation"
+        )
+        return
+    try:
+        content = files.read_bytes(draft.path / name, limit=README_LIMIT, truncate=True)
+        draft.readme = codecs.getincrementaldecoder("utf-8-sig")().decode(
+            content
+        )  # a cut character is no error
+    except (FileNotFoundError, UnicodeDecodeError, files.Unreadable) as error:
+        message = f"{name} cannot be read as UTF-8 text ({type(error).__name__})"
+        draft.add("readme-unreadable", message, "save it as UTF-8, readable for Airflow's user", file=name)
+
+
+def _readmes(tree: Tree) -> Iterator[str]:
+    return (name for name in sorted(tree.files) if name.lower() == "readme.md")

@@ -1,0 +1,73 @@
+"""The files of one pack: a walk that follows no link, and what is wrong with what it meets."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+#: Each run copies the whole folder: with more entries than this that costs more than it should.
+LARGE = 10_000
+
+
+@dataclass
+class Tree:
+    """What lies in a pack's folder. Paths are relative, with forward slashes."""
+
+    files: set[str] = field(default_factory=set)
+    escaping: list[str] = field(default_factory=list)  # links out of the pack
+    broken: list[str] = field(default_factory=list)  # links to nothing, or in a circle
+    special: list[str] = field(default_factory=list)  # pipes, sockets, devices
+    unreadable: list[tuple[str, str]] = field(default_factory=list)  # folder, reason
+    large: bool = False
+
+
+def walk(root: Path) -> Tree:
+    """Every file of a pack, sorted into what a run can copy and what it cannot.
+
+    An absolute link counts as escaping even where it leads back inside: from a run's private copy it would lead to
+    the original.
+    """
+    tree = Tree()
+    real_root = os.path.realpath(root)
+    for count, (relative, entry) in enumerate(_entries(str(root), "", tree)):
+        if count > LARGE:
+            tree.large = True
+            break
+        if entry.is_symlink():
+            _sort_link(tree, relative, entry.path, real_root)
+        elif entry.is_file(follow_symlinks=False):
+            tree.files.add(relative)
+        elif not entry.is_dir(follow_symlinks=False):
+            tree.special.append(relative)
+    return tree
+
+
+def _entries(folder: str, prefix: str, tree: Tree) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        tree.unreadable.append((prefix.rstrip("/"), error.strerror or "unreadable"))
+        return
+    for entry in entries:
+        yield prefix + entry.name, entry
+        if entry.is_dir(follow_symlinks=False):
+            yield from _entries(entry.path, f"{prefix}{entry.name}/", tree)
+
+
+def _sort_link(tree: Tree, relative: str, path: str, real_root: str) -> None:
+    target = os.path.realpath(path)
+    inside = target == real_root or target.startswith(real_root + os.sep)
+    if os.path.isabs(os.readlink(path)) or not inside:
+        tree.escaping.append(relative)
+        return
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        tree.broken.append(relative)
+    else:
+        if stat.S_ISREG(mode):
+            tree.files.add(relative)

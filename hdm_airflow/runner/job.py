@@ -1,0 +1,138 @@
+"""Job: all that one pack run is given, and how it becomes the child's context file and variables (contract 1)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from hdm_airflow.packs.pack import Pack
+from hdm_airflow.runner.workspace import Workspace
+
+CONTRACT = 1
+#: Variables of the worker that every pack sees where they are set: how to reach the network, and whom to trust.
+_PASSED_ON = (
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One endpoint as a pack sees it."""
+
+    slug: str
+    database: str
+    type: str
+    host: str
+    port: str
+    user: str
+    ssl: bool
+    url: str = field(repr=False)  # SQLAlchemy form, with the password
+    password: str | None = field(default=None, repr=False)  # None where there is none
+    version: str = "0.0"  # of the database, as last reported
+    config: Any = None  # external and endpoint configuration merged
+    config_sources: tuple[str, ...] = ()
+    incomplete: tuple[str, ...] = ()  # objects without metrics, for a pack that accepts partial ones
+
+    def as_context(self) -> dict[str, Any]:
+        """Its entry in the context file."""
+        port: str | int = int(self.port) if self.port.isdecimal() else self.port
+        return {**vars(self), "port": port, "config_sources": [*self.config_sources], "incomplete": [*self.incomplete]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseAccess:
+    """How the pack reaches the HDM base."""
+
+    variables: Mapping[str, str] = field(default_factory=dict)  # libpq's, without the password
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run of one pack on some endpoints."""
+
+    pack: Pack
+    environment: str  # name of the HDM environment, e.g. 'prod'
+    metric_date: date
+    run_id: str
+    dag_id: str
+    task_id: str
+    try_number: int
+    base: BaseAccess
+    config: Any  # external configuration; {} where there is none
+    config_source: str
+    targets: tuple[Target, ...]
+    timezone: str  # name, for TZ
+    timeout: float | None  # seconds
+
+    @property
+    def slugs(self) -> frozenset[str]:
+        """The endpoints of this run."""
+        return frozenset(target.slug for target in self.targets)
+
+    @property
+    def secrets(self) -> Iterable[str]:
+        """What must never be seen in a log."""
+        return [secret for secret in (self.base.password, *(one.password for one in self.targets)) if secret]
+
+    def context(self) -> dict[str, Any]:
+        """The content of HDM_CONTEXT."""
+        variables = self.base.variables
+        return {
+            "contract": CONTRACT,
+            "environment": self.environment,
+            "date": self.metric_date.isoformat(),
+            "pack": {"kind": self.pack.kind, "name": self.pack.name, "version": self.pack.version},
+            "run": {
+                "id": self.run_id,
+                "dag_id": self.dag_id,
+                "task_id": self.task_id,
+                "try_number": self.try_number,
+            },
+            "base": {
+                "host": variables.get("PGHOST", ""),
+                "port": int(variables.get("PGPORT", "5432")),
+                "user": variables.get("PGUSER", ""),
+                "database": variables.get("PGDATABASE", ""),
+                "sslmode": variables.get("PGSSLMODE", "prefer"),
+            },
+            "config": self.config,
+            "config_source": self.config_source,
+            "endpoints": [target.as_context() for target in self.targets],
+        }
+
+    def variables(self, place: Workspace, executables: Iterable[Path]) -> dict[str, str]:
+        """The child's whole environment: nothing of the worker's but what stands here and what the manifest names.
+
+        Args:
+            place: the run's folder.
+            executables: folders that go before the worker's PATH.
+        """
+        manifest = self.pack.manifest
+        named = manifest.environment if manifest else ()
+        passed_on = {name: os.environ[name] for name in (*_PASSED_ON, *named) if name in os.environ}
+        return {
+            **passed_on,
+            "PATH": os.pathsep.join([*map(str, executables), os.environ.get("PATH", os.defpath)]),
+            "HOME": str(place.home),
+            "TMPDIR": str(place.tmp),
+            "LANG": os.environ.get("LANG") or "C.UTF-8",
+            "TZ": self.timezone,
+            "VIRTUAL_ENV": str(place.layer),
+            "PYTHONUNBUFFERED": "1",  # progress shows when it happens
+            "HDM_CONTEXT": str(place.context),
+            "HDM_REPORT": str(place.report),
+            "HDM_ENVIRONMENT": self.environment,
+            "ENV": self.environment,  # what packs of the original read
+            "HDM_DATE": self.metric_date.isoformat(),
+            "HDM_RUN_ID": self.run_id,
+            "HDM_PACK": self.pack.name,
+            "HDM_PACK_VERSION": self.pack.version,
+            **self.base.variables,
+            "PGPASSFILE": str(place.pgpass),
+        }

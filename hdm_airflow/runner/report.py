@@ -1,0 +1,167 @@
+"""What a pack reports: JSON lines in a file that it appends to while it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Status = Literal["ok", "partial", "failed", "skipped"]
+_STATUSES = ("ok", "partial", "failed", "skipped")
+#: A longer line is no report, in bytes.
+LINE_LIMIT = 1 << 20
+_CHUNK = 1 << 16
+_PROBLEMS = 20  # more of them are only counted
+_MESSAGE_LIMIT = 1_000  # characters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a pack said last of one endpoint."""
+
+    status: Status
+    message: str = ""
+    metrics: int | None = None
+    alerts: int | None = None
+    incomplete: tuple[str, ...] = ()
+    version: str | None = None  # of the database, as the pack read it there
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a pack says it is."""
+
+    share: float  # 0-1
+    message: str = ""
+
+
+@dataclass
+class Reports:
+    """Everything read so far."""
+
+    endpoints: dict[str, Report] = field(default_factory=dict)  # slug -> the last one
+    progress: Progress | None = None
+    problems: list[str] = field(default_factory=list)  # the first lines that were no reports, and why
+    dropped: int = 0  # how many more there were
+
+    @property
+    def empty(self) -> bool:
+        """Whether the pack said nothing at all of any endpoint."""
+        return not self.endpoints
+
+
+class ReportReader:
+    """Reads the report file as it grows. Garbage is counted and named, never fatal.
+
+    Args:
+        path: the report file; it is made, empty, mode 0600.
+        slugs: the endpoints of this run.
+    """
+
+    def __init__(self, path: Path, slugs: frozenset[str]) -> None:
+        self.path = path
+        self.slugs = slugs
+        self.reports = Reports()
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._position = 0
+        self._line = 0
+        self._rest = b""
+        self._overlong = False
+
+    def poll(self) -> Reports:
+        """Read what has come since the last call."""
+        if os.fstat(self._descriptor).st_size < self._position:  # the pack wrote the file anew
+            self._position, self._rest, self._overlong = 0, b"", False
+        while chunk := os.pread(self._descriptor, _CHUNK, self._position):
+            self._position += len(chunk)
+            *lines, rest = chunk.split(b"\n")
+            for line in lines:
+                self._end_of_line(line)
+            self._grow(rest)
+        return self.reports
+
+    def close(self) -> Reports:
+        """Read the rest, a last line without a line end included, and let go of the file."""
+        self.poll()
+        if self._rest or self._overlong:
+            self._end_of_line(b"")
+        os.close(self._descriptor)
+        return self.reports
+
+    def _grow(self, piece: bytes) -> None:
+        self._rest += piece
+        if len(self._rest) > LINE_LIMIT:
+            self._rest, self._overlong = b"", True
+
+    def _end_of_line(self, piece: bytes) -> None:
+        self._grow(piece)
+        line, overlong = self._rest, self._overlong
+        self._rest, self._overlong = b"", False
+        self._line += 1
+        if overlong:
+            self._problem(f"the line is longer than {LINE_LIMIT:,} bytes")
+        elif line.strip():
+            self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            value = json.loads(line.decode("utf-8"))
+        except (ValueError, RecursionError):
+            self._problem("the line is not JSON")
+            return
+        if not isinstance(value, dict):
+            self._problem("the line is no JSON object")
+        elif "endpoint" in value:
+            self._take_endpoint(value)
+        elif "progress" in value:
+            self._take_progress(value)
+        else:
+            self._problem("the line has neither endpoint nor progress")
+
+    def _take_endpoint(self, value: dict[str, Any]) -> None:
+        slug, status = value["endpoint"], value.get("status")
+        if not isinstance(slug, str) or slug not in self.slugs:
+            self._problem("the endpoint is none of this run")
+            return
+        if status not in _STATUSES:
+            self._problem(f"the status is none of {', '.join(_STATUSES)}")
+            return
+        incomplete = value.get("incomplete")
+        names = tuple(_text(name) for name in incomplete) if isinstance(incomplete, list) else ()
+        self.reports.endpoints[slug] = Report(
+            status=status,
+            message=_text(value.get("message")),
+            metrics=_count(value.get("metrics")),
+            alerts=_count(value.get("alerts")),
+            incomplete=names,
+            version=_text(value.get("version"))[:64] or None,
+        )
+
+    def _take_progress(self, value: dict[str, Any]) -> None:
+        share = value["progress"]
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
+            self._problem("progress is no number from 0 to 1")
+        else:
+            self.reports.progress = Progress(share=float(share), message=_text(value.get("message")))
+
+    def _problem(self, reason: str) -> None:
+        if len(self.reports.problems) < _PROBLEMS:
+            self.reports.problems.append(f"report line {self._line}: {reason}")
+        else:
+            self.reports.dropped += 1
+
+
+def _text(value: object) -> str:
+    """The value as one line of text that a database can store: no zero byte, no lone surrogate."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value)
+    text = text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+    return " ".join(text.split())[:_MESSAGE_LIMIT]
+
+
+def _count(value: object) -> int | None:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+    return value if is_count else None  # type: ignore[return-value]  # narrowed in two steps

@@ -1,0 +1,94 @@
+"""One pack run from its folder to its reports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hdm_airflow.packs.pack import SCRIPT
+from hdm_airflow.runner.environments import EnvironmentStore, make_layer
+from hdm_airflow.runner.job import Job
+from hdm_airflow.runner.masking import Masker
+from hdm_airflow.runner.process import Child, Ended, dying_with_parent
+from hdm_airflow.runner.report import Progress, ReportReader, Reports
+from hdm_airflow.runner.workspace import Workspace, workspace, write_context, write_pgpass
+
+SKIPPED = 99  # exit code of a pack that had nothing to do
+_PROGRESS_INTERVAL = 2.0  # seconds between two progress lines
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """How a run ended and what the pack said."""
+
+    exit_code: int
+    ended: Ended
+    reports: Reports
+
+
+class PackRun:
+    """Runs a job once; `kill` ends it from a signal handler.
+
+    Args:
+        job: what to run.
+        store: where its environment comes from.
+        log: called with each masked line of output, and with what the runner has to say.
+    """
+
+    def __init__(self, job: Job, store: EnvironmentStore, log: Callable[[str], None]) -> None:
+        self.job = job
+        self.store = store
+        self.log = log
+        self._child: Child | None = None
+        self._killed = False
+
+    def run(self) -> Ran:
+        """Run it to its end.
+
+        Raises:
+            ConfigurationError: the pack cannot be copied.
+            EnvironmentBuildError: its environment cannot be built.
+        """
+        with dying_with_parent(), workspace(self.job.pack.path) as place:
+            variables = self._prepare(place)
+            reader = ReportReader(place.report, self.job.slugs)
+            mask = Masker(self.job.secrets)
+            command = ["bash", SCRIPT]
+            self._child = Child(command, folder=place.pack, variables=variables, workspace=place.root)
+            if self._killed:
+                self._child.end("killed")
+            tick = _ProgressLog(reader, mask, self.log)
+            result = self._child.wait(log=self.log, mask=mask, timeout=self.job.timeout, tick=tick)
+            return Ran(exit_code=result.exit_code, ended=result.ended, reports=reader.close())
+
+    def kill(self) -> None:
+        """End it with everything it has started; it then ends as 'killed'."""
+        self._killed = True
+        if self._child:
+            self._child.end("killed")
+
+    def _prepare(self, place: Workspace) -> dict[str, str]:
+        manifest = self.job.pack.manifest
+        environment = self.store.get(place.pack, manifest.python if manifest else None, log=self.log)
+        layer = make_layer(environment, place.layer)
+        write_context(place.context, self.job.context())
+        if self.job.base.password:
+            write_pgpass(place.pgpass, self.job.base.password)
+        return self.job.variables(place, [layer, environment.path / "bin"])
+
+
+class _ProgressLog:
+    """Shows the pack's newest progress in the log, at most every two seconds."""
+
+    def __init__(self, reader: ReportReader, mask: Masker, log: Callable[[str], None]) -> None:
+        self._reader, self._mask, self._log = reader, mask, log
+        self._shown: Progress | None = None
+        self._next = 0.0
+
+    def __call__(self) -> None:
+        progress = self._reader.poll().progress
+        now = time.monotonic()
+        if progress != self._shown and progress is not None and now >= self._next:
+            self._shown, self._next = progress, now + _PROGRESS_INTERVAL
+            self._log(f"progress {progress.share:.0%} {self._mask(progress.message)}".rstrip())

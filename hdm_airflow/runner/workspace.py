@@ -1,0 +1,135 @@
+"""The private folder of one pack run: a copy of the pack, a home, a temporary folder, context and report."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.packs.pack import SCRIPT
+
+PREFIX = "hdm-run-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """Where one run lives. Everything in it is readable by this user alone and removed at the end."""
+
+    root: Path
+
+    @property
+    def pack(self) -> Path:
+        """The copy of the pack: the child's working directory."""
+        return self.root / "pack"
+
+    @property
+    def home(self) -> Path:
+        """HOME."""
+        return self.root / "home"
+
+    @property
+    def tmp(self) -> Path:
+        """TMPDIR."""
+        return self.root / "tmp"
+
+    @property
+    def layer(self) -> Path:
+        """What the bootstrap script installs on top of the pack's environment."""
+        return self.root / "layer"
+
+    @property
+    def context(self) -> Path:
+        """HDM_CONTEXT."""
+        return self.root / "context.json"
+
+    @property
+    def report(self) -> Path:
+        """HDM_REPORT."""
+        return self.root / "report.jsonl"
+
+    @property
+    def pgpass(self) -> Path:
+        """PGPASSFILE."""
+        return self.root / "pgpass"
+
+
+@contextmanager
+def workspace(pack: Path) -> Iterator[Workspace]:
+    """A folder with a copy of the pack; nothing of it is left afterwards.
+
+    Args:
+        pack: the pack's folder.
+
+    Raises:
+        ConfigurationError: the pack cannot be copied, or the disk is full.
+    """
+    root = Path(tempfile.mkdtemp(prefix=PREFIX))
+    try:
+        place = Workspace(root=root)
+        try:
+            shutil.copytree(pack, place.pack, symlinks=True, ignore=_special_files)
+            normalise_script(place.pack / SCRIPT)
+            place.home.mkdir(mode=0o700)
+            place.tmp.mkdir(mode=0o700)
+        except (OSError, shutil.Error) as error:
+            what = f"the pack cannot be copied for its run: {getattr(error, 'strerror', None) or 'see the files named'}"
+            hint = f"check that Airflow's user can read it and that {root.parent} has room"
+            raise ConfigurationError(what, str(pack), hint) from error
+        yield place
+    finally:
+        shutil.rmtree(root, onerror=_make_removable)
+
+
+def normalise_script(script: Path) -> None:
+    """Give a bootstrap script saved on Windows Unix line ends and no byte order mark, which bash trips over."""
+    content = script.read_bytes()
+    plain = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    if plain != content:
+        script.chmod(0o700)
+        script.write_bytes(plain)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that this user alone can read, from its first moment on."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def write_context(path: Path, context: Mapping[str, Any]) -> None:
+    """Write the context file."""
+    write_private(path, json.dumps(context, ensure_ascii=False, indent=1))
+
+
+def write_pgpass(path: Path, password: str) -> None:
+    """Write a libpq password file: every server's password is this one, since the base is the only one it is for."""
+    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
+    write_private(path, f"*:*:*:*:{escaped}\n")
+
+
+def _special_files(folder: str, names: list[str]) -> list[str]:
+    """Pipes, sockets and devices: copying a pipe would wait for a writer for ever."""
+    special = []
+    for name in names:
+        path = Path(folder, name)
+        if not path.is_symlink() and not path.is_file() and not path.is_dir():
+            special.append(name)
+    return special
+
+
+def _make_removable(function: Any, path: str, _: object) -> None:
+    """A pack may have left folders that it made unreadable."""
+    folder = Path(path).parent
+    folder.chmod(0o700)
+    if Path(path).is_dir() and not Path(path).is_symlink():
+        Path(path).chmod(0o700)
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        Path(path).unlink(missing_ok=True)
