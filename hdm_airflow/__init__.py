@@ -1,1 +1,33 @@
-"""HDM for Apache Airflow."""
+"""HDM for Apache Airflow: a folder of data quality packs as a Dag.
+
+from hdm_airflow import HdmDag
+
+HdmDag("hdm_pipeline", packs_dir="packs")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hdm_airflow.dag import HdmDag, HdmTaskGroup
+    from hdm_airflow.operators.pack import PackOperator
+    from hdm_airflow.packs.catalog import Catalog
+
+__version__ = "0.1.0"
+__all__ = ["Catalog", "HdmDag", "HdmTaskGroup", "PackOperator", "__version__"]
+
+_HOME = {
+    "HdmDag": "hdm_airflow.dag",
+    "HdmTaskGroup": "hdm_airflow.dag",
+    "PackOperator": "hdm_airflow.operators.pack",
+    "Catalog": "hdm_airflow.packs.catalog",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for: whoever reads packs need not load Airflow."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -39,5 +39,5 @@ class EnvironmentBuildError(HdmError):
     """The software environment of a pack could not be built."""
 
 
-class PackFailed(HdmError):
+class PackFailedError(HdmError):
     """A pack run ended without success on at least one endpoint."""

@@ -81,7 +81,7 @@ class Settings(BaseModel):
         Raises:
             ConfigurationError: the Variable is invalid.
         """
-        from airflow.sdk import Variable  # noqa: PLC0415
+        from airflow.sdk import Variable
 
         # As text: deserialize_json with a default returns the default on bad JSON.
         return cls.parse(Variable.get(VARIABLE, default=None))

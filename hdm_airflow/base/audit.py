@@ -21,7 +21,7 @@ def record(base: Base, actor: str, action: str, item: str, old: Any, new: Any) -
         old: the value before, as JSON takes it; None where there was none. Never a secret.
         new: the value after.
     """
-    from psycopg.types.json import Jsonb  # noqa: PLC0415
+    from psycopg.types.json import Jsonb
 
     values = {"actor": actor, "action": action, "object": item, "old": Jsonb(old), "new": Jsonb(new)}
     base.execute(queries("audit")["record"], values)

@@ -73,9 +73,7 @@ class Configurations:
         if found is None:
             return NONE
         source = f"{self.table} {self.pack}:{found}"
-        warning = (
-            "" if found == version else f"version {version} has no external configuration: {found}'s is used"
-        )
+        warning = "" if found == version else f"version {version} has no external configuration: {found}'s is used"
         return Configuration(value=decode(self.external[found], source), source=source, warning=warning)
 
     def for_endpoint(self, slug: str) -> Configuration:

@@ -117,20 +117,14 @@ def find(base: Base, text: str) -> Registered:
     """
     every = registered(base)
     slug = canonical(text)
-    found = [one for one in every if one.endpoint.slug == slug] or [
-        one for one in every if one.endpoint.name == text
-    ]
+    found = [one for one in every if one.endpoint.slug == slug] or [one for one in every if one.endpoint.name == text]
     if len(found) == 1:
         return found[0]
     if found:
         slugs = ", ".join(one.endpoint.slug for one in found)
-        raise ConfigurationError(
-            f"{text!r} names {len(found)} endpoints", "hdm_core_dblist", f"write one of: {slugs}"
-        )
+        raise ConfigurationError(f"{text!r} names {len(found)} endpoints", "hdm_core_dblist", f"write one of: {slugs}")
     known = ", ".join(one.endpoint.slug for one in every[:20]) or "none"
-    raise ConfigurationError(
-        f"there is no endpoint {text!r}", "hdm_core_dblist", f"the endpoints are: {known}"
-    )
+    raise ConfigurationError(f"there is no endpoint {text!r}", "hdm_core_dblist", f"the endpoints are: {known}")
 
 
 def add(base: Base, endpoint: Endpoint, conn_id: str | None, *, actor: str) -> bool:

@@ -52,11 +52,7 @@ class Gate:
             activated = (requirement.name, slug) in self.activated
             return f"{name} has not run for this date" if activated else f"{name} is not activated here"
         if run.status == "partial":
-            return (
-                ""
-                if self.accepts_partial
-                else f"{name} is partial: {', '.join(run.incomplete[:5]) or run.reason}"
-            )
+            return "" if self.accepts_partial else f"{name} is partial: {', '.join(run.incomplete[:5]) or run.reason}"
         if run.status != "success":
             return f"{name} is {run.status}" + (f": {run.reason}" if run.reason else "")
         if self.require_reports and not run.reported:

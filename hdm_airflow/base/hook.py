@@ -54,9 +54,7 @@ class HdmHook(PostgresHook):
             self.connection = self.get_connection(self.conn_id)
         except AirflowNotFoundException:
             hint = f"add a connection of type postgres with the id {self.conn_id}, or name another in the Variable hdm"
-            raise ConfigurationError(
-                f"there is no connection {self.conn_id!r}", "Airflow connections", hint
-            ) from None
+            raise ConfigurationError(f"there is no connection {self.conn_id!r}", "Airflow connections", hint) from None
 
     def open(self) -> Any:
         """A new psycopg connection as the driver makes it. Raises psycopg errors."""
@@ -109,17 +107,13 @@ def explained(hook: HdmHook) -> Iterator[None]:
         raise BaseError(what, hook.where, "run: airflow hdm db upgrade") from None
     except errors.InsufficientPrivilege as error:
         what = f"the HDM base refuses: {error.diag.message_primary}"
-        raise BaseError(
-            what, hook.where, "grant the connection's user that right, or use the owner's"
-        ) from None
+        raise BaseError(what, hook.where, "grant the connection's user that right, or use the owner's") from None
     except errors.LockNotAvailable:
         what = "the HDM base is in use: a lock was not had in time"
         raise BaseError(what, hook.where, "try again when the running Dag has ended") from None
     except psycopg.OperationalError as error:
         what = f"the HDM base cannot be reached: {_first_line(error)}"
-        raise BaseError(
-            what, hook.where, "check host, port, user and password, and that the server runs"
-        ) from None
+        raise BaseError(what, hook.where, "check host, port, user and password, and that the server runs") from None
     except psycopg.Error as error:
         what = f"the HDM base reports {type(error).__name__} ({error.sqlstate}): {error.diag.message_primary}"
         raise BaseError(what, hook.where, "see the server's log") from None

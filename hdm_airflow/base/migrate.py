@@ -31,7 +31,7 @@ def upgrade(hook: HdmHook) -> tuple[str | None, str]:
     Raises:
         BaseError: the base cannot be reached, or a migration failed; then nothing of it remains.
     """
-    from alembic import command  # noqa: PLC0415
+    from alembic import command
 
     with _connection(hook) as connection:
         before = _current(connection)
@@ -64,7 +64,7 @@ def require_current(hook: HdmHook) -> None:
 
 def run_sql(file: str) -> None:
     """Run one migration's SQL file, statement by statement, inside Alembic's transaction."""
-    from alembic import op  # noqa: PLC0415
+    from alembic import op
 
     # On the driver's own connection: through SQLAlchemy a file of several statements would be sent with
     # parameters, which PostgreSQL refuses.
@@ -75,9 +75,9 @@ def run_sql(file: str) -> None:
 
 @contextmanager
 def _connection(hook: HdmHook) -> Iterator[Connection]:
-    from sqlalchemy import create_engine  # noqa: PLC0415
-    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
-    from sqlalchemy.pool import NullPool  # noqa: PLC0415
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.pool import NullPool
 
     # creator: the hook's own SQLAlchemy engine loses connection arguments such as ?host= for a socket.
     engine = create_engine("postgresql+psycopg://", creator=hook.open, poolclass=NullPool)
@@ -93,7 +93,7 @@ def _connection(hook: HdmHook) -> Iterator[Connection]:
 
 
 def _config() -> Config:
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
@@ -101,14 +101,14 @@ def _config() -> Config:
 
 
 def _head() -> str:
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from alembic.script import ScriptDirectory
 
     head = ScriptDirectory.from_config(_config()).get_current_head()
     return str(head)
 
 
 def _current(connection: Connection) -> str | None:
-    from alembic.migration import MigrationContext  # noqa: PLC0415
+    from alembic.migration import MigrationContext
 
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     return context.get_current_revision()

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hdm_airflow.base.queries import queries
-from hdm_airflow.errors import BaseError
+from hdm_airflow.errors import BaseError, ConfigurationError
+from hdm_airflow.packs import files
+from hdm_airflow.packs.pack import CREATE_TABLE, Pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +31,24 @@ class Script:
         return hashlib.sha256(self.sql.encode("utf-8")).hexdigest()
 
 
+def scripts(pack: Pack) -> list[Script]:
+    """The create-table scripts of a pack, sorted by name.
+
+    Raises:
+        ConfigurationError: one cannot be read as UTF-8 text.
+    """
+    folder = pack.path / CREATE_TABLE
+    found = []
+    for path in sorted(folder.glob("*.sql")) if folder.is_dir() else ():
+        name = f"{CREATE_TABLE}/{path.name}"
+        try:
+            text, _ = files.decode(files.read_bytes(path))
+        except files.Unreadable as error:
+            raise ConfigurationError(f"{name} {error.reason}", pack.folder, error.hint) from None
+        found.append(Script(file=name, sql=text))
+    return found
+
+
 def apply(owner: Base, runner: Base, kind: Kind, pack: str, scripts: Sequence[Script]) -> list[str]:
     """Apply the scripts that have not been applied with this content, each in a transaction of its own.
 
@@ -45,14 +65,12 @@ def apply(owner: Base, runner: Base, kind: Kind, pack: str, scripts: Sequence[Sc
     Raises:
         BaseError: a script failed; nothing of it remains.
     """
-    from psycopg import Error  # noqa: PLC0415
+    from psycopg import Error
 
     values = {"kind": kind, "pack": pack}
     with owner.transaction():  # the lock: two metric dates of one pack may start at once
         owner.execute(queries("pack_schema")["lock"], {"key": f"hdm:schema:{kind}:{pack}"})
-        known = {
-            (row["file"], row["sha256"]) for row in owner.execute(queries("pack_schema")["applied"], values)
-        }
+        known = {(row["file"], row["sha256"]) for row in owner.execute(queries("pack_schema")["applied"], values)}
         new = [script for script in scripts if (script.file, script.sha256) not in known]
         for script in new:
             try:
@@ -62,7 +80,5 @@ def apply(owner: Base, runner: Base, kind: Kind, pack: str, scripts: Sequence[Sc
                 what = f"the pack's SQL script failed: {error.diag.message_primary or type(error).__name__}"
                 where = f"{pack}/{script.file}" + (f", {error.diag.context}" if error.diag.context else "")
                 raise BaseError(what, where, "correct the script; it must be PostgreSQL's dialect") from None
-            owner.execute(
-                queries("pack_schema")["record"], {**values, "file": script.file, "sha256": script.sha256}
-            )
+            owner.execute(queries("pack_schema")["record"], {**values, "file": script.file, "sha256": script.sha256})
     return [script.file for script in new]

@@ -63,9 +63,7 @@ class Run:
 def newest(base: Base, attempt: Attempt, required: Sequence[str], slugs: Sequence[str]) -> list[Run]:
     """The newest rows for this metric date of the pack itself and of the metric packs it requires."""
     values = {"kind": attempt.kind, "pack": attempt.pack, "date": attempt.metric_date}
-    rows = base.execute(
-        queries("runs")["newest"], {**values, "required": list(required), "slugs": list(slugs)}
-    )
+    rows = base.execute(queries("runs")["newest"], {**values, "required": list(required), "slugs": list(slugs)})
     return [Run(**{**row, "incomplete": tuple(row["incomplete"])}) for row in rows]
 
 
@@ -84,11 +82,9 @@ def start(base: Base, attempt: Attempt, slugs: Iterable[str]) -> None:
 
 def finish(base: Base, attempt: Attempt, outcomes: Iterable[Outcome]) -> None:
     """Write how this attempt ended, in one transaction: its `running` rows are closed, others are added."""
-    from psycopg.types.json import Jsonb  # noqa: PLC0415
+    from psycopg.types.json import Jsonb
 
-    values = [
-        {**asdict(attempt), **asdict(one), "incomplete": Jsonb(list(one.incomplete))} for one in outcomes
-    ]
+    values = [{**asdict(attempt), **asdict(one), "incomplete": Jsonb(list(one.incomplete))} for one in outcomes]
     with base.transaction(), base.cursor() as cursor:
         cursor.executemany(queries("runs")["finish"], values)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,17 +49,15 @@ class Catalog:
         findings = [*stray, *(finding for draft in drafts for finding in draft.findings)]
         return cls(root=root, packs=good, quarantined=bad, findings=tuple(sorted(findings)))
 
-    def __iter__(self) -> Iterable[Pack]:  # type: ignore[override]
+    @property
+    def every(self) -> tuple[Pack, ...]:
         """Every pack, quarantined ones last."""
-        return iter((*self.packs, *self.quarantined))
+        return (*self.packs, *self.quarantined)
 
     def upstream(self, pack: Pack) -> tuple[Pack, ...]:
         """The metric packs that a pack waits for, quarantined ones included."""
         names = {requirement.name for requirement in pack.requires}
-        every = (*self.packs, *self.quarantined)
-        return tuple(
-            other for other in every if other.kind == "metric" and other.name in names and other != pack
-        )
+        return tuple(other for other in self.every if other.kind == "metric" and other.name in names and other != pack)
 
     def find(self, name: str) -> Pack:
         """The pack with a task id (`mp_basic`), folder or name.
@@ -68,17 +65,14 @@ class Catalog:
         Raises:
             ConfigurationError: there is none, or a metric and a rule pack share the name.
         """
-        every = (*self.packs, *self.quarantined)
         for attribute in ("task_id", "folder", "name"):
-            matches = [pack for pack in every if getattr(pack, attribute) == name]
+            matches = [pack for pack in self.every if getattr(pack, attribute) == name]
             if len(matches) == 1:
                 return matches[0]
             if matches:
                 ids = " or ".join(pack.task_id for pack in matches)
-                raise ConfigurationError(
-                    f"{name!r} names {len(matches)} packs", str(self.root), f"write {ids}"
-                )
-        known = ", ".join(pack.task_id for pack in every) or "none"
+                raise ConfigurationError(f"{name!r} names {len(matches)} packs", str(self.root), f"write {ids}")
+        known = ", ".join(pack.task_id for pack in self.every) or "none"
         raise ConfigurationError(f"there is no pack {name!r}", str(self.root), f"choose one of: {known}")
 
 

@@ -54,18 +54,14 @@ def _below(
 ) -> Iterator[Found]:
     real = os.path.realpath(folder)
     if real in above or len(above) > _DEPTH:
-        report_stray(
-            relative, "the folders are nested without end or too deeply", "remove the link or a level"
-        )
+        report_stray(relative, "the folders are nested without end or too deeply", "remove the link or a level")
         return
     for name in _folders(folder):
         below = f"{relative}/{name}".lstrip("/")
         yield from _one(folder / name, below, kind, above | {real}, report_stray)
 
 
-def _one(
-    path: Path, relative: str, kind: Kind | None, above: frozenset[str], report_stray: Report
-) -> Iterator[Found]:
+def _one(path: Path, relative: str, kind: Kind | None, above: frozenset[str], report_stray: Report) -> Iterator[Found]:
     own_kind = KIND_FOLDERS.get(path.name)
     itself = Found(folder=relative, path=path, kind=kind)
     if own_kind is None and _looks_like_pack(path):

@@ -45,11 +45,7 @@ def read_bytes(path: Path, *, limit: int = LIMIT, truncate: bool = False) -> byt
     except FileNotFoundError:
         raise
     except OSError as error:
-        hint = (
-            "make it readable for the user that runs Airflow"
-            if isinstance(error, PermissionError)
-            else "repair it"
-        )
+        hint = "make it readable for the user that runs Airflow" if isinstance(error, PermissionError) else "repair it"
         raise Unreadable(f"cannot be read: {error.strerror}", hint=hint) from None
 
 
@@ -85,9 +81,7 @@ def parse_object(text: str) -> tuple[dict[str, Any], list[str]]:
     try:
         value = json.loads(text, object_pairs_hook=pairs)
     except json.JSONDecodeError as error:
-        raise Unreadable(
-            f"is not JSON: {error.msg}", f"{error.lineno}:{error.colno}", "correct it there"
-        ) from None
+        raise Unreadable(f"is not JSON: {error.msg}", f"{error.lineno}:{error.colno}", "correct it there") from None
     except (RecursionError, ValueError):  # nested too deeply; a number of thousands of digits
         raise Unreadable("is not JSON that can be read", hint="write one plain object") from None
     if not isinstance(value, dict):

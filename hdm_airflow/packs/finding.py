@@ -64,9 +64,7 @@ CODES: dict[str, tuple[Severity, str]] = {
 class Finding:
     """One thing that is wrong with one pack."""
 
-    pack: (
-        str  # the pack's folder below the packs folder, with forward slashes; '' for the packs folder itself
-    )
+    pack: str  # the pack's folder below the packs folder, with forward slashes; '' for the packs folder itself
     file: str  # path below the pack's folder; '' for the folder itself
     place: str  # key, line or line:column inside the file; '' for the whole file
     code: str  # a key of CODES

@@ -53,9 +53,7 @@ def _check_one(draft: Draft, place: str, target: Draft | None, name: str, specif
         hint = f"add a metric pack named {name!r}, or remove it from depends_on"
         draft.add("dependency-unknown", f"there is no metric pack {name!r}", hint, file=MANIFEST, place=place)
         return
-    if (
-        not str(specifier) or target.manifest is None
-    ):  # a broken pack's version is unknown; the gate holds it back
+    if not str(specifier) or target.manifest is None:  # a broken pack's version is unknown; the gate holds it back
         return
     version = parse_version(target.manifest.version)
     if version is None or not specifier.contains(version, prereleases=True):

@@ -76,9 +76,7 @@ def _passwords(value: Any, place: str) -> Iterator[str]:
 
 
 def _check_texts(draft: Draft) -> None:
-    scripts = (
-        sorted((draft.path / CREATE_TABLE).glob("*.sql")) if (draft.path / CREATE_TABLE).is_dir() else []
-    )
+    scripts = sorted((draft.path / CREATE_TABLE).glob("*.sql")) if (draft.path / CREATE_TABLE).is_dir() else []
     checks = [(path, "sql-unreadable") for path in scripts]
     checks.append((draft.path / REQUIREMENTS, "requirements-unreadable"))
     for path, code in checks:

@@ -19,9 +19,7 @@ _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
-        raise ValueError(
-            "a name takes letters, digits, '_', '-' and '.', starts with no '-' or '.', at most 200 signs"
-        )
+        raise ValueError("a name takes letters, digits, '_', '-' and '.', starts with no '-' or '.', at most 200 signs")
     return text
 
 
@@ -46,9 +44,7 @@ def parse_dependency(text: str) -> tuple[str, SpecifierSet]:
     try:
         return _name(match[1]), SpecifierSet(match[2] or "")  # type: ignore[index]  # None: the same fault
     except (TypeError, ValueError, InvalidSpecifier):
-        raise ValueError(
-            f"{text!r} is not a pack name with version specifiers, such as 'basic>=0.3'"
-        ) from None
+        raise ValueError(f"{text!r} is not a pack name with version specifiers, such as 'basic>=0.3'") from None
 
 
 Name = Annotated[str, AfterValidator(_name)]
@@ -61,9 +57,7 @@ class Manifest(BaseModel):
     Source: the HDM pack standard (name, version, author, description, mainscript).
     """
 
-    model_config = ConfigDict(
-        strict=True, frozen=True, extra="ignore", title="HDM pack manifest (properties.json)"
-    )
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", title="HDM pack manifest (properties.json)")
 
     name: Name = Field(description="The pack's name: unique among the packs of its kind.", examples=["basic"])
     version: Annotated[str, AfterValidator(_version)] = Field(
@@ -80,18 +74,14 @@ class Manifest(BaseModel):
         examples=[["basic>=0.3"]],
     )
     tags: tuple[Name, ...] = Field((), strict=False, description="Words to select packs by.")
-    timeout: float | None = Field(
-        None, gt=0, description="Seconds after which a run is ended and has failed."
-    )
+    timeout: float | None = Field(None, gt=0, description="Seconds after which a run is ended and has failed.")
     retries: int | None = Field(None, ge=0, description="How often Airflow tries again.")
     pool: Text | None = Field(None, min_length=1, description="Airflow pool of the task.")
     queue: Text | None = Field(None, min_length=1, description="Celery queue of the task.")
     python: Text | None = Field(
         None, min_length=1, description="Python that runs the pack, as uv understands it.", examples=["3.12"]
     )
-    partial: bool = Field(
-        False, description="A rule pack that may judge metrics some objects of which are missing."
-    )
+    partial: bool = Field(False, description="A rule pack that may judge metrics some objects of which are missing.")
     backfill: bool = Field(False, description="A metric pack that can measure a past date.")
     environment: tuple[Annotated[str, StringConstraints(pattern=_VARIABLE)], ...] = Field(
         (), strict=False, description="Names of the worker's environment variables that the pack may see."

@@ -46,9 +46,7 @@ class Draft:
     path: Path
     folder_kind: Kind | None
     manifest: Manifest | None = None
-    raw: dict[str, Any] = field(
-        default_factory=dict
-    )  # the manifest's object, also where it does not validate
+    raw: dict[str, Any] = field(default_factory=dict)  # the manifest's object, also where it does not validate
     readme: str = ""
     findings: list[Finding] = field(default_factory=list)
 
@@ -61,7 +59,7 @@ class Draft:
     def kind(self) -> Kind | None:
         """The manifest's kind, else the folder's."""
         stated = self.raw.get("kind")
-        return stated if stated in ("metric", "rule") else self.folder_kind  # noqa: PLR6201  # may be unhashable
+        return stated if stated in ("metric", "rule") else self.folder_kind  # may be unhashable
 
     @property
     def name(self) -> str:
@@ -101,9 +99,7 @@ def _check_tree(draft: Draft, tree: Tree) -> None:
             file=place,
         )
     for link in tree.escaping:
-        draft.add(
-            "symlink-escapes", "this link leads out of the pack", "copy the file into the pack", file=link
-        )
+        draft.add("symlink-escapes", "this link leads out of the pack", "copy the file into the pack", file=link)
     for link in tree.broken:
         draft.add("symlink-broken", "this link leads nowhere", "remove it, or correct its target", file=link)
     for special in tree.special:
@@ -164,9 +160,7 @@ def _add_bad_value(draft: Draft, location: tuple[int | str, ...], message: str) 
 def _check_kind(draft: Draft) -> None:
     if draft.kind is None:
         hint = 'add "kind": "metric" or "rule", or move the pack into metric-packs/ or rule-packs/'
-        draft.add(
-            "kind-unknown", "nothing tells whether this is a metric or a rule pack", hint, file=MANIFEST
-        )
+        draft.add("kind-unknown", "nothing tells whether this is a metric or a rule pack", hint, file=MANIFEST)
     elif draft.folder_kind not in (None, draft.kind):
         message = f"the manifest says {draft.kind}, the folder {draft.folder_kind}"
         draft.add("kind-differs", message, "make them agree", file=MANIFEST, place="kind")
@@ -183,9 +177,7 @@ def _check_manifest(draft: Draft, tree: Tree) -> None:
         if not getattr(manifest, key):
             draft.add(f"{key}-missing", f"the pack has no {key}", f"add {key!r}", file=MANIFEST, place=key)
     main = manifest.mainscript
-    if main and not any(
-        candidate in tree.files for candidate in (main.removeprefix("./"), f"process/{main}")
-    ):
+    if main and not any(candidate in tree.files for candidate in (main.removeprefix("./"), f"process/{main}")):
         message = f"{main!r} is not in the pack"
         draft.add(
             "mainscript-missing",
@@ -208,9 +200,7 @@ def _check_script(draft: Draft) -> None:
         draft.add("script-unreadable", f"{SCRIPT} {error.reason}", error.hint, file=SCRIPT, place=error.place)
         return
     if marked:
-        draft.add(
-            "script-bom", "the file starts with a byte order mark", "save it without", file=SCRIPT, place="1"
-        )
+        draft.add("script-bom", "the file starts with a byte order mark", "save it without", file=SCRIPT, place="1")
     if "\r\n" in text:
         draft.add("script-crlf", "the lines end as on Windows", "save it with Unix line ends", file=SCRIPT)
     if not text.startswith("#!"):
@@ -232,15 +222,11 @@ def _is_command(line: str) -> bool:
 def _read_readme(draft: Draft, tree: Tree) -> None:
     name = next(_readmes(tree), None)
     if name is None:
-        draft.add(
-            "readme-missing", "the pack has no Readme.md", "add one: it becomes the task's documentation"
-        )
+        draft.add("readme-missing", "the pack has no Readme.md", "add one: it becomes the task's documentation")
         return
     try:
         content = files.read_bytes(draft.path / name, limit=README_LIMIT, truncate=True)
-        draft.readme = codecs.getincrementaldecoder("utf-8-sig")().decode(
-            content
-        )  # a cut character is no error
+        draft.readme = codecs.getincrementaldecoder("utf-8-sig")().decode(content)  # a cut character is no error
     except (FileNotFoundError, UnicodeDecodeError, files.Unreadable) as error:
         message = f"{name} cannot be read as UTF-8 text ({type(error).__name__})"
         draft.add("readme-unreadable", message, "save it as UTF-8, readable for Airflow's user", file=name)

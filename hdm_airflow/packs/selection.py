@@ -22,9 +22,7 @@ def matches(selector: str, pack: Pack) -> bool:
     return fnmatchcase(pack.name, value) or fnmatchcase(pack.task_id, value)
 
 
-def choose(
-    packs: Iterable[Pack], select: Sequence[str] = (), exclude: Sequence[str] = ()
-) -> tuple[Pack, ...]:
+def choose(packs: Iterable[Pack], select: Sequence[str] = (), exclude: Sequence[str] = ()) -> tuple[Pack, ...]:
     """The packs that any of `select` means (all, where it is empty) and none of `exclude`.
 
     A quarantined pack whose tags cannot be read is kept by every `tag:` of select: hidden, it would be forgotten.
@@ -50,12 +48,8 @@ def _check(selectors: Sequence[str], packs: Sequence[Pack]) -> None:
     unknown = [text for text in selectors if ":" in text and text.rpartition(":")[0] not in ("kind", "tag")]
     if unknown:
         what = f"no such selector: {', '.join(unknown)}"
-        raise ConfigurationError(
-            what, "select or exclude", "write a name, kind:metric, kind:rule or tag:<tag>"
-        )
+        raise ConfigurationError(what, "select or exclude", "write a name, kind:metric, kind:rule or tag:<tag>")
     idle = [text for text in selectors if not any(matches(text, pack) for pack in packs)]
     if idle:
         known = ", ".join(pack.task_id for pack in packs) or "none"
-        raise ConfigurationError(
-            f"no pack matches {', '.join(idle)}", "select or exclude", f"the packs are: {known}"
-        )
+        raise ConfigurationError(f"no pack matches {', '.join(idle)}", "select or exclude", f"the packs are: {known}")

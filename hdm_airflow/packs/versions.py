@@ -35,7 +35,5 @@ def newest_not_above(wanted: str, available: Iterable[str]) -> str | None:
     limit = parse(wanted)
     if limit is None:
         return None
-    candidates = [
-        (version, text) for text in texts if (version := parse(text)) is not None and version <= limit
-    ]
+    candidates = [(version, text) for text in texts if (version := parse(text)) is not None and version <= limit]
     return max(candidates, default=(None, None), key=lambda candidate: candidate[0])[1]

@@ -28,7 +28,17 @@ from hdm_airflow.runner import pip_shim
 from hdm_airflow.sdk import hdm as sdk
 
 #: Which of the worker's variables a build sees: where packages come from, and how to get there.
-_BUILD_VARIABLES = ("UV_", "PIP_", "SSL_CERT", "REQUESTS_CA_BUNDLE", "NETRC", "HTTP_", "HTTPS_", "ALL_PROXY", "NO_PROXY")
+_BUILD_VARIABLES = (
+    "UV_",
+    "PIP_",
+    "SSL_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "NETRC",
+    "HTTP_",
+    "HTTPS_",
+    "ALL_PROXY",
+    "NO_PROXY",
+)
 _ALWAYS = ("PATH", "HOME", "TMPDIR", "LANG", "XDG_CACHE_HOME")
 _INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
 #: pip's setting -> uv's of the same meaning, taken where uv's own is not set.
@@ -231,12 +241,10 @@ def _bundled_pip(python: str) -> str:
 
 
 def _uv(arguments: list[str], folder: Path) -> str:
-    from uv import find_uv_bin  # noqa: PLC0415
+    from uv import find_uv_bin
 
     command = [find_uv_bin(), *arguments]
-    done = subprocess.run(
-        command, cwd=folder, env=_build_environment(), capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=folder, env=_build_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         what = f"the environment could not be built:\n{done.stderr.strip()}"
         raise EnvironmentBuildError(what, f"{folder.name}/{REQUIREMENTS}", "correct requirements.txt, or the index")

@@ -6,6 +6,8 @@ ends every process that the pack has started, and in the second case removes FOL
 On Linux it is the subreaper of its descendants: a pack's daemon becomes its child instead of escaping.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import select
@@ -21,7 +23,7 @@ LEFTOVER_GRACE = 0.5
 _NOTE = "hdm: {} the pack left behind were ended\n"
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Start the command, wait for it or for the word to end it, and leave nothing behind."""
     control, grace, folder, command = int(argv[1]), float(argv[2]), argv[3], argv[4:]
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
@@ -38,17 +40,23 @@ def main(argv):
         if control in ready:
             told = True
             orphaned = not os.read(control, 1)
-        status = reap(pack) if status is None else status
+        status = reap(pack)
     status, ended = end_all(pack, status, grace if told else LEFTOVER_GRACE)
     if ended and not told:
         with contextlib.suppress(OSError):  # the pack may have closed the stream that we share with it
             os.write(2, _NOTE.format(f"{ended} process(es)").encode())
-    if orphaned:
+    if orphaned or closed(control):
         shutil.rmtree(folder, ignore_errors=True)
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def start(command, control):
+def closed(control: int) -> bool:
+    """Whether the task process has let go of the control pipe, by intent or by dying."""
+    ready, _, _ = select.select([control], [], [], 0)
+    return bool(ready) and not os.read(control, 64)
+
+
+def start(command: list[str], control: int) -> int:
     """Fork and run the command with default signals; it dies if the guard is killed."""
     pid = os.fork()
     if pid:
@@ -65,15 +73,15 @@ def start(command, control):
     os._exit(127)
 
 
-def prctl(option, value):
+def prctl(option: int, value: int) -> None:
     """Linux's prctl; elsewhere nothing, and the guard ends the process group alone."""
     if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415
+        import ctypes
 
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
-def reap(pack):
+def reap(pack: int) -> int | None:
     """Collect every dead child; the pack's wait status if it is among them."""
     found = None
     while True:
@@ -87,7 +95,7 @@ def reap(pack):
             found = status
 
 
-def end_all(pack, status, grace):
+def end_all(pack: int, status: int | None, grace: float) -> tuple[int, int]:
     """End every descendant: SIGTERM, then after `grace` seconds SIGKILL, again until none is left."""
     first = descendants()
     signal_all(first, signal.SIGTERM)
@@ -107,16 +115,16 @@ def end_all(pack, status, grace):
         time.sleep(0.01)
 
 
-def signal_all(pids, number):
+def signal_all(pids: list[int], number: int) -> None:
     """Send a signal to each process that is still there."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
 
-def descendants():
+def descendants() -> list[int]:
     """Every living process below the guard, from /proc; elsewhere none (the group is signalled as a whole)."""
-    children = {}
+    children: dict[int, list[int]] = {}
     try:
         names = os.listdir("/proc")
     except OSError:
@@ -130,7 +138,8 @@ def descendants():
                 continue  # it has just ended
             if fields[0] != b"Z":
                 children.setdefault(int(fields[1]), []).append(int(name))
-    found, queue = [], [os.getpid()]
+    found: list[int] = []
+    queue = [os.getpid()]
     while queue:
         below = children.get(queue.pop(), [])
         found += below

@@ -63,7 +63,9 @@ class Child:
             os.close(control)
         self._ended: Ended = "exit"
 
-    def wait(self, *, log: Callable[[str], None], mask: Masker, timeout: float | None, tick: Callable[[], None]) -> Result:
+    def wait(
+        self, *, log: Callable[[str], None], mask: Masker, timeout: float | None, tick: Callable[[], None]
+    ) -> Result:
         """Pass its output on until it has ended.
 
         Args:

@@ -42,6 +42,12 @@ class PackRun:
         self.log = log
         self._child: Child | None = None
         self._killed = False
+        self._reader: ReportReader | None = None
+
+    @property
+    def reports(self) -> Reports | None:
+        """What the pack has said so far; None before it started."""
+        return self._reader.reports if self._reader else None
 
     def run(self) -> Ran:
         """Run it to its end.
@@ -52,7 +58,7 @@ class PackRun:
         """
         with dying_with_parent(), workspace(self.job.pack.path) as place:
             variables = self._prepare(place)
-            reader = ReportReader(place.report, self.job.slugs)
+            reader = self._reader = ReportReader(place.report, self.job.slugs)
             mask = Masker(self.job.secrets)
             command = ["bash", SCRIPT]
             self._child = Child(command, folder=place.pack, variables=variables, workspace=place.root)

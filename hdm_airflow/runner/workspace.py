@@ -84,7 +84,7 @@ def workspace(pack: Path) -> Iterator[Workspace]:
             raise ConfigurationError(what, str(pack), hint) from error
         yield place
     finally:
-        shutil.rmtree(root, onerror=_make_removable)
+        _remove(root)
 
 
 def normalise_script(script: Path) -> None:
@@ -124,12 +124,10 @@ def _special_files(folder: str, names: list[str]) -> list[str]:
     return special
 
 
-def _make_removable(function: Any, path: str, _: object) -> None:
-    """A pack may have left folders that it made unreadable."""
-    folder = Path(path).parent
-    folder.chmod(0o700)
-    if Path(path).is_dir() and not Path(path).is_symlink():
-        Path(path).chmod(0o700)
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        Path(path).unlink(missing_ok=True)
+def _remove(root: Path) -> None:
+    """Remove the folder, also where the pack took its own rights on a part of it away."""
+    shutil.rmtree(root, ignore_errors=True)
+    if root.exists():
+        for folder, _, _ in os.walk(root):
+            Path(folder).chmod(0o700)
+        shutil.rmtree(root)

@@ -36,8 +36,14 @@ TELLABLE = (settings.SettingsError, dialects.ConnectError, NothingMeasuredError)
 
 
 def main() -> int:
-    """Measure every endpoint of the run; the exit code is 1 when one of them failed as a whole."""
+    """Measure every endpoint of the run.
+
+    Returns: the exit code: 1 when nothing could be stored or every endpoint failed. A single failed endpoint is
+        told by its report alone, since a bad exit code would fail the partial ones too.
+    """
     run = hdm.load()
+    if not run.endpoints:
+        run.skip("the run has no endpoints: nothing measured")
     try:
         store.check()
     except Exception as error:  # noqa: BLE001 - any failure here is the same: nothing can be stored
@@ -50,7 +56,7 @@ def main() -> int:
             failed += 1
             print(f"{endpoint.slug}: failed: {reason}", flush=True)
             run.report(endpoint, "failed", reason)
-    return 1 if failed else 0
+    return int(failed == len(run.endpoints))
 
 
 def measure_endpoint(run: hdm.Run, endpoint: hdm.Endpoint, progress: Callable[[float, str], None]) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tables import Table
 
 UNKNOWN = "0.0"
-MOST_CHARACTERS = 100
+MOST_CHARACTERS = 64  # what a report line may carry
 
 
 def read(dialect: Dialect, tables: list[Table]) -> str:

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from tables import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
+from tables import BOOLEAN, DATE, DATES, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
 
 from dialects.dialect import CONNECT_SECONDS, Dialect, OverflowInDatabaseError, authorities, number_kind
 
@@ -131,6 +131,10 @@ class Postgres(Dialect):
     def group(self, source: str, column: Column) -> str:
         # Not every collation tells all texts apart.
         return f'{source}::text COLLATE "C"' if column.kind == TEXT else source
+
+    def shown(self, source: str, column: Column) -> str:
+        # As text, since infinity, 24:00 and years before Christ are no Python dates.
+        return f"{source}::text" if column.kind in DATES or column.kind == TIME else self.group(source, column)
 
     def text(self, source: str, column: Column) -> str:  # noqa: ARG002 - as the base class has it
         return f"{source}::text"

@@ -1,0 +1,126 @@
+"""Rule pack `basic`: judges the metrics of metric pack basic, and writes its first rules itself.
+
+Only metrics of the run's own date and endpoint are judged. A rule that cannot be judged is an error of its own:
+it is stored, printed, and makes its endpoint `partial`; it is never an alert, and never silence.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import generator
+import hdm
+import judge
+import psycopg
+import store
+
+DEFAULTS = Path(__file__).with_name("conf.json")
+TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+
+
+class ConfigurationError(ValueError):
+    """The configuration is wrong; the message names the key, not its value."""
+
+
+def main() -> int:
+    """Judge every endpoint of the run.
+
+    Returns: the exit code: 1 when every endpoint failed. A single failed endpoint is told by its report alone,
+        since a bad exit code would fail the partial ones too.
+    """
+    run = hdm.load()
+    if not run.endpoints:
+        run.skip("the run has no endpoints: nothing judged")
+    failed = 0
+    for number, endpoint in enumerate(run.endpoints):
+        run.progress(number / len(run.endpoints), endpoint.slug)
+        reason = _attempt(run, endpoint)
+        if reason:
+            failed += 1
+            print(f"{endpoint.slug}: failed: {reason}", flush=True)
+            run.report(endpoint, "failed", reason)
+    return int(failed == len(run.endpoints))
+
+
+def judge_endpoint(run: hdm.Run, endpoint: hdm.Endpoint) -> None:
+    """Generate, judge, store and report for one endpoint.
+
+    Raises: ConfigurationError, or what the base raises; then the former alerts are still there.
+    """
+    generate, warning = _configured(endpoint.config)
+    if warning:
+        print(f"{endpoint.slug}: {warning}", flush=True)
+    with psycopg.connect() as base:  # the libpq variables of this process name the HDM base
+        base.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        metrics = store.metrics(base, endpoint.slug, run.date)
+        if not metrics:
+            # Zero metrics are not zero problems: nothing is judged, so nothing is replaced.
+            run.report(endpoint, "skipped", f"no metrics of {run.date}: nothing to judge")
+            return
+        written = generator.generate(base, endpoint, run.date) if generate else 0
+        verdict = judge.judge(store.rules(base, endpoint), store.kinds(base), metrics)
+        store.replace(base, endpoint, run.date, verdict)
+    for number, error in verdict.errors.items():
+        print(f"{endpoint.slug}: rule {number} not judged: {error}", flush=True)
+    missing = [*(f"rule {number}: {error}" for number, error in verdict.errors.items()), *endpoint.incomplete]
+    run.report(
+        endpoint,
+        "partial" if missing else "ok",
+        "; ".join(filter(None, [_summary(verdict, written), warning])),
+        alerts=len(verdict.alerts),
+        incomplete=missing,
+    )
+
+
+def _attempt(run: hdm.Run, endpoint: hdm.Endpoint) -> str:
+    """Judge one endpoint; why that failed, in words that may be shown, or ""."""
+    try:
+        judge_endpoint(run, endpoint)
+    except ConfigurationError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - the next endpoint has a right to its run
+        return _describe(error)
+    return ""
+
+
+def _configured(config: dict[str, Any] | str) -> tuple[bool, str]:
+    """Whether to generate rules, and a warning or ""."""
+    values = json.loads(DEFAULTS.read_text(encoding="utf-8"))
+    warning = ""
+    if isinstance(config, dict):
+        values.update(config)
+    elif config.strip():
+        warning = "the configuration is plain text, not JSON: ignored"
+    generate = TRUTHS.get(str(values["generate"]).strip().lower())
+    if generate is None:
+        raise ConfigurationError("configuration: generate must be true or false")
+    return generate, warning
+
+
+def _summary(verdict: judge.Verdict, written: int) -> str:
+    parts = [f"{verdict.judged} rules judged, {len(verdict.alerts)} alerts"]
+    if written:
+        parts.append(f"{written} rules generated")
+    if verdict.errors:
+        parts.append(f"{len(verdict.errors)} rules could not be judged")
+    if verdict.not_evaluated:
+        parts.append(f"{verdict.not_evaluated} metric values are null: not evaluated")
+    if verdict.without_metrics:
+        parts.append(f"{verdict.without_metrics} rules name objects without metrics on this date")
+    return "; ".join(parts)
+
+
+def _describe(error: BaseException) -> str:
+    """An error without its text, which may quote a row: class, SQLSTATE, and where it came up."""
+    if isinstance(error, psycopg.Error) and error.sqlstate:
+        return f"{type(error).__name__} ({error.sqlstate})"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

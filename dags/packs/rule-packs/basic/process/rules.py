@@ -1,0 +1,151 @@
+"""Conditional rules: what their rows mean, and whether they can be judged at all."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import json
+import math
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+LEVELS = {"high": "High", "warning": "Warning", "info": "Info"}
+SCOPES = ("all", "database", "table", "column")
+TRIGGERS = {"returntrue": True, "returnfalse": False}
+TYPES = ("conditionnelle", "conditional")
+CLASSES = ("metrique", "metric", "métrique")
+TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+
+
+class RuleError(ValueError):
+    """The rule cannot be judged. The message says why, and quotes nothing but names."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule that can be judged."""
+
+    id_rule: int
+    level: str
+    message: str
+    alert_scope: str
+    condition_scope: str
+    table: str  # "" unless condition_scope needs it
+    column: str
+    metric: str
+    condition: str
+    value: Any  # of the metric's type
+    triggers_on: bool  # the outcome of the condition that raises the alert
+
+    def violated(self, metric: Any) -> bool:
+        """Whether a metric (not None, of the type that `value` has) raises the alert."""
+        return OPERATORS[self.condition](metric, self.value) is self.triggers_on
+
+
+def parse(row: Mapping[str, Any], metrics: Mapping[str, str]) -> Rule:
+    """Read one row of rule_basic.
+
+    Args:
+        row: by column name.
+        metrics: the metrics that may be judged, name -> number, text, boolean or date.
+
+    Raises: RuleError.
+    """
+    if _folded(row, "rule_type") not in TYPES:
+        raise RuleError(f"rule_type {row['rule_type']!r} is not judged by this version")
+    if _folded(row, "alert_class") not in CLASSES:
+        raise RuleError(f"alert_class {row['alert_class']!r} is not judged by this version")
+    content = _content(row["rule_content"] or "")
+    metric, condition = content.get("metric"), content.get("condition")
+    if not isinstance(metric, str) or metric not in metrics:
+        raise RuleError("rule_content names no metric of metric_basic")
+    if not isinstance(condition, str) or condition.strip() not in OPERATORS:
+        raise RuleError(f"the condition must be one of {' '.join(OPERATORS)}")
+    condition_scope = _one_of(row, "condition_scope", SCOPES)
+    for needed in {"table": ("table",), "column": ("table", "column")}.get(condition_scope, ()):
+        if not row[needed]:
+            raise RuleError(f"condition_scope {condition_scope} needs the name of a {needed}")
+    return Rule(
+        id_rule=row["id_rule"],
+        level=LEVELS[_one_of(row, "alert_level", tuple(LEVELS))],
+        message=(row["alert_message"] or row["rule_name"] or "").strip(),
+        alert_scope=_one_of(row, "alert_scope", SCOPES),
+        condition_scope=condition_scope,
+        table=row["table"],
+        column=row["column"],
+        metric=metric,
+        condition=condition.strip(),
+        value=_value(content.get("conditionValue"), metrics[metric], condition.strip()),
+        triggers_on=TRIGGERS[_one_of(row, "condition_trigger", tuple(TRIGGERS))],
+    )
+
+
+def _content(text: str) -> dict[str, Any]:
+    """rule_content as the generator writes it (JSON) or as the editor does (base64 of JSON)."""
+    if not text.lstrip().startswith("{"):
+        try:
+            text = base64.b64decode("".join(text.split()), validate=True).decode("utf-8")
+        except (binascii.Error, ValueError):
+            raise RuleError("rule_content is neither JSON nor base64") from None
+    try:
+        content = json.loads(text)
+    except ValueError:
+        raise RuleError("rule_content is not JSON") from None
+    if not isinstance(content, dict):
+        raise RuleError('rule_content must be {"metric", "condition", "conditionValue"}')
+    return content
+
+
+def _value(value: Any, kind: str, condition: str) -> Any:
+    """ConditionValue in the metric's type."""
+    if value is None or isinstance(value, (dict, list)):
+        raise RuleError("conditionValue is missing, or is no single value")
+    text = str(value).strip()
+    if kind == "number":
+        return _number(text, is_boolean=isinstance(value, bool))
+    if kind == "boolean":
+        if text.lower() not in TRUTHS:
+            raise RuleError("conditionValue must be true or false for this metric")
+        if condition not in {"==", "!="}:
+            raise RuleError("true and false compare by == and != only")
+        return TRUTHS[text.lower()]
+    if kind == "date":
+        try:
+            return dt.datetime.fromisoformat(text)
+        except ValueError:
+            raise RuleError("conditionValue must be a date such as 2026-01-31 for this metric") from None
+    return text
+
+
+def _number(text: str, *, is_boolean: bool) -> float | int:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if is_boolean or not math.isfinite(number):
+        raise RuleError("conditionValue must be a number for this metric")
+    return int(text) if text.lstrip("+-").isdecimal() else number
+
+
+def _one_of(row: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
+    value = _folded(row, name)
+    if value not in allowed:
+        raise RuleError(f"{name} must be one of {', '.join(allowed)}")
+    return value
+
+
+def _folded(row: Mapping[str, Any], name: str) -> str:
+    return str(row[name] or "").strip().lower()

@@ -1,0 +1,124 @@
+"""The plan: on which of its endpoints an attempt runs the pack, and why not on the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hdm_airflow.base import assignments as base_assignments
+from hdm_airflow.base import runs
+from hdm_airflow.base.assignments import Assignments
+from hdm_airflow.base.configuration import NONE, Configuration, merge
+from hdm_airflow.base.endpoints import Registered
+from hdm_airflow.base.gate import Gate
+from hdm_airflow.base.hook import Base
+from hdm_airflow.errors import HdmError
+from hdm_airflow.packs.pack import Pack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One endpoint on which the pack runs."""
+
+    registered: Registered
+    config: object  # external and endpoint configuration merged
+    config_sources: tuple[str, ...]
+    incomplete: tuple[str, ...]  # objects without metrics
+
+    @property
+    def slug(self) -> str:
+        """The endpoint's name."""
+        return self.registered.endpoint.slug
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What one attempt does with each activated endpoint. No endpoint is in two of these."""
+
+    run: tuple[Item, ...]
+    broken: Mapping[str, str]  # slug -> why it fails before the pack starts
+    gated: Mapping[str, str]  # slug -> what its metrics lack
+    kept: tuple[str, ...]  # succeeded in an earlier attempt and not outdated since
+    external: Configuration  # the pack's own configuration
+
+    @property
+    def empty(self) -> bool:
+        """Whether no endpoint is activated at all."""
+        return not (self.run or self.broken or self.gated or self.kept)
+
+
+def read(base: Base, attempt: runs.Attempt, pack: Pack, *, require_reports: bool) -> Plan:
+    """Plan one attempt by what the base says now: three queries, however many endpoints there are."""
+    required = [requirement.name for requirement in pack.requires]
+    assigned = base_assignments.read(base, pack.kind, pack.name, required)
+    newest = runs.newest(base, attempt, required, assigned.slugs)
+    gate = Gate(
+        requires=pack.requires,
+        activated=assigned.required,
+        runs={(run.pack, run.endpoint): run for run in newest if run.kind == "metric" and run.pack in required},
+        accepts_partial=bool(pack.manifest and pack.manifest.partial),
+        require_reports=require_reports,
+    )
+    own = {run.endpoint: run for run in newest if (run.kind, run.pack) == (pack.kind, pack.name)}
+    try:
+        external, fault = assigned.configurations.for_version(pack.version), ""
+    except HdmError as error:
+        external, fault = NONE, one_line(error)
+    return make(assigned, external, fault, gate, own)
+
+
+def make(assigned: Assignments, external: Configuration, fault: str, gate: Gate, own: Mapping[str, runs.Run]) -> Plan:
+    """Plan one attempt.
+
+    It runs the endpoints that have not succeeded for this metric date, or that are older than a metric run they
+    rest on. Where there are none it was asked for again on purpose: it runs all.
+
+    Args:
+        assigned: the activated endpoints.
+        external: the pack's external configuration.
+        fault: why the external configuration cannot be read, which fails every endpoint; '' where it can.
+        gate: what a rule pack's metrics allow.
+        own: slug -> this pack's newest run of this metric date.
+    """
+    done = {slug for slug in assigned.slugs if _is_done(slug, gate, own)}
+    wanted = [slug for slug in assigned.slugs if slug not in done] or list(assigned.slugs)
+    run: list[Item] = []
+    broken: dict[str, str] = {}
+    gated: dict[str, str] = {}
+    for slug in wanted:
+        verdict = gate.judge(slug)
+        if not verdict.passed:
+            gated[slug] = verdict.reason
+            continue
+        try:
+            item = _item(assigned, external, slug, verdict.incomplete)
+        except HdmError as error:
+            broken[slug] = one_line(error)
+        else:
+            if fault:
+                broken[slug] = fault
+            else:
+                run.append(item)
+    kept = tuple(slug for slug in assigned.slugs if slug not in wanted)
+    return Plan(run=tuple(run), broken=broken, gated=gated, kept=kept, external=external)
+
+
+def one_line(error: HdmError) -> str:
+    """An error as the ledger keeps it."""
+    return " ".join(f"{error.what} ({error.where})".split()) if error.where else " ".join(error.what.split())
+
+
+def _is_done(slug: str, gate: Gate, own: Mapping[str, runs.Run]) -> bool:
+    run = own.get(slug)
+    if run is None or run.status != "success":
+        return False
+    return all(metric.finished_at is None or metric.finished_at <= run.started_at for metric in gate.waits_for(slug))
+
+
+def _item(assigned: Assignments, external: Configuration, slug: str, incomplete: tuple[str, ...]) -> Item:
+    registered = assigned.endpoints.get(slug)
+    if registered is None:
+        hint = "add it with: airflow hdm endpoints add, or deactivate the pack there"
+        raise HdmError("the activated slug matches no endpoint", "hdm_core_dblist", hint)
+    config, sources = merge(external, assigned.configurations.for_endpoint(slug))
+    return Item(registered=registered, config=config, config_sources=tuple(sources), incomplete=incomplete)

@@ -1,0 +1,26 @@
+"""A task that fails with a reason: what a Dag becomes whose configuration is wrong."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+
+class ProblemOperator(BaseOperator):
+    """Fails at once, without retries.
+
+    Args:
+        reason: what is wrong, where, and what to do.
+    """
+
+    ui_color = "#f8d7da"
+
+    def __init__(self, *, reason: str, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "retries": 0})
+        self.reason = reason
+
+    def execute(self, context: Any) -> NoReturn:  # noqa: ARG002  # Airflow's signature
+        """Fail with the reason."""
+        raise AirflowFailException(self.reason)

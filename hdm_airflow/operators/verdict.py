@@ -1,0 +1,105 @@
+"""The verdict: what a pack's exit and its reports mean for each endpoint, and for the task."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date
+from typing import Any
+
+from hdm_airflow.base.runs import Outcome, Status
+from hdm_airflow.runner.masking import Masker
+from hdm_airflow.runner.report import Report, Reports
+from hdm_airflow.runner.run import SKIPPED, Ran
+
+_STATUS: dict[str, Status] = {"ok": "success", "partial": "partial", "failed": "failed", "skipped": "skipped"}
+_SHOWN = 100  # endpoints that the summary names; it goes to XCom
+
+
+def outcomes(ran: Ran, slugs: Iterable[str], mask: Masker, timeout: float | None) -> list[Outcome]:
+    """How the run ended on each endpoint.
+
+    The last report of an endpoint counts; a run that did not end well fails whatever was not reported ok. A pack
+    that reports nothing at all is taken at its exit code, and marked as unreported.
+
+    Args:
+        ran: the run.
+        slugs: its endpoints.
+        mask: takes secrets out of what the pack says.
+        timeout: seconds, for the reason.
+    """
+    fault = _fault(ran, timeout)
+    return [_outcome(slug, ran.reports, fault, mask, ran.exit_code) for slug in slugs]
+
+
+def interrupted(reports: Reports | None, slugs: Iterable[str], reason: str, mask: Masker) -> list[Outcome]:
+    """How a run that was cut short ended on each endpoint: what was reported ok stands, the rest failed."""
+    return [_outcome(slug, reports or Reports(), reason, mask, 1) for slug in slugs]
+
+
+def summary(
+    metric_date: date, done: Sequence[Outcome], gated: Collection[str], kept: Collection[str]
+) -> dict[str, Any]:
+    """What the task leaves in XCom: counts, and the reasons of what is not a success. No secret, no data."""
+    counts = Counter(outcome.status for outcome in done)
+    poor = [one for one in done if one.status != "success"]
+    return {
+        "metric_date": metric_date.isoformat(),
+        "success": counts["success"],
+        "partial": counts["partial"],
+        "failed": counts["failed"],
+        "skipped": counts["skipped"],
+        "gated": len(gated),
+        "kept": len(kept),
+        "unreported": sum(one.status == "success" and not one.reported for one in done),
+        "metrics": sum(one.metrics or 0 for one in done),
+        "alerts": sum(one.alerts or 0 for one in done),
+        "reasons": {one.endpoint: f"{one.status}: {one.reason}" for one in poor[:_SHOWN]},
+    }
+
+
+def sentence(summary: dict[str, Any]) -> str:
+    """The summary as one line for the log."""
+    names = ("success", "partial", "failed", "skipped", "gated", "kept", "unreported")
+    counts = [f"{summary[name]} {name}" for name in names if summary[name]]
+    return f"metric date {summary['metric_date']}: {', '.join(counts) or 'nothing'}"
+
+
+def _fault(ran: Ran, timeout: float | None) -> str:
+    if ran.ended == "timeout":
+        return f"ended after its timeout of {timeout:g} s"
+    if ran.ended == "killed":
+        return "the task was killed"
+    if ran.exit_code in (0, SKIPPED):
+        return ""
+    return f"the bootstrap script ended with exit code {ran.exit_code}"
+
+
+def _outcome(slug: str, reports: Reports, fault: str, mask: Masker, exit_code: int) -> Outcome:
+    report = reports.endpoints.get(slug)
+    if report is not None:
+        return _reported(slug, report, fault, mask)
+    if fault:
+        return Outcome(endpoint=slug, status="failed", reason=fault)
+    if exit_code == SKIPPED:
+        return Outcome(endpoint=slug, status="skipped", reason="the pack had nothing to do (exit code 99)")
+    if reports.empty:
+        return Outcome(endpoint=slug, status="success", reason="unreported: taken at the exit code")
+    return Outcome(endpoint=slug, status="failed", reason="not reported")
+
+
+def _reported(slug: str, report: Report, fault: str, mask: Masker) -> Outcome:
+    status = _STATUS[report.status]
+    reason = mask(report.message)
+    if fault and status != "success":
+        status, reason = "failed", "; ".join(part for part in (fault, reason) if part)
+    return Outcome(
+        endpoint=slug,
+        status=status,
+        reason=reason,
+        reported=True,
+        metrics=report.metrics,
+        alerts=report.alerts,
+        incomplete=tuple(mask(name) for name in report.incomplete),
+        dbversion=report.version,
+    )

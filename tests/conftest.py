@@ -1,0 +1,74 @@
+"""Fixtures for all tiers. Servers start when the first test asks for one; a run of unit tests imports none of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from demo.services import Database, MariaDB, Postgres
+
+
+def require(tier: str, reason: str | None) -> None:
+    """Skip the test when `reason` says why it cannot run here, or fail it when this tier must not be skipped.
+
+    Args:
+        tier: the test's folder: integration, airflow, functional.
+        reason: what is missing on this machine; None when nothing is.
+
+    The environment variable HDM_TEST_REQUIRE holds `all`, or the tiers that must run, separated by commas.
+    """
+    if reason is None:
+        return
+    required = {name.strip() for name in os.environ.get("HDM_TEST_REQUIRE", "").split(",")}
+    if required & {"all", tier}:
+        pytest.fail(f"HDM_TEST_REQUIRE asks for the tier {tier!r}: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", name="require")
+def require_fixture() -> object:
+    """The function `require`, for tests: a conftest cannot be imported."""
+    return require
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """One PostgreSQL server for the whole session."""
+    from demo.services import Postgres
+
+    require("integration", Postgres.available())
+    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
+    """One MariaDB server for the whole session."""
+    from demo.services import MariaDB
+
+    require("integration", MariaDB.available())
+    with MariaDB(tmp_path_factory.mktemp("mariadb")) as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[Database]:
+    """An empty PostgreSQL database: `.dsn`, `.name`, `.server`, `.connect()`."""
+    created = postgres.create_database(f"test_{uuid4().hex}")
+    yield created
+    postgres.drop_database(created.name)
+
+
+@pytest.fixture
+def mariadb_database(mariadb: MariaDB) -> Iterator[str]:
+    """The name of an empty MariaDB database."""
+    name = f"test_{uuid4().hex}"
+    mariadb.create_database(name)
+    yield name
+    mariadb.drop_database(name)
