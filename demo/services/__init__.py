@@ -5,9 +5,10 @@ and is stopped by its process id. A second start in the same folder finds the da
 it is still free, the port again.
 """
 
+from demo.services.airflow import Airflow
 from demo.services.mariadb import MariaDB
 from demo.services.postgres import Database, Postgres
 from demo.services.redis import Redis
 from demo.services.service import Service, ServiceError, free_port
 
-__all__ = ["Database", "MariaDB", "Postgres", "Redis", "Service", "ServiceError", "free_port"]
+__all__ = ["Airflow", "Database", "MariaDB", "Postgres", "Redis", "Service", "ServiceError", "free_port"]

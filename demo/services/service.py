@@ -162,6 +162,10 @@ class Service:
         """The options of setpriv with which the server runs, besides the signal."""
         return []
 
+    def _environment(self) -> dict[str, str]:
+        """The server's environment variables: none of ours but the search path."""
+        return {"PATH": PROGRAM_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
     def _leash(self) -> list[str]:
         setpriv = shutil.which("setpriv", path=PROGRAM_PATH)
         if setpriv:
@@ -182,7 +186,7 @@ class Service:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-                env={"PATH": PROGRAM_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+                env=self._environment(),
                 start_new_session=True,  # Ctrl-C is for the demo, which then stops its servers in order
             )
 

@@ -8,6 +8,7 @@ import sqlite3
 import statistics
 from collections import Counter
 from contextlib import closing
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -37,6 +38,13 @@ COLUMNS = {
     "seen": ("datetime", "timestamp", "datetime", "DATETIME"),
     "alive": ("boolean", "boolean", "boolean", "BOOLEAN"),
 }
+
+
+def moment(*parts: int) -> dt.datetime:
+    """A datetime as databases without zones have them."""
+    return dt.datetime(*parts)  # noqa: DTZ001 # type: ignore[arg-type]
+
+
 LETTERS = st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=("Cs",))
 TEXTS = st.sampled_from(["a", "A", "á", "a ", "", "%s", "'", '"', "\\", "😀"]) | st.text(LETTERS, max_size=12)
 VALUES = {
@@ -46,7 +54,7 @@ VALUES = {
     "word": TEXTS,
     "memo": TEXTS,
     "born": st.dates(dt.date(1900, 1, 1), dt.date(2100, 1, 1)),
-    "seen": st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1)).map(lambda d: d.replace(microsecond=0)),
+    "seen": st.datetimes(moment(1900, 1, 1), moment(2100, 1, 1)).map(lambda d: d.replace(microsecond=0)),
     "alive": st.booleans(),
 }
 TABLES = st.lists(st.fixed_dictionaries({name: st.none() | VALUES[name] for name in COLUMNS}), max_size=25)
@@ -114,11 +122,9 @@ def expected(values: list[Any], kind: str, date: dt.date) -> Row:
     found["median_num_var"] = float(statistics.median(present)) if numbers else None
     found["std_num_var"] = float(statistics.stdev(present)) if len(numbers) > 1 else None
     is_date = kind in {"date", "datetime"}
-    moments = [
-        value if isinstance(value, dt.datetime) else dt.datetime.combine(value, dt.time())
-        for value in present
-        if is_date
-    ]
+    midnight = dt.time()
+    days = present if is_date else []
+    moments = [day if isinstance(day, dt.datetime) else dt.datetime.combine(day, midnight) for day in days]
     found["min_date_var"] = min(moments, default=None)
     found["max_date_var"] = max(moments, default=None)
     found["future_dates"] = sum(moment.date() > date for moment in moments) if is_date else None
@@ -142,20 +148,19 @@ def engines(base: Base, hospital: Database, mariadb: MariaDB, mariadb_database: 
     path = tmp_path / "lab.sqlite"
     endpoints = [postgres_endpoint(hospital), mariadb_endpoint(mariadb, mariadb_database), sqlite_endpoint(path)]
     connections = [hospital.connect(), mariadb.connect(mariadb_database), sqlite3.connect(path)]
-    plain = {bool: int, dt.date: str, dt.datetime: str}
+    plain = {bool: int, Decimal: str, dt.date: str, dt.datetime: str}  # what SQLite takes
 
     def fill(rows: list[Row]) -> list[Row]:
         for number, connection in enumerate(connections, start=1):
             mark = "?" if number == 3 else "%s"
             cursor = connection.cursor()
             cursor.execute("DROP TABLE IF EXISTS made")
-            cursor.execute("CREATE TABLE made (%s)" % ", ".join(f"{n} {types[number]}" for n, types in COLUMNS.items()))
+            columns = ", ".join(f"{name} {types[number]}" for name, types in COLUMNS.items())
+            cursor.execute(f"CREATE TABLE made ({columns})")
             for row in rows:
-                values = list(row.values())
+                values = [row[name] for name in COLUMNS]
                 if number == 3:
-                    values = [
-                        str(v) if type(v).__name__ == "Decimal" else plain.get(type(v), lambda x: x)(v) for v in values
-                    ]
+                    values = [plain[type(value)](value) if type(value) in plain else value for value in values]
                 cursor.execute(f"INSERT INTO made VALUES ({', '.join([mark] * len(values))})", values)
             connection.commit()
         return endpoints
@@ -335,7 +340,7 @@ def test_levels_are_those_of_the_column_on_every_engine(base: Base, engines: Any
         "word": "A",
         "memo": "%s",
         "born": dt.date(2020, 2, 29),
-        "seen": dt.datetime(2020, 2, 29, 8, 30),
+        "seen": moment(2020, 2, 29, 8, 30),
         "alive": True,
     }
     endpoints = engines([row] * 6 + [{**row, "word": "a", "alive": False, "share": -2.25}] * 7)
@@ -640,7 +645,7 @@ def test_nan_and_infinity_count_as_values_and_break_nothing(base: Base, ward: Ro
     assert (f["value_counts"], f["levels_count"], f["min_num_var"], f["max_num_var"]) == (5, 5, 1, 2)
     assert (f["mean_num_var"], f["median_num_var"], f["std_num_var"]) == (1.5, 1.5, pytest.approx(0.5**0.5))
     assert (n["value_counts"], n["min_num_var"], n["mean_num_var"], n["max_num_var"]) == (4, 1, 2, 3)
-    assert (found["d"]["max_date_var"], found["d"]["future_dates"]) == (dt.datetime(2020, 1, 1), 1)
+    assert (found["d"]["max_date_var"], found["d"]["future_dates"]) == (moment(2020, 1, 1), 1)
     assert (found["huge"]["median_num_var"], found["huge"]["mean_num_var"]) == (5, pytest.approx(6.8e307))
     assert (found["tiny"]["median_num_var"], found["tiny"]["max_num_var"]) == (0, 0)
 
@@ -676,7 +681,7 @@ def test_types_of_postgresql_are_told_as_declared_and_grouped_by_what_they_mean(
         "m": ("interval", "other"),
     }
     assert (found["f"]["value_counts"], found["f"]["levels_count"], found["f"]["is_key"]) == (1, None, False)
-    assert found["h"]["max_date_var"] == dt.datetime(2019, 12, 31, 23)
+    assert found["h"]["max_date_var"] == moment(2019, 12, 31, 23)
 
 
 def test_names_that_need_quoting_are_quoted(
@@ -687,7 +692,8 @@ def test_names_that_need_quoting_are_quoted(
     standard = ", ".join('"' + name.replace('"', '""') + '" int' for name in names)
     execute(hospital, f'CREATE TABLE "my table" ({standard})')
     with mariadb.connect(mariadb_database) as connection, connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE `my table` (%s)" % ", ".join(f"`{name}` int" for name in [*names, "a`b"]))
+        backticks = ", ".join("`" + name.replace("`", "``") + "` int" for name in [*names, "a`b"])
+        cursor.execute(f"CREATE TABLE `my table` ({backticks})")
     lab = sqlite_file(tmp_path / "a b%.sqlite", f'CREATE TABLE "my table" ({standard})')
     endpoints = [postgres_endpoint(hospital), mariadb_endpoint(mariadb, mariadb_database), lab]
     run = base.measure(TODAY, *endpoints)
@@ -735,7 +741,7 @@ def test_a_column_of_sqlite_is_what_it_holds(base: Base, tmp_path: Path) -> None
         "wide": "float",
     }
     assert (found["flag"]["true_count"], found["flag"]["data_type"]) == (1, "BOOLEAN")
-    assert found["at"]["max_date_var"] == dt.datetime(2020, 1, 1, 11)
+    assert found["at"]["max_date_var"] == moment(2020, 1, 1, 11)
     assert found["code"]["levels_count"] == 2
     assert (found["wide"]["value_counts"], found["wide"]["max_num_var"], found["wide"]["std_num_var"]) == (2, 1, None)
 
@@ -787,7 +793,7 @@ def test_a_table_wider_than_one_query_is_measured(base: Base, ward: Row, hospita
     """PostgreSQL takes 1,664 expressions in a query; a table may have 1,600 columns."""
     execute(
         hospital,
-        "CREATE TABLE t (%s)" % ", ".join(f"c{i} int" for i in range(350)),
+        f"CREATE TABLE t ({', '.join(f'c{i} int' for i in range(350))})",
         "INSERT INTO t (c0, c349) VALUES (1, 2)",
     )
     base.measure(TODAY)

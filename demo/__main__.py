@@ -1,0 +1,174 @@
+"""`make demo`: a real Airflow runs the reference packs on a synthetic hospital for two nights.
+
+Environment variables: ONCE=1 ends instead of staying up; ROWS is the size of the hospital (1,000 to 1,000,000 lab
+results); DEMO_DIR is where servers and files live (.demo).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from contextlib import ExitStack
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from demo import pipeline, results
+from demo.endpoints import Site, sites
+from demo.hospital import Hospital
+from demo.services import Airflow, Database, Postgres
+from hdm_airflow.errors import HdmError
+
+ROOT = Path(__file__).resolve().parent.parent
+_ROWS = 10_000
+_ACTOR = "demo"
+
+
+def main() -> int:
+    """Run the demo.
+
+    Returns:
+        0 when every planted fault was found and the sound night raised no alert.
+    """
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    folder = Path(os.environ.get("DEMO_DIR", ROOT / ".demo")).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    second = datetime.now(timezone.utc).date()
+    first = second - timedelta(days=1)
+    hospital = Hospital(rows=int(os.environ.get("ROWS", _ROWS)), first_day=first)
+    with ExitStack() as stack:
+        console.print(f"[bold]1[/] databases below {folder}")
+        postgres = stack.enter_context(Postgres(folder / "postgres"))
+        postgres.drop_database("hdm")
+        base = postgres.create_database("hdm")
+        places = sites(folder, postgres, stack)
+        for site in places:
+            with site.connect() as connection:
+                hospital.first_night(connection)
+            console.print(f"  {site.endpoint.slug}")
+        console.print("[bold]2[/] Airflow, with all its components")
+        airflow = _airflow(folder, postgres, base)
+        began = time.monotonic()
+        stack.enter_context(airflow)
+        console.print(f"  {airflow.url} after {time.monotonic() - began:.0f} s")
+        code = _nights(console, airflow, base, places, hospital, (first, second))
+        _say_where_to_look(console, airflow, postgres)
+        if os.environ.get("ONCE") != "1":
+            _wait(console)
+    return code
+
+
+def _airflow(folder: Path, postgres: Postgres, base: Database) -> Airflow:
+    """An Airflow that is not started yet, with the HDM base made."""
+    os.environ["AIRFLOW_HOME"] = str(folder / "airflow")
+    os.environ["AIRFLOW_CONN_HDM"] = base.dsn
+    from hdm_airflow.base import migrate
+    from hdm_airflow.base.hook import HdmHook
+
+    migrate.upgrade(HdmHook())
+    return Airflow(folder / "airflow", dags=ROOT / "dags", path=(postgres.bin_dir,))
+
+
+def _nights(
+    console: Console,
+    airflow: Airflow,
+    base: Database,
+    places: list[Site],
+    hospital: Hospital,
+    dates: tuple[date, date],
+) -> int:
+    from hdm_airflow.base.hook import HdmHook
+
+    first, second = dates
+    variable = {"environments": {"prod": {"conn_id": "hdm"}}}
+    pipeline.prepare(airflow, [_connection("hdm", base), *_connections(places)], json.dumps(variable))
+    with HdmHook().session() as connection:
+        _activate(connection, places)
+        console.print("[bold]3[/] the first night: all is well")
+        pipeline.run(airflow, first)
+        connection.execute((ROOT / "demo" / "rules.sql").read_text("utf-8").encode())
+        console.print("[bold]4[/] the second night: faults are planted")
+        for site in places:
+            with site.connect() as endpoint:
+                hospital.second_night(endpoint)
+        _, state = pipeline.run(airflow, second)
+        checks = results.check(connection, places, second)
+        results.show(console, connection, checks, second)
+        false = results.false_alerts(connection, first)
+    missed = sum(not one.found for one in checks)
+    console.print(
+        f"{len(checks) - missed} of {len(checks)} planted faults found; {false} alerts on the sound night; "
+        f"the second run ended as {state}"
+    )
+    return 1 if missed or false or state != "success" else 0
+
+
+def _activate(connection: Any, places: list[Site]) -> None:
+    from hdm_airflow.base import activation, endpoints
+
+    for site in places:
+        endpoints.add(connection, site.endpoint, None, actor=_ACTOR)
+        registered = endpoints.find(connection, site.endpoint.slug)
+        activation.activate(connection, "metric", "basic", registered, actor=_ACTOR)
+        activation.activate(connection, "rule", "basic", registered, actor=_ACTOR)
+        if site.endpoint.type == "postgres":
+            activation.activate(connection, "metric", "row-count", registered, actor=_ACTOR)
+
+
+def _connection(conn_id: str, database: Database) -> dict[str, Any]:
+    server = database.server
+    return {
+        "connection_id": conn_id,
+        "conn_type": "postgres",
+        "host": server.host,
+        "port": server.port,
+        "schema": database.name,
+        "login": server.user,
+        "password": server.password,
+    }
+
+
+def _connections(places: list[Site]) -> list[dict[str, Any]]:
+    """One Airflow connection per endpoint that has a password, under the id that the operator looks for."""
+    from hdm_airflow.credentials.airflow_connections import default_conn_id
+
+    return [
+        {
+            "connection_id": default_conn_id(site.endpoint.name),
+            "conn_type": "generic",
+            "host": site.endpoint.host,
+            "login": site.endpoint.user,
+            "password": site.password,
+        }
+        for site in places
+        if site.password
+    ]
+
+
+def _say_where_to_look(console: Console, airflow: Airflow, postgres: Postgres) -> None:
+    console.print("\n[bold]Where to look[/]")
+    console.print(f"  Airflow   {airflow.url}/dags/{pipeline.DAG}   user {airflow.user}, password {airflow.password}")
+    console.print(f"  HDM base  {postgres.bin_dir / 'psql'} {Database(postgres, 'hdm').dsn}", soft_wrap=True)
+
+
+def _wait(console: Console) -> None:
+    console.print("\nAll stays up until you press Ctrl-C.")
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        console.print("stopping")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except HdmError as error:
+        print(f"the demo failed: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,110 @@
+"""What the two nights left in the HDM base, and whether every planted fault was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from demo.endpoints import Site
+from demo.hospital import PLANTED_FAULTS, PlantedFault
+from demo.hospital.hospital import FaultKind
+from hdm_airflow.base.hook import Base
+
+#: The rule that finds each kind of fault, by the start of its name.
+_RULES: dict[FaultKind, str] = {
+    "duplicate_key": "duplicates",
+    "empty_column": "empty",
+    "vanished_table": "dropped",
+    "changed_type": "changed type",
+    "null_jump": "jump in nulls",
+    "date_in_future": "date in the future",
+    "date_in_past": "date before 1850",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One planted fault of one endpoint, and whether an alert of the second night names it."""
+
+    endpoint: str
+    fault: PlantedFault
+    found: bool
+
+
+def check(base: Base, sites: Iterable[Site], second: date) -> list[Check]:
+    """Look for an alert of the right rule at the right place for each fault planted in each endpoint."""
+    alerts = base.execute(
+        """SELECT a.endpoint, a."table", a."column", r.rule_name FROM hdm_alerts a
+        JOIN rule_basic r ON r.id_rule::text = a.rule_id WHERE a."date" = %s AND a.rule_pack = 'basic'""",
+        [second],
+    ).fetchall()
+    return [
+        Check(
+            endpoint=site.endpoint.name,
+            fault=fault,
+            found=any(_is_about(alert, site.endpoint.slug, fault) for alert in alerts),
+        )
+        for site in sites
+        for fault in PLANTED_FAULTS
+    ]
+
+
+def false_alerts(base: Base, first: date) -> int:
+    """How many alerts the first, sound night has: none are planted there."""
+    row = base.execute('SELECT count(*) AS n FROM hdm_alerts WHERE "date" = %s', [first]).fetchone()
+    return int(row["n"]) if row else 0
+
+
+def show(console: Console, base: Base, checks: list[Check], second: date) -> None:
+    """Print metrics, alerts and planted faults."""
+    console.print(_metrics(base))
+    console.print(_alerts(base, second))
+    console.print(_faults(checks))
+
+
+def _is_about(alert: dict[str, Any], slug: str, fault: PlantedFault) -> bool:
+    return (
+        alert["endpoint"] == slug
+        and alert["table"] == fault.table
+        and fault.column in {None, alert["column"]}
+        and alert["rule_name"].startswith(_RULES[fault.kind])
+    )
+
+
+def _metrics(base: Base) -> Table:
+    table = Table("endpoint", "metric date", "tables", "columns", "values", "alerts", title="Metrics")
+    rows = base.execute(
+        """SELECT m.endpoint, m."date", count(DISTINCT m."table") AS tables, count(*) AS columns,
+            sum(m.value_counts) AS values,
+            (SELECT count(*) FROM hdm_alerts a WHERE (a.endpoint, a."date") = (m.endpoint, m."date")) AS alerts
+        FROM metric_basic m WHERE m.data_type IS NOT NULL GROUP BY m.endpoint, m."date" ORDER BY 1, 2"""
+    )
+    for row in rows:
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
+    return table
+
+
+def _alerts(base: Base, second: date) -> Table:
+    table = Table("endpoint", "level", "table", "column", "message", title=f"Alerts of {second}")
+    rows = base.execute(
+        """SELECT "database", alert_level, "table", coalesce("column", '') AS "column", alert_message
+        FROM hdm_alerts WHERE "date" = %s ORDER BY 1, 2, 3, 4""",
+        [second],
+    )
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    return table
+
+
+def _faults(checks: list[Check]) -> Table:
+    table = Table("endpoint", "planted fault", "where", "found", title="Planted faults")
+    for one in checks:
+        where = f"{one.fault.table}.{one.fault.column}" if one.fault.column else one.fault.table
+        mark = "[green]yes[/]" if one.found else "[red]no[/]"
+        table.add_row(one.endpoint, one.fault.kind.replace("_", " "), where, mark)
+    return table

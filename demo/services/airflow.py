@@ -1,0 +1,143 @@
+"""Airflow: all its components on one machine, with an API client for whoever started it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, ClassVar
+
+from demo.services.service import PROGRAM_PATH, Service, ServiceError, free_port
+
+_CALL_SECONDS = 30.0
+
+
+class Airflow(Service):
+    """`airflow standalone` with a user `admin`, a LocalExecutor of four workers and SQLite metadata.
+
+    Args:
+        folder: becomes AIRFLOW_HOME; its metadata database is made anew at each start.
+        dags: the dags folder.
+        variables: environment variables on top, for Airflow and all its tasks.
+        path: folders that go before the search path.
+        start_seconds: how long a start may take.
+    """
+
+    title: ClassVar[str] = "Airflow"
+    user: ClassVar[str] = "admin"
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        dags: Path,
+        variables: dict[str, str] | None = None,
+        path: tuple[Path, ...] = (),
+        start_seconds: float = 180.0,
+    ) -> None:
+        super().__init__(folder, start_seconds=start_seconds)
+        self.dags = dags
+        self.variables = variables or {}
+        self.path = path
+        self._ports = {"WORKER_LOG_SERVER_PORT": free_port(), "TRIGGER_LOG_SERVER_PORT": free_port()}
+        self._token = ""
+
+    @classmethod
+    def available(cls) -> str | None:
+        """Airflow is one of our own requirements: it is always there."""
+        return None
+
+    @property
+    def url(self) -> str:
+        """Where the UI is."""
+        return f"http://localhost:{self.port}"
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the REST API as the user `admin`.
+
+        Args:
+            method: GET, POST, PATCH ...
+            path: below /api/v2, e.g. `/dags/hdm_pipeline`.
+            body: sent as JSON; None sends nothing.
+
+        Returns:
+            The answer's JSON; None where it has no content.
+
+        Raises:
+            ServiceError: Airflow refuses the call.
+        """
+        if not self._token:
+            login = {"username": self.user, "password": self.password}
+            self._token = self._request("POST", "/auth/token", login)["access_token"]
+        try:
+            return self._request(method, f"/api/v2{path}", body)
+        except urllib.error.HTTPError as error:
+            answer = error.read().decode("utf-8", "replace")[:500]
+            raise ServiceError(f"Airflow answers {error.code} to {method} {path}: {answer}", str(self.log)) from None
+
+    def _request(self, method: str, path: str, body: Any) -> Any:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://{self.host}:{self.port}{path}", data, headers, method=method)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=_CALL_SECONDS) as answer:  # noqa: S310  # our own server
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def _prepare(self) -> None:
+        for name in ("airflow.db", "airflow.db-wal", "airflow.db-shm"):
+            (self.folder / name).unlink(missing_ok=True)
+        self._write_private("passwords.json", json.dumps({self.user: self.password}))
+
+    def _command(self) -> list[str]:
+        return [str(Path(sys.executable).with_name("airflow")), "standalone"]
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("HOME", "TMPDIR", "LANG") if name in os.environ}
+        proxies = {name: value for name, value in os.environ.items() if _reaches_network(name)}
+        search = os.pathsep.join([*map(str, self.path), str(Path(sys.executable).parent), PROGRAM_PATH])
+        settings = {
+            "CORE__DAGS_FOLDER": str(self.dags),
+            "CORE__LOAD_EXAMPLES": "False",
+            "CORE__PARALLELISM": "4",
+            "CORE__EXECUTION_API_SERVER_URL": f"http://localhost:{self.port}/execution/",
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.folder / "passwords.json"),
+            "API__HOST": self.host,
+            "API__PORT": str(self.port),
+            "API__BASE_URL": self.url,
+            "API__WORKERS": "1",
+            "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+            "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+            "USAGE_DATA_COLLECTION__ENABLED": "False",
+            **{f"LOGGING__{name}": str(port) for name, port in self._ports.items()},
+        }
+        return {
+            **kept,
+            **proxies,
+            "PATH": search,
+            "AIRFLOW_HOME": str(self.folder),
+            "TZ": "UTC",
+            **{f"AIRFLOW__{name}": value for name, value in settings.items()},
+            **self.variables,
+        }
+
+    def _is_ready(self) -> bool:
+        """Every component has reported a heartbeat."""
+        with contextlib.suppress(OSError, ValueError):
+            health = self._request("GET", "/api/v2/monitor/health", None)
+            parts = ("metadatabase", "scheduler", "dag_processor")
+            return all(health[part]["status"] == "healthy" for part in parts)
+        return False
+
+
+def _reaches_network(name: str) -> bool:
+    """Whether a variable tells how packages are fetched: the packs' environments are built behind the same proxy."""
+    prefixes = ("UV_", "PIP_", "SSL_CERT", "REQUESTS_CA", "CURL_CA", "HTTP_", "HTTPS_", "NO_PROXY", "ALL_PROXY")
+    return name.upper().startswith(prefixes)

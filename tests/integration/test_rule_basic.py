@@ -1,0 +1,444 @@
+"""Rule pack basic, run for real on what metric pack basic found."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.pack_harness import Base, Row, postgres_endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from demo.services import Database, Postgres
+
+TODAY = "2026-01-31"
+LATER = "2026-02-03"
+
+
+@pytest.fixture
+def base(database: Database, tmp_path: Path) -> Base:
+    """An HDM base, in the database of fixture `database`."""
+    return Base(database, tmp_path)
+
+
+@pytest.fixture
+def hospital(postgres: Postgres, database: Database) -> Iterator[Database]:
+    """A second database, which is the endpoint: ten patients, twenty stays, an empty column."""
+    created = postgres.create_database(f"{database.name}_ward")
+    execute(
+        created,
+        "CREATE TABLE patients (patient_id int PRIMARY KEY, name text, nothing text, alive boolean)",
+        "INSERT INTO patients SELECT i, 'Dupont ' || i, NULL, i > 2 FROM generate_series(1, 10) i",
+        "CREATE TABLE stays (stay_id int, patient_id int REFERENCES patients, weight float)",
+        "INSERT INTO stays SELECT i, 1 + i % 10, 70.5 + i FROM generate_series(1, 20) i",
+    )
+    yield created
+    postgres.drop_database(created.name)
+
+
+@pytest.fixture
+def ward(base: Base, hospital: Database) -> Row:
+    """The hospital as the only endpoint, measured today."""
+    base.endpoints = [postgres_endpoint(hospital)]
+    assert base.measure(TODAY).exit_code == 0
+    return base.endpoints[0]
+
+
+@pytest.fixture
+def quiet(base: Base, ward: Row) -> Row:
+    """The same endpoint without generated rules."""
+    base.endpoints = [{**ward, "config": {"generate": False}}]
+    return base.endpoints[0]
+
+
+def execute(database: Database, *statements: str) -> None:
+    with database.connect(autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def write_rule(base: Base, metric: str, condition: str, value: object, **columns: Any) -> int:
+    """Put a rule in the table; its id. Keywords are its columns."""
+    row: Row = {
+        "rule_name": f"{metric} {condition} {value} {sorted(columns.items())}",
+        "rule_content": json.dumps({"metric": metric, "condition": condition, "conditionValue": value}),
+        "condition_scope": "column" if columns.get("column") else "table" if columns.get("table") else "all",
+        **columns,
+    }
+    names = ", ".join(f'"{name}"' for name in row)
+    marks = ", ".join(["%s"] * len(row))
+    return base.rows(f"INSERT INTO rule_basic ({names}) VALUES ({marks}) RETURNING id_rule", *row.values())[0][
+        "id_rule"
+    ]
+
+
+def places(alerts: list[Row]) -> list[tuple[str, str | None, str | None]]:
+    return [(alert["rule_id"], alert["table"], alert["column"]) for alert in alerts]
+
+
+# The generator ----------------------------------------------------------------------------------------------
+
+
+def test_a_healthy_database_raises_no_alert_for_its_keys(base: Base, ward: Row) -> None:
+    """The original's rule about duplicates sat on foreign keys too, and fired on every healthy one."""
+    run = base.judge(TODAY)
+    assert (run.exit_code, run.only()["status"]) == (0, "ok"), run.output
+    (alert,) = base.alerts(TODAY)
+    assert (alert["table"], alert["column"], alert["alert_level"]) == ("patients", "nothing", "High")
+    assert alert["alert_message"] == "The column is empty (percent_na_values = 100)"
+    assert (alert["endpoint"], alert["database"], alert["rule_pack"]) == (ward["slug"], ward["database"], "basic")
+    assert (alert["alert_class"], alert["alert_scope"], alert["dbversion"]) == ("METRIQUE", "column", "0.0")
+    assert run.only()["alerts"] == 1
+
+
+def test_the_two_families_of_rules_are_generated(base: Base, ward: Row) -> None:
+    """Empty columns: every column. Duplicates: declared keys, and what was a key on an earlier date."""
+    base.judge(TODAY)
+    rules = base.rows("SELECT * FROM rule_basic")
+    family = {
+        name: {(r["table"], r["column"]) for r in rules if r["rule_name"] == name}
+        for name in {r["rule_name"] for r in rules}
+    }
+    assert family["duplicates in key column"] == {("patients", "patient_id"), ("stays", "stay_id")}
+    assert len(family["empty column"]) == 7
+    assert {(r["alert_level"], r["endpoint"], r["enabled"]) for r in rules} == {("High", ward["slug"], True)}
+
+
+def test_a_key_that_stops_being_unique_is_alerted(base: Base, ward: Row, hospital: Database) -> None:
+    """stay_id is declared nowhere: it was unique once, and that is remembered."""
+    execute(hospital, "INSERT INTO stays SELECT * FROM stays WHERE stay_id < 3")
+    base.measure(LATER)
+    base.judge(LATER)
+    found = {(a["table"], a["column"]): a["alert_message"] for a in base.alerts(LATER)}
+    assert found["stays", "stay_id"] == "A value of a key column appears more than once (highest_frequency = 2)"
+
+
+def test_rule_ids_stay_the_same_night_after_night(base: Base, ward: Row) -> None:
+    """Fault 12: ids changed every night, so that old alerts pointed at other rules."""
+    base.judge(TODAY)
+    ids = base.rows("SELECT * FROM rule_basic ORDER BY id_rule")
+    base.measure(LATER)
+    assert "generated" not in base.judge(LATER).only()["message"]
+    base.judge(LATER)
+    assert base.rows("SELECT * FROM rule_basic ORDER BY id_rule") == ids
+    added = write_rule(base, "value_counts", ">", 0)
+    assert added == max(rule["id_rule"] for rule in ids) + 1  # no id is used up by rules that were there
+
+
+def test_a_generated_rule_that_somebody_edited_or_switched_off_stays_so(base: Base, ward: Row) -> None:
+    """The generator adds; it never takes back."""
+    base.judge(TODAY)
+    base.execute("UPDATE rule_basic SET enabled = false WHERE \"column\" = 'nothing'")
+    base.execute("UPDATE rule_basic SET alert_level = 'Info' WHERE \"column\" = 'name'")
+    base.judge(TODAY)
+    assert base.alerts(TODAY) == []
+    assert base.rows("SELECT alert_level FROM rule_basic WHERE \"column\" = 'name'") == [{"alert_level": "Info"}]
+
+
+def test_no_rules_are_generated_for_what_is_gone(base: Base, ward: Row, hospital: Database) -> None:
+    """The row that notes a dropped column is no column."""
+    execute(hospital, "ALTER TABLE patients DROP name")
+    base.measure(LATER)
+    base.judge(LATER)
+    assert base.rows("SELECT FROM rule_basic WHERE \"column\" = 'name'") == []
+
+
+def test_the_generator_can_be_switched_off(base: Base, quiet: Row) -> None:
+    """Configuration `generate`."""
+    base.judge(TODAY)
+    assert base.rows("SELECT * FROM rule_basic") == []
+
+
+# Judging ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("metric", "condition", "value", "columns"),
+    [
+        ("value_counts", "==", 20, {"stay_id", "patient_id", "weight"}),
+        ("value_counts", "==", "20", {"stay_id", "patient_id", "weight"}),
+        ("value_counts", "!=", 20, set()),
+        ("levels_count", "<", 15, {"patient_id"}),
+        ("levels_count", "<=", 10, {"patient_id"}),
+        ("levels_count", ">", 10.5, {"stay_id", "weight"}),
+        ("max_num_var", ">=", "90.5", {"weight"}),
+        ("levels_count", "<", 100, {"stay_id", "patient_id", "weight"}),  # as text, "20" would be greater than "100"
+        ("is_key", "==", "true", {"stay_id"}),
+        ("is_key", "==", True, {"stay_id"}),
+        ("is_key", "!=", "True", {"patient_id", "weight"}),
+        ("infered_data_type", "==", "float", {"weight"}),
+        ("schema_change", "!=", "", set()),
+        ("sndHighestFrequency", ">", 1, {"patient_id"}),
+        ("delta_value_counts", "!=", 0, set()),  # null on a first date
+    ],
+)
+def test_conditions_compare_numbers_as_numbers_and_the_rest_as_such(
+    base: Base, quiet: Row, metric: str, condition: str, value: object, columns: set[str]
+) -> None:
+    """One alert per column that meets the condition."""
+    write_rule(base, metric, condition, value, database=quiet["database"], table="stays", alert_scope="column")
+    run = base.judge(TODAY)
+    assert run.only()["status"] == "ok", run.output
+    assert {alert["column"] for alert in base.alerts(TODAY)} == columns
+
+
+def test_dates_compare_as_dates(base: Base, quiet: Row, hospital: Database) -> None:
+    """min_date_var and max_date_var are metrics like the others; an alert does not repeat them."""
+    execute(hospital, "CREATE TABLE births (born date)", "INSERT INTO births VALUES ('2101-02-03')")
+    base.measure(TODAY)
+    write_rule(base, "max_date_var", ">", "2026-01-31", alert_message="Somebody is not born yet")
+    base.judge(TODAY)
+    (alert,) = base.alerts(TODAY)
+    assert alert["alert_message"] == "Somebody is not born yet (max_date_var)"
+
+
+def test_content_may_be_plain_or_base64(base: Base, quiet: Row) -> None:
+    """The original's editor stores base64, its generator plain JSON."""
+    content = json.dumps({"metric": "value_counts", "condition": "==", "conditionValue": "0"})
+    wrapped = base64.encodebytes(content.encode()).decode()
+    plain = write_rule(base, "", "", "", rule_content=content, rule_name="plain")
+    encoded = write_rule(base, "", "", "", rule_content=wrapped, rule_name="base64")
+    base.judge(TODAY)
+    assert places(base.alerts(TODAY)) == [(str(r), "patients", "nothing") for r in (plain, encoded)]
+
+
+def test_the_trigger_says_which_outcome_alerts(base: Base, quiet: Row) -> None:
+    """Fault 3: triggers were ignored. A null metric is no outcome."""
+    write_rule(base, "min_num_var", ">", 0, condition_trigger="returnFalse")
+    false = write_rule(base, "min_num_var", ">", 50, condition_trigger="RETURNFALSE")
+    true = write_rule(base, "min_num_var", ">", 50, condition_trigger="returnTrue")
+    run = base.judge(TODAY)
+    assert places(base.alerts(TODAY)) == [
+        (str(false), "patients", "patient_id"),
+        (str(false), "stays", "patient_id"),
+        (str(false), "stays", "stay_id"),
+        (str(true), "stays", "weight"),
+    ]
+    assert "9 metric values are null" in run.only()["message"]
+
+
+@pytest.mark.parametrize(
+    ("alert_scope", "alerts"),
+    [
+        ("column", [("patients", "alive"), ("patients", "name"), ("patients", "patient_id")]),
+        ("table", [("patients", None)]),
+        ("Database", [(None, None)]),
+        ("all", [(None, None)]),
+    ],
+)
+def test_the_alert_is_put_where_alert_scope_says(
+    base: Base, quiet: Row, alert_scope: str, alerts: list[tuple[str, str]]
+) -> None:
+    """One alert per column, per table, or per endpoint."""
+    write_rule(base, "value_counts", "==", 10, alert_scope=alert_scope, alert_message="Ten")
+    base.judge(TODAY)
+    found = base.alerts(TODAY)
+    assert [(a["table"], a["column"]) for a in found] == alerts
+    assert {a["alert_scope"] for a in found} == {alert_scope.lower()}
+    if alert_scope == "table":
+        assert found[0]["alert_message"] == "Ten (value_counts of alive, name, patient_id)"
+
+
+@pytest.mark.parametrize(
+    ("scope", "columns", "tables"),
+    [
+        ("all", {}, {"patients", "stays"}),
+        ("database", {}, {"patients", "stays"}),
+        ("table", {"table": "stays"}, {"stays"}),
+        ("column", {"table": "stays", "column": "weight"}, {"stays"}),
+        ("table", {"table": "elsewhere"}, set()),
+    ],
+)
+def test_condition_scope_says_which_metrics_are_judged(
+    base: Base, quiet: Row, scope: str, columns: Row, tables: set[str]
+) -> None:
+    """A rule about an object that has no metrics judges nothing, and is counted."""
+    write_rule(base, "value_counts", ">", 5, condition_scope=scope, alert_scope="table", **columns)
+    run = base.judge(TODAY)
+    assert {alert["table"] for alert in base.alerts(TODAY)} == tables
+    assert ("1 rules name objects without metrics" in run.only()["message"]) == (not tables)
+
+
+def test_a_rule_may_leave_the_endpoint_open_or_name_one(base: Base, quiet: Row) -> None:
+    """Without an endpoint the database's name decides; scope all needs neither."""
+    other = {"rule_name": "other"}
+    mine = [
+        write_rule(base, "value_counts", "==", 0, endpoint=quiet["slug"]),
+        write_rule(base, "value_counts", "==", 0, database=quiet["database"], condition_scope="database"),
+        write_rule(base, "value_counts", "==", 0, database="elsewhere", condition_scope="all"),
+        write_rule(base, "value_counts", "==", 0, condition_scope="database"),
+    ]
+    write_rule(base, "value_counts", "==", 0, database="elsewhere", condition_scope="database", **other)
+    write_rule(base, "value_counts", "==", 0, endpoint="elsewhere:mysql:::false", **other)
+    write_rule(base, "value_counts", "==", 0, enabled=False, rule_name="off")
+    base.judge(TODAY)
+    assert [alert["rule_id"] for alert in base.alerts(TODAY)] == [str(rule) for rule in mine]
+
+
+def test_alerts_hold_no_value_out_of_the_data(base: Base, quiet: Row) -> None:
+    """Fault 17: the smallest weight is somebody's weight; a count is a count."""
+    for metric in ("min_num_var", "max_num_var", "median_num_var", "mean_num_var"):
+        write_rule(base, metric, ">", 3, table="stays", column="weight", alert_message="Too heavy")
+    write_rule(base, "highest_frequency", "==", 2, table="stays", column="patient_id", alert_message="Twice")
+    run = base.judge(TODAY)
+    messages = [alert["alert_message"] for alert in base.alerts(TODAY)]
+    assert messages[:2] == ["Too heavy (min_num_var)", "Too heavy (max_num_var)"]
+    assert messages[-1] == "Twice (highest_frequency = 2)"
+    assert not any(value in run.text + "".join(messages) for value in ("71.5", "90.5", "81", "Dupont"))
+
+
+# Bad rules, failures, other days ----------------------------------------------------------------------------
+
+BAD = {
+    "neither JSON nor base64": {"rule_content": "%%%"},
+    "is not JSON": {"rule_content": base64.b64encode(b"no json").decode()},
+    "must be {": {"rule_content": base64.b64encode(b"[1]").decode()},
+    "names no metric of metric_basic": {
+        "rule_content": '{"metric": "endpoint", "condition": "==", "conditionValue": 1}'
+    },
+    "condition must be one of": {
+        "rule_content": '{"metric": "value_counts", "condition": "LIKE", "conditionValue": 1}'
+    },
+    "conditionValue must be a number": {
+        "rule_content": '{"metric": "value_counts", "condition": "==", "conditionValue": "NaN"}'
+    },
+    "conditionValue is missing": {"rule_content": '{"metric": "value_counts", "condition": "=="}'},
+    "must be true or false": {"rule_content": '{"metric": "is_key", "condition": "==", "conditionValue": 3}'},
+    "by == and != only": {"rule_content": '{"metric": "is_key", "condition": "<", "conditionValue": true}'},
+    "must be a date": {"rule_content": '{"metric": "max_date_var", "condition": "<", "conditionValue": 7}'},
+    "rule_type 'sql' is not judged": {"rule_type": "sql", "rule_content": "SELECT 1"},
+    "alert_class 'METRICCOMPARE' is not judged": {"alert_class": "METRICCOMPARE"},
+    "alert_level must be": {"alert_level": "Panic"},
+    "condition_trigger must be": {"condition_trigger": "returnNone"},
+    "alert_scope must be": {"alert_scope": "row"},
+    "condition_scope must be": {"condition_scope": "row"},
+    "needs the name of a column": {"condition_scope": "column", "table": "stays"},
+}
+
+
+def test_a_bad_rule_is_an_error_of_its_own_and_never_affects_another(base: Base, quiet: Row) -> None:
+    """Faults 2 and 3: one malformed rule killed the others; an error was taken for an alert, or for nothing."""
+    good = write_rule(base, "percent_na_values", "==", 100)
+    bad = {
+        write_rule(base, "value_counts", ">", 0, rule_name=f"bad {i}", **columns): error
+        for i, (error, columns) in enumerate(BAD.items())
+    }
+    last = write_rule(base, "value_counts", "==", 0)
+    run = base.judge(TODAY)
+    assert places(base.alerts(TODAY)) == [(str(rule), "patients", "nothing") for rule in (good, last)]
+    report = run.only()
+    assert (report["status"], run.exit_code) == ("partial", 0)
+    stored = {row["id_rule"]: row["error"] for row in base.rows("SELECT * FROM rule_basic_error")}
+    assert stored.keys() == bad.keys()
+    for rule, error in bad.items():
+        assert error in stored[rule]
+        assert f"rule {rule} not judged: {stored[rule]}" in run.output
+        assert f"rule {rule}: {stored[rule]}" in report["incomplete"]
+    base.execute("DELETE FROM rule_basic WHERE rule_name LIKE 'bad %'")
+    assert base.judge(TODAY).only()["status"] == "ok"
+    assert base.rows("SELECT * FROM rule_basic_error") == []
+
+
+def test_a_failure_while_storing_leaves_the_former_alerts(base: Base, ward: Row) -> None:
+    """Fault 2: that day's alerts were deleted first."""
+    base.judge(TODAY)
+    before = base.alerts(TODAY)
+    base.execute("ALTER TABLE hdm_alerts ADD CONSTRAINT broken CHECK (false) NOT VALID")
+    run = base.judge(TODAY)
+    assert (run.exit_code, run.only()["status"]) == (1, "failed")
+    assert base.alerts(TODAY) == before != []
+
+
+def test_judging_twice_replaces_that_date_and_no_other(base: Base, ward: Row) -> None:
+    """Faults 6 and 13: a condition without brackets deleted the history of all days; a second run doubled the rows."""
+    insert = 'INSERT INTO hdm_alerts (endpoint, "date", rule_id, rule_pack) VALUES (%s, %s, %s, %s)'
+    others = [
+        (ward["slug"], "2026-01-30", "1", "basic"),
+        ("other", TODAY, "1", "basic"),
+        (ward["slug"], TODAY, "1", "other"),
+        ("", TODAY, "1", "basic"),  # a row of the original
+    ]
+    for values in others:
+        base.execute(insert, *values)
+    base.judge(TODAY)
+    once = base.rows("SELECT * FROM hdm_alerts")
+    base.judge(TODAY)
+    assert base.rows("SELECT * FROM hdm_alerts ORDER BY ctid") == once
+    assert len(once) == len(others) + 1
+
+
+def test_alerts_that_no_longer_hold_are_gone_after_the_next_run_of_that_date(
+    base: Base, ward: Row, hospital: Database
+) -> None:
+    """A corrected database, measured and judged again."""
+    base.judge(TODAY)
+    execute(hospital, "UPDATE patients SET nothing = 'something'")
+    base.measure(TODAY)
+    assert base.judge(TODAY).only()["alerts"] == 0
+    assert base.alerts(TODAY) == []
+
+
+def test_metrics_of_another_date_are_never_judged(base: Base, ward: Row) -> None:
+    """Without metrics of the date the endpoint is skipped, and says so; former alerts stay."""
+    base.judge(TODAY)
+    run = base.judge(LATER)
+    report = run.only()
+    assert (run.exit_code, report["status"]) == (0, "skipped")
+    assert f"no metrics of {LATER}" in report["message"]
+    assert base.alerts(LATER) == []
+    assert len(base.alerts(TODAY)) == 1
+
+
+def test_one_failed_endpoint_does_not_stop_the_others(base: Base, ward: Row) -> None:
+    """Fault 20."""
+    wrong = {**ward, "slug": "wrong", "config": {"generate": "perhaps"}}
+    run = base.judge(TODAY, wrong, ward)
+    assert run.reports["wrong"]["status"] == "failed"
+    assert "generate must be true or false" in run.reports["wrong"]["message"]
+    assert run.reports[ward["slug"]]["status"] == "ok"
+    assert run.exit_code == 0
+
+
+@pytest.mark.parametrize("variable", ["HDM_CONTEXT", "HDM_REPORT"])
+def test_a_missing_environment_never_ends_with_exit_0(base: Base, ward: Row, variable: str) -> None:
+    """Fault 14, through the bootstrap script."""
+    run = base.run("rule-packs/basic", "", TODAY, base.endpoints, bootstrap=True, variables={variable: None})
+    assert run.exit_code == 1
+    assert f"{variable} is not set" in run.output
+
+
+def test_an_unreachable_base_never_ends_with_exit_0(base: Base, ward: Row) -> None:
+    """Fault 14, the other half."""
+    run = base.judge(TODAY, variables={"PGPORT": "1"})
+    assert (run.exit_code, run.only()["status"]) == (1, "failed")
+    assert base.run("rule-packs/basic", "rule_basic.py", TODAY, []).exit_code == 99
+
+
+def test_objects_without_metrics_are_named_and_not_judged(base: Base, ward: Row) -> None:
+    """A partial metric run is judged as far as it goes, and no further; the endpoint stays partial."""
+    run = base.judge(TODAY, {**ward, "incomplete": ["lab_results"]})
+    assert (run.only()["status"], run.only()["incomplete"]) == ("partial", ["lab_results"])
+    assert run.only()["alerts"] == 1
+
+
+def test_configuration_that_is_no_json_is_ignored_with_a_warning(base: Base, ward: Row) -> None:
+    """A rule pack's configuration was sometimes just `dev`."""
+    run = base.judge(TODAY, {**ward, "config": "dev"})
+    assert run.only()["status"] == "ok"
+    assert "plain text, not JSON: ignored" in run.output + run.only()["message"]
+
+
+def test_a_dropped_column_can_be_alerted(base: Base, quiet: Row, hospital: Database) -> None:
+    """Fault 10: schema_change is a metric that a rule without code can judge."""
+    rule = write_rule(base, "schema_change", "==", "dropped", alert_scope="table", alert_level="warning")
+    execute(hospital, "ALTER TABLE patients DROP name, DROP alive")
+    base.measure(LATER)
+    base.judge(LATER)
+    (alert,) = base.alerts(LATER)
+    assert (alert["rule_id"], alert["table"], alert["alert_level"]) == (str(rule), "patients", "Warning")
+    assert alert["alert_message"].endswith("(schema_change of alive, name)")
