@@ -7,6 +7,7 @@ results); DEMO_DIR is where servers and files live (.demo).
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
@@ -69,6 +70,7 @@ def _airflow(folder: Path, postgres: Postgres, base: Database) -> Airflow:
     from hdm_airflow.base import migrate
     from hdm_airflow.base.hook import HdmHook
 
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     migrate.upgrade(HdmHook())
     return Airflow(folder / "airflow", dags=ROOT / "dags", path=(postgres.bin_dir,))
 

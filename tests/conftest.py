@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+
+# Airflow reads its home when it is first imported, by whichever test comes first: it is set before any of them.
+_HOME = tempfile.mkdtemp(prefix="hdm-test-airflow-")
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+os.environ.update(
+    AIRFLOW_HOME=_HOME,
+    AIRFLOW__CORE__DAGS_FOLDER=f"{_HOME}/dags",
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__UNIT_TEST_MODE="False",
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,3 +85,24 @@ def mariadb_database(mariadb: MariaDB) -> Iterator[str]:
     mariadb.create_database(name)
     yield name
     mariadb.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def base_template(postgres: Postgres) -> Database:
+    """A migrated HDM base that each test's own is copied from."""
+    template = postgres.create_database("hdm_template")
+    os.environ["AIRFLOW_CONN_HDM_TEMPLATE"] = template.dsn
+    from hdm_airflow.base import migrate
+    from hdm_airflow.base.hook import HdmHook
+
+    migrate.upgrade(HdmHook("hdm_template"))
+    return template
+
+
+@pytest.fixture
+def base(postgres: Postgres, base_template: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """A migrated, empty HDM base behind the Airflow connection `hdm`."""
+    created = postgres.create_database(f"hdm_{uuid4().hex}", template=base_template.name)
+    monkeypatch.setenv("AIRFLOW_CONN_HDM", created.dsn)
+    yield created
+    postgres.drop_database(created.name)

@@ -11,13 +11,15 @@ import urllib.request
 from pathlib import Path
 from typing import Any, ClassVar
 
-from demo.services.service import PROGRAM_PATH, Service, ServiceError, free_port
+from demo.services.service import PROGRAM_PATH, Service, ServiceError
 
 _CALL_SECONDS = 30.0
 
 
 class Airflow(Service):
-    """`airflow standalone` with a user `admin`, a LocalExecutor of four workers and SQLite metadata.
+    """What `airflow standalone` starts, on 127.0.0.1 alone: its log servers would listen on every interface.
+
+    A user `admin`, a LocalExecutor of four workers, SQLite metadata.
 
     Args:
         folder: becomes AIRFLOW_HOME; its metadata database is made anew at each start.
@@ -43,7 +45,6 @@ class Airflow(Service):
         self.dags = dags
         self.variables = variables or {}
         self.path = path
-        self._ports = {"WORKER_LOG_SERVER_PORT": free_port(), "TRIGGER_LOG_SERVER_PORT": free_port()}
         self._token = ""
 
     @classmethod
@@ -84,7 +85,7 @@ class Airflow(Service):
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://{self.host}:{self.port}{path}", data, headers, method=method)  # noqa: S310
+        request = urllib.request.Request(f"http://{self.host}:{self.port}{path}", data, headers, method=method)
         with urllib.request.urlopen(request, timeout=_CALL_SECONDS) as answer:  # noqa: S310  # our own server
             text = answer.read()
         return json.loads(text) if text else None
@@ -95,7 +96,7 @@ class Airflow(Service):
         self._write_private("passwords.json", json.dumps({self.user: self.password}))
 
     def _command(self) -> list[str]:
-        return [str(Path(sys.executable).with_name("airflow")), "standalone"]
+        return ["bash", str(Path(__file__).with_suffix(".sh"))]
 
     def _environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("HOME", "TMPDIR", "LANG") if name in os.environ}
@@ -116,7 +117,6 @@ class Airflow(Service):
             "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
             "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
             "USAGE_DATA_COLLECTION__ENABLED": "False",
-            **{f"LOGGING__{name}": str(port) for name, port in self._ports.items()},
         }
         return {
             **kept,
@@ -132,7 +132,7 @@ class Airflow(Service):
         """Every component has reported a heartbeat."""
         with contextlib.suppress(OSError, ValueError):
             health = self._request("GET", "/api/v2/monitor/health", None)
-            parts = ("metadatabase", "scheduler", "dag_processor")
+            parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
             return all(health[part]["status"] == "healthy" for part in parts)
         return False
 

@@ -206,7 +206,8 @@ def test_a_name_or_a_weight_with_unique_values_is_no_key(base: Base, ward: Row, 
     """Fault 11: whatever happened to be unique was called a key."""
     execute(
         hospital,
-        "CREATE TABLE patients (patient_id int, mrn uuid, ward_code text, name text, weight float, born date, nr int UNIQUE)",
+        "CREATE TABLE patients (patient_id int, mrn uuid, ward_code text, name text, weight float,"
+        " born date, nr int UNIQUE)",
         """INSERT INTO patients SELECT i, ('00000000-0000-0000-0000-' || lpad(i::text, 12, '0'))::uuid, 'w' || i,
            'name ' || i, i + 0.5, date '2000-01-01' + i, i FROM generate_series(1, 20) i""",
     )
@@ -247,9 +248,9 @@ def test_constraints_of_one_column_are_told_and_those_of_several_are_not(
 ) -> None:
     """The rule pack writes rules about keys from this column, so a part of a key must not look like one."""
     statements = [
-        "CREATE TABLE wards (ward int PRIMARY KEY, code varchar(9) UNIQUE, half1 int, half2 int, UNIQUE (half1, half2))",
-        "CREATE TABLE stays (stay int, ward int, a int, b int, PRIMARY KEY (stay, ward),"
-        " FOREIGN KEY (ward) REFERENCES wards (ward), FOREIGN KEY (a, b) REFERENCES wards (half1, half2))",
+        "CREATE TABLE wards (ward int PRIMARY KEY, code varchar(9) UNIQUE, h1 int, h2 int, UNIQUE (h1, h2))",
+        """CREATE TABLE stays (stay int, ward int, a int, b int, PRIMARY KEY (stay, ward),
+           FOREIGN KEY (ward) REFERENCES wards (ward), FOREIGN KEY (a, b) REFERENCES wards (h1, h2))""",
     ]
     execute(hospital, *statements)
     with mariadb.connect(mariadb_database) as connection, connection.cursor() as cursor:
@@ -279,7 +280,8 @@ def test_rare_levels_are_suppressed_and_cannot_be_computed(base: Base, ward: Row
         hospital,
         "CREATE TABLE stays (disease text, mode text, outcome text)",
         "INSERT INTO stays SELECT CASE WHEN i = 1 THEN 'rare' WHEN i < 10 THEN 'seldom' ELSE 'flu' END,"
-        " CASE WHEN i < 40 THEN 'in' ELSE 'out' END, CASE WHEN i < 3 THEN 'x' ELSE 'y' END FROM generate_series(1, 100) i",
+        " CASE WHEN i < 40 THEN 'in' ELSE 'out' END, CASE WHEN i < 3 THEN 'x' ELSE 'y' END"
+        " FROM generate_series(1, 100) i",
     )
     base.measure(TODAY)
     # 'seldom' (8) is frequent enough, but would give 'rare' (1) away.
@@ -323,7 +325,8 @@ def test_no_levels_of_identifiers_free_text_and_personal_data_are_stored(
         "INSERT INTO people VALUES (1), (2)",
         "CREATE TABLE stays (patient_id int, person int REFERENCES people, report text, address text, last_name text,"
         " gender_concept_id int, ward_code text)",
-        "INSERT INTO stays SELECT i % 2, 1 + i % 2, 'he said that it hurts ' || i % 2, 'x', 'y', 8507, 'w' FROM generate_series(1, 40) i",
+        "INSERT INTO stays SELECT i % 2, 1 + i % 2, 'he said that it hurts ' || i % 2, 'x', 'y', 8507, 'w'"
+        " FROM generate_series(1, 40) i",
     )
     base.measure(TODAY)
     assert all(base.metrics(TODAY)["stays", column]["is_categorical"] for column in ("patient_id", "report", "address"))
@@ -635,7 +638,8 @@ def test_nan_and_infinity_count_as_values_and_break_nothing(base: Base, ward: Ro
     execute(
         hospital,
         "CREATE TABLE t (f float8, n numeric, d date, huge float8, tiny numeric)",
-        """INSERT INTO t VALUES ('NaN', 'NaN', 'infinity', 1.7e308, 1e-400), ('Infinity', 'Infinity', '-infinity', 1.7e308, 1e400),
+        """INSERT INTO t VALUES ('NaN', 'NaN', 'infinity', 1.7e308, 1e-400),
+           ('Infinity', 'Infinity', '-infinity', 1.7e308, 1e400),
            ('-Infinity', 1, '2020-01-01', -1e200, 0), (1, 3, '0044-03-15 BC', 5, 0), (2, NULL, NULL, 5, 0)""",
     )
     run = base.measure(TODAY)
@@ -660,7 +664,8 @@ def test_types_of_postgresql_are_told_as_declared_and_grouped_by_what_they_mean(
         "CREATE DOMAIN grade AS smallint CHECK (value > 0)",
         "CREATE TABLE t (a numeric(10,2), b numeric(10), c grade, d mood, e uuid, f json, g text[], h timestamptz,"
         " i time, j char(3), k bytea, l real, m interval)",
-        "INSERT INTO t VALUES (1.5, 2, 3, 'ok', gen_random_uuid(), '{}', '{a}', '2020-01-01 01:00+02', '24:00', 'x', '', 0.1, '1 day')",
+        "INSERT INTO t VALUES (1.5, 2, 3, 'ok', gen_random_uuid(), '{}', '{a}',"
+        " '2020-01-01 01:00+02', '24:00', 'x', '', 0.1, '1 day')",
     )
     run = base.measure(TODAY)
     assert run.only()["status"] == "ok", run.output
@@ -719,8 +724,10 @@ def test_a_column_of_sqlite_is_what_it_holds(base: Base, tmp_path: Path) -> None
         tmp_path / "lab.sqlite",
         "CREATE TABLE t (mixed INTEGER, flag BOOLEAN, flags BOOLEAN, born DATE, odd DATE, at TIMESTAMP, clock TIME,"
         " blob BLOB, bare, half INTEGER, code TEXT COLLATE NOCASE, wide REAL)",
-        "INSERT INTO t VALUES (1, 1, 2, '2020-02-29', '29.02.2020', '2020-01-01T10:00:00Z', '10:30', x'00', 5, 1.5, 'a', 9e999)",
-        "INSERT INTO t VALUES ('x', 0, 1, '2020-03-01', '2020-02-30', '2020-01-01 11:00', '11:30:05', x'01', 6, 2, 'A', 1)",
+        "INSERT INTO t VALUES (1, 1, 2, '2020-02-29', '29.02.2020',"
+        " '2020-01-01T10:00:00Z', '10:30', x'00', 5, 1.5, 'a', 9e999)",
+        "INSERT INTO t VALUES ('x', 0, 1, '2020-03-01', '2020-02-30',"
+        " '2020-01-01 11:00', '11:30:05', x'01', 6, 2, 'A', 1)",
         "CREATE VIEW v AS SELECT * FROM nowhere",
     )
     run = base.measure(TODAY, lab)

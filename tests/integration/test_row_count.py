@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.pack_harness import PACKS, Base, PackRun, Row, postgres_endpoint, sqlite_endpoint
+from tests.integration.pack_harness import Base, PackRun, Row, postgres_endpoint, sqlite_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,9 +91,16 @@ def test_a_missing_environment_never_ends_with_exit_0(base: Base, hospital: Data
     assert count(base).exit_code == 99
 
 
-def test_the_password_is_on_no_command_line() -> None:
+def test_the_password_is_on_no_command_line(base: Base, hospital: Database, tmp_path: Path) -> None:
     """Every user of a machine can read every command line."""
-    script = (PACKS / "metric-packs" / "row-count" / "process" / "row-count.sh").read_text()
-    lines = [line for line in script.splitlines() if "$password" in line]
-    assert lines == [line for line in lines if "PGPASSWORD=$password" in line]
-    assert len(lines) == 1
+    real = shutil.which("psql")
+    (tmp_path / "bin").mkdir()
+    spy = tmp_path / "bin" / "psql"
+    spy.write_text(f'#!/bin/bash\necho "$@" >> {tmp_path / "seen"}\nexec {real} "$@"\n')
+    spy.chmod(0o755)
+    ward = postgres_endpoint(hospital)
+    run = count(base, ward, variables={"PATH": f"{spy.parent}:/usr/local/bin:/usr/bin:/bin"})
+    assert run.only()["status"] == "ok", run.output
+    seen = (tmp_path / "seen").read_text()
+    assert "--file=count.sql" in seen
+    assert ward["password"] not in seen

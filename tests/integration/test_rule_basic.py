@@ -294,23 +294,23 @@ def test_alerts_hold_no_value_out_of_the_data(base: Base, quiet: Row) -> None:
 
 # Bad rules, failures, other days ----------------------------------------------------------------------------
 
+
+def content(metric: str, condition: str, value: object) -> Row:
+    return {"rule_content": json.dumps({"metric": metric, "condition": condition, "conditionValue": value})}
+
+
+# What the error says -> the columns of the rule
 BAD = {
     "neither JSON nor base64": {"rule_content": "%%%"},
     "is not JSON": {"rule_content": base64.b64encode(b"no json").decode()},
     "must be {": {"rule_content": base64.b64encode(b"[1]").decode()},
-    "names no metric of metric_basic": {
-        "rule_content": '{"metric": "endpoint", "condition": "==", "conditionValue": 1}'
-    },
-    "condition must be one of": {
-        "rule_content": '{"metric": "value_counts", "condition": "LIKE", "conditionValue": 1}'
-    },
-    "conditionValue must be a number": {
-        "rule_content": '{"metric": "value_counts", "condition": "==", "conditionValue": "NaN"}'
-    },
-    "conditionValue is missing": {"rule_content": '{"metric": "value_counts", "condition": "=="}'},
-    "must be true or false": {"rule_content": '{"metric": "is_key", "condition": "==", "conditionValue": 3}'},
-    "by == and != only": {"rule_content": '{"metric": "is_key", "condition": "<", "conditionValue": true}'},
-    "must be a date": {"rule_content": '{"metric": "max_date_var", "condition": "<", "conditionValue": 7}'},
+    "names no metric of metric_basic": content("endpoint", "==", 1),
+    "condition must be one of": content("value_counts", "LIKE", 1),
+    "conditionValue must be a number": content("value_counts", "==", "NaN"),
+    "conditionValue is missing": content("value_counts", "==", None),
+    "must be true or false": content("is_key", "==", 3),
+    "by == and != only": content("is_key", "<", True),
+    "must be a date": content("max_date_var", "<", 7),
     "rule_type 'sql' is not judged": {"rule_type": "sql", "rule_content": "SELECT 1"},
     "alert_class 'METRICCOMPARE' is not judged": {"alert_class": "METRICCOMPARE"},
     "alert_level must be": {"alert_level": "Panic"},

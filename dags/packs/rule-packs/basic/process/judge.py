@@ -31,7 +31,7 @@ class Verdict:
     errors: dict[int, str] = field(default_factory=dict)  # id_rule -> why it could not be judged
 
 
-def judge(rows: Iterable[Mapping[str, Any]], kinds: Mapping[str, str], metrics: list[Row]) -> Verdict:
+def judge(rows: Iterable[Row], kinds: Mapping[str, str], metrics: list[Row]) -> Verdict:
     """Judge every rule on its own: what one of them raises is its error, and changes nothing for the others.
 
     Args:
@@ -49,7 +49,7 @@ def judge(rows: Iterable[Mapping[str, Any]], kinds: Mapping[str, str], metrics: 
             rule = rules.parse(row, kinds)
             judged = {"table": by_table[rule.table], "column": by_column[rule.table, rule.column]}
             alerts, nulls = _alerts(rule, judged.get(rule.condition_scope, metrics))
-        except rules.RuleError as error:  # noqa: PERF203 - one bad rule never affects another
+        except rules.RuleError as error:
             verdict.errors[row["id_rule"]] = str(error)
         except Exception as error:  # noqa: BLE001 - one bad rule never affects another
             verdict.errors[row["id_rule"]] = f"it could not be judged: {type(error).__name__}"

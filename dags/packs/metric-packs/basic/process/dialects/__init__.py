@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import hdm
 
     from dialects.dialect import Dialect
@@ -37,7 +39,7 @@ def connect(endpoint: hdm.Endpoint, *, ssl_verify: bool) -> Dialect:
     if found is None:
         raise ConnectError(f"type {endpoint.type!r} is none of {', '.join(ENGINES)}")
     module, name = found.split(".")
-    engine: type[Dialect] = getattr(import_module(f"dialects.{module}"), name)
+    engine: Callable[..., Dialect] = getattr(import_module(f"dialects.{module}"), name)
     try:
         return engine(endpoint, ssl_verify=ssl_verify)
     except Exception as error:  # noqa: BLE001 - of any driver

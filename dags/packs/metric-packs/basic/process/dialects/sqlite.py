@@ -76,8 +76,8 @@ class SQLite(Dialect):
         return '"' + name.replace('"', '""') + '"'
 
     def tables(self) -> list[Table]:
-        names = self.fetch("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name")
-        names = [name for (name,) in names if not name.startswith("sqlite_")]
+        rows = self.fetch("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name")
+        names = [str(name) for (name,) in rows if not name.startswith("sqlite_")]
         pointing, pointed = self._foreign_keys(names)
         return [Table("", name, name, tuple(self._columns(name, pointing, pointed))) for name in names]
 
