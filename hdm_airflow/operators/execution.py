@@ -23,10 +23,22 @@ class Execution:
         attempt: whose rows they are.
         slugs: the endpoints, each with a `running` row.
         log: called with each line of output.
+        keep: leave the run's folder behind, without its secrets.
+        dies_with_parent: be killed when the process that started this one dies.
     """
 
-    def __init__(self, hook: HdmHook, attempt: runs.Attempt, slugs: Sequence[str], log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        hook: HdmHook,
+        attempt: runs.Attempt,
+        slugs: Sequence[str],
+        log: Callable[[str], None],
+        *,
+        keep: bool = False,
+        dies_with_parent: bool = True,
+    ) -> None:
         self._hook, self._attempt, self._slugs, self._log = hook, attempt, slugs, log
+        self._keep, self._dies_with_parent = keep, dies_with_parent
         self._run: PackRun | None = None
         self._mask = Masker([])
         self._outcomes: list[runs.Outcome] | None = None  # what the ledger was told
@@ -44,7 +56,7 @@ class Execution:
         try:
             job = make_job()
             self._mask = Masker(job.secrets)
-            self._run = PackRun(job, store, self._log)
+            self._run = PackRun(job, store, self._log, keep=self._keep, dies_with_parent=self._dies_with_parent)
             ran = self._run.run()
             for problem in _problems(ran.reports):
                 self._log(self._mask(problem))
@@ -81,4 +93,6 @@ def _problems(reports: Reports) -> list[str]:
 def _reason(error: BaseException) -> str:
     if isinstance(error, HdmError):
         return error.what.splitlines()[0]
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
     return f"ended by {type(error).__name__}"

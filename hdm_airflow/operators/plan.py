@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from hdm_airflow.base import assignments as base_assignments
 from hdm_airflow.base import runs
@@ -12,7 +12,7 @@ from hdm_airflow.base.configuration import NONE, Configuration, merge
 from hdm_airflow.base.endpoints import Registered
 from hdm_airflow.base.gate import Gate
 from hdm_airflow.base.hook import Base
-from hdm_airflow.errors import HdmError
+from hdm_airflow.errors import ConfigurationError, HdmError
 from hdm_airflow.packs.pack import Pack
 
 
@@ -47,10 +47,25 @@ class Plan:
         return not (self.run or self.broken or self.gated or self.kept)
 
 
-def read(base: Base, attempt: runs.Attempt, pack: Pack, *, require_reports: bool) -> Plan:
-    """Plan one attempt by what the base says now: three queries, however many endpoints there are."""
+def read(
+    base: Base, attempt: runs.Attempt, pack: Pack, *, require_reports: bool, only: Collection[str] | None = None
+) -> Plan:
+    """Plan one attempt by what the base says now: three queries, however many endpoints there are.
+
+    Args:
+        base: the connection.
+        attempt: whose plan it is.
+        pack: what is run.
+        require_reports: refuse metrics that only an exit code vouches for.
+        only: slugs of the endpoints to run on, whether they have succeeded before or not; None: all.
+
+    Raises:
+        ConfigurationError: the pack is not activated on one of `only`.
+    """
     required = [requirement.name for requirement in pack.requires]
     assigned = base_assignments.read(base, pack.kind, pack.name, required)
+    if only is not None:
+        assigned = _narrow(assigned, pack, only)
     newest = runs.newest(base, attempt, required, assigned.slugs)
     gate = Gate(
         requires=pack.requires,
@@ -59,7 +74,7 @@ def read(base: Base, attempt: runs.Attempt, pack: Pack, *, require_reports: bool
         accepts_partial=bool(pack.manifest and pack.manifest.partial),
         require_reports=require_reports,
     )
-    own = {run.endpoint: run for run in newest if (run.kind, run.pack) == (pack.kind, pack.name)}
+    own = {run.endpoint: run for run in newest if (run.kind, run.pack) == (pack.kind, pack.name) and only is None}
     try:
         external, fault = assigned.configurations.for_version(pack.version), ""
     except HdmError as error:
@@ -106,6 +121,14 @@ def make(assigned: Assignments, external: Configuration, fault: str, gate: Gate,
 def one_line(error: HdmError) -> str:
     """An error as the ledger keeps it."""
     return " ".join(f"{error.what} ({error.where})".split()) if error.where else " ".join(error.what.split())
+
+
+def _narrow(assigned: Assignments, pack: Pack, only: Collection[str]) -> Assignments:
+    missing = sorted(set(only) - set(assigned.slugs))
+    if missing:
+        hint = f"activate it there: airflow hdm activate {pack.task_id} {' '.join(missing)}"
+        raise ConfigurationError(f"{pack.task_id} is not activated on {', '.join(missing)}", "activation", hint)
+    return replace(assigned, slugs=tuple(slug for slug in assigned.slugs if slug in only))
 
 
 def _is_done(slug: str, gate: Gate, own: Mapping[str, runs.Run]) -> bool:

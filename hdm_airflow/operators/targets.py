@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from hdm_airflow.credentials.chain import Chain
+from hdm_airflow.credentials.airflow_connections import AirflowConnections
+from hdm_airflow.credentials.chain import Chain, Source
 from hdm_airflow.errors import HdmError
 from hdm_airflow.operators.plan import Item, one_line
 from hdm_airflow.runner.job import Target
+
+
+def sources() -> list[Source]:
+    """Where passwords are looked for, in this order."""
+    return [AirflowConnections()]
 
 
 def find(items: Iterable[Item], chain: Chain, versions: Mapping[str, str]) -> tuple[list[Target], dict[str, str]]:

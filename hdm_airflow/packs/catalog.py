@@ -10,8 +10,8 @@ from pathlib import Path
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs import graph, inspection
 from hdm_airflow.packs.discovery import discover
-from hdm_airflow.packs.finding import Finding, errors
-from hdm_airflow.packs.manifest import Kind
+from hdm_airflow.packs.finding import Finding, errors, printable
+from hdm_airflow.packs.manifest import NAME_LIMIT, Kind
 from hdm_airflow.packs.pack import MANIFEST, PREFIX, Pack
 from hdm_airflow.packs.reader import Draft, read
 
@@ -77,15 +77,15 @@ class Catalog:
 
 
 def _read_all(root: Path, stray: list[Finding]) -> list[Draft]:
-    if not root.is_dir():
-        what = "the packs folder is not a folder" if root.exists() else "the packs folder is missing"
-        raise ConfigurationError(what, str(root), "create it, or correct packs_dir")
-
     def report_stray(folder: str, message: str, hint: str) -> None:
-        stray.append(Finding(pack=folder, file="", place="", code="folder-stray", message=message, hint=hint))
+        code, folder = "folder-stray", printable(folder)
+        stray.append(Finding(pack=folder, file="", place="", code=code, message=message, hint=hint))
 
     try:
         found = list(discover(root, report_stray))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        what = "missing" if isinstance(error, FileNotFoundError) else "not a folder"
+        raise ConfigurationError(f"the packs folder is {what}", str(root), "create it, or correct packs_dir") from None
     except OSError as error:
         what = f"the packs folder cannot be listed: {error.strerror}"
         raise ConfigurationError(what, str(root), "let Airflow's user read it") from None
@@ -108,14 +108,16 @@ def _check_duplicates(drafts: list[Draft]) -> None:
 def _resolve(drafts: list[Draft]) -> tuple[tuple[Pack, ...], tuple[Pack, ...]]:
     """Sort the drafts into good and quarantined packs, each with its task id and requirements."""
     broken = {draft.folder for draft in drafts if errors(draft.findings)}
-    metric_packs = {draft.name: draft.folder in broken for draft in drafts if draft.kind == "metric"}
     good = [draft for draft in drafts if draft.folder not in broken]
+    # A broken pack that bears the name of a good one does not take its place.
+    metric_packs = {draft.name: True for draft in drafts if draft.kind == "metric"}
+    metric_packs |= {draft.name: False for draft in good if draft.kind == "metric"}
     taken = {_task_id(draft, draft.name) for draft in good}
     packs = [_pack(draft, _task_id(draft, draft.name), metric_packs) for draft in good]
     quarantined = []
     for draft in drafts:
         if draft.folder in broken:
-            task_id = _free(_task_id(draft, re.sub(r"[^\w.-]", "_", draft.path.name)[:200]), taken)
+            task_id = _free(_task_id(draft, re.sub(r"[^\w.-]", "_", draft.path.name)[:NAME_LIMIT]), taken)
             taken.add(task_id)
             quarantined.append(_pack(draft, task_id, metric_packs))
     return tuple(sorted(packs, key=lambda pack: (pack.kind, pack.name))), tuple(quarantined)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from hdm_airflow.packs.manifest import Kind
 from hdm_airflow.packs.pack import MANIFEST, SCRIPT
@@ -18,6 +19,9 @@ KIND_FOLDERS: dict[str, Kind] = {
 }
 _DEPTH = 6  # folders below the packs folder; deeper nesting is nobody's layout
 _IGNORED = {"__pycache__", "node_modules"}
+_DOCUMENTS = (".md", ".rst", ".txt")  # may lie beside packs
+
+Sort = Literal["folder", "broken", "file"]  # broken: a link that leads nowhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +41,13 @@ def discover(root: Path, report_stray: Report) -> Iterator[Found]:
 
     A folder with a manifest or a bootstrap script is a pack and is not searched further. Inside a kind folder
     (`metric-packs`, `hdm-rule-packs`, ...) a folder without either is a broken pack, unless packs lie below it.
-    So is a folder that cannot be listed.
+    So is a folder that cannot be listed, and a link there that leads nowhere: a pack, or a folder of packs, that
+    has gone must not go unnoticed.
 
     Args:
         root: the packs folder.
-        report_stray: called with each folder elsewhere in which there is no pack.
+        report_stray: called with each folder elsewhere in which there is no pack, and with what lies where a pack's
+            folder is expected.
 
     Raises:
         OSError: root cannot be listed.
@@ -56,14 +62,21 @@ def _below(
     if real in above or len(above) > _DEPTH:
         report_stray(relative, "the folders are nested without end or too deeply", "remove the link or a level")
         return
-    for name in _folders(folder):
-        below = f"{relative}/{name}".lstrip("/")
-        yield from _one(folder / name, below, kind, above | {real}, report_stray)
+    for name, sort in _listed(folder):
+        path, below = folder / name, f"{relative}/{name}".lstrip("/")
+        if sort == "folder":
+            yield from _one(path, below, kind, above | {real}, report_stray)
+        elif name in KIND_FOLDERS or (sort == "broken" and kind):
+            yield Found(folder=below, path=path, kind=KIND_FOLDERS.get(name, kind))
+        elif sort == "broken":
+            report_stray(below, "this link leads nowhere", "remove it, or correct its target")
+        elif kind and not name.endswith(_DOCUMENTS):
+            report_stray(below, "this is a file, not the folder of a pack", "unpack it, or move it out")
 
 
 def _one(path: Path, relative: str, kind: Kind | None, above: frozenset[str], report_stray: Report) -> Iterator[Found]:
     own_kind = KIND_FOLDERS.get(path.name)
-    itself = Found(folder=relative, path=path, kind=kind)
+    itself = Found(folder=relative, path=path, kind=own_kind or kind)
     if own_kind is None and _looks_like_pack(path):
         yield itself
         return
@@ -72,23 +85,43 @@ def _one(path: Path, relative: str, kind: Kind | None, above: frozenset[str], re
     except OSError:
         yield itself
         return
-    if below or own_kind is not None:
+    if own_kind is not None or (below and kind is None) or any(_looks_like_pack(found.path) for found in below):
         yield from below
     elif kind is not None:
-        yield itself
+        yield itself  # what lies below, such as process/, is part of it
     else:
         hint = f"add a {MANIFEST}, or move it out of the packs folder"
         report_stray(relative, "this folder is no pack and holds none", hint)
 
 
-def _folders(folder: Path) -> list[str]:
+def _listed(folder: Path) -> list[tuple[str, Sort]]:
     with os.scandir(folder) as entries:
         return sorted(
-            entry.name
+            (entry.name, _sort(entry))
             for entry in entries
-            if not entry.name.startswith(".") and entry.name not in _IGNORED and entry.is_dir()
+            if not entry.name.startswith(".") and entry.name not in _IGNORED
         )
 
 
+def _sort(entry: os.DirEntry[str]) -> Sort:
+    try:
+        if entry.is_dir():
+            return "folder"
+    except OSError:  # links in a circle, or a target that may not be reached
+        return "broken"
+    return "broken" if entry.is_symlink() and not os.path.exists(entry.path) else "file"
+
+
 def _looks_like_pack(path: Path) -> bool:
-    return os.path.lexists(path / MANIFEST) or os.path.lexists(path / SCRIPT)
+    return _may_exist(path / MANIFEST) or _may_exist(path / SCRIPT)
+
+
+def _may_exist(path: Path) -> bool:
+    """Whether a file is there, or may be: in a folder that can be listed but not entered nobody can tell."""
+    try:
+        os.lstat(path)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True

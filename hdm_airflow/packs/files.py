@@ -34,14 +34,17 @@ def read_bytes(path: Path, *, limit: int = LIMIT, truncate: bool = False) -> byt
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise Unreadable("is not a regular file", hint=f"put a regular file {path.name} there")
             if status.st_size > limit and not truncate:
                 size = f"is {status.st_size:,} bytes long; at most {limit:,} are read"
                 raise Unreadable(size, hint="shorten it, or move the data into a file of its own")
-            return file.read(limit)
+            with open(descriptor, "rb", closefd=False) as file:  # open() leaves a folder's descriptor to its caller
+                return file.read(limit)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         raise
     except OSError as error:

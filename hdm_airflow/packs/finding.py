@@ -86,6 +86,13 @@ class Finding:
         return f"{self.path}: {self.severity} [{self.code}] {self.message}\n  do: {self.hint}"
 
 
+def printable(text: str) -> str:
+    """The text with escapes for what a terminal or a database refuses: control characters, names not in UTF-8."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 def errors(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Those findings that quarantine their pack."""
     return tuple(finding for finding in findings if finding.severity == "error")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from graphlib import CycleError, TopologicalSorter
 
 from packaging.specifiers import SpecifierSet
 
+from hdm_airflow.packs.finding import errors
 from hdm_airflow.packs.manifest import parse_dependency
 from hdm_airflow.packs.pack import MANIFEST, Requirement
 from hdm_airflow.packs.reader import Draft
@@ -15,7 +16,8 @@ from hdm_airflow.packs.versions import parse as parse_version
 
 def check(drafts: Sequence[Draft]) -> None:
     """Add to each draft what is wrong with its dependencies: unknown, unmet, in a circle."""
-    metric_packs = {draft.name: draft for draft in drafts if draft.kind == "metric"}
+    broken_first = sorted(drafts, key=lambda draft: not errors(draft.findings))  # where two bear a name, the good one
+    metric_packs = {draft.name: draft for draft in broken_first if draft.kind == "metric"}
     for draft in drafts:
         for place, (name, specifier) in enumerate(_stated(draft)):
             _check_one(draft, f"depends_on.{place}", metric_packs.get(name), name, specifier)
@@ -62,21 +64,35 @@ def _check_one(draft: Draft, place: str, target: Draft | None, name: str, specif
         draft.add("dependency-unmet", message, hint, file=MANIFEST, place=place)
 
 
-def _check_cycles(metric_packs: dict[str, Draft]) -> None:
-    graph = {name: {target for target, _ in _stated(draft)} for name, draft in metric_packs.items()}
-    while True:
-        try:
-            TopologicalSorter({name: sorted(targets) for name, targets in sorted(graph.items())}).prepare()
-        except CycleError as error:
-            # Each pair of neighbours: the former is needed by the latter. Read backwards, each needs the next.
-            circle = list(reversed(error.args[1]))[:-1]
-            start = circle.index(min(circle))
-            circle = [*circle[start:], *circle[:start]]
-            path = " -> ".join([*circle, circle[0]])
-            for name in circle:
-                message = f"the packs depend on each other in a circle: {path}"
-                hint = "remove one of these dependencies"
-                metric_packs[name].add("dependency-cycle", message, hint, file=MANIFEST, place="depends_on")
-                del graph[name]
-        else:
-            return
+def _check_cycles(metric_packs: Mapping[str, Draft]) -> None:
+    needs = {
+        name: [target for target, _ in _stated(draft) if target in metric_packs]
+        for name, draft in metric_packs.items()
+    }
+    told: set[str] = set()
+    for name in sorted(needs):
+        circle = [] if name in told else _way_back(name, needs)
+        told.update(circle)
+        path = " -> ".join([*circle, *circle[:1]])
+        for member in circle:
+            message = f"the packs depend on each other in a circle: {path}"
+            hint = "remove one of these dependencies"
+            metric_packs[member].add("dependency-cycle", message, hint, file=MANIFEST, place="depends_on")
+
+
+def _way_back(start: str, needs: Mapping[str, Sequence[str]]) -> list[str]:
+    """The shortest way from a pack back to itself, each needing the next; empty where there is none."""
+    came_from: dict[str, str] = {}
+    waiting = deque([start])
+    while waiting:
+        name = waiting.popleft()
+        for target in needs[name]:
+            if target == start:
+                way = [name]
+                while way[-1] != start:
+                    way.append(came_from[way[-1]])
+                return way[::-1]
+            if target not in came_from:
+                came_from[target] = name
+                waiting.append(target)
+    return []

@@ -21,6 +21,8 @@ _PASSWORD_KEY = re.compile(r"(?i)pass(word|wd|phrase)?$|pwd|secret|token|api_?ke
 
 def inspect(draft: Draft, root: Path) -> None:
     """Add the findings that need every file of the pack to be read."""
+    if draft.closed:
+        return
     _check_dashboard(draft)
     _check_conf(draft)
     _check_texts(draft)
@@ -57,26 +59,26 @@ def _check_conf(draft: Draft) -> None:
         place = f"{error.lineno}:{error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         draft.add("conf-unreadable", "conf.json is not JSON", "correct it there", file=_CONF, place=place)
         return
-    for place in _passwords(conf, ""):
+    for place in _passwords(conf):
         hint = "keep it in an Airflow connection, and remove it from the file and its history"
         draft.add("conf-password", "a password stands in plain text", hint, file=_CONF, place=place)
 
 
-def _passwords(value: Any, place: str) -> Iterator[str]:
+def _passwords(conf: Any) -> Iterator[str]:
     """The places of texts that are not empty below keys that sound like a secret."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
+    waiting = [("", conf)]  # a list, not recursion: JSON nests deeper than Python calls
+    while waiting:
+        place, value = waiting.pop()
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for key, one in inner:
             here = f"{place}.{key}".lstrip(".")
-            if isinstance(inner, str) and inner and _PASSWORD_KEY.search(key):
+            if isinstance(one, str) and one and _PASSWORD_KEY.search(str(key)):
                 yield here
-            yield from _passwords(inner, here)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _passwords(inner, f"{place}.{index}".lstrip("."))
+            waiting.append((here, one))
 
 
 def _check_texts(draft: Draft) -> None:
-    scripts = sorted((draft.path / CREATE_TABLE).glob("*.sql")) if (draft.path / CREATE_TABLE).is_dir() else []
+    scripts = sorted((draft.path / CREATE_TABLE).glob("*.sql"))
     checks = [(path, "sql-unreadable") for path in scripts]
     checks.append((draft.path / REQUIREMENTS, "requirements-unreadable"))
     for path, code in checks:

@@ -12,14 +12,17 @@ from hdm_airflow.packs.versions import is_version
 
 Kind = Literal["metric", "rule"]
 
-#: Task ids take letters, digits, `_`, `-` and `.`; 200 of Airflow's 250 signs leave room for the group's prefix.
-_NAME = re.compile(r"\w[\w.-]{0,199}")
+#: Of the 250 signs that Airflow gives a task id; the rest is for `hdm-<environment>.mp_` and, in quarantine, `_2`.
+NAME_LIMIT = 190
+_NAME = re.compile(rf"\w[\w.-]{{0,{NAME_LIMIT - 1}}}")
+_DEPENDENCY_LIMIT = 500  # signs: a number of thousands of digits is no version
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
-        raise ValueError("a name takes letters, digits, '_', '-' and '.', starts with no '-' or '.', at most 200 signs")
+        what = "a name takes letters, digits, '_', '-' and '.', starts with no '-' or '.'"
+        raise ValueError(f"{what}, has at most {NAME_LIMIT} signs")
     return text
 
 
@@ -40,7 +43,7 @@ def parse_dependency(text: str) -> tuple[str, SpecifierSet]:
     Raises:
         ValueError: it is not a name with version specifiers.
     """
-    match = re.fullmatch(r"\s*([\w.-]+)\s*([<>=!~].*)?", text)
+    match = re.fullmatch(r"\s*([\w.-]+)\s*([<>=!~].*)?", text[:_DEPENDENCY_LIMIT])
     try:
         return _name(match[1]), SpecifierSet(match[2] or "")  # type: ignore[index]  # None: the same fault
     except (TypeError, ValueError, InvalidSpecifier):
@@ -48,7 +51,8 @@ def parse_dependency(text: str) -> tuple[str, SpecifierSet]:
 
 
 Name = Annotated[str, AfterValidator(_name)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True)]
+#: No zero byte: Airflow's database refuses it.
+Text = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00]*$")]
 
 
 class Manifest(BaseModel):
@@ -65,7 +69,7 @@ class Manifest(BaseModel):
     )
     author: Text = Field("", description="Who wrote it.")
     description: Text = Field("", description="What it does, in one line.")
-    mainscript: str = Field("", description="The program that the bootstrap script starts; for readers only.")
+    mainscript: Text = Field("", description="The program that the bootstrap script starts; for readers only.")
     kind: Kind | None = Field(None, description="metric or rule; left out, the folder tells.")
     depends_on: tuple[Annotated[str, AfterValidator(_dependency)], ...] | None = Field(
         None,
@@ -74,8 +78,10 @@ class Manifest(BaseModel):
         examples=[["basic>=0.3"]],
     )
     tags: tuple[Name, ...] = Field((), strict=False, description="Words to select packs by.")
-    timeout: float | None = Field(None, gt=0, description="Seconds after which a run is ended and has failed.")
-    retries: int | None = Field(None, ge=0, description="How often Airflow tries again.")
+    timeout: float | None = Field(
+        None, gt=0, le=31_536_000, description="Seconds after which a run is ended and has failed; at most a year."
+    )
+    retries: int | None = Field(None, ge=0, le=1000, description="How often Airflow tries again.")
     pool: Text | None = Field(None, min_length=1, description="Airflow pool of the task.")
     queue: Text | None = Field(None, min_length=1, description="Celery queue of the task.")
     python: Text | None = Field(

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hdm_airflow.packs import files
-from hdm_airflow.packs.finding import Finding
+from hdm_airflow.packs.finding import Finding, printable
 from hdm_airflow.packs.manifest import Kind, Manifest
 from hdm_airflow.packs.pack import MANIFEST, SCRIPT
 from hdm_airflow.packs.tree import Tree, walk
@@ -52,8 +52,14 @@ class Draft:
 
     def add(self, code: str, message: str, hint: str, *, file: str = "", place: str = "") -> None:
         """Record one finding."""
+        file, place, message = printable(file), printable(place), printable(message)
         finding = Finding(pack=self.folder, file=file, place=place, code=code, message=message, hint=hint)
         self.findings.append(finding)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the folder itself cannot be read: then nothing more can be said of it."""
+        return any(finding.code == "folder-unreadable" and not finding.file for finding in self.findings)
 
     @property
     def kind(self) -> Kind | None:
@@ -68,7 +74,7 @@ class Draft:
             return self.manifest.name
         stated = self.raw.get("name")
         bad = any(finding.code == "name-bad" for finding in self.findings)
-        return stated if isinstance(stated, str) and stated and not bad else self.path.name
+        return stated if isinstance(stated, str) and stated and not bad else printable(self.path.name)
 
 
 def read(folder: str, path: Path, folder_kind: Kind | None) -> Draft:
@@ -79,9 +85,11 @@ def read(folder: str, path: Path, folder_kind: Kind | None) -> Draft:
         path: the same, absolute.
         folder_kind: what the folder's place says of the kind, if anything.
     """
-    draft = Draft(folder, path, folder_kind)
+    draft = Draft(printable(folder), path, folder_kind)
     tree = walk(path)
     _check_tree(draft, tree)
+    if draft.closed:
+        return draft
     _read_manifest(draft)
     _check_kind(draft)
     _check_manifest(draft, tree)
@@ -158,10 +166,10 @@ def _add_bad_value(draft: Draft, location: tuple[int | str, ...], message: str) 
 
 
 def _check_kind(draft: Draft) -> None:
-    if draft.kind is None:
+    if draft.kind is None and not any(finding.code == "manifest-unreadable" for finding in draft.findings):
         hint = 'add "kind": "metric" or "rule", or move the pack into metric-packs/ or rule-packs/'
         draft.add("kind-unknown", "nothing tells whether this is a metric or a rule pack", hint, file=MANIFEST)
-    elif draft.folder_kind not in (None, draft.kind):
+    elif None not in (draft.folder_kind, draft.kind) and draft.folder_kind != draft.kind:
         message = f"the manifest says {draft.kind}, the folder {draft.folder_kind}"
         draft.add("kind-differs", message, "make them agree", file=MANIFEST, place="kind")
 
@@ -177,7 +185,8 @@ def _check_manifest(draft: Draft, tree: Tree) -> None:
         if not getattr(manifest, key):
             draft.add(f"{key}-missing", f"the pack has no {key}", f"add {key!r}", file=MANIFEST, place=key)
     main = manifest.mainscript
-    if main and not any(candidate in tree.files for candidate in (main.removeprefix("./"), f"process/{main}")):
+    known = any(candidate in tree.files for candidate in (main.removeprefix("./"), f"process/{main}"))
+    if main and not known and not tree.large:
         message = f"{main!r} is not in the pack"
         draft.add(
             "mainscript-missing",
@@ -226,7 +235,8 @@ def _read_readme(draft: Draft, tree: Tree) -> None:
         return
     try:
         content = files.read_bytes(draft.path / name, limit=README_LIMIT, truncate=True)
-        draft.readme = codecs.getincrementaldecoder("utf-8-sig")().decode(content)  # a cut character is no error
+        # Incremental: a character that the limit cut through is no error.
+        draft.readme = codecs.getincrementaldecoder("utf-8-sig")().decode(content).replace("\0", "")
     except (FileNotFoundError, UnicodeDecodeError, files.Unreadable) as error:
         message = f"{name} cannot be read as UTF-8 text ({type(error).__name__})"
         draft.add("readme-unreadable", message, "save it as UTF-8, readable for Airflow's user", file=name)

@@ -25,7 +25,8 @@ def matches(selector: str, pack: Pack) -> bool:
 def choose(packs: Iterable[Pack], select: Sequence[str] = (), exclude: Sequence[str] = ()) -> tuple[Pack, ...]:
     """The packs that any of `select` means (all, where it is empty) and none of `exclude`.
 
-    A quarantined pack whose tags cannot be read is kept by every `tag:` of select: hidden, it would be forgotten.
+    A quarantined pack whose tags cannot be read is kept by every `tag:` of select: hidden, it would be forgotten. As
+    long as there is one, no tag counts as matching no pack: the broken pack may be the one that bears it.
 
     Raises:
         ConfigurationError: a selector matches no pack, or is of an unknown form; all such at once.
@@ -49,7 +50,7 @@ def _check(selectors: Sequence[str], packs: Sequence[Pack]) -> None:
     if unknown:
         what = f"no such selector: {', '.join(unknown)}"
         raise ConfigurationError(what, "select or exclude", "write a name, kind:metric, kind:rule or tag:<tag>")
-    idle = [text for text in selectors if not any(matches(text, pack) for pack in packs)]
+    idle = [text for text in selectors if not any(_kept(text, pack) for pack in packs)]
     if idle:
         known = ", ".join(pack.task_id for pack in packs) or "none"
         raise ConfigurationError(f"no pack matches {', '.join(idle)}", "select or exclude", f"the packs are: {known}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -49,11 +50,14 @@ def _entries(folder: str, prefix: str, tree: Tree) -> Iterator[tuple[str, os.Dir
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
+        if not os.access(folder, os.X_OK):  # its names can be listed, its files cannot be opened
+            tree.unreadable.append((prefix.rstrip("/"), os.strerror(errno.EACCES)))
     except OSError as error:
         tree.unreadable.append((prefix.rstrip("/"), error.strerror or "unreadable"))
         return
-    for entry in entries:
+    for entry in entries:  # before the folders below: LARGE must not hide the Readme behind them
         yield prefix + entry.name, entry
+    for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _entries(entry.path, f"{prefix}{entry.name}/", tree)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 _SHAPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,63}")
 
@@ -19,7 +19,7 @@ def parse(text: str | None) -> Version | None:
     """The PEP 440 version that text stands for, or None where it stands for none, as `master` does."""
     try:
         return Version(text or "")
-    except InvalidVersion:
+    except ValueError:  # InvalidVersion, or a number of thousands of digits
         return None
 
 
@@ -36,4 +36,4 @@ def newest_not_above(wanted: str, available: Iterable[str]) -> str | None:
     if limit is None:
         return None
     candidates = [(version, text) for text in texts if (version := parse(text)) is not None and version <= limit]
-    return max(candidates, default=(None, None), key=lambda candidate: candidate[0])[1]
+    return max(candidates)[1] if candidates else None  # of 1.0 and 1.0.0 always the same one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from hdm_airflow.packs.pack import SCRIPT
@@ -34,12 +35,25 @@ class PackRun:
         job: what to run.
         store: where its environment comes from.
         log: called with each masked line of output, and with what the runner has to say.
+        keep: leave the run's folder behind, without its secrets, to look into.
+        dies_with_parent: be killed when the process that started this one dies: a task must not outlive Airflow's
+            supervisor, a command may well outlive its shell.
     """
 
-    def __init__(self, job: Job, store: EnvironmentStore, log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        store: EnvironmentStore,
+        log: Callable[[str], None],
+        *,
+        keep: bool = False,
+        dies_with_parent: bool = True,
+    ) -> None:
         self.job = job
         self.store = store
         self.log = log
+        self.keep = keep
+        self.dies_with_parent = dies_with_parent
         self._child: Child | None = None
         self._killed = False
         self._reader: ReportReader | None = None
@@ -56,7 +70,10 @@ class PackRun:
             ConfigurationError: the pack cannot be copied.
             EnvironmentBuildError: its environment cannot be built.
         """
-        with dying_with_parent(), workspace(self.job.pack.path) as place:
+        fate = dying_with_parent() if self.dies_with_parent else nullcontext()
+        with fate, workspace(self.job.pack.path, keep=self.keep) as place:
+            if self.keep:
+                self.log(f"the run's folder is kept: {place.root}")
             variables = self._prepare(place)
             reader = self._reader = ReportReader(place.report, self.job.slugs)
             mask = Masker(self.job.secrets)

@@ -61,18 +61,19 @@ class Workspace:
 
 
 @contextmanager
-def workspace(pack: Path) -> Iterator[Workspace]:
+def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
     """A folder with a copy of the pack; nothing of it is left afterwards.
 
     Args:
         pack: the pack's folder.
+        keep: leave all of it but the files with passwords.
 
     Raises:
         ConfigurationError: the pack cannot be copied, or the disk is full.
     """
     root = Path(tempfile.mkdtemp(prefix=PREFIX))
+    place = Workspace(root=root)
     try:
-        place = Workspace(root=root)
         try:
             shutil.copytree(pack, place.pack, symlinks=True, ignore=_special_files)
             normalise_script(place.pack / SCRIPT)
@@ -84,7 +85,11 @@ def workspace(pack: Path) -> Iterator[Workspace]:
             raise ConfigurationError(what, str(pack), hint) from error
         yield place
     finally:
-        _remove(root)
+        if keep:
+            for secret in (place.context, place.pgpass):
+                secret.unlink(missing_ok=True)
+        else:
+            _remove(root)
 
 
 def normalise_script(script: Path) -> None:

@@ -6,9 +6,11 @@ import datetime as dt
 import math
 import sqlite3
 import statistics
+import sys
 from collections import Counter
 from contextlib import closing
 from decimal import Decimal
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -16,10 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.pack_harness import Base, Row, mariadb_endpoint, postgres_endpoint, sqlite_endpoint
+from tests.integration.pack_harness import PACKS, Base, Row, mariadb_endpoint, postgres_endpoint, sqlite_endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from demo.services import Database, MariaDB, Postgres
@@ -290,22 +292,22 @@ def test_rare_levels_are_suppressed_and_cannot_be_computed(base: Base, ward: Row
     assert base.levels(TODAY, "stays", "outcome") == {}
 
 
-@given(
-    frequencies=st.lists(st.integers(1, 12), max_size=12),
-    min_count=st.integers(1, 10),
-)
-def test_what_is_suppressed_is_at_least_two_levels_and_min_count_values(frequencies: list[int], min_count: int) -> None:
+@pytest.fixture(scope="module")
+def suppressed() -> Iterator[Callable[[dict[str, int], int, int, int], dict[str, int]]]:
+    """The pack's own function, imported the way the pack imports it; nothing of that stays."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        patch.syspath_prepend(str(PACKS / "metric-packs" / "basic" / "process"))
+        yield import_module("levels").suppressed
+        for name in ("levels", "tables"):
+            sys.modules.pop(name)
+
+
+@given(frequencies=st.lists(st.integers(1, 12), max_size=12), min_count=st.integers(1, 10))
+def test_what_is_suppressed_is_at_least_two_levels_and_min_count_values(
+    suppressed: Callable[[dict[str, int], int, int, int], dict[str, int]], frequencies: list[int], min_count: int
+) -> None:
     """The law of suppression, for any frequencies."""
-    import sys
-
-    from tests.integration.pack_harness import PACKS
-
-    process = str(PACKS / "metric-packs" / "basic" / "process")
-    sys.path.insert(0, process)
-    try:
-        from levels import suppressed  # type: ignore[import-not-found]
-    finally:
-        sys.path.remove(process)
     frequent = {f"level {i}": n for i, n in enumerate(frequencies) if n >= min_count}
     shown = suppressed(frequent, sum(frequencies), len(frequencies), min_count)
     hidden, hidden_values = len(frequencies) - len(shown), sum(frequencies) - sum(shown.values())
@@ -794,6 +796,17 @@ def test_types_of_mariadb_are_handled(base: Base, mariadb: MariaDB, mariadb_data
     assert (found["born"]["value_counts"], found["born"]["min_date_var"]) == (3, None)
     assert (found["memo"]["levels_count"], found["memo"]["highest_frequency"]) == (2, 2)
     assert found["single"]["min_num_var"] == pytest.approx(0.1)
+
+
+def test_an_endpoint_with_ssl_is_never_read_in_plain_text(
+    base: Base, ward: Row, mariadb: MariaDB, mariadb_database: str
+) -> None:
+    """Fault 17: servers without SSL, or with a certificate that nobody vouches for, are refused."""
+    lab = {**mariadb_endpoint(mariadb, mariadb_database), "ssl": "true"}
+    run = base.measure(TODAY, {**ward, "ssl": "true"}, {**lab, "config": {"ssl_verify": False}})
+    for report in run.reports.values():
+        assert report["status"] == "failed"
+        assert "SSL" in report["message"]
 
 
 def test_a_table_wider_than_one_query_is_measured(base: Base, ward: Row, hospital: Database) -> None:

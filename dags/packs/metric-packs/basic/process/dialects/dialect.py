@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 CONNECT_SECONDS = 15
+# A table that somebody holds exclusively is reported as incomplete instead of waited for all night.
+LOCK_SECONDS = 60
 
 
 class OverflowInDatabaseError(ArithmeticError):

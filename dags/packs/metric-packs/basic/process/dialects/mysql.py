@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pymysql
 from tables import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
 
-from dialects.dialect import CONNECT_SECONDS, Dialect, authorities, number_kind
+from dialects.dialect import CONNECT_SECONDS, LOCK_SECONDS, Dialect, authorities, number_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,7 @@ class MySQL(Dialect):
             autocommit=True,
         )
         self._run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        self._run("SET SESSION time_zone = '+00:00'")
+        self._run("SET SESSION time_zone = '+00:00', lock_wait_timeout = %s", LOCK_SECONDS)
 
     def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._run(query, *values)

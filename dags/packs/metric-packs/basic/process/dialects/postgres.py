@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from tables import BOOLEAN, DATE, DATES, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
 
-from dialects.dialect import CONNECT_SECONDS, Dialect, OverflowInDatabaseError, authorities, number_kind
+from dialects.dialect import CONNECT_SECONDS, LOCK_SECONDS, Dialect, OverflowInDatabaseError, authorities, number_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import hdm
 
-# A table that somebody holds exclusively is reported as incomplete instead of waited for all night.
-LOCK_TIMEOUT = "60s"
 LARGEST_DOUBLE = "1.7976931348623157e308"
 
 KINDS = {
@@ -103,7 +101,9 @@ class Postgres(Dialect):
     @contextmanager
     def transaction(self) -> Iterator[None]:
         with self._connection.transaction():
-            self.fetch("SELECT set_config('lock_timeout', %s, true), set_config('TimeZone', 'UTC', true)", LOCK_TIMEOUT)
+            self.fetch(
+                "SELECT set_config('lock_timeout', %s, true), set_config('TimeZone', 'UTC', true)", f"{LOCK_SECONDS}s"
+            )
             yield
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tables import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
 
-from dialects.dialect import Dialect
+from dialects.dialect import LOCK_SECONDS, Dialect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ class SQLite(Dialect):
 
     def __init__(self, endpoint: hdm.Endpoint, *, ssl_verify: bool) -> None:  # noqa: ARG002 - a file has no encryption
         uri = Path(endpoint.host).absolute().as_uri() + "?mode=ro"
-        self._connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+        self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=LOCK_SECONDS)
         self._connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
 
     def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:

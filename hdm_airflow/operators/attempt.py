@@ -1,0 +1,217 @@
+"""PackAttempt: one attempt of one pack, whoever asks for it. PackOperator and `airflow hdm packs run` both do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from hdm_airflow.base import pack_schema, runs
+from hdm_airflow.base.hook import Base, HdmHook
+from hdm_airflow.credentials.chain import Chain
+from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.operators import lock, plan, targets, verdict
+from hdm_airflow.operators.execution import Execution
+from hdm_airflow.operators.plan import Plan
+from hdm_airflow.packs.pack import Pack
+from hdm_airflow.runner.environments import EnvironmentStore
+from hdm_airflow.runner.job import BaseAccess, Job, Target
+
+
+class Log(Protocol):
+    """What an attempt tells its course to: a logger of Airflow's or of the standard library."""
+
+    def info(self, message: str, /, *values: Any) -> None:
+        """Tell something of interest."""
+
+    def warning(self, message: str, /, *values: Any) -> None:
+        """Tell something that may need somebody's care."""
+
+    def error(self, message: str, /, *values: Any) -> None:
+        """Tell a failure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """Under what an attempt runs, whichever pack it is of."""
+
+    conn_id: str  # Airflow connection of the HDM base
+    pack_conn_id: str | None  # connection by which the pack reaches the base; None: conn_id
+    timeout: float  # seconds the pack may run
+    require_reports: bool  # refuse metrics that only an exit code vouches for
+    environment_store: Path  # folder of the software environments
+    timezone: str  # name, for the pack's TZ
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How an attempt ended. The ledger says the same."""
+
+    metric_date: date
+    planned: Plan
+    done: tuple[runs.Outcome, ...]  # of the endpoints that are neither gated nor kept
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Counts, and the reasons of what is not a success. No secret, no data."""
+        return verdict.summary(self.metric_date, self.done, self.planned.gated, self.planned.kept)
+
+    @property
+    def bad(self) -> list[runs.Outcome]:
+        """What makes the attempt a failure."""
+        return [one for one in self.done if one.status in {"failed", "partial"}]
+
+    @property
+    def skip_reason(self) -> str:
+        """Why the attempt did nothing at all; '' where it did something."""
+        if self.planned.empty:
+            return "no endpoint is activated"
+        if self.planned.kept or any(one.status != "skipped" for one in self.done):
+            return ""
+        return "every endpoint waits for its metrics" if self.planned.gated else "the pack skipped every endpoint"
+
+
+class PackAttempt:
+    """Runs a pack on its endpoints: locks, plan, gate, credentials, tables, process, ledger.
+
+    Args:
+        pack: what to run.
+        attempt: under which name the ledger files it.
+        conditions: under what it runs.
+        log: told what happens, and each masked line of the pack's output.
+        only: slugs of the activated endpoints to run on, also where they have succeeded before; None: all of them
+            that have not.
+        keep: leave the run's folder behind, without its secrets.
+        dies_with_parent: be killed when the process that started this one dies.
+    """
+
+    def __init__(
+        self,
+        pack: Pack,
+        attempt: runs.Attempt,
+        conditions: Conditions,
+        log: Log,
+        *,
+        only: Collection[str] | None = None,
+        keep: bool = False,
+        dies_with_parent: bool = True,
+    ) -> None:
+        self.pack = pack
+        self.attempt = attempt
+        self.conditions = conditions
+        self.log = log
+        self.only = only
+        self.keep = keep
+        self.dies_with_parent = dies_with_parent
+        self._execution: Execution | None = None
+
+    def run(self) -> Result:
+        """Run it to its end.
+
+        Raises:
+            ConfigurationError: the pack is quarantined, or something is set wrongly: a retry does not help.
+            HdmError: the base or the environment cannot be used; a retry may help.
+        """
+        self._refuse_quarantined()
+        conditions = self.conditions
+        hook = _load(conditions.conn_id)
+        with hook.session() as base:
+            lock.take(base, self.attempt, self.pack, patience=conditions.timeout)
+            planned = plan.read(
+                base, self.attempt, self.pack, require_reports=conditions.require_reports, only=self.only
+            )
+            self._tell(planned)
+            found, done = self._start(base, planned)
+            if found:
+                done += self._execute(hook, found, partial(self._job, hook, base, planned, found))
+        result = Result(metric_date=self.attempt.metric_date, planned=planned, done=tuple(done))
+        if not planned.empty:
+            self.log.info("%s", verdict.sentence(result.summary))
+        return result
+
+    def abort(self, reason: str) -> bool:
+        """From a signal handler: write the ledger, then end the pack's processes; `run` then returns.
+
+        Returns:
+            Whether there was anything to end.
+        """
+        if self._execution is None:
+            return False
+        self._execution.abort(reason)
+        return True
+
+    # The steps, in the order of `run` ---------------------------------------------------------------------------
+
+    def _refuse_quarantined(self) -> None:
+        if self.pack.errors:
+            findings = "\n".join(map(str, self.pack.findings))
+            raise ConfigurationError(f"the pack in {self.pack.folder} is quarantined:\n{findings}")
+
+    def _tell(self, planned: Plan) -> None:
+        if planned.external.warning:
+            self.log.warning("%s", planned.external.warning)
+        for slug, why in planned.gated.items():
+            self.log.warning("%s is not run: %s", slug, why)
+        for slug in planned.kept:
+            self.log.info("%s has succeeded before and is left as it is", slug)
+
+    def _start(self, base: Base, planned: Plan) -> tuple[list[Target], list[runs.Outcome]]:
+        """Look up the passwords, record what cannot run, and begin what can."""
+        versions = runs.dbversions(base, [item.slug for item in planned.run])
+        found, refused = targets.find(planned.run, Chain(targets.sources()), versions)
+        broken = {**planned.broken, **refused}
+        failed = [runs.Outcome(endpoint=slug, status="failed", reason=why) for slug, why in broken.items()]
+        gated = [runs.Outcome(endpoint=slug, status="skipped", reason=why) for slug, why in planned.gated.items()]
+        runs.finish(base, self.attempt, [*failed, *gated])
+        runs.start(base, self.attempt, [target.slug for target in found])
+        for slug, why in broken.items():
+            self.log.error("%s fails: %s", slug, why)
+        return found, failed
+
+    def _execute(self, hook: HdmHook, found: list[Target], make_job: Callable[[], Job]) -> list[runs.Outcome]:
+        self._execution = Execution(
+            hook,
+            self.attempt,
+            [target.slug for target in found],
+            lambda line: self.log.info("%s", line),
+            keep=self.keep,
+            dies_with_parent=self.dies_with_parent,
+        )
+        return self._execution.run(make_job, EnvironmentStore(self.conditions.environment_store))
+
+    def _job(self, hook: HdmHook, base: Base, planned: Plan, found: list[Target]) -> Job:
+        attempt, conditions = self.attempt, self.conditions
+        pack_hook = _load(conditions.pack_conn_id) if conditions.pack_conn_id else hook
+        self._create_tables(base, pack_hook)
+        variables, password = pack_hook.libpq()
+        return Job(
+            pack=self.pack,
+            environment=attempt.environment,
+            metric_date=attempt.metric_date,
+            run_id=attempt.run_id,
+            dag_id=attempt.dag_id,
+            task_id=attempt.task_id,
+            try_number=attempt.try_number,
+            base=BaseAccess(variables=variables, password=password),
+            config=planned.external.value,
+            config_source=planned.external.source,
+            targets=tuple(found),
+            timezone=conditions.timezone,
+            timeout=conditions.timeout,
+        )
+
+    def _create_tables(self, base: Base, pack_hook: HdmHook) -> None:
+        scripts = pack_schema.scripts(self.pack)
+        if scripts:
+            with pack_hook.session() as runner:
+                for file in pack_schema.apply(base, runner, self.pack.kind, self.pack.name, scripts):
+                    self.log.info("%s was applied to the HDM base", file)
+
+
+def _load(conn_id: str) -> HdmHook:
+    hook = HdmHook(conn_id)
+    hook.load()
+    return hook

@@ -1,0 +1,41 @@
+"""Fixtures of the tier: a stage for single tasks, an Airflow metadata database for whole Dags."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from demo.services import Database
+    from tests.airflow.stage import Stage
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One environment store for the session: most packs here have the same, empty, requirements."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def stage(base: Database, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """Packs, an HDM base, and a TMPDIR of its own in which nothing may stay behind."""
+    from tests.airflow.stage import Stage
+
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "packs").mkdir()
+    return Stage(base=base, folder=tmp_path / "packs", store=store)
+
+
+@pytest.fixture(scope="session")
+def metadata() -> None:
+    """Airflow's own database, migrated."""
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, env=os.environ)

@@ -1,0 +1,343 @@
+"""What one task does with its endpoints: gate, reports, exit codes, retries, configuration, credentials."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pendulum
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from hdm_airflow.errors import BaseError, PackFailedError
+from tests.airflow.stage import MONDAY, REPORT_ALL, endpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.airflow.stage import Stage
+
+HEART, LUNG, LIVER = endpoint("heart"), endpoint("lung"), endpoint("liver")
+ALL_OK = REPORT_ALL.format("ok")
+
+
+def report(place: object, status: str = "ok", **more: object) -> str:
+    """A line of shell that reports one endpoint."""
+    line = json.dumps({"endpoint": place.slug, "status": status, **more})
+    return f"echo '{line}' >> \"$HDM_REPORT\"\n"
+
+
+def test_task_without_an_activated_endpoint_is_skipped_and_says_so(stage: Stage) -> None:
+    """Zero endpoints is never a green success without a word (fault 1)."""
+    stage.pack("basic", ALL_OK)
+    with pytest.raises(AirflowSkipException, match="no endpoint is activated for mp_basic.*airflow hdm activate"):
+        stage.run("mp_basic")
+
+
+def test_slug_that_matches_no_endpoint_fails_there_while_the_others_run(stage: Stage) -> None:
+    """A typing error in the matrix is an error, not an endpoint less (fault 1)."""
+    stage.pack("basic", ALL_OK)
+    stage.activate("mp_basic", HEART)
+    stage.activate("mp_basic", LUNG, register=False)
+    with pytest.raises(PackFailedError, match="lung.*matches no endpoint"):
+        stage.run("mp_basic")
+    assert stage.ledger("mp_basic") == [("lung", "failed"), ("heart", "success")]
+
+
+def test_last_report_of_an_endpoint_counts_and_the_others_are_failed_as_not_reported(stage: Stage) -> None:
+    """One failed database neither fails nor hides the others (fault 20)."""
+    script = report(HEART, "failed") + report(HEART, "ok", metrics=12, version="5.4") + report(LUNG, "partial", incomplete=["t"])
+    stage.pack("basic", script + report(endpoint("nowhere")))
+    stage.activate("mp_basic", HEART, LUNG, LIVER)
+    with pytest.raises(PackFailedError, match="did not succeed on 2 of 3"):
+        stage.run("mp_basic")
+    assert sorted(stage.ledger("mp_basic", "reason", "metrics", "dbversion", "incomplete")) == [
+        ("heart", "success", None, 12, "5.4", []),
+        ("liver", "failed", "not reported", None, None, []),
+        ("lung", "partial", None, None, None, ["t"]),
+    ]
+    assert "the endpoint is none of this run" in stage.log
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "reason"),
+    [
+        ("exit 0", "success", "unreported: taken at the exit code"),
+        ("exit 3", "failed", "the bootstrap script ended with exit code 3"),
+        ("exit 99", "skipped", "the pack had nothing to do (exit code 99)"),
+        ("kill -SEGV $$", "failed", "the bootstrap script ended with exit code 139"),
+        ("no-such-program", "failed", "the bootstrap script ended with exit code 127"),
+    ],
+)
+def test_exit_code_speaks_for_a_pack_that_reports_nothing(stage: Stage, script: str, status: str, reason: str) -> None:
+    """Packs of the original know no report file."""
+    stage.pack("basic", script + "\n")
+    stage.activate("mp_basic", HEART)
+    try:
+        stage.run("mp_basic")
+    except (PackFailedError, AirflowSkipException):
+        assert status != "success"
+    assert stage.ledger("mp_basic", "reason", "reported") == [("heart", status, reason, False)]
+
+
+def test_nonzero_exit_fails_whatever_was_not_reported_ok(stage: Stage) -> None:
+    """A pack that crashed after a good endpoint has still measured that one."""
+    stage.pack("basic", report(HEART) + report(LUNG, "partial") + "exit 7\n")
+    stage.activate("mp_basic", HEART, LUNG, LIVER)
+    with pytest.raises(PackFailedError):
+        stage.run("mp_basic")
+    statuses = [(name, status) for name, status in sorted(stage.ledger("mp_basic"))]
+    assert statuses == [("heart", "success"), ("liver", "failed"), ("lung", "failed")]
+
+
+def test_rule_pack_judges_only_endpoints_whose_metrics_are_of_this_date(stage: Stage) -> None:
+    """No alert from missing or stale metrics; one bad endpoint does not stop the rules on the others."""
+    stage.pack("basic", ALL_OK)
+    stage.pack("basic", ALL_OK, kind="rule")
+    stage.activate("mp_basic", HEART, LUNG)
+    stage.activate("rp_basic", HEART, LUNG)
+    stage.run("mp_basic", day=MONDAY - timedelta(days=1))
+    with pytest.raises(AirflowSkipException, match="every endpoint waits for its metrics"):
+        stage.run("rp_basic")
+    assert stage.ledger("rp_basic", "reason") == [
+        ("heart", "skipped", "mp_basic has not run for this date"),
+        ("lung", "skipped", "mp_basic has not run for this date"),
+    ]
+    stage.pack("basic", report(HEART) + report(LUNG, "failed"))
+    with pytest.raises(PackFailedError):
+        stage.run("mp_basic")
+    summary = stage.run("rp_basic")
+    assert (summary["success"], summary["gated"]) == (1, 1)
+    assert stage.ledger("rp_basic")[-2:] == [("lung", "skipped"), ("heart", "success")]
+
+
+def test_partial_metrics_reach_only_a_rule_pack_that_asks_for_them_with_their_gaps(stage: Stage) -> None:
+    """A rule on a table that was not measured would alert on nothing."""
+    stage.pack("basic", report(HEART, "partial", incomplete=["public.stays"]))
+    show = 'python -c "import hdm; run = hdm.load(); [print(e.incomplete) or run.report(e, \\"ok\\") for e in run.endpoints]"\n'
+    stage.pack("basic", show, kind="rule")
+    stage.pack("lenient", show, kind="rule", partial=True, depends_on=["basic"])
+    for task_id in ("mp_basic", "rp_basic", "rp_lenient"):
+        stage.activate(task_id, HEART)
+    with pytest.raises(PackFailedError):
+        stage.run("mp_basic")
+    with pytest.raises(AirflowSkipException):
+        stage.run("rp_basic")
+    assert stage.ledger("rp_basic", "reason") == [("heart", "skipped", "mp_basic is partial: public.stays")]
+    assert stage.run("rp_lenient")["success"] == 1
+    assert "public.stays" in stage.log
+
+
+def test_explicit_dependency_counts_also_where_it_is_not_activated(stage: Stage) -> None:
+    """A defaulted one does not: rules on data need no metrics there."""
+    stage.pack("basic", ALL_OK)
+    stage.pack("default", ALL_OK, kind="rule")
+    stage.pack("strict", ALL_OK, kind="rule", depends_on=["basic"])
+    stage.activate("rp_default", HEART)
+    stage.activate("rp_strict", HEART)
+    assert stage.run("rp_default")["success"] == 1
+    with pytest.raises(AirflowSkipException):
+        stage.run("rp_strict")
+    assert stage.ledger("rp_strict", "reason") == [("heart", "skipped", "mp_basic is not activated here")]
+
+
+def test_retry_runs_only_what_has_not_succeeded_and_a_cleared_success_runs_again(stage: Stage) -> None:
+    """Ninety-nine good databases are not measured twice because the hundredth was down."""
+    mark = stage.folder / "mark"
+    stage.pack("basic", f"{report(HEART)}test -e {mark} && {report(LUNG)}touch {mark}\n")
+    stage.activate("mp_basic", HEART, LUNG)
+    with pytest.raises(PackFailedError):
+        stage.run("mp_basic")
+    summary = stage.run("mp_basic")
+    assert (summary["success"], summary["kept"]) == (1, 1)
+    assert [name for name, _ in stage.ledger("mp_basic")] == ["heart", "lung", "lung"]
+    assert stage.run("mp_basic")["success"] == 2
+
+
+def test_rules_run_again_when_the_metrics_they_rest_on_are_newer(stage: Stage) -> None:
+    """Yesterday's verdict on today's numbers would be stale."""
+    stage.pack("basic", ALL_OK)
+    stage.pack("basic", ALL_OK, kind="rule")
+    for task_id in ("mp_basic", "rp_basic"):
+        stage.activate(task_id, HEART, LUNG)
+    stage.run("mp_basic")
+    stage.run("rp_basic")
+    with stage.base.connect(autocommit=True) as connection:
+        connection.execute("UPDATE hdm_pack_run SET status = 'failed' WHERE kind = 'metric' AND endpoint = %s", [HEART.slug])
+    stage.run("mp_basic")
+    summary = stage.run("rp_basic")
+    assert (summary["success"], summary["kept"]) == (1, 1)
+    assert stage.ledger("rp_basic")[-1] == ("heart", "success")
+
+
+def test_quarantined_pack_fails_at_once_with_its_findings(stage: Stage) -> None:
+    """Its error is on screen, in the task that it would have been."""
+    stage.pack("broken", "exit 0\n", version="")
+    operator = stage.operator("mp_broken", retries=3)
+    assert operator.retries == 0
+    with pytest.raises(AirflowFailException, match=r"properties.json:version: error \[version-missing\]"):
+        stage.execute(operator)
+
+
+def test_rule_pack_never_passes_the_gate_of_a_quarantined_metric_pack(stage: Stage) -> None:
+    """Not even with a good run of the same date from before it broke."""
+    stage.pack("basic", ALL_OK)
+    stage.pack("basic", ALL_OK, kind="rule")
+    for task_id in ("mp_basic", "rp_basic"):
+        stage.activate(task_id, HEART)
+    stage.run("mp_basic")
+    stage.pack("basic", ALL_OK, version="")
+    with pytest.raises(AirflowSkipException):
+        stage.run("rp_basic")
+    assert stage.ledger("rp_basic", "reason") == [("heart", "skipped", "mp_basic is quarantined")]
+
+
+def test_backfill_does_not_file_today_under_a_past_date(stage: Stage) -> None:
+    """A metric pack that can measure the past says so in its manifest."""
+    backfill = {"dag_run": SimpleNamespace(run_type="backfill", logical_date=pendulum.now(), run_after=pendulum.now())}
+    stage.pack("basic", ALL_OK)
+    stage.pack("past", ALL_OK, backfill=True)
+    stage.activate("mp_basic", HEART)
+    stage.activate("mp_past", HEART)
+    with pytest.raises(AirflowSkipException, match="a backfill would file today's state under a past date"):
+        stage.run("mp_basic", context=backfill)
+    assert stage.run("mp_past", context=backfill)["success"] == 1
+
+
+@pytest.mark.parametrize(
+    ("param", "logical", "zone", "expected"),
+    [
+        ("2025-12-31", "2026-01-05T23:30:00Z", "UTC", date(2025, 12, 31)),
+        (None, "2026-01-05T23:30:00Z", "UTC", date(2026, 1, 5)),
+        (None, "2026-01-05T23:30:00Z", "Europe/Paris", date(2026, 1, 6)),
+        (None, None, "Pacific/Auckland", date(2026, 2, 2)),
+    ],
+)
+def test_metric_date_is_the_param_else_the_logical_date_else_when_the_run_was_due(
+    stage: Stage, param: str | None, logical: str | None, zone: str, expected: date
+) -> None:
+    """A date of the Dag's timezone, the same for every try (fault 10: UTC and local dates mixed)."""
+    stage.pack("basic", 'echo "date is $HDM_DATE"\n' + ALL_OK)
+    stage.activate("mp_basic", HEART)
+    run = SimpleNamespace(
+        run_type="manual", logical_date=logical and pendulum.parse(logical), run_after=pendulum.parse("2026-02-01T20:00:00Z")
+    )
+    context = {"params": {"metric_date": param}, "dag_run": run, "dag": SimpleNamespace(timezone=pendulum.timezone(zone))}
+    assert stage.run("mp_basic", context=context)["metric_date"] == expected.isoformat()
+    assert stage.ledger("mp_basic", "metric_date") == [("heart", "success", expected)]
+    assert f"date is {expected}" in stage.log
+
+
+def test_metric_date_that_is_no_date_is_refused(stage: Stage) -> None:
+    """Bad input gets a clear error."""
+    stage.pack("basic", ALL_OK)
+    with pytest.raises(AirflowFailException, match="metric_date 'soon' is no date"):
+        stage.run("mp_basic", context={"params": {"metric_date": "soon"}})
+
+
+def test_pack_gets_both_configurations_merged_and_the_endpoint_wins(stage: Stage) -> None:
+    """Per-endpoint configuration is not only stored, it is read (fault 9); rule packs read their own (fault 8)."""
+    show = 'python -c "import hdm; run = hdm.load(); [print(\\"got\\", sorted(e.config.items())) or run.report(e, \\"ok\\") for e in run.endpoints]"\n'
+    stage.pack("basic", show, version="1.10.0")
+    stage.activate("mp_basic", HEART)
+    stage.configure("mp_basic", {"a": 1, "b": 1}, version="1.9.0")
+    stage.configure("mp_basic", {"a": 0}, version="1.2.0")
+    stage.configure("mp_basic", {"b": 2}, place=HEART)
+    stage.configure("rp_basic", {"a": "rule"}, version="1.10.0")
+    stage.run("mp_basic")
+    assert "got [('a', 1), ('b', 2)]" in stage.log
+    assert "version 1.10.0 has no external configuration: 1.9.0's is used" in stage.log
+
+
+def test_configuration_that_does_not_decode_fails_its_endpoint_or_all(stage: Stage) -> None:
+    """An endpoint's is that endpoint's fault; the external one is everybody's."""
+    stage.pack("basic", ALL_OK)
+    stage.activate("mp_basic", HEART, LUNG)
+    stage.configure("mp_basic", {}, place=HEART)
+    with stage.base.connect(autocommit=True) as connection:
+        connection.execute("UPDATE hdm_pack_metric_conf SET pack_config = '{not base64}'")
+        with pytest.raises(PackFailedError, match="heart.*not base64"):
+            stage.run("mp_basic")
+        assert sorted(stage.ledger("mp_basic")) == [("heart", "failed"), ("lung", "success")]
+        connection.execute("INSERT INTO hdm_pack_metric_conf VALUES ('basic:1.0.0', 'basic', '1.0.0', '%')")
+        with pytest.raises(PackFailedError):
+            stage.run("mp_basic", day=MONDAY + timedelta(days=1))
+    assert sorted(stage.ledger("mp_basic")[2:]) == [("heart", "failed"), ("lung", "failed")]
+
+
+def test_password_comes_from_the_connection_and_its_host_must_be_the_endpoints(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection for another server would try its password there."""
+    show = 'python -c "import hdm; run = hdm.load(); [run.report(e, \\"ok\\", message=str(len(e.password or \\"\\"))) for e in run.endpoints]"\n'
+    stage.pack("basic", show)
+    monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", "generic://:s3cret!@127.0.0.1")
+    monkeypatch.setenv("AIRFLOW_CONN_HDM_LUNG", "generic://:s3cret!@elsewhere")
+    stage.activate("mp_basic", HEART, LUNG, LIVER)
+    stage.activate("mp_basic", endpoint("kidney"), conn_id="shared_reader")
+    with pytest.raises(PackFailedError):
+        stage.run("mp_basic")
+    rows = {name: (status, reason) for name, status, reason in stage.ledger("mp_basic", "reason")}
+    assert rows["heart"] == ("success", str(len("s3cret!")))
+    assert rows["liver"] == ("success", "0")
+    assert rows["lung"][0] == "failed"
+    assert "is for host 'elsewhere'" in rows["lung"][1]
+    assert "there is no connection 'shared_reader'" in rows["kidney"][1]
+
+
+def test_missing_connection_and_unreachable_base_fail_with_what_to_do(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unreachable base never ends as a success (fault 14)."""
+    stage.pack("basic", ALL_OK)
+    with pytest.raises(AirflowFailException, match="there is no connection 'nowhere'"):
+        stage.run("mp_basic", conn_id="nowhere")
+    monkeypatch.setenv("AIRFLOW_CONN_DOWN", "postgres://u:hidden@127.0.0.1:1/hdm")
+    with pytest.raises(BaseError, match="cannot be reached") as caught:
+        stage.run("mp_basic", conn_id="down")
+    assert "hidden" not in str(caught.value)
+    monkeypatch.setenv("AIRFLOW_CONN_EMPTY", stage.base.server.dsn("postgres"))
+    with pytest.raises(BaseError, match="airflow hdm db upgrade"):
+        stage.run("mp_basic", conn_id="empty")
+
+
+def test_create_table_scripts_run_once_per_content(stage: Stage) -> None:
+    """And a failing one fails the run, names its file, and leaves nothing."""
+    sql = "CREATE TABLE seen (n int); INSERT INTO seen VALUES (1);"
+    stage.pack("basic", ALL_OK, files={"create-table/create.sql": sql})
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic")
+    stage.run("mp_basic")
+    stage.pack("basic", ALL_OK, files={"create-table/create.sql": "INSERT INTO seen VALUES (2);"})
+    stage.run("mp_basic")
+    stage.pack("basic", ALL_OK, files={"create-table/create.sql": "INSERT INTO seen VALUES (3); SELECT 1/0;"})
+    with pytest.raises(BaseError, match=r"(?s)division by zero.*basic/create-table/create.sql"):
+        stage.run("mp_basic")
+    with stage.base.connect() as connection:
+        assert connection.execute("SELECT n FROM seen ORDER BY n").fetchall() == [(1,), (2,)]
+    assert stage.ledger("mp_basic")[-1] == ("heart", "failed")
+
+
+def test_metrics_that_only_an_exit_code_vouches_for_can_be_refused(stage: Stage) -> None:
+    """The setting require_reports."""
+    stage.pack("basic", "exit 0\n")
+    stage.pack("basic", ALL_OK, kind="rule")
+    for task_id in ("mp_basic", "rp_basic"):
+        stage.activate(task_id, HEART)
+    stage.run("mp_basic")
+    with pytest.raises(AirflowSkipException):
+        stage.run("rp_basic", require_reports=True)
+    assert stage.run("rp_basic")["success"] == 1
+    assert stage.folder.exists()
+
+
+def test_script_saved_on_windows_runs(stage: Stage, tmp_path: Path) -> None:
+    """The run's copy has Unix line ends and no byte order mark; the pack itself is not touched."""
+    stage.pack("basic", ALL_OK)
+    script = stage.folder / "metric-packs" / "basic" / "bootstrap-script.sh"
+    content = b"\xef\xbb\xbf" + script.read_bytes().replace(b"\n", b"\r\n")
+    script.write_bytes(content)
+    stage.activate("mp_basic", HEART)
+    assert stage.run("mp_basic")["success"] == 1
+    assert script.read_bytes() == content
+    assert not list((tmp_path / "tmp").iterdir())
