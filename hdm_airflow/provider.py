@@ -17,4 +17,5 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [
             {"integration-name": "HDM", "python-modules": ["hdm_airflow.base.hook"]},
         ],
+        "cli": ["hdm_airflow.cli.definition.get_hdm_cli_commands"],
     }

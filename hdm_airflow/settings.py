@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from hdm_airflow.errors import ConfigurationError
 
 VARIABLE = "hdm"
 WHERE = f"Airflow Variable {VARIABLE!r}"
+#: Schedules that Airflow knows and cron does not.
+_PRESETS = {"@once", "@continuous", "@quarterly"}
 
 
 class Environment(BaseModel):
@@ -26,6 +28,12 @@ class Environment(BaseModel):
     )
 
 
+def _absolute(text: str) -> str:
+    if not text.startswith(("/", "~/")) or "\0" in text:
+        raise ValueError("write an absolute path, or one that starts with ~/: a worker's current folder is anybody's")
+    return text
+
+
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,50}$")]
 
 
@@ -34,7 +42,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", title="Airflow Variable hdm")
 
-    packs_dir: str = Field("packs", min_length=1, description="The packs folder, relative to the Dag file.")
+    packs_dir: str = Field("packs", pattern=r"^[^\x00]+$", description="The packs folder, relative to the Dag file.")
     environments: dict[EnvironmentName, Environment] = Field(
         default={"prod": Environment()}, min_length=1, description="Name -> HDM base; one task group each."
     )
@@ -44,20 +52,33 @@ class Settings(BaseModel):
         default={}, description="Selector -> arguments of the pack's operator, such as pool or retries."
     )
     schedule: str | None = Field("0 2 * * *", description="When the Dag runs: cron, a preset, or null for never.")
-    timeout: float = Field(6 * 3600, gt=0, description="Seconds a pack may run whose manifest names no timeout.")
+    timeout: float = Field(
+        6 * 3600, gt=0, le=31_536_000, description="Seconds a pack may run whose manifest names no timeout."
+    )
     require_reports: bool = Field(
         False, description="Rule packs refuse metrics that only an exit code vouches for (packs without reports)."
     )
-    environment_store: str = Field(
+    environment_store: Annotated[str, AfterValidator(_absolute)] = Field(
         "~/.cache/hdm_airflow/environments", description="Folder of the packs' software environments on each worker."
     )
 
-    @model_validator(mode="after")
-    def _one_base_each(self) -> Settings:
-        conn_ids = [environment.conn_id for environment in self.environments.values()]
+    @field_validator("environments")
+    @classmethod
+    def _one_base_each(cls, environments: dict[str, Environment]) -> dict[str, Environment]:
+        conn_ids = [environment.conn_id for environment in environments.values()]
         if len(set(conn_ids)) < len(conn_ids):
             raise ValueError("two environments have one conn_id: an environment is an HDM base of its own")
-        return self
+        return environments
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_schedule(cls, schedule: str | None) -> str | None:
+        # What Airflow reads cron with, but only after the Dag file has loaded.
+        from croniter import croniter  # type: ignore[import-untyped]
+
+        if schedule is None or schedule in _PRESETS or croniter.is_valid(schedule):
+            return schedule
+        raise ValueError(f"{schedule!r} is neither cron, such as '0 2 * * *', nor a preset, such as '@daily'")
 
     @classmethod
     def parse(cls, text: str | None) -> Settings:
@@ -70,7 +91,7 @@ class Settings(BaseModel):
             return cls()
         try:
             value = json.loads(text or "")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigurationError(f"the Variable is not JSON: {error}", WHERE, "correct it there") from None
         return cls.validate_all(value, WHERE)
 

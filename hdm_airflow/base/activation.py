@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hdm_airflow.base.audit import record
+from hdm_airflow.base.endpoints import stored_forms
 from hdm_airflow.base.queries import queries
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ def activate(base: Base, kind: Kind, pack: str, endpoint: Registered, *, actor: 
     Returns:
         Whether that changed anything.
     """
-    return _change(base, "activate", kind, pack, endpoint, actor)
+    values = {"pack": pack, "slug": endpoint.endpoint.slug}
+    return _change(base, "activate", kind, values, actor)
 
 
 def deactivate(base: Base, kind: Kind, pack: str, endpoint: Registered, *, actor: str) -> bool:
@@ -28,7 +30,9 @@ def deactivate(base: Base, kind: Kind, pack: str, endpoint: Registered, *, actor
     Returns:
         Whether that changed anything.
     """
-    return _change(base, "deactivate", kind, pack, endpoint, actor)
+    slug = endpoint.endpoint.slug
+    values = {"pack": pack, "slug": slug, "slugs": stored_forms(base, slug)}
+    return _change(base, "deactivate", kind, values, actor)
 
 
 def activated(base: Base) -> list[tuple[Kind, str, str]]:
@@ -37,10 +41,9 @@ def activated(base: Base) -> list[tuple[Kind, str, str]]:
     return [(row["kind"], row["pack"], row["slug"]) for row in rows]
 
 
-def _change(base: Base, action: str, kind: Kind, pack: str, endpoint: Registered, actor: str) -> bool:
-    slug = endpoint.endpoint.slug
+def _change(base: Base, action: str, kind: Kind, values: dict[str, Any], actor: str) -> bool:
     with base.transaction():
-        row = base.execute(queries("activation")[f"{action}_{kind}"], {"pack": pack, "slug": slug}).fetchone()
+        row = base.execute(queries("activation")[f"{action}_{kind}"], values).fetchone()
         if row is not None:
-            record(base, actor, action, f"{kind} pack {pack} {slug}", None, None)
+            record(base, actor, action, f"{kind} pack {values['pack']} {values['slug']}", None, None)
     return row is not None

@@ -53,14 +53,22 @@ class Configurations:
 
     @classmethod
     def from_rows(cls, kind: Kind, pack: str, rows: Iterable[Mapping[str, Any]]) -> Configurations:
-        """From rows with id_config, pack_version and pack_config."""
-        external, endpoints = {}, {}
+        """From rows with id_config, pack_version and pack_config.
+
+        Where an endpoint has rows under an old form of its slug too, the one under today's form stands: it is the
+        one that `write` writes.
+        """
+        external, endpoints, exact = {}, {}, {}
         for row in rows:
             name = row["id_config"].removeprefix(f"{pack}:")
+            stored = row["pack_config"] or ""
             if row["pack_version"]:
-                external[row["pack_version"]] = row["pack_config"] or ""
+                external[row["pack_version"]] = stored
+            elif (slug := canonical(name)) == name:
+                exact[slug] = stored
             else:
-                endpoints[canonical(name)] = row["pack_config"] or ""
+                endpoints[slug] = stored
+        endpoints.update(exact)
         return cls(table=TABLES[kind], pack=pack, external=external, endpoints=endpoints)
 
     def for_version(self, version: str) -> Configuration:

@@ -135,10 +135,11 @@ def add(base: Base, endpoint: Endpoint, conn_id: str | None, *, actor: str) -> b
     """
     values = {**asdict(endpoint), "ssl": "true" if endpoint.ssl else "false", "conn_id": conn_id}
     with base.transaction():
+        old = base.execute(queries("endpoints")["lock"], values).fetchone()
         row = base.execute(queries("endpoints")["add"], values).fetchone()
         new = bool(row and row["new"])
         action = "endpoint add" if new else "endpoint change"
-        record(base, actor, action, f"hdm_core_dblist {endpoint.slug}", None, {"conn_id": conn_id})
+        record(base, actor, action, f"hdm_core_dblist {endpoint.slug}", old, {"conn_id": conn_id})
     return new
 
 
@@ -150,11 +151,18 @@ def remove(base: Base, endpoint: Registered, *, actor: str) -> int:
     """
     slug = endpoint.endpoint.slug
     with base.transaction():
-        activated = base.execute(queries("endpoints")["remove_activations"], {"slug": slug}).fetchall()
+        values = {"slugs": stored_forms(base, slug)}
+        activated = base.execute(queries("endpoints")["remove_activations"], values).fetchall()
         base.execute(queries("endpoints")["remove"], {"id": endpoint.id})
         old = {"conn_id": endpoint.conn_id, "activated": [row["pack"] for row in activated]}
         record(base, actor, "endpoint remove", f"hdm_core_dblist {slug}", old, None)
     return len(activated)
+
+
+def stored_forms(base: Base, slug: str) -> list[str]:
+    """The slugs by which activation rows name an endpoint: today's form, and older ones."""
+    rows = base.execute(queries("endpoints")["activated_slugs"])
+    return [row["slug"] for row in rows if canonical(row["slug"]) == slug]
 
 
 def _decode(part: str) -> str:

@@ -26,6 +26,8 @@ _LIBPQ_VARIABLES = {
     "options": "PGOPTIONS",
     "target_session_attrs": "PGTARGETSESSIONATTRS",
 }
+#: How the SQLSTATE of a lost or refused connection begins: broken, not authorized, too many, server shut down.
+_UNREACHABLE = ("08", "28", "53300", "57P")
 
 
 class HdmHook(PostgresHook):
@@ -111,12 +113,21 @@ def explained(hook: HdmHook) -> Iterator[None]:
     except errors.LockNotAvailable:
         what = "the HDM base is in use: a lock was not had in time"
         raise BaseError(what, hook.where, "try again when the running Dag has ended") from None
-    except psycopg.OperationalError as error:
-        what = f"the HDM base cannot be reached: {_first_line(error)}"
-        raise BaseError(what, hook.where, "check host, port, user and password, and that the server runs") from None
+    except errors.QueryCanceled:
+        what = "the HDM base took too long: a statement ran into its timeout"
+        raise BaseError(what, hook.where, "see what else it is busy with: SELECT * FROM pg_stat_activity") from None
     except psycopg.Error as error:
-        what = f"the HDM base reports {type(error).__name__} ({error.sqlstate}): {error.diag.message_primary}"
-        raise BaseError(what, hook.where, "see the server's log") from None
+        if isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08").startswith(_UNREACHABLE):
+            what = f"the HDM base cannot be reached: {_first_line(error)}"
+            raise BaseError(what, hook.where, "check host, port, user and password, and that the server runs") from None
+        raise BaseError(f"the HDM base reports {told(error)}", hook.where, "see the server's log") from None
+
+
+def told(error: psycopg.Error) -> str:
+    """What the server said, but for its complaints about data: those repeat the value."""
+    name = f"{type(error).__name__} ({error.sqlstate})" if error.sqlstate else type(error).__name__
+    message = error.diag.message_primary
+    return name if isinstance(error, psycopg.DataError) or not message else f"{name}: {message}"
 
 
 def _first_line(error: Exception) -> str:

@@ -18,24 +18,27 @@ VERSION_TABLE = "hdm_alembic_version"
 _FOLDER = Path(__file__).with_name("migrations")
 #: A lock that is not had in this time means that somebody works on the base: better to fail than to queue up
 #: behind them and block every reader.
-_TIMEOUTS = "SET lock_timeout = '4s'; SET statement_timeout = '10min'"
+LOCK_TIMEOUT = "4s"
+_STATEMENT_TIMEOUT = "10min"
 _LOCK = "SELECT pg_advisory_lock(hashtextextended('hdm:migration', 0))"
 
 
 def upgrade(hook: HdmHook) -> tuple[str | None, str]:
-    """Bring the base to the newest version, in one transaction per migration.
+    """Bring the base to the newest version, in one transaction.
 
     Returns:
         The versions before and after.
 
     Raises:
-        BaseError: the base cannot be reached, or a migration failed; then nothing of it remains.
+        BaseError: the base cannot be reached, or a migration failed; then nothing of any remains.
     """
     from alembic import command
 
     with _connection(hook) as connection:
-        before = _current(connection)
+        # Another upgrade that is under way is waited for, however long it takes: nobody reads that lock.
         connection.exec_driver_sql(_LOCK)
+        connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+        before = _current(connection)
         connection.commit()
         config = _config()
         config.attributes["connection"] = connection
@@ -83,7 +86,7 @@ def _connection(hook: HdmHook) -> Iterator[Connection]:
     engine = create_engine("postgresql+psycopg://", creator=hook.open, poolclass=NullPool)
     try:
         with explained(hook), engine.connect() as connection:
-            connection.exec_driver_sql(_TIMEOUTS)
+            connection.exec_driver_sql(f"SET statement_timeout = '{_STATEMENT_TIMEOUT}'")
             yield connection
     except DBAPIError as error:
         with explained(hook):

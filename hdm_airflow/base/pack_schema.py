@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,7 +55,7 @@ def apply(owner: Base, runner: Base, kind: Kind, pack: str, scripts: Sequence[Sc
     """Apply the scripts that have not been applied with this content, each in a transaction of its own.
 
     Args:
-        owner: the connection that keeps the record.
+        owner: the connection that keeps the record, in autocommit mode.
         runner: the connection that runs the scripts: the pack's own role where one is configured, else the owner's.
         kind: of the pack.
         pack: its name.
@@ -63,22 +65,38 @@ def apply(owner: Base, runner: Base, kind: Kind, pack: str, scripts: Sequence[Sc
         The files that were applied now.
 
     Raises:
-        BaseError: a script failed; nothing of it remains.
+        BaseError: a script failed; nothing of it remains, but what ran before it does.
     """
-    from psycopg import Error
-
     values = {"kind": kind, "pack": pack}
-    with owner.transaction():  # the lock: two metric dates of one pack may start at once
-        owner.execute(queries("pack_schema")["lock"], {"key": f"hdm:schema:{kind}:{pack}"})
+    with _lock(owner, f"hdm:schema:{kind}:{pack}"):
         known = {(row["file"], row["sha256"]) for row in owner.execute(queries("pack_schema")["applied"], values)}
         new = [script for script in scripts if (script.file, script.sha256) not in known]
         for script in new:
-            try:
-                with runner.transaction():
-                    runner.execute(script.sql.encode("utf-8"))
-            except Error as error:
-                what = f"the pack's SQL script failed: {error.diag.message_primary or type(error).__name__}"
-                where = f"{pack}/{script.file}" + (f", {error.diag.context}" if error.diag.context else "")
-                raise BaseError(what, where, "correct the script; it must be PostgreSQL's dialect") from None
+            _run(runner, pack, script)
+            # At once, not in one transaction with the next: a script whose record is lost would run again.
             owner.execute(queries("pack_schema")["record"], {**values, "file": script.file, "sha256": script.sha256})
     return [script.file for script in new]
+
+
+@contextmanager
+def _lock(owner: Base, key: str) -> Iterator[None]:
+    """Keep others out: two metric dates of one pack may start at once."""
+    owner.execute(queries("pack_schema")["lock"], {"key": key})
+    try:
+        yield
+    finally:
+        owner.execute(queries("pack_schema")["unlock"], {"key": key})
+
+
+def _run(runner: Base, pack: str, script: Script) -> None:
+    from psycopg import Error
+
+    from hdm_airflow.base.hook import told
+
+    try:
+        with runner.transaction():
+            runner.execute(script.sql.encode("utf-8"))
+    except Error as error:
+        where = f"{pack}/{script.file}" + (f", {error.diag.context}" if error.diag.context else "")
+        hint = "correct the script; it must be PostgreSQL's dialect"
+        raise BaseError(f"the pack's SQL script failed: {told(error)}", where, hint) from None

@@ -66,8 +66,7 @@ def _check_one(draft: Draft, place: str, target: Draft | None, name: str, specif
 
 def _check_cycles(metric_packs: Mapping[str, Draft]) -> None:
     needs = {
-        name: [target for target, _ in _stated(draft) if target in metric_packs]
-        for name, draft in metric_packs.items()
+        name: [target for target, _ in _stated(draft) if target in metric_packs] for name, draft in metric_packs.items()
     }
     told: set[str] = set()
     for name in sorted(needs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
@@ -27,16 +28,28 @@ class Masker:
         self._pattern = re.compile(_trie_pattern(forms)) if forms else None
 
     def __call__(self, text: str) -> str:
-        """The text with every secret replaced by `***`."""
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        """The text with every secret replaced by `***`; secrets that overlap give one."""
+        if self._pattern is None:
+            return text
+        pieces: list[str] = []
+        done = position = 0
+        while (match := self._pattern.search(text, position)) is not None:
+            start, end = match.span()
+            if start >= done:
+                pieces += text[done:start], MASK
+            done = max(done, end)
+            position = start + 1  # not end: another secret may begin inside this one
+        return "".join([*pieces, text[done:]])
 
 
 def _forms(secret: str) -> Iterable[str]:
     yield secret
     pieces = [line for line in secret.splitlines() if len(line) >= _LEAST_PIECE]
     yield from pieces  # a secret of several lines is printed line by line
-    raw = secret.encode("utf-8")
-    for text in (quote(secret), quote(secret, safe=""), quote_plus(secret), raw.hex(), repr(secret)[1:-1]):
+    raw = secret.encode("utf-8", "surrogatepass")
+    quoted = [quote(raw), quote(raw, safe=""), quote_plus(raw)]
+    in_code = [repr(secret)[1:-1], json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]]
+    for text in (*quoted, *in_code, raw.hex()):
         if len(text) >= _LEAST_PIECE:
             yield text
     yield from (form for form in _base64_forms(raw) if len(form) >= _LEAST_PIECE)

@@ -11,6 +11,21 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
+
+#: Options of `pip install` that change neither what is installed nor where, alone or with a value.
+_FLAGS = {
+    "--quiet", "--verbose", "--upgrade", "--user", "--no-cache-dir", "--no-index", "--no-input", "--no-color",
+    "--prefer-binary", "--disable-pip-version-check", "--no-warn-script-location", "--no-warn-conflicts",
+    "--break-system-packages",
+}  # fmt: skip
+_VALUED = {
+    "-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host", "--timeout", "--retries",
+    "--proxy", "--cert", "--client-cert", "--cache-dir", "--progress-bar", "--root-user-action", "--upgrade-strategy",
+    "--exists-action", "--log",
+}  # fmt: skip
+_REQUIREMENTS = "(?:-[qvU]*r|--requirement=?)"
+_PIP = re.compile(r"pip(\s*[=<>!~].*)?")
 
 
 def main(arguments: list[str]) -> int:
@@ -25,25 +40,39 @@ def main(arguments: list[str]) -> int:
 
 
 def without_served(arguments: list[str], environment: dict[str, str]) -> list[str] | None:
-    """The arguments without what the environment holds already; None when nothing is left to install."""
+    """The arguments without what the environment holds already; None when nothing is left to install.
+
+    With an option that may change what is installed, or where, nothing counts as held: pip decides.
+    """
     if not arguments or arguments[0] != "install":
         return arguments
-    rest: list[str] = []
-    wanted, position = 0, 1
-    while position < len(arguments):
-        argument = arguments[position]
-        position += 1
-        if argument in ("-r", "--requirement") and position < len(arguments):
-            path, position = arguments[position], position + 1
-            if not same_requirements(path, environment):
-                rest += [argument, path]
-                wanted += 1
-        elif re.fullmatch(r"pip([=<>!~].*)?", argument):
-            continue  # the run's pip is this one: there is nothing to upgrade
+    rest, served, wanted = ["install"], 0, 0
+    words = iter(arguments[1:])
+    for word in words:
+        group = with_value(word, words)
+        if group is None:
+            return arguments
+        requirements = re.fullmatch(_REQUIREMENTS + "(.*)", group[0], re.DOTALL)
+        if requirements:
+            held = same_requirements(requirements[1] or group[-1], environment)
         else:
-            rest.append(argument)
-            wanted += not argument.startswith("-")
-    return ["install", *rest] if wanted else None
+            held = _PIP.fullmatch(word) is not None  # the run's pip is this one: there is nothing to upgrade
+        if held:
+            served += 1
+            continue
+        rest += group
+        wanted += bool(requirements) or not word.startswith("-")
+    return None if served and not wanted else rest
+
+
+def with_value(word: str, following: Iterator[str]) -> list[str] | None:
+    """The word with its value, if it takes one; None for an option not known to be harmless, or without its value."""
+    name, equals, _ = word.partition("=")
+    if re.fullmatch(_REQUIREMENTS, word) or (name in _VALUED and not equals):
+        value = next(following, None)
+        return None if value is None else [word, value]
+    known = not word.startswith("-") or word in _FLAGS or name in _VALUED
+    return [word] if known or re.fullmatch(f"{_REQUIREMENTS}.+|-[qvU]+", word, re.DOTALL) else None
 
 
 def same_requirements(path: str, environment: dict[str, str]) -> bool:

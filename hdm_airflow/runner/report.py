@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -65,15 +66,11 @@ class ReportReader:
         self.slugs = slugs
         self.reports = Reports()
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._position = 0
-        self._line = 0
-        self._rest = b""
-        self._overlong = False
+        self._begin()
 
     def poll(self) -> Reports:
         """Read what has come since the last call."""
-        if os.fstat(self._descriptor).st_size < self._position:  # the pack wrote the file anew
-            self._position, self._rest, self._overlong = 0, b"", False
+        self._follow()
         while chunk := os.pread(self._descriptor, _CHUNK, self._position):
             self._position += len(chunk)
             *lines, rest = chunk.split(b"\n")
@@ -89,6 +86,28 @@ class ReportReader:
             self._end_of_line(b"")
         os.close(self._descriptor)
         return self.reports
+
+    def _begin(self) -> None:
+        self._position, self._line, self._rest, self._overlong = 0, 0, b"", False
+
+    def _follow(self) -> None:
+        """Begin again where the pack wrote the file anew, in its place or as another file of its name."""
+        known = os.fstat(self._descriptor)
+        try:
+            other = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:  # removed, or no longer to be read: what was read stands
+            other = self._descriptor
+        found = os.fstat(other)
+        if stat.S_ISREG(found.st_mode) and not os.path.samestat(known, found):
+            os.close(self._descriptor)
+            self._descriptor = other
+            self._begin()
+            self._problem("the pack put another file in the report's place; it is read from its start")
+        elif other != self._descriptor:
+            os.close(other)
+        if os.fstat(self._descriptor).st_size < self._position:
+            self._begin()
+            self._problem("the pack wrote the report anew; it is read from its start")
 
     def _grow(self, piece: bytes) -> None:
         self._rest += piece
@@ -107,10 +126,11 @@ class ReportReader:
 
     def _take(self, line: bytes) -> None:
         try:
-            value = json.loads(line.decode("utf-8"))
+            self._take_value(json.loads(line.decode("utf-8-sig")))
         except (ValueError, RecursionError):
             self._problem("the line is not JSON")
-            return
+
+    def _take_value(self, value: object) -> None:
         if not isinstance(value, dict):
             self._problem("the line is no JSON object")
         elif "endpoint" in value:

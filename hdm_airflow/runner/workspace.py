@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -80,7 +81,7 @@ def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
             place.home.mkdir(mode=0o700)
             place.tmp.mkdir(mode=0o700)
         except (OSError, shutil.Error) as error:
-            what = f"the pack cannot be copied for its run: {getattr(error, 'strerror', None) or 'see the files named'}"
+            what = f"the pack cannot be copied for its run: {_reason(error, pack)}"
             hint = f"check that Airflow's user can read it and that {root.parent} has room"
             raise ConfigurationError(what, str(pack), hint) from error
         yield place
@@ -129,10 +130,23 @@ def _special_files(folder: str, names: list[str]) -> list[str]:
     return special
 
 
+def _reason(error: OSError, pack: Path) -> str:
+    """What went wrong first, and with which file of the pack; shutil.Error holds one entry for each."""
+    entries = error.args[0] if isinstance(error, shutil.Error) and error.args else None
+    if not isinstance(entries, list):
+        return error.strerror or type(error).__name__
+    source, _, why = entries[0]
+    return f"{os.path.relpath(source, pack)}: {re.sub(r': .*', '', str(why))}"
+
+
 def _remove(root: Path) -> None:
     """Remove the folder, also where the pack took its own rights on a part of it away."""
     shutil.rmtree(root, ignore_errors=True)
     if root.exists():
-        for folder, _, _ in os.walk(root):
-            Path(folder).chmod(0o700)
+        root.chmod(0o700)
+        for folder, below, _ in os.walk(root):
+            for name in below:  # before the walk goes in; a link's target is not ours to change
+                path = Path(folder, name)
+                if not path.is_symlink():
+                    path.chmod(0o700)
         shutil.rmtree(root)

@@ -14,8 +14,8 @@ ON CONFLICT DO NOTHING RETURNING rp_key;
 
 -- name: deactivate_metric
 -- Take a metric pack's mark away.
-DELETE FROM hdm_core_table_corr_db_mp WHERE mp_key = %(pack)s AND db_key = %(slug)s RETURNING mp_key;
+DELETE FROM hdm_core_table_corr_db_mp WHERE mp_key = %(pack)s AND db_key = ANY(%(slugs)s) RETURNING mp_key;
 
 -- name: deactivate_rule
 -- Take a rule pack's mark away.
-DELETE FROM hdm_core_table_corr_db_rp WHERE rp_key = %(pack)s AND db_key = %(slug)s RETURNING rp_key;
+DELETE FROM hdm_core_table_corr_db_rp WHERE rp_key = %(pack)s AND db_key = ANY(%(slugs)s) RETURNING rp_key;

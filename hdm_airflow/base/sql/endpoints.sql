@@ -2,6 +2,13 @@
 -- Every endpoint with its slug.
 SELECT * FROM hdm_endpoint ORDER BY slug;
 
+-- name: lock
+-- What a change replaces, locked until it is written.
+SELECT conn_id FROM hdm_core_dblist
+WHERE (db_name, db_type, db_host, db_port, db_user, db_is_ssl)
+    = (%(name)s, %(type)s, %(host)s, %(port)s, %(user)s, %(ssl)s)
+FOR UPDATE;
+
 -- name: add
 -- Register an endpoint; xmax is 0 only on a row that this statement inserted.
 INSERT INTO hdm_core_dblist (db_name, db_type, db_host, db_port, db_user, db_is_ssl, conn_id)
@@ -13,11 +20,15 @@ RETURNING xmax = 0 AS new;
 -- Remove one endpoint.
 DELETE FROM hdm_core_dblist WHERE id = %(id)s;
 
+-- name: activated_slugs
+-- Every slug that activation rows name, as stored.
+SELECT DISTINCT slug FROM hdm_activation;
+
 -- name: remove_activations
 -- Remove every pack's activation of one endpoint.
 WITH metric AS (
-    DELETE FROM hdm_core_table_corr_db_mp WHERE db_key = %(slug)s RETURNING 'mp_' || mp_key AS pack
+    DELETE FROM hdm_core_table_corr_db_mp WHERE db_key = ANY(%(slugs)s) RETURNING 'mp_' || mp_key AS pack
 ), rule AS (
-    DELETE FROM hdm_core_table_corr_db_rp WHERE db_key = %(slug)s RETURNING 'rp_' || rp_key AS pack
+    DELETE FROM hdm_core_table_corr_db_rp WHERE db_key = ANY(%(slugs)s) RETURNING 'rp_' || rp_key AS pack
 )
-SELECT pack FROM metric UNION ALL SELECT pack FROM rule ORDER BY pack;
+SELECT pack FROM metric UNION SELECT pack FROM rule ORDER BY pack;

@@ -1,6 +1,10 @@
 -- name: lock
--- One at a time per pack, until the transaction ends.
-SELECT pg_advisory_xact_lock(hashtextextended(%(key)s, 0));
+-- One at a time per pack, until it is unlocked or the session ends.
+SELECT pg_advisory_lock(hashtextextended(%(key)s, 0));
+
+-- name: unlock
+-- The next one may.
+SELECT pg_advisory_unlock(hashtextextended(%(key)s, 0));
 
 -- name: applied
 -- What has been applied for a pack.

@@ -27,6 +27,7 @@ VALUES (%(kind)s, %(pack)s, %(pack_version)s, %(endpoint)s, %(metric_date)s, %(e
 
 -- name: finish
 -- One endpoint's attempt ends; without a running row of this very attempt (skipped, failed early) it is added.
+-- A row that close_stale closed stays as it is: its worker lost the lock but lived, and a newer attempt counts.
 WITH closed AS (
     UPDATE hdm_pack_run SET
         status = %(status)s, reason = nullif(%(reason)s, ''), reported = %(reported)s, metrics = %(metrics)s,
@@ -42,7 +43,12 @@ INSERT INTO hdm_pack_run
 SELECT %(kind)s, %(pack)s, %(pack_version)s, %(endpoint)s, %(metric_date)s, %(environment)s, %(dag_id)s, %(run_id)s,
     %(task_id)s, %(try_number)s, %(status)s, nullif(%(reason)s, ''), %(reported)s, %(metrics)s::bigint,
     %(alerts)s::bigint, %(incomplete)s, %(dbversion)s, clock_timestamp()
-WHERE NOT EXISTS (SELECT FROM closed);
+WHERE NOT EXISTS (SELECT FROM closed) AND NOT EXISTS (
+    SELECT FROM hdm_pack_run
+    WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(metric_date)s AND endpoint = %(endpoint)s
+        AND dag_id = %(dag_id)s AND run_id = %(run_id)s AND task_id = %(task_id)s AND try_number = %(try_number)s
+        AND status = 'failed' AND reason = 'the worker died'
+);
 
 -- name: close_stale
 -- The lock of this pack and date is ours, so whoever wrote these rows is gone.

@@ -1,0 +1,130 @@
+"""`make bench-parse`: parsing a packs folder against a hand-written Dag with the same tasks and edges.
+
+Each measurement is a process of its own that has imported Airflow, as the Dag processor's children have; what is timed
+is running the Dag file. The rival is the same Dag written out by hand: a BashOperator per pack, the same groups,
+the same edges, a Readme as documentation, an asset as outlet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.table import Table
+
+SIZES = (10, 100, 1000)
+ROUNDS = 7
+_README = "# Pack {name}\n\n" + "Measures what it measures, and says how. " * 20 + "\n"
+_HAND_HEADER = """from airflow.providers.standard.operators.bash import BashOperator
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, Asset, TaskGroup
+
+with DAG("bench", schedule="0 2 * * *", catchup=False, max_active_runs=1, tags={"hdm"}) as dag:
+    start = EmptyOperator(task_id="start")
+    end = EmptyOperator(task_id="end", trigger_rule="none_failed")
+    with TaskGroup("hdm-prod"):
+"""
+_HAND_TASK = """        {id} = BashOperator(
+            task_id="{id}",
+            bash_command="cd /opt/packs/{id} && bash bootstrap-script.sh ",
+            trigger_rule="{rule}",
+            doc_md={doc!r},
+            outlets=[Asset(name="bench.{id}", uri="bench://prod/{id}")],
+        )
+        {upstream} >> {id} >> end
+"""
+_PROBE = """
+import json, resource, runpy, sys, time
+import airflow.sdk, airflow.providers.standard.operators.bash, airflow.providers.standard.operators.empty
+from airflow.sdk import BaseOperator, DAG, TaskGroup, Asset, Param
+BaseOperator(task_id="warm"); DAG("warm")
+def size():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+before = size()
+began = time.perf_counter()
+found = runpy.run_path(sys.argv[1])
+seconds = time.perf_counter() - began
+dag = next(value for value in found.values() if isinstance(value, DAG) and value.dag_id == "bench")
+print(json.dumps([seconds, size() - before, len(dag.task_dict), sum(len(task.downstream_task_ids) for task in dag.tasks)]))
+"""
+
+
+def main() -> None:
+    """Measure, print the table, and write it to results/."""
+    table = Table(
+        "parse",
+        "Parsing a packs folder: HdmDag against a hand-written Dag of the same tasks and edges",
+        ["packs", "HdmDag, ms", "by hand, ms", "ratio", "HdmDag, MB", "by hand, MB", "more, MB", "us per pack"],
+    )
+    with tempfile.TemporaryDirectory(prefix="hdm-bench-") as name:
+        folder = Path(name)
+        for packs in SIZES:
+            ours, hand = _write(folder / str(packs), packs)
+            rounds = [(_probe(ours, folder), _probe(hand, folder)) for _ in range(ROUNDS)]
+            assert rounds[0][0][2:] == rounds[0][1][2:], "both Dags have the same tasks and edges"
+            (our_s, our_b), (hand_s, hand_b) = (
+                [statistics.median(one[side][column] for one in rounds) for column in (0, 1)] for side in (0, 1)
+            )
+            table.add(
+                f"{packs:,}",
+                f"{our_s * 1e3:.1f}",
+                f"{hand_s * 1e3:.1f}",
+                f"{our_s / hand_s:.2f}",
+                f"{our_b / 1e6:.1f}",
+                f"{hand_b / 1e6:.1f}",
+                f"{(our_b - hand_b) / 1e6:.1f}",
+                f"{our_s * 1e6 / packs:.0f}",
+            )
+    table.finish(f"median of {ROUNDS} interleaved rounds, each in a process of its own")
+
+
+def _write(folder: Path, packs: int) -> tuple[Path, Path]:
+    """Four metric packs to one rule pack, each rule pack on two metric packs; as packs and as a Dag file."""
+    metric = [f"metric_{number:04}" for number in range(packs * 4 // 5)]
+    rule = [f"rule_{number:04}" for number in range(packs - len(metric))]
+    lines = [_HAND_HEADER]
+    for name in metric:
+        _pack(folder / "packs" / "metric-packs" / name, name)
+        lines.append(_HAND_TASK.format(id=f"mp_{name}", rule="all_success", doc=_README.format(name=name), upstream="start"))
+    for number, name in enumerate(rule):
+        needed = [metric[(number * 4) % len(metric)], metric[(number * 4 + 1) % len(metric)]]
+        _pack(folder / "packs" / "rule-packs" / name, name, depends_on=[f"{one}>=1.0" for one in needed])
+        upstream = "[" + ", ".join(f"mp_{one}" for one in needed) + "]"
+        lines.append(_HAND_TASK.format(id=f"rp_{name}", rule="all_done", doc=_README.format(name=name), upstream=upstream))
+    ours, hand = folder / "hdm.py", folder / "hand.py"
+    ours.write_text('from hdm_airflow import HdmDag\n\ndag = HdmDag("bench")\n')
+    hand.write_text("".join(lines))
+    return ours, hand
+
+
+def _pack(folder: Path, name: str, **keys: object) -> None:
+    (folder / "process").mkdir(parents=True)
+    (folder / "create-table").mkdir()
+    manifest = {"name": name, "version": "1.0.0", "author": "bench", "description": "a pack", "mainscript": "main.py"}
+    (folder / "properties.json").write_text(json.dumps({**manifest, **keys}))
+    script = "#!/bin/bash\npip install -r requirements.txt\ncd process\npython main.py\n"
+    (folder / "bootstrap-script.sh").write_text(script)
+    (folder / "Readme.md").write_text(_README.format(name=name))
+    (folder / "requirements.txt").write_text("pandas\n")
+    (folder / "process" / "main.py").write_text("print('measuring')\n")
+    (folder / "process" / "conf.json").write_text("{}")
+    (folder / "create-table" / "create.sql").write_text("SELECT 1;")
+
+
+def _probe(dag_file: Path, home: Path) -> list[float]:
+    """Seconds, bytes of memory, tasks and edges of one parse; the Variable `hdm` comes from the environment."""
+    environment = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW_VAR_HDM": "{}", "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    command = [sys.executable, "-c", _PROBE, str(dag_file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    found: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+if __name__ == "__main__":
+    main()

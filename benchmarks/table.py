@@ -1,0 +1,47 @@
+"""The table that a benchmark prints and keeps in results/."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+RESULTS = Path(__file__).with_name("results")
+
+
+class Table:
+    """Rows of one benchmark.
+
+    Args:
+        name: of the file in results/, and of `make bench-<name>`.
+        title: what was measured.
+        columns: headings, with units.
+    """
+
+    def __init__(self, name: str, title: str, columns: Sequence[str]) -> None:
+        self.name, self.title, self.columns = name, title, columns
+        self.rows: list[Sequence[str]] = []
+
+    def add(self, *cells: str) -> None:
+        """Add one row."""
+        assert len(cells) == len(self.columns), "one cell per column"
+        self.rows.append(cells)
+
+    def finish(self, method: str, *facts: str) -> None:
+        """Print the table and write it to results/<name>.md.
+
+        Args:
+            method: how it was measured: rounds, what is timed.
+            facts: what else a reader needs, such as a server's version.
+        """
+        machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+        widths = [max(len(row[i]) for row in [self.columns, *self.rows]) for i in range(len(self.columns))]
+        lines = [" | ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in self.rows]
+        head = " | ".join(name.rjust(width) for name, width in zip(self.columns, widths, strict=True))
+        rule = " | ".join("-" * (width - 1) + ":" for width in widths)
+        notes = "\n".join(f"- {fact}" for fact in (method, machine, *facts, f"again: `make bench-{self.name}`"))
+        text = f"# {self.title}\n\n" + "\n".join(f"| {line} |" for line in (head, rule, *lines)) + f"\n\n{notes}\n"
+        print(text)
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{self.name}.md").write_text(text, "utf-8")

@@ -1,0 +1,84 @@
+"""What surrounds every command: Airflow's connections in reach, narration on stderr, errors as three lines."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING
+
+from airflow.cli.utils import redirect_stdout_log_handlers_to_stderr
+
+from hdm_airflow.errors import HdmError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+USAGE = 2  # exit code: wrong usage or configuration
+INTERRUPTED = 130  # exit code: as of every program that Ctrl-C has ended
+
+Command = Callable[["Namespace"], int]
+
+
+def command(function: Command) -> Callable[[Namespace], None]:
+    """Make a command of a function that returns its exit code."""
+
+    @wraps(function)
+    def run(args: Namespace) -> None:
+        # Without it Airflow's SDK does not look into the metadata database, where the web pages keep connections.
+        os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+        with narration(verbose=args.verbose):
+            code = _run(function, args)
+        if code:
+            sys.exit(code)
+
+    return run
+
+
+def _run(function: Command, args: Namespace) -> int:
+    try:
+        code = function(args)
+        sys.stdout.flush()
+    except HdmError as error:
+        if args.verbose:
+            traceback.print_exc()
+        sys.stderr.write(f"{error}\n")
+        return USAGE
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:  # `| head` has seen enough; Python must not complain once more when it closes stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+@contextmanager
+def narration(*, verbose: bool) -> Iterator[None]:
+    """Log our own course on stderr as plain lines, and of Airflow's only what is wrong (all of it, when verbose)."""
+    redirect_stdout_log_handlers_to_stderr()
+    root, ours, narrator = logging.getLogger(), logging.getLogger("hdm_airflow"), _Narrator()
+    before = root.level, ours.level, ours.propagate
+    root.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    ours.setLevel(logging.DEBUG if verbose else logging.INFO)
+    ours.propagate = False
+    ours.addHandler(narrator)
+    try:
+        yield
+    finally:
+        ours.removeHandler(narrator)
+        root.setLevel(before[0])
+        ours.setLevel(before[1])
+        ours.propagate = before[2]
+
+
+class _Narrator(logging.Handler):
+    """Writes a record's message to stderr, with its level where that is above information."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        sys.stderr.write(f"{level}{record.getMessage()}\n")

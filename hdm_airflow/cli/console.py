@@ -1,0 +1,86 @@
+"""What commands print: data on stdout by Airflow's console, narration on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from airflow.cli.simple_table import AirflowConsole
+from rich.markup import escape
+
+Record = Mapping[str, Any]
+
+
+def say(text: str) -> None:
+    """Narrate: one line on stderr."""
+    sys.stderr.write(f"{text}\n")
+
+
+def warn(text: str) -> None:
+    """Narrate something that may need care."""
+    say(f"warning: {text}")
+
+
+def put(text: str) -> None:
+    """Print data as it is."""
+    sys.stdout.write(f"{text}\n")
+
+
+def show(rows: Sequence[Record], output: str) -> None:
+    """Print rows that have the same keys.
+
+    Args:
+        rows: values may be nested; only json and yaml keep their types.
+        output: table, json, yaml or plain.
+    """
+    console = AirflowConsole()
+    if output == "json":
+        console.print_as_json(_typed(rows))
+    elif output == "yaml":
+        console.print_as_yaml(_typed(rows))
+    else:
+        # rich would read [...] in a cell as markup and drop it; a plain table is printed as it is
+        clean = escape if output == "table" else str
+        console.print_as([{key: clean(_cell(value)) for key, value in row.items()} for row in rows], output=output)
+
+
+def show_one(record: Record, output: str) -> None:
+    """Print one record: json and yaml as an object, the tables as one row per key."""
+    if output in {"json", "yaml"}:
+        console = AirflowConsole()
+        (console.print_as_json if output == "json" else console.print_as_yaml)(_typed(record))
+    else:
+        show([{"property": key, "value": value} for key, value in record.items()], output)
+
+
+def compact(value: object, limit: int | None = None) -> str:
+    """A value as one line of JSON, cut where it is longer than `limit` characters."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = " ".join(text.split())
+    return text if limit is None or len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.isoformat(" ", timespec="seconds")
+    if isinstance(value, (list, tuple)):
+        return "\n".join(map(_cell, value))
+    return compact(value) if isinstance(value, dict) else str(value)
+
+
+def _typed(value: Any) -> Any:
+    """The value with nothing in it that JSON does not know."""
+    if isinstance(value, Mapping):
+        return {str(key): _typed(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_typed(inner) for inner in value]
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

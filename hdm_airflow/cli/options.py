@@ -1,0 +1,61 @@
+"""Options that several commands share, and how a command is declared. Light: read at every start of `airflow`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+
+from airflow.cli.cli_config import ARG_OUTPUT, ARG_VERBOSE, ActionCommand, Arg, lazy_load_command, positive_int
+
+OUTPUT = ARG_OUTPUT
+ENVIRONMENT = Arg(("--environment",), metavar="NAME", help="Environment of the Variable hdm; needed if it has several")
+CONN_ID = Arg(("--conn-id",), metavar="ID", help="Airflow connection of the HDM base; counts before --environment")
+PACKS_DIR = Arg(
+    ("--packs-dir",),
+    metavar="FOLDER",
+    help="The packs folder (default: packs_dir of the Variable hdm below the dags folder, else packs)",
+)
+KIND = Arg(("--kind",), choices=("metric", "rule"), help="Which kind is meant, where the name alone does not tell")
+YES = Arg(("-y", "--yes"), action="store_true", help="Do not ask")
+BASE = (ENVIRONMENT, CONN_ID)
+
+#: What every command's exit code means unless its help says more.
+EXIT_CODES = "0 done, 2 wrong usage or configuration, 130 interrupted"
+
+
+def several(flag: str, metavar: str, text: str) -> Arg:
+    """An option that takes one or more values and may be repeated."""
+    return Arg((flag,), action="extend", nargs="+", metavar=metavar, help=text)
+
+
+def day(text: str) -> date:
+    """A date as argparse reads it; argparse names this function in its error."""
+    return date.fromisoformat(text)
+
+
+DATE = Arg(("--date",), type=day, metavar="YYYY-MM-DD", help="The metric date")
+LIMIT = Arg(("--limit",), type=positive_int(allow_zero=False), default=30, metavar="N", help="At most N rows (30)")
+
+
+def action(
+    name: str, text: str, function: str, args: Iterable[Arg], *, example: str, exit_codes: str = EXIT_CODES, more: str = ""
+) -> ActionCommand:
+    """Declare one command.
+
+    Args:
+        name: its word.
+        text: what it does, in one line.
+        function: module and function below hdm_airflow.cli, imported when the command runs.
+        args: its arguments, `--verbose` left out.
+        example: a command line that works.
+        exit_codes: what they mean.
+        more: further lines of its help.
+    """
+    return ActionCommand(
+        name=name,
+        help=text,
+        description=f"{text}.\n\n{more}".rstrip(),
+        func=lazy_load_command(f"hdm_airflow.cli.{function}"),
+        args=(*args, ARG_VERBOSE),
+        epilog=f"Example:\n  {example}\n\nExit codes: {exit_codes}",
+    )

@@ -1,0 +1,1 @@
+"""Tells an Airflow task what its Dag has measured."""

@@ -1,0 +1,3 @@
+#!/bin/bash
+cd process
+bash measure.sh

@@ -1,0 +1,1 @@
+CREATE TABLE IF NOT EXISTS metric_good_measure (n integer);
