@@ -13,6 +13,7 @@ from urllib.parse import quote
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, BaseOperator, Param, TaskGroup, TriggerRule
 from airflow.sdk.definitions._internal.contextmanager import DagContext, TaskGroupContext
+from airflow.sdk.definitions.param import ParamsDict
 
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.operators.metric_date import PARAM
@@ -76,17 +77,19 @@ class HdmDag(DAG):
             "tags": {"hdm"},
             "description": "Data quality packs: metrics, then rules",
         }
-        super().__init__(dag_id, **{**defaults, **dag_arguments, "params": params})
+        super().__init__(dag_id, **{**defaults, **dag_arguments})
         self.fileloc = dag_file
         with self:
             start = EmptyOperator(task_id="start")
             end = EmptyOperator(task_id="end", trigger_rule="none_failed")
             if problem:
                 start >> ProblemOperator(task_id="configuration", reason=problem) >> end
-                return
-            for name in sorted(settings.environments):
-                with TaskGroup(f"hdm-{name}"):
-                    _add_packs(catalog, packs, settings, name, start, end)
+            else:
+                for name in sorted(settings.environments):
+                    with TaskGroup(f"hdm-{name}"):
+                        _add_packs(catalog, packs, settings, name, start, end)
+        # Last: Airflow would copy the Dag's params into each task that is made, twice.
+        self.params = ParamsDict(params)
 
 
 class HdmTaskGroup(TaskGroup):
@@ -166,17 +169,19 @@ def _add_packs(
 ) -> None:
     """Add one task per pack to the current group, rule packs behind the metric packs they depend on."""
     tasks = {pack.task_id: _task(pack, settings, environment) for pack in packs}
+    roots = []
     for pack in packs:
-        task = tasks[pack.task_id]
         upstream = [tasks[other.task_id] for other in catalog.upstream(pack) if other.task_id in tasks]
         if upstream:
             # all_done: the gate alone decides, endpoint by endpoint, what the task judges
-            task.trigger_rule = TriggerRule.ALL_DONE
-            task.set_upstream(upstream)
-        elif start is not None:
-            task.set_upstream(start)
-        # Each task, not only the last: a failed metric task whose rules went on would leave the run green.
-        task.set_downstream(end)
+            tasks[pack.task_id].trigger_rule = TriggerRule.ALL_DONE
+            tasks[pack.task_id].set_upstream(upstream)
+        else:
+            roots.append(tasks[pack.task_id])
+    if start is not None:
+        start.set_downstream(roots)
+    # Behind every task, not only the last: a failed metric task whose rules went on would leave the run green.
+    end.set_upstream(list(tasks.values()))
 
 
 def _task(pack: Pack, settings: Settings, environment: str) -> BaseOperator:

@@ -136,4 +136,4 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 
 def _text(message: str) -> str:
-    return message.removeprefix("Value error, ")
+    return message.removeprefix("Value error, ").replace("valid tuple", "list")  # JSON has no tuples

@@ -53,15 +53,14 @@ class HdmHook(PostgresHook):
             ConfigurationError: Airflow has no such connection.
         """
         try:
-            self.connection = self.get_connection(self.conn_id)
+            _ = self.connection  # a property, which looks it up once
         except AirflowNotFoundException:
             hint = f"add a connection of type postgres with the id {self.conn_id}, or name another in the Variable hdm"
             raise ConfigurationError(f"there is no connection {self.conn_id!r}", "Airflow connections", hint) from None
 
     def open(self) -> Any:
         """A new psycopg connection as the driver makes it. Raises psycopg errors."""
-        if getattr(self, "connection", None) is None:
-            self.load()
+        self.load()
         return self.get_conn()
 
     @contextmanager
@@ -82,10 +81,8 @@ class HdmHook(PostgresHook):
 
     def libpq(self) -> tuple[dict[str, str], str | None]:
         """How a program reaches this base: environment variables without the password, and the password."""
-        if getattr(self, "connection", None) is None:
-            self.load()
+        self.load()
         connection = self.connection
-        assert connection is not None  # noqa: S101  # load() has set it or raised
         extra = connection.extra_dejson
         variables = {
             "PGHOST": extra.get("host") or connection.host or "",
@@ -114,7 +111,7 @@ def explained(hook: HdmHook) -> Iterator[None]:
         what = "the HDM base is in use: a lock was not had in time"
         raise BaseError(what, hook.where, "try again when the running Dag has ended") from None
     except errors.QueryCanceled:
-        what = "the HDM base took too long: a statement ran into its timeout"
+        what = "the HDM base took too long: a statement ran into its limit"
         raise BaseError(what, hook.where, "see what else it is busy with: SELECT * FROM pg_stat_activity") from None
     except psycopg.Error as error:
         if isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08").startswith(_UNREACHABLE):

@@ -89,7 +89,7 @@ def _lock(owner: Base, key: str) -> Iterator[None]:
 
 
 def _run(runner: Base, pack: str, script: Script) -> None:
-    from psycopg import Error
+    from psycopg import DataError, Error
 
     from hdm_airflow.base.hook import told
 
@@ -97,6 +97,7 @@ def _run(runner: Base, pack: str, script: Script) -> None:
         with runner.transaction():
             runner.execute(script.sql.encode("utf-8"))
     except Error as error:
-        where = f"{pack}/{script.file}" + (f", {error.diag.context}" if error.diag.context else "")
+        context = None if isinstance(error, DataError) else error.diag.context  # which repeats the value, too
+        where = f"{pack}/{script.file}" + (f", {context}" if context else "")
         hint = "correct the script; it must be PostgreSQL's dialect"
         raise BaseError(f"the pack's SQL script failed: {told(error)}", where, hint) from None

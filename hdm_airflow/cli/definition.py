@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
+from airflow.cli.cli_config import ActionCommand, GroupCommand
 
 from hdm_airflow.cli.definition_packs import PACKS
 from hdm_airflow.cli.options import (
     BASE,
-    CONN_ID,
     DATE,
     ENVIRONMENT,
     KIND,
@@ -16,6 +15,7 @@ from hdm_airflow.cli.options import (
     PACKS_DIR,
     YES,
     action,
+    arg,
 )
 
 
@@ -48,9 +48,9 @@ DB = GroupCommand(
     ),
 )
 
-_ENDPOINT = Arg(("endpoint",), metavar="ENDPOINT", help="Slug, or a database name that only one endpoint has")
-_ENDPOINTS = Arg(("endpoints",), nargs="*", metavar="ENDPOINT", help="Slugs, or database names; none: all")
-_SOME_ENDPOINTS = Arg(("endpoints",), nargs="*", metavar="ENDPOINT", help="Slugs, or database names")
+_ENDPOINT = arg("endpoint", metavar="ENDPOINT", help="Slug, or a database name that only one endpoint has")
+_ENDPOINTS = arg("endpoints", nargs="*", metavar="ENDPOINT", help="Slugs, or database names; none: all")
+_SOME_ENDPOINTS = arg("endpoints", nargs="*", metavar="ENDPOINT", help="Slugs, or database names")
 
 ENDPOINTS = GroupCommand(
     name="endpoints",
@@ -68,19 +68,19 @@ ENDPOINTS = GroupCommand(
             "Add an endpoint, or change the connection of one that is there",
             "endpoints.add",
             (
-                Arg(("slug",), nargs="?", metavar="SLUG", help="name:type:host:port:user:ssl, or the name alone"),
-                Arg(("--name",), help="Name of the database"),
-                Arg(("--type",), help="postgres, mysql, mariadb, sqlite, or what your packs know"),
-                Arg(("--host",), help="Host name or address; SQLite: the file's absolute path"),
-                Arg(("--port",), help="Port; left out: the type's usual one"),
-                Arg(("--user",), help="User name; best one that may only read"),
-                Arg(("--ssl",), action="store_true", help="Connect with TLS"),
-                Arg(
-                    ("--conn-id",),
+                arg("slug", nargs="?", metavar="SLUG", help="name:type:host:port:user:ssl, or the name alone"),
+                arg("--name", help="Name of the database"),
+                arg("--type", help="postgres, mysql, mariadb, sqlite, or what your packs know"),
+                arg("--host", help="Host name or address; SQLite: the file's absolute path"),
+                arg("--port", help="Port; left out: the type's usual one"),
+                arg("--user", help="User name; best one that may only read"),
+                arg("--ssl", action="store_true", help="Connect with TLS"),
+                arg(
+                    "--conn-id",
                     metavar="ID",
                     help="Airflow connection that holds the password (default: hdm_ and the name); '' takes it away",
                 ),
-                Arg(("--base-conn-id",), metavar="ID", help="Airflow connection of the HDM base"),
+                arg("--base-conn-id", metavar="ID", help="Airflow connection of the HDM base"),
                 ENVIRONMENT,
             ),
             example="airflow hdm endpoints add heart --type postgres --host db.example --port 5432 --user reader --ssl",
@@ -106,8 +106,8 @@ ENDPOINTS = GroupCommand(
     ),
 )
 
-_PACK = Arg(("pack",), metavar="PACK", help="basic, mp_basic (metric pack) or rp_basic (rule pack)")
-_ALL = Arg(("--all",), action="store_true", help="All endpoints")
+_PACK = arg("pack", metavar="PACK", help="basic, mp_basic (metric pack) or rp_basic (rule pack)")
+_ALL = arg("--all", action="store_true", help="All endpoints")
 _ACTIVATION = (_PACK, _SOME_ENDPOINTS, _ALL, KIND, PACKS_DIR, *BASE)
 
 ACTIVATION = (
@@ -128,9 +128,9 @@ ACTIVATION = (
     ),
 )
 
-_OF_ENDPOINT = Arg(("--endpoint",), metavar="ENDPOINT", help="The configuration of this endpoint alone")
-_OF_VERSION = Arg(
-    ("--version",), metavar="VERSION", help="The external configuration of this version (default: the pack's own)"
+_OF_ENDPOINT = arg("--endpoint", metavar="ENDPOINT", help="The configuration of this endpoint alone")
+_OF_VERSION = arg(
+    "--version", metavar="VERSION", help="The external configuration of this version (default: the pack's own)"
 )
 
 CONFIG = GroupCommand(
@@ -145,7 +145,7 @@ CONFIG = GroupCommand(
                 _PACK,
                 _OF_ENDPOINT,
                 _OF_VERSION,
-                Arg(("--effective",), action="store_true", help="As the pack will get it, with its sources on stderr"),
+                arg("--effective", action="store_true", help="As the pack will get it, with its sources on stderr"),
                 KIND,
                 PACKS_DIR,
                 *BASE,
@@ -159,9 +159,9 @@ CONFIG = GroupCommand(
             "config.set_value",
             (
                 _PACK,
-                Arg(("value",), nargs="?", metavar="VALUE", help="JSON, mostly an object; - reads it from stdin"),
-                Arg(("--file",), metavar="FILE", help="Read the value from a file"),
-                Arg(("--text",), action="store_true", help="It is plain text: do not insist on JSON"),
+                arg("value", nargs="?", metavar="VALUE", help="JSON, mostly an object; - reads it from stdin"),
+                arg("--file", metavar="FILE", help="Read the value from a file"),
+                arg("--text", action="store_true", help="It is plain text: do not insist on JSON"),
                 _OF_ENDPOINT,
                 _OF_VERSION,
                 KIND,
@@ -189,9 +189,9 @@ RUNS = GroupCommand(
             "List pack runs, newest first",
             "runs.list_recent",
             (
-                Arg(("--pack",), metavar="PACK", help="basic, mp_basic or rp_basic"),
-                Arg(("--endpoint",), metavar="ENDPOINT", help="Slug, or a database name that only one endpoint has"),
-                Arg(("--status",), choices=("running", "success", "partial", "failed", "skipped"), help="How it ended"),
+                arg("--pack", metavar="PACK", help="basic, mp_basic or rp_basic"),
+                arg("--endpoint", metavar="ENDPOINT", help="Slug, or a database name that only one endpoint has"),
+                arg("--status", choices=("running", "success", "partial", "failed", "skipped"), help="How it ended"),
                 DATE,
                 LIMIT,
                 *BASE,

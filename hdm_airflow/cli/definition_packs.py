@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from airflow.cli.cli_config import Arg, GroupCommand
+from airflow.cli.cli_config import GroupCommand
 
-from hdm_airflow.cli.options import CONN_ID, DATE, ENVIRONMENT, OUTPUT, PACKS_DIR, action, several
+from hdm_airflow.cli.options import CONN_ID, DATE, ENVIRONMENT, OUTPUT, PACKS_DIR, action, arg, several
 
 PACKS = GroupCommand(
     name="packs",
@@ -26,7 +26,7 @@ PACKS = GroupCommand(
             "show",
             "Show all there is to know of one pack",
             "packs_list.show",
-            (Arg(("name",), metavar="NAME", help="Name, folder or task id, such as mp_basic"), PACKS_DIR, OUTPUT),
+            (arg("name", metavar="NAME", help="Name, folder or task id, such as mp_basic"), PACKS_DIR, OUTPUT),
             example="airflow hdm packs show mp_basic",
         ),
         action(
@@ -34,15 +34,16 @@ PACKS = GroupCommand(
             "Check packs as thoroughly as can be done without running them",
             "packs_check.check",
             (
-                Arg(
-                    ("paths",),
+                arg(
+                    "paths",
                     nargs="*",
                     metavar="FOLDER",
                     help="Packs folders, or folders of single packs (default: the packs folder)",
                 ),
-                Arg(("--strict",), action="store_true", help="Warnings count as errors"),
-                Arg(
-                    ("-o", "--output"),
+                arg("--strict", action="store_true", help="Warnings count as errors"),
+                arg(
+                    "-o",
+                    "--output",
                     choices=("text", "json"),
                     default="text",
                     metavar="(text, json)",
@@ -58,12 +59,15 @@ PACKS = GroupCommand(
             "Make a pack that works, to go on from",
             "packs_new.new",
             (
-                Arg(("name",), metavar="NAME", help="Its name: letters, digits, _, - and ."),
-                Arg(
-                    ("folder",), nargs="?", metavar="FOLDER", help="The packs folder (default: as of --packs-dir elsewhere)"
+                arg("name", metavar="NAME", help="Its name: letters, digits, _, - and ."),
+                arg(
+                    "folder",
+                    nargs="?",
+                    metavar="FOLDER",
+                    help="The packs folder (default: as of --packs-dir elsewhere)",
                 ),
-                Arg(("--kind",), choices=("metric", "rule"), default="metric", help="What it makes (default: metric)"),
-                Arg(("--language",), choices=("python", "shell"), default="python", help="Written in (default: python)"),
+                arg("--kind", choices=("metric", "rule"), default="metric", help="What it makes (default: metric)"),
+                arg("--language", choices=("python", "shell"), default="python", help="Written in (default: python)"),
             ),
             example="airflow hdm packs new pulse packs --kind metric --language shell",
             more="The new pack's folder, FOLDER/metric-packs/NAME or FOLDER/rule-packs/NAME, is printed on stdout.",
@@ -73,20 +77,20 @@ PACKS = GroupCommand(
             "Run one pack now, without a Dag",
             "packs_run.run",
             (
-                Arg(("name",), metavar="NAME", help="Name, folder or task id, such as mp_basic"),
+                arg("name", metavar="NAME", help="Name, folder or task id, such as mp_basic"),
                 several("--endpoint", "ENDPOINT", "Run on these alone, again if need be (default: where it is due)"),
-                Arg(("--date",), type=DATE.kwargs["type"], metavar="YYYY-MM-DD", help="The metric date (default: today)"),
+                arg("--date", type=DATE.kwargs["type"], metavar="YYYY-MM-DD", help="The metric date (default: today)"),
                 ENVIRONMENT,
                 CONN_ID,
                 PACKS_DIR,
-                Arg(("--keep",), action="store_true", help="Keep the run's folder, without passwords, to look into"),
+                arg("--keep", action="store_true", help="Keep the run's folder, without passwords, to look into"),
                 OUTPUT,
             ),
             example="airflow hdm packs run mp_basic --endpoint heart --date 2026-01-31",
-            exit_codes="0 all well, 1 failed or partial, 2 wrong usage or configuration, 3 nothing was run, 130 interrupted",
+            exit_codes="0 all well, 1 failed or partial, 2 wrong usage, 3 nothing to run, 130 interrupted",
             more=(
-                "Exactly as its task would: gate, credentials, masking, ledger. It waits for a run of the same pack and\n"
-                "date that is under way. The pack's lines go to stderr, the outcomes to stdout. Ctrl-C ends the pack."
+                "Exactly as its task would: gate, credentials, masking, ledger. It waits for a run of the same pack\n"
+                "and date that is under way. Output of the pack goes to stderr, outcomes to stdout. Ctrl-C ends it."
             ),
         ),
         action(
@@ -94,12 +98,15 @@ PACKS = GroupCommand(
             "Copy a reference pack into a packs folder",
             "packs_install.install",
             (
-                Arg(("name",), nargs="?", metavar="NAME", help="basic (both kinds), mp_basic, rp_basic, ... or all"),
-                Arg(
-                    ("folder",), nargs="?", metavar="FOLDER", help="The packs folder (default: as of --packs-dir elsewhere)"
+                arg("name", nargs="?", metavar="NAME", help="basic (both kinds), mp_basic, rp_basic, ... or all"),
+                arg(
+                    "folder",
+                    nargs="?",
+                    metavar="FOLDER",
+                    help="The packs folder (default: as of --packs-dir elsewhere)",
                 ),
-                Arg(("--list",), action="store_true", dest="list_packs", help="List what can be installed"),
-                Arg(("--force",), action="store_true", help="Replace changed packs; what was there is kept aside"),
+                arg("--list", action="store_true", dest="list_packs", help="List what can be installed"),
+                arg("--force", action="store_true", help="Replace changed packs; what was there is kept aside"),
                 OUTPUT,
             ),
             example="airflow hdm packs install basic packs",

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
+from typing import Any
 
-from airflow.cli.cli_config import ARG_OUTPUT, ARG_VERBOSE, ActionCommand, Arg, lazy_load_command, positive_int
+from airflow.cli.cli_config import ARG_OUTPUT, ARG_VERBOSE, ActionCommand, Arg, lazy_load_command
+
+
+def arg(*flags: str, **options: Any) -> Arg:
+    """An argument of a command, as argparse takes it."""
+    return Arg(flags, **options)  # type: ignore[no-untyped-call]  # Airflow's is not annotated
+
 
 OUTPUT = ARG_OUTPUT
-ENVIRONMENT = Arg(("--environment",), metavar="NAME", help="Environment of the Variable hdm; needed if it has several")
-CONN_ID = Arg(("--conn-id",), metavar="ID", help="Airflow connection of the HDM base; counts before --environment")
-PACKS_DIR = Arg(
-    ("--packs-dir",),
+ENVIRONMENT = arg("--environment", metavar="NAME", help="Environment of the Variable hdm; needed if it has several")
+CONN_ID = arg("--conn-id", metavar="ID", help="Airflow connection of the HDM base; counts before --environment")
+PACKS_DIR = arg(
+    "--packs-dir",
     metavar="FOLDER",
     help="The packs folder (default: packs_dir of the Variable hdm below the dags folder, else packs)",
 )
-KIND = Arg(("--kind",), choices=("metric", "rule"), help="Which kind is meant, where the name alone does not tell")
-YES = Arg(("-y", "--yes"), action="store_true", help="Do not ask")
+KIND = arg("--kind", choices=("metric", "rule"), help="Which kind is meant, where the name alone does not tell")
+YES = arg("-y", "--yes", action="store_true", help="Do not ask")
 BASE = (ENVIRONMENT, CONN_ID)
 
 #: What every command's exit code means unless its help says more.
@@ -25,20 +32,35 @@ EXIT_CODES = "0 done, 2 wrong usage or configuration, 130 interrupted"
 
 def several(flag: str, metavar: str, text: str) -> Arg:
     """An option that takes one or more values and may be repeated."""
-    return Arg((flag,), action="extend", nargs="+", metavar=metavar, help=text)
+    return arg(flag, action="extend", nargs="+", metavar=metavar, help=text)
 
 
 def day(text: str) -> date:
-    """A date as argparse reads it; argparse names this function in its error."""
+    """A date as argparse reads it; its error names this function."""
     return date.fromisoformat(text)
 
 
-DATE = Arg(("--date",), type=day, metavar="YYYY-MM-DD", help="The metric date")
-LIMIT = Arg(("--limit",), type=positive_int(allow_zero=False), default=30, metavar="N", help="At most N rows (30)")
+def number(text: str) -> int:
+    """A positive number as argparse reads it."""
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+DATE = arg("--date", type=day, metavar="YYYY-MM-DD", help="The metric date")
+LIMIT = arg("--limit", type=number, default=30, metavar="N", help="At most N rows (30)")
 
 
 def action(
-    name: str, text: str, function: str, args: Iterable[Arg], *, example: str, exit_codes: str = EXIT_CODES, more: str = ""
+    name: str,
+    text: str,
+    function: str,
+    args: Iterable[Arg],
+    *,
+    example: str,
+    exit_codes: str = EXIT_CODES,
+    more: str = "",
 ) -> ActionCommand:
     """Declare one command.
 

@@ -43,7 +43,8 @@ def check(args: Namespace) -> int:
         _put_text(results)
     severities = [finding.severity for result in results for finding in result.findings]
     bad, mild = severities.count("error"), severities.count("warning")
-    say(f"{_count(sum(one.packs for one in results), 'pack')} checked: {_count(bad, 'error')}, {_count(mild, 'warning')}")
+    packs = sum(result.packs for result in results)
+    say(f"{_count(packs, 'pack')} checked: {_count(bad, 'error')}, {_count(mild, 'warning')}")
     return int(bool(bad or (args.strict and mild)))
 
 

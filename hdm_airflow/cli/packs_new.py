@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).with_name("templates")
 VERSION = "0.1.0"
+#: Of the templates of Python files: they are nothing to import, to lint or to type-check.
+_SUFFIX = ".in"
 
 
 @command
@@ -63,13 +65,16 @@ def _write(template: Path, target: Path, words: dict[str, str]) -> None:
         with tempfile.TemporaryDirectory(prefix=".new-", dir=target.parent) as aside:
             copy = Path(aside) / target.name
             shutil.copytree(template, copy, ignore=shutil.ignore_patterns("__pycache__"))
-            for path in copy.rglob("*"):
+            for path in sorted(copy.rglob("*")):
                 if path.is_file():
                     text = path.read_text("utf-8")
                     for placeholder, word in words.items():
                         text = text.replace(placeholder, word)
                     path.write_text(text, "utf-8")
+                    path.rename(path.with_name(path.name.removesuffix(_SUFFIX)))
             (copy / SCRIPT).chmod(0o755)
             copy.rename(target)
     except OSError as error:
-        raise ConfigurationError(f"the pack cannot be written: {error.strerror}", str(target), "choose another folder") from None
+        raise ConfigurationError(
+            f"the pack cannot be written: {error.strerror}", str(target), "choose another folder"
+        ) from None

@@ -126,7 +126,9 @@ def _rows(result: Result) -> list[dict[str, Any]]:
     rows = [_row(one) for one in result.done]
     rows += [_row(Outcome(endpoint=slug, status="skipped", reason=why)) for slug, why in result.planned.gated.items()]
     for slug in result.planned.kept:
-        rows.append({**_row(Outcome(endpoint=slug, status="success")), "reason": "has succeeded before", "reported": None})
+        rows.append(
+            {**_row(Outcome(endpoint=slug, status="success")), "reason": "has succeeded before", "reported": None}
+        )
     return sorted(rows, key=lambda row: str(row["endpoint"]))
 
 

@@ -57,6 +57,8 @@ class Execution:
             job = make_job()
             self._mask = Masker(job.secrets)
             self._run = PackRun(job, store, self._log, keep=self._keep, dies_with_parent=self._dies_with_parent)
+            if self._outcomes is not None:  # aborted while the job was made
+                self._run.kill()
             ran = self._run.run()
             for problem in _problems(ran.reports):
                 self._log(self._mask(problem))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from hdm_airflow.errors import ConfigurationError
-from hdm_airflow.packs import graph, inspection
-from hdm_airflow.packs.discovery import discover
+from hdm_airflow.packs import graph
+from hdm_airflow.packs.discovery import Stray, discover
 from hdm_airflow.packs.finding import Finding, errors, printable
 from hdm_airflow.packs.manifest import NAME_LIMIT, Kind
 from hdm_airflow.packs.pack import MANIFEST, PREFIX, Pack
@@ -38,15 +39,16 @@ class Catalog:
             ConfigurationError: the folder is missing or cannot be listed. A broken pack never raises.
         """
         root = Path(root).absolute()
-        stray: list[Finding] = []
-        drafts = _read_all(root, stray)
+        drafts, strays = _read_all(root)
         _check_duplicates(drafts)
         graph.check(drafts)
         if deep:
+            from hdm_airflow.packs import inspection
+
             for draft in drafts:
                 inspection.inspect(draft, root)
         good, bad = _resolve(drafts)
-        findings = [*stray, *(finding for draft in drafts for finding in draft.findings)]
+        findings = [*strays, *(finding for draft in drafts for finding in draft.findings)]
         return cls(root=root, packs=good, quarantined=bad, findings=tuple(sorted(findings)))
 
     @property
@@ -55,9 +57,18 @@ class Catalog:
         return (*self.packs, *self.quarantined)
 
     def upstream(self, pack: Pack) -> tuple[Pack, ...]:
-        """The metric packs that a pack waits for, quarantined ones included."""
-        names = {requirement.name for requirement in pack.requires}
-        return tuple(other for other in self.every if other.kind == "metric" and other.name in names and other != pack)
+        """The metric packs that a pack waits for; quarantined ones only where no good one bears the name."""
+        named = (other for requirement in pack.requires for other in self._metric_packs.get(requirement.name, ()))
+        return tuple(other for other in named if other is not pack)
+
+    @cached_property
+    def _metric_packs(self) -> dict[str, list[Pack]]:
+        """Name -> the good metric pack of that name, else all those in quarantine."""
+        found: dict[str, list[Pack]] = defaultdict(list)
+        for pack in self.every:  # the good ones come first
+            if pack.kind == "metric" and all(other.errors for other in found[pack.name]):
+                found[pack.name].append(pack)
+        return found
 
     def find(self, name: str) -> Pack:
         """The pack with a task id (`mp_basic`), folder or name.
@@ -76,13 +87,10 @@ class Catalog:
         raise ConfigurationError(f"there is no pack {name!r}", str(self.root), f"choose one of: {known}")
 
 
-def _read_all(root: Path, stray: list[Finding]) -> list[Draft]:
-    def report_stray(folder: str, message: str, hint: str) -> None:
-        code, folder = "folder-stray", printable(folder)
-        stray.append(Finding(pack=folder, file="", place="", code=code, message=message, hint=hint))
-
+def _read_all(root: Path) -> tuple[list[Draft], list[Finding]]:
+    strays: list[Stray] = []
     try:
-        found = list(discover(root, report_stray))
+        found = list(discover(root, strays))
     except (FileNotFoundError, NotADirectoryError) as error:
         what = "missing" if isinstance(error, FileNotFoundError) else "not a folder"
         raise ConfigurationError(f"the packs folder is {what}", str(root), "create it, or correct packs_dir") from None
@@ -90,19 +98,27 @@ def _read_all(root: Path, stray: list[Finding]) -> list[Draft]:
         what = f"the packs folder cannot be listed: {error.strerror}"
         raise ConfigurationError(what, str(root), "let Airflow's user read it") from None
     drafts = [read(pack.folder, pack.path, pack.kind) for pack in found]
-    return sorted(drafts, key=lambda draft: draft.folder)
+    return sorted(drafts, key=lambda draft: draft.folder), [_stray(one) for one in strays]
+
+
+def _stray(one: Stray) -> Finding:
+    folder = printable(one.path)
+    return Finding(pack=folder, file="", place="", code="folder-stray", message=one.message, hint=one.hint)
 
 
 def _check_duplicates(drafts: list[Draft]) -> None:
-    same: dict[tuple[Kind | None, str], list[Draft]] = defaultdict(list)
+    same: dict[tuple[Kind, str], list[Draft]] = defaultdict(list)
     for draft in drafts:
-        if draft.manifest:
+        if draft.manifest and draft.kind:
             same[draft.kind, draft.name].append(draft)
     for (kind, name), group in same.items():
+        good = [draft for draft in group if not errors(draft.findings)]
+        spared = good[0] if len(good) == 1 else None  # twins that are broken anyhow do not pull it down with them
         for draft in group if len(group) > 1 else ():
-            others = ", ".join(other.folder for other in group if other is not draft)
-            message = f"another {kind} pack is named {name!r}: {others}"
-            draft.add("name-duplicate", message, "rename one of them", file=MANIFEST, place="name")
+            if draft is not spared:
+                others = ", ".join(other.folder for other in group if other is not draft)
+                message = f"another {kind} pack is named {name!r}: {others}"
+                draft.add("name-duplicate", message, "rename one of them", file=MANIFEST, place="name")
 
 
 def _resolve(drafts: list[Draft]) -> tuple[tuple[Pack, ...], tuple[Pack, ...]]:

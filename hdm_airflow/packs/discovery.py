@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from hdm_airflow.packs.manifest import Kind
 from hdm_airflow.packs.pack import MANIFEST, SCRIPT
@@ -24,8 +23,7 @@ _DOCUMENTS = (".md", ".rst", ".txt")  # may lie beside packs
 Sort = Literal["folder", "broken", "file"]  # broken: a link that leads nowhere
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
+class Found(NamedTuple):
     """A folder that is, or should be, a pack."""
 
     folder: str  # below the packs folder, with forward slashes
@@ -33,10 +31,15 @@ class Found:
     kind: Kind | None  # as the folders above tell
 
 
-Report = Callable[[str, str, str], None]  # folder, message, hint
+class Stray(NamedTuple):
+    """What lies below a packs folder and is no pack."""
+
+    path: str  # below the packs folder, with forward slashes
+    message: str
+    hint: str
 
 
-def discover(root: Path, report_stray: Report) -> Iterator[Found]:
+def discover(root: Path, strays: list[Stray]) -> Iterator[Found]:
     """Every pack below root, in path order.
 
     A folder with a manifest or a bootstrap script is a pack and is not searched further. Inside a kind folder
@@ -46,52 +49,56 @@ def discover(root: Path, report_stray: Report) -> Iterator[Found]:
 
     Args:
         root: the packs folder.
-        report_stray: called with each folder elsewhere in which there is no pack, and with what lies where a pack's
-            folder is expected.
+        strays: gets each folder elsewhere in which there is no pack, and what lies where a pack's folder is expected.
 
     Raises:
         OSError: root cannot be listed.
     """
-    yield from _below(root, "", None, frozenset(), report_stray)
+    yield from _below(root, "", None, frozenset(), strays)
 
 
 def _below(
-    folder: Path, relative: str, kind: Kind | None, above: frozenset[str], report_stray: Report
+    folder: Path, relative: str, kind: Kind | None, above: frozenset[str], strays: list[Stray]
 ) -> Iterator[Found]:
-    real = os.path.realpath(folder)
-    if real in above or len(above) > _DEPTH:
-        report_stray(relative, "the folders are nested without end or too deeply", "remove the link or a level")
-        return
+    above |= {os.path.realpath(folder)}
     for name, sort in _listed(folder):
         path, below = folder / name, f"{relative}/{name}".lstrip("/")
         if sort == "folder":
-            yield from _one(path, below, kind, above | {real}, report_stray)
+            yield from _one(path, below, kind, above, strays)
         elif name in KIND_FOLDERS or (sort == "broken" and kind):
             yield Found(folder=below, path=path, kind=KIND_FOLDERS.get(name, kind))
         elif sort == "broken":
-            report_stray(below, "this link leads nowhere", "remove it, or correct its target")
+            hint = "remove it, or correct its target"
+            strays.append(Stray(path=below, message="this link leads nowhere", hint=hint))
         elif kind and not name.endswith(_DOCUMENTS):
-            report_stray(below, "this is a file, not the folder of a pack", "unpack it, or move it out")
+            message = "this is a file, not the folder of a pack"
+            strays.append(Stray(path=below, message=message, hint="unpack it, or move it out"))
 
 
-def _one(path: Path, relative: str, kind: Kind | None, above: frozenset[str], report_stray: Report) -> Iterator[Found]:
+def _one(path: Path, relative: str, kind: Kind | None, above: frozenset[str], strays: list[Stray]) -> Iterator[Found]:
     own_kind = KIND_FOLDERS.get(path.name)
     itself = Found(folder=relative, path=path, kind=own_kind or kind)
     if own_kind is None and _looks_like_pack(path):
         yield itself
         return
+    if os.path.realpath(path) in above or len(above) > _DEPTH:
+        message = "the folders are nested without end or too deeply"
+        strays.append(Stray(path=relative, message=message, hint="remove the link or a level"))
+        return
+    inner: list[Stray] = []
     try:
-        below = list(_below(path, relative, own_kind or kind, above, report_stray))
+        below = list(_below(path, relative, own_kind or kind, above, inner))
     except OSError:
         yield itself
         return
     if own_kind is not None or (below and kind is None) or any(_looks_like_pack(found.path) for found in below):
+        strays += inner
         yield from below
     elif kind is not None:
         yield itself  # what lies below, such as process/, is part of it
     else:
         hint = f"add a {MANIFEST}, or move it out of the packs folder"
-        report_stray(relative, "this folder is no pack and holds none", hint)
+        strays.append(Stray(path=relative, message="this folder is no pack and holds none", hint=hint))
 
 
 def _listed(folder: Path) -> list[tuple[str, Sort]]:

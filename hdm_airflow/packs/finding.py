@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Severity = Literal["error", "warning"]
 
@@ -60,8 +59,7 @@ CODES: dict[str, tuple[Severity, str]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, order=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that is wrong with one pack."""
 
     pack: str  # the pack's folder below the packs folder, with forward slashes; '' for the packs folder itself
@@ -90,7 +88,7 @@ def printable(text: str) -> str:
     """The text with escapes for what a terminal or a database refuses: control characters, names not in UTF-8."""
     if text.isprintable():
         return text
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def errors(findings: Iterable[Finding]) -> tuple[Finding, ...]:

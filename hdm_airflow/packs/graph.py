@@ -46,7 +46,7 @@ def requirements(draft: Draft, metric_packs: Mapping[str, bool]) -> tuple[Requir
 
 
 def _stated(draft: Draft) -> list[tuple[str, SpecifierSet]]:
-    depends_on = draft.manifest.depends_on if draft.manifest else None
+    depends_on = draft.stated.depends_on if draft.stated else None
     return [parse_dependency(text) for text in depends_on or ()]
 
 

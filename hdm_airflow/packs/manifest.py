@@ -43,11 +43,11 @@ def parse_dependency(text: str) -> tuple[str, SpecifierSet]:
     Raises:
         ValueError: it is not a name with version specifiers.
     """
-    match = re.fullmatch(r"\s*([\w.-]+)\s*([<>=!~].*)?", text[:_DEPENDENCY_LIMIT])
+    match = re.fullmatch(r"\s*([\w.-]+)\s*([<>=!~].*)?", text) if len(text) <= _DEPENDENCY_LIMIT else None
     try:
         return _name(match[1]), SpecifierSet(match[2] or "")  # type: ignore[index]  # None: the same fault
     except (TypeError, ValueError, InvalidSpecifier):
-        raise ValueError(f"{text!r} is not a pack name with version specifiers, such as 'basic>=0.3'") from None
+        raise ValueError(f"{text[:80]!r} is not a pack name with version specifiers, such as 'basic>=0.3'") from None
 
 
 Name = Annotated[str, AfterValidator(_name)]

@@ -31,11 +31,12 @@ _CODE_OF_BAD_KEY = {
     "kind": "kind-bad",
 }
 _HINTS = {
-    "name": 'add "name", for example "basic"',
-    "version": 'add "version", for example "1.0.0"',
+    "name": 'write one, for example "name": "basic"',
+    "version": 'write one, for example "version": "1.0.0"',
     "depends_on": 'write a list of metric packs, for example ["basic>=0.3"]',
     "kind": 'write "metric" or "rule"',
 }
+_STAND_INS = {"name": "unnamed", "version": "0"}
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Draft:
     path: Path
     folder_kind: Kind | None
     manifest: Manifest | None = None
+    stated: Manifest | None = None  # the same, with stand-ins for a name or version that is missing or wrong
     raw: dict[str, Any] = field(default_factory=dict)  # the manifest's object, also where it does not validate
     readme: str = ""
     findings: list[Finding] = field(default_factory=list)
@@ -148,20 +150,21 @@ def _validate(draft: Draft) -> None:
     try:
         draft.manifest = Manifest.model_validate(values)
     except ValidationError as error:
-        bad = {str(problem["loc"][0]) for problem in error.errors() if problem["type"] != "missing"}
         for problem in error.errors():
             if problem["type"] != "missing":
                 _add_bad_value(draft, problem["loc"], problem["msg"])
-        rest = {key: value for key, value in values.items() if key not in bad}
-        if {"name", "version"} <= rest.keys():
-            draft.manifest = Manifest.model_validate(rest)
+                values.pop(str(problem["loc"][0]), None)
+        draft.stated = Manifest.model_validate({**_STAND_INS, **values})
+        draft.manifest = draft.stated if _STAND_INS.keys() <= values.keys() else None
+    else:
+        draft.stated = draft.manifest
 
 
 def _add_bad_value(draft: Draft, location: tuple[int | str, ...], message: str) -> None:
     key = str(location[0])
     code = _CODE_OF_BAD_KEY.get(key, "value-bad")
     hint = _HINTS.get(key, "correct the value, or remove the key (docs: reference/properties)")
-    text = message.removeprefix("Value error, ")
+    text = message.removeprefix("Value error, ").replace("valid tuple", "list")  # JSON has no tuples
     draft.add(code, f"{key}: {text}", hint, file=MANIFEST, place=".".join(map(str, location)))
 
 
@@ -175,7 +178,7 @@ def _check_kind(draft: Draft) -> None:
 
 
 def _check_manifest(draft: Draft, tree: Tree) -> None:
-    manifest = draft.manifest
+    manifest = draft.stated
     if manifest is None:
         return
     if parse_version(manifest.version) is None:

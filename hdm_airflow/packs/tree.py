@@ -32,13 +32,12 @@ def walk(root: Path) -> Tree:
     the original.
     """
     tree = Tree()
-    real_root = os.path.realpath(root)
     for count, (relative, entry) in enumerate(_entries(str(root), "", tree)):
         if count > LARGE:
             tree.large = True
             break
         if entry.is_symlink():
-            _sort_link(tree, relative, entry.path, real_root)
+            _sort_link(tree, relative, entry.path, os.path.realpath(root))
         elif entry.is_file(follow_symlinks=False):
             tree.files.add(relative)
         elif not entry.is_dir(follow_symlinks=False):
@@ -51,7 +50,7 @@ def _entries(folder: str, prefix: str, tree: Tree) -> Iterator[tuple[str, os.Dir
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         if not os.access(folder, os.X_OK):  # its names can be listed, its files cannot be opened
-            tree.unreadable.append((prefix.rstrip("/"), os.strerror(errno.EACCES)))
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         tree.unreadable.append((prefix.rstrip("/"), error.strerror or "unreadable"))
         return

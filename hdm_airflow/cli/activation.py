@@ -1,0 +1,84 @@
+"""`airflow hdm activate` and `deactivate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hdm_airflow.base import activation, endpoints
+from hdm_airflow.base.endpoints import Endpoint, Registered
+from hdm_airflow.cli import pack_names
+from hdm_airflow.cli.command import command
+from hdm_airflow.cli.console import say
+from hdm_airflow.cli.surroundings import actor, open_base
+from hdm_airflow.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from hdm_airflow.base.hook import Base
+    from hdm_airflow.cli.pack_names import Named
+
+
+@command
+def activate(args: Namespace) -> int:
+    """Mark packs for endpoints."""
+
+    def one(base: Base, pack: Named, endpoint: Registered) -> None:
+        new = activation.activate(base, pack.kind, pack.name, endpoint, actor=actor())
+        say(f"{pack.task_id} {'is now' if new else 'was already'} activated on {endpoint.endpoint.slug}")
+
+    return _each(args, one, _registered)
+
+
+@command
+def deactivate(args: Namespace) -> int:
+    """Take marks away, also those of endpoints that are not registered any more."""
+
+    def one(base: Base, pack: Named, endpoint: Registered) -> None:
+        changed = activation.deactivate(base, pack.kind, pack.name, endpoint, actor=actor())
+        say(f"{pack.task_id} {'is no longer' if changed else 'was not'} activated on {endpoint.endpoint.slug}")
+
+    return _each(args, one, _activated)
+
+
+def _each(
+    args: Namespace,
+    change: Callable[[Base, Named, Registered], None],
+    find: Callable[[Base, list[Named], list[str]], list[Registered]],
+) -> int:
+    if bool(args.endpoints) == args.all:
+        raise ConfigurationError("it is not clear on which endpoints", "ENDPOINT", "name some, or give --all")
+    packs = pack_names.find(args)
+    if len(packs) > 1:
+        say(f"{args.pack!r} names {' and '.join(pack.task_id for pack in packs)}: both are meant")
+    with open_base(args) as base:
+        places = find(base, packs, args.endpoints)  # all of them first: a misspelt one changes nothing
+        if not places:
+            say("there is no such endpoint: nothing was changed")
+        for pack in packs:
+            for place in places:
+                change(base, pack, place)
+    return 0
+
+
+def _registered(base: Base, _packs: list[Named], stated: list[str]) -> list[Registered]:
+    return [endpoints.find(base, text) for text in stated] if stated else endpoints.registered(base)
+
+
+def _activated(base: Base, packs: list[Named], stated: list[str]) -> list[Registered]:
+    marked = {
+        endpoints.canonical(slug) for kind, name, slug in activation.activated(base) if _is_one(packs, kind, name)
+    }
+    if not stated:
+        return [_unregistered(slug) for slug in sorted(marked)]
+    slugs = [endpoints.canonical(text) for text in stated]
+    return [_unregistered(slug) if slug in marked else endpoints.find(base, slug) for slug in slugs]
+
+
+def _is_one(packs: list[Named], kind: str, name: str) -> bool:
+    return any((pack.kind, pack.name) == (kind, name) for pack in packs)
+
+
+def _unregistered(slug: str) -> Registered:
+    return Registered(id=0, endpoint=Endpoint.from_slug(slug), conn_id=None)

@@ -1,0 +1,83 @@
+"""Which packs a name on the command line means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hdm_airflow.cli.console import warn
+from hdm_airflow.cli.surroundings import packs_folder
+from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.packs.catalog import Catalog
+from hdm_airflow.packs.manifest import Kind
+from hdm_airflow.packs.pack import PREFIX
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A pack as the HDM base names it."""
+
+    kind: Kind
+    name: str
+    version: str = ""  # '' where the packs folder does not tell
+
+    @property
+    def task_id(self) -> str:
+        """E.g. `mp_basic`."""
+        return PREFIX[self.kind] + self.name
+
+
+def find(args: Namespace) -> list[Named]:
+    """The packs that PACK, `--kind` and `--packs-dir` mean: one, or a metric and a rule pack of one name.
+
+    A pack that the folder does not have may be one to come, or of another machine: it is taken with a warning where
+    its kind is clear.
+
+    Raises:
+        ConfigurationError: it is not clear.
+    """
+    text: str = args.pack
+    folder = packs_folder(args.packs_dir)
+    packs = Catalog.scan(folder).every if folder.is_dir() else ()
+    for attribute in ("task_id", "name"):
+        found = [pack for pack in packs if getattr(pack, attribute) == text and args.kind in (None, pack.kind)]
+        if found:
+            for pack in found:
+                if pack.errors:
+                    warn(f"{pack.task_id} is quarantined: airflow hdm packs check {pack.path}")
+            return [Named(kind=pack.kind, name=pack.name, version=pack.version) for pack in found]
+    return [_guess(text, args.kind, str(folder))]
+
+
+def find_one(args: Namespace) -> Named:
+    """The one pack that they mean.
+
+    Raises:
+        ConfigurationError: it is not clear which.
+    """
+    found = find(args)
+    if len(found) > 1:
+        raise ConfigurationError(f"{args.pack!r} names {len(found)} packs", "PACK", f"write {_or(found)}")
+    return found[0]
+
+
+def _guess(text: str, stated: Kind | None, folder: str) -> Named:
+    for kind, prefix in PREFIX.items():
+        if text.startswith(prefix) and stated in (None, kind) and len(text) > len(prefix):
+            named = Named(kind=kind, name=text.removeprefix(prefix))
+            break
+    else:
+        if stated is None:
+            hint = f"correct the name, or say what it is: mp_{text}, rp_{text} or --kind"
+            raise ConfigurationError(f"there is no pack {text!r}", folder, hint)
+        named = Named(kind=stated, name=text)
+    warn(f"there is no {named.task_id} in {folder}")
+    return named
+
+
+def _or(found: Sequence[Named]) -> str:
+    return " or ".join(one.task_id for one in found)

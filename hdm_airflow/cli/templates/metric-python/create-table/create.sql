@@ -1,0 +1,7 @@
+-- Tables per endpoint: one row per endpoint and date.
+CREATE TABLE IF NOT EXISTS __TABLE__ (
+    endpoint text NOT NULL,     -- slug: name:type:host:port:user:ssl
+    "date" date NOT NULL,       -- the metric date
+    tables bigint NOT NULL,     -- how many there were
+    PRIMARY KEY (endpoint, "date")
+);

@@ -1,0 +1,43 @@
+#!/bin/bash
+# Metric pack __NAME__: counts the tables of each PostgreSQL endpoint. Needs psql and python3.
+# Replace the queries in `measure` and `store` by what you want to know.
+set -u
+
+endpoints='import json, os
+for e in json.load(open(os.environ["HDM_CONTEXT"]))["endpoints"]:
+    keys = "slug", "type", "host", "port", "user", "password", "ssl", "database"
+    print(json.dumps(e["slug"]), *(e.get(key) or "" for key in keys), sep="\0", end="\0")'
+
+report() {  # the endpoint's slug in JSON, status, rest of the line
+    printf '{"endpoint": %s, "status": "%s", %s}\n' "$1" "$2" "$3" >> "$HDM_REPORT"
+}
+
+run_sql() {
+    psql --no-psqlrc --no-password --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1 "$@"
+}
+
+measure() {  # at the endpoint: every libpq variable that means the HDM base is replaced
+    local mode=prefer
+    [[ ${ssl,,} == true ]] && mode=require
+    PGHOST=${host:-localhost} PGPORT=${port:-5432} PGUSER=$user PGPASSWORD=$password PGDATABASE=$database \
+        PGPASSFILE=/dev/null PGSSLMODE=$mode PGOPTIONS='-c default_transaction_read_only=on' \
+        run_sql <<< 'SELECT count(*) FROM pg_stat_user_tables'
+}
+
+store() {  # at the HDM base: the date's row is replaced, so that a second run of one date changes nothing
+    run_sql --single-transaction --set=slug="$slug" --set=date="$HDM_DATE" --set=tables="$1" <<'SQL'
+DELETE FROM __TABLE__ WHERE endpoint = :'slug' AND "date" = :'date';
+INSERT INTO __TABLE__ (endpoint, "date", tables) VALUES (:'slug', :'date', :tables);
+SQL
+}
+
+while IFS= read -rd '' json && for part in slug type host port user password ssl database; do IFS= read -rd '' $part; done; do
+    if [[ ! ${type,,} =~ ^postgres(ql)?$ ]]; then
+        report "$json" skipped '"message": "this pack reads PostgreSQL only"'
+    elif tables=$(measure) && store "$tables"; then
+        report "$json" ok '"metrics": 1'
+    else
+        report "$json" failed '"message": "not measured: the log has what psql said"'
+    fi
+done < <(python3 -c "$endpoints")
+wait $!

@@ -1,0 +1,30 @@
+#!/bin/bash
+# Rule pack __NAME__: alerts where a metric table has far fewer rows for an endpoint than the last time.
+# Needs psql and python3. Replace judge.sql by what you want to be told of.
+set -u
+
+# max_drop: percent, a key of the configuration
+endpoints='import json, os
+for e in json.load(open(os.environ["HDM_CONTEXT"]))["endpoints"]:
+    config = e["config"] if isinstance(e["config"], dict) else {}
+    values = e["slug"], e["database"], e["version"], config.get("max_drop", 20)
+    print(json.dumps(e["slug"]), *values, sep="\0", end="\0")'
+
+report() {  # the endpoint's slug in JSON, status, rest of the line
+    printf '{"endpoint": %s, "status": "%s", %s}\n' "$1" "$2" "$3" >> "$HDM_REPORT"
+}
+
+judge() {  # at the HDM base, which the libpq variables mean; prints the number of alerts
+    psql --no-psqlrc --no-password --quiet --tuples-only --no-align --single-transaction --set=ON_ERROR_STOP=1 \
+        --set=slug="$slug" --set=database="$database" --set=version="$version" --set=max_drop="$max_drop" \
+        --set=date="$HDM_DATE" --set=pack="$HDM_PACK" --file=judge.sql
+}
+
+while IFS= read -rd '' json && for part in slug database version max_drop; do IFS= read -rd '' $part; done; do
+    if alerts=$(judge); then
+        report "$json" ok "\"alerts\": $alerts"
+    else
+        report "$json" failed '"message": "not judged: the log has what psql said"'
+    fi
+done < <(python3 -c "$endpoints")
+wait $!

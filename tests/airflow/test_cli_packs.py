@@ -1,0 +1,195 @@
+"""`airflow hdm packs`: list, show, check, new and install. No database is running."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hdm_airflow.cli import packs_install
+from tests.airflow.cli_harness import ROOT, Hdm
+
+REFERENCE = ROOT / "dags" / "packs"
+
+
+@pytest.fixture
+def hdm(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Hdm:
+    """Commands in this process."""
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", "{}")
+    return Hdm(capsys)
+
+
+@pytest.fixture
+def packs(tmp_path: Path, hdm: Hdm) -> Path:
+    """A packs folder with a metric pack, the rule pack that waits for it, and a broken pack."""
+    folder = tmp_path / "packs"
+    hdm("packs", "new", "pulse", folder)
+    hdm("packs", "new", "pulse", folder, "--kind", "rule", "--language", "shell")
+    broken = folder / "metric-packs" / "broken"
+    shutil.copytree(folder / "metric-packs" / "pulse", broken)
+    edit(broken, name="broken", version=None, tags=["[bold]nightly"])
+    return folder
+
+
+def edit(pack: Path, **changes: object) -> None:
+    """Change keys of a manifest; None removes one."""
+    file = pack / "properties.json"
+    stated = {**json.loads(file.read_text()), **changes}
+    file.write_text(json.dumps({key: value for key, value in stated.items() if value is not None}))
+
+
+def test_list_tells_what_can_run(hdm: Hdm, packs: Path) -> None:
+    """One row per pack, quarantined ones last."""
+    rows = hdm.json("packs", "list", "--packs-dir", packs)
+    assert [(row["task_id"], row["state"], row["requires"]) for row in rows] == [
+        ("mp_pulse", "ok", []),
+        ("rp_pulse", "ok", ["mp_pulse (default)"]),
+        ("mp_broken", "quarantined", []),
+    ]
+
+
+@pytest.mark.parametrize("output", ["table", "plain", "yaml", "json"])
+def test_list_prints_every_format_and_keeps_brackets(hdm: Hdm, packs: Path, output: str) -> None:
+    """Airflow's tables would read [...] as colour and drop it."""
+    edit(packs / "metric-packs" / "pulse", description="reads [bold]everything[/bold]")
+    assert "mp_pulse" in hdm("packs", "list", "--packs-dir", packs, "--output", output).out
+    assert "[bold]everything[/bold]" in hdm("packs", "show", "mp_pulse", "--packs-dir", packs, "--output", output).out
+
+
+def test_list_selects_and_a_selector_that_means_nothing_is_an_error(hdm: Hdm, packs: Path) -> None:
+    """An empty list without a word would look like a folder without packs."""
+    chosen = hdm.json("packs", "list", "--packs-dir", packs, "--select", "kind:rule", "mp_*", "--exclude", "broken")
+    assert [row["task_id"] for row in chosen] == ["mp_pulse", "rp_pulse"]
+    assert "no pack matches nothing" in hdm("packs", "list", "--packs-dir", packs, "--select", "nothing", code=2).err
+
+
+def test_show_tells_all_of_one_pack(hdm: Hdm, packs: Path) -> None:
+    """Manifest, neighbours, findings and tables."""
+    pulse = hdm.json("packs", "show", "mp_pulse", "--packs-dir", packs)
+    assert pulse["required_by"] == ["rp_pulse"]
+    assert pulse["tables"] == ["metric_pulse"]
+    assert pulse["mainscript"] == "process/measure.py"
+    assert pulse["readme"].startswith("# Metric pack `pulse`")
+    broken = hdm.json("packs", "show", "broken", "--packs-dir", packs)
+    assert "[version-missing]" in broken["findings"][0]
+    assert "write mp_pulse or rp_pulse" in hdm("packs", "show", "pulse", "--packs-dir", packs, code=2).err
+
+
+def test_check_prints_findings_as_an_editor_takes_them(hdm: Hdm, packs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Path and place first, relative to where one stands; then what to do."""
+    monkeypatch.chdir(packs.parent)
+    done = hdm("packs", "check", "packs", code=1)
+    first, hint, *_ = done.out.splitlines()
+    assert first.startswith("packs/metric-packs/broken/properties.json:version: error [version-missing] ")
+    assert hint.startswith("  do: add ")
+    assert "3 packs checked: 1 error," in done.err
+
+
+def test_check_of_one_kind_or_one_pack_leaves_the_others_out(hdm: Hdm, packs: Path) -> None:
+    """Whoever works on one pack is not told of all others, but its dependencies are looked up among them."""
+    hdm("packs", "check", packs / "rule-packs", packs / "metric-packs" / "pulse")
+    assert "1 pack checked" in hdm("packs", "check", packs / "rule-packs" / "pulse").err
+    edit(packs / "rule-packs" / "pulse", depends_on=["pulse>=9"])
+    assert "[dependency-unmet]" in hdm("packs", "check", packs / "rule-packs" / "pulse", code=1).out
+
+
+def test_check_of_a_pack_in_no_packs_folder_looks_only_at_packs_beside_it(hdm: Hdm, packs: Path, tmp_path: Path) -> None:
+    """A pack may lie in a home folder, whose other content is nobody's business."""
+    alone = tmp_path / "work" / "pulse"
+    shutil.copytree(packs / "rule-packs" / "pulse", alone)
+    (tmp_path / "work" / "letters" / "private").mkdir(parents=True)
+    assert hdm("packs", "check", alone).out == ""
+    edit(alone, depends_on=["beside"])
+    assert "[dependency-unknown]" in hdm("packs", "check", alone, code=1).out
+    shutil.copytree(packs / "metric-packs" / "pulse", tmp_path / "work" / "beside")
+    edit(tmp_path / "work" / "beside", name="beside")
+    assert hdm("packs", "check", alone).out == ""
+
+
+def test_check_counts_warnings_as_errors_only_when_strict(hdm: Hdm, packs: Path) -> None:
+    """A missing Readme does not keep a pack from running."""
+    (packs / "rule-packs" / "pulse" / "Readme.md").unlink()
+    done = hdm("packs", "check", packs / "rule-packs")
+    assert "warning [readme-missing]" in done.out
+    hdm("packs", "check", packs / "rule-packs", "--strict", code=1)
+
+
+def test_check_as_json_has_every_part_of_a_finding(hdm: Hdm, packs: Path) -> None:
+    """For tools."""
+    findings = hdm.json("packs", "check", packs, code=1)
+    found = next(one for one in findings if one["code"] == "version-missing")
+    assert found["path"] == f"{packs}/metric-packs/broken/properties.json:version"
+    assert (found["severity"], found["place"]) == ("error", "version")
+    assert found["hint"].startswith("add ")
+    assert hdm.json("packs", "check", packs / "rule-packs") == []
+
+
+def test_check_of_nothing_is_an_error(hdm: Hdm, tmp_path: Path) -> None:
+    """A green check of an empty folder would hide a wrong path."""
+    assert "there is no pack" in hdm("packs", "check", tmp_path, code=2).err
+    assert "there is no such folder" in hdm("packs", "check", tmp_path / "none", code=2).err
+
+
+@pytest.mark.parametrize("kind", ["metric", "rule"])
+@pytest.mark.parametrize("language", ["python", "shell"])
+@pytest.mark.parametrize("name", ["pulse", "Heart-Rate.2", "änderung", "n" * 200])
+def test_new_pack_has_no_finding(hdm: Hdm, tmp_path: Path, kind: str, language: str, name: str) -> None:
+    """A start that already warns teaches to overlook warnings; no placeholder may be left either."""
+    folder = Path(hdm("packs", "new", name, tmp_path, "--kind", kind, "--language", language).out.strip())
+    assert folder == tmp_path / f"{kind}-packs" / name
+    done = hdm("packs", "check", folder, "--strict")
+    assert done.out == ""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert not [path for path in files if path.suffix == ".in" or "__" in path.read_text().replace('"__main__"', "").replace("__future__", "").replace("__name__", "")]
+    assert (folder / "bootstrap-script.sh").stat().st_mode & 0o111
+
+
+def test_new_pack_overwrites_nothing(hdm: Hdm, packs: Path) -> None:
+    """Not even a link that leads nowhere."""
+    assert "something of that name already" in hdm("packs", "new", "pulse", packs, code=2).err
+    (packs / "metric-packs" / "link").symlink_to("nowhere")
+    assert "something of that name already" in hdm("packs", "new", "link", packs, code=2).err
+    assert "cannot be a pack's name" in hdm("packs", "new", "../outside", packs, code=2).err
+
+
+def test_reference_packs_are_listed_and_installed(hdm: Hdm, tmp_path: Path) -> None:
+    """A bare name stands for both kinds; a second time there is nothing to do."""
+    listed = {row["task_id"] for row in hdm.json("packs", "install", "--list")}
+    assert {"mp_basic", "rp_basic"} <= listed
+    done = hdm("packs", "install", "basic", tmp_path)
+    assert done.out.splitlines() == [f"{tmp_path}/metric-packs/basic", f"{tmp_path}/rule-packs/basic"]
+    assert (tmp_path / "rule-packs/basic/properties.json").read_text() == (REFERENCE / "rule-packs/basic/properties.json").read_text()
+    assert "is there already, unchanged" in hdm("packs", "install", "mp_basic", tmp_path).err
+    hdm("packs", "install", "all", tmp_path)
+    assert {row["task_id"] for row in hdm.json("packs", "list", "--packs-dir", tmp_path)} == listed
+    assert "choose one of: basic" in hdm("packs", "install", "nothing", tmp_path, code=2).err
+    assert "no pack is named" in hdm("packs", "install", code=2).err
+
+
+def test_changed_pack_is_replaced_only_by_force_and_kept_aside(hdm: Hdm, tmp_path: Path) -> None:
+    """Whatever somebody has changed is still there afterwards, and no scan takes it for a pack."""
+    hdm("packs", "install", "basic", tmp_path)
+    changed = tmp_path / "rule-packs" / "basic"
+    (changed / "process" / "mine.txt").write_text("mine")
+    shutil.rmtree(tmp_path / "metric-packs" / "basic")
+    done = hdm("packs", "install", "basic", tmp_path, code=2)
+    assert "are there and differ: nothing was done" in done.err
+    assert not (tmp_path / "metric-packs" / "basic").exists()
+    hdm("packs", "install", "basic", tmp_path, "--force")
+    assert not (changed / "process" / "mine.txt").exists()
+    (kept,) = (tmp_path / "rule-packs").glob(".basic-*")
+    assert (kept / "process" / "mine.txt").read_text() == "mine"
+    assert len(hdm.json("packs", "list", "--packs-dir", tmp_path)) == 2
+
+
+def test_installed_wheel_has_its_packs_inside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hdm: Hdm) -> None:
+    """In a wheel there is no folder `dags` beside the package."""
+    package = tmp_path / "site-packages" / "hdm_airflow"
+    shutil.copytree(REFERENCE, package / "reference_packs")
+    monkeypatch.setattr(packs_install.hdm_airflow, "__file__", str(package / "__init__.py"))
+    hdm("packs", "install", "rp_basic", tmp_path)
+    assert (tmp_path / "rule-packs" / "basic" / "properties.json").exists()
+    shutil.rmtree(package)
+    assert "missing from this installation" in hdm("packs", "install", "--list", code=2).err

@@ -1,0 +1,300 @@
+"""The Dag that a packs folder becomes: its tasks, its edges, what it says of broken packs and wrong settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk import DAG, Asset
+from airflow.serialization.serialized_objects import DagSerialization
+
+from hdm_airflow import HdmDag, HdmTaskGroup
+from hdm_airflow.errors import ConfigurationError
+from tests.airflow.stage import REPORT_ALL, endpoint
+
+if TYPE_CHECKING:
+    from tests.airflow.stage import Stage
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.filterwarnings("ignore::airflow.exceptions.RemovedInAirflow4Warning")
+
+
+class Folder:
+    """A dags folder with packs and one Dag file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def pack(self, name: str, kind: str = "metric", folder: str | None = None, **keys: Any) -> None:
+        """Write a pack."""
+        place = self.path / "packs" / f"{kind}-packs" / (folder or name)
+        place.mkdir(parents=True)
+        manifest = {"name": name, "version": "1.0.0", "author": "a", "description": f"{name} measures", **keys}
+        (place / "properties.json").write_text(json.dumps(manifest))
+        (place / "bootstrap-script.sh").write_text("#!/bin/bash\nexit 0\n")
+        (place / "Readme.md").write_text(f"# How {name} works\n")
+
+    def dag(self, code: str = 'dag = HdmDag("hdm_pipeline")') -> Any:
+        """Run a Dag file; its variable `dag` comes back."""
+        file = self.path / "hdm.py"
+        file.write_text(f"from airflow.sdk import DAG\nfrom hdm_airflow import HdmDag, HdmTaskGroup\n{code}\n")
+        names: dict[str, Any] = {}
+        exec(compile(file.read_text(), str(file), "exec"), names)
+        return names["dag"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """A dags folder; the Variable `hdm` is empty."""
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", "{}")
+    return Folder(tmp_path)
+
+
+def edges(dag: DAG) -> set[tuple[str, str]]:
+    """Every edge, as task ids."""
+    return {(task.task_id, below) for task in dag.tasks for below in task.downstream_task_ids}
+
+
+def test_dag_has_one_group_per_environment_and_rules_behind_their_metrics(folder: Folder) -> None:
+    """start >> hdm-<env> groups >> end, as in the original's picture."""
+    folder.pack("basic")
+    folder.pack("basic", "rule")
+    folder.pack("other")
+    dag = folder.dag('dag = HdmDag("hdm_pipeline", environments={"dev": {"conn_id": "d"}, "prod": {"conn_id": "p"}})')
+    wanted = {("start", "hdm-{}.mp_basic"), ("start", "hdm-{}.mp_other"), ("hdm-{}.mp_basic", "hdm-{}.rp_basic")}
+    wanted |= {(f"hdm-{{}}.{task}", "end") for task in ("mp_basic", "rp_basic", "mp_other")}
+    assert edges(dag) == {(a.format(env), b.format(env)) for env in ("dev", "prod") for a, b in wanted}
+    assert dag.get_task("hdm-prod.rp_basic").trigger_rule == "all_done"
+    assert dag.get_task("hdm-prod.mp_basic").trigger_rule == "all_success"
+    assert dag.get_task("end").trigger_rule == "none_failed"
+    assert dag.get_task("hdm-dev.mp_basic").conn_id == "d"
+    assert (dag.schedule, dag.catchup, dag.max_active_runs, set(dag.tags)) == ("0 2 * * *", False, 1, {"hdm"})
+    assert dag.fileloc == str(folder.path / "hdm.py")
+
+
+def test_rule_pack_without_depends_on_waits_for_every_metric_pack_when_none_has_its_name(folder: Folder) -> None:
+    """The safe default: it may judge any of them."""
+    for name in ("a", "b"):
+        folder.pack(name)
+    folder.pack("judge", "rule")
+    found = edges(folder.dag())
+    assert {("hdm-prod.mp_a", "hdm-prod.rp_judge"), ("hdm-prod.mp_b", "hdm-prod.rp_judge")} <= found
+
+
+def test_broken_pack_becomes_a_failing_task_and_all_others_stay(folder: Folder) -> None:
+    """One bad pack never hides the Dag, nor vanishes without a word."""
+    folder.pack("good")
+    folder.pack("basic", version="")
+    folder.pack("basic", folder="another", version="0")
+    folder.pack("basic", "rule")
+    dag = folder.dag()
+    broken = dag.get_task("hdm-prod.mp_basic_2")
+    assert (broken.retries, broken.outlets) == (0, [])
+    assert "version-missing" in broken.doc_md
+    assert dag.get_task("hdm-prod.mp_basic").pack.errors == ()
+    assert "hdm-prod.mp_good" in dag.task_dict
+
+
+def test_manifest_and_pack_args_reach_the_task(folder: Folder) -> None:
+    """The manifest first, the administrator's word last; numbers are seconds where Airflow takes a duration."""
+    folder.pack("basic", retries=2, pool="metrics", queue="big", tags=["nightly"])
+    args = {"tag:nightly": {"retries": 5, "execution_timeout": 60}, "kind:metric": {"queue": "small"}}
+    task = folder.dag(f'dag = HdmDag("d", pack_args={args!r})').get_task("hdm-prod.mp_basic")
+    assert (task.retries, task.pool, task.queue) == (5, "metrics", "small")
+    assert task.execution_timeout.total_seconds() == 60
+    assert task.outlets == [Asset(name="hdm-prod.mp_basic", uri="hdm://prod/metric-packs/basic")]
+    assert "How basic works" in task.doc_md
+
+
+def test_argument_that_airflow_refuses_fails_that_task_alone(folder: Folder) -> None:
+    """It comes from a Variable; an exception would take every Dag of the file away."""
+    folder.pack("basic")
+    folder.pack("other")
+    dag = folder.dag('dag = HdmDag("d", pack_args={"mp_basic": {"no_such_argument": 1}})')
+    assert "no_such_argument" in dag.get_task("hdm-prod.mp_basic").reason
+    assert dag.get_task("hdm-prod.mp_other").pack.name == "other"
+    assert ("hdm-prod.mp_basic", "end") in edges(dag)
+
+
+@pytest.mark.parametrize(
+    ("variable", "code", "reason"),
+    [
+        ("{not json", 'HdmDag("d")', "the Variable is not JSON"),
+        ('{"packs": "x", "timeout": "soon"}', 'HdmDag("d")', "timeout: .*\n.*packs: "),
+        ("{}", 'HdmDag("d", packs_dir="nowhere")', "the packs folder is missing"),
+        ("{}", 'HdmDag("d", select=["tag:none"])', "no pack matches tag:none"),
+        ("{}", 'HdmDag("d", exclude=["*"])', "there is no pack to run"),
+        ('{"pack_args": {"mp_ghost": {}}}', 'HdmDag("d")', "no pack matches mp_ghost"),
+    ],
+)
+def test_what_is_wrong_outside_the_code_becomes_a_task_that_fails_with_the_reason(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, variable: str, code: str, reason: str
+) -> None:
+    """An import error would hide the Dag; this shows why nothing runs."""
+    import re
+
+    folder.pack("basic")
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", variable)
+    dag = folder.dag(f"dag = {code}")
+    assert set(dag.task_dict) == {"start", "configuration", "end"}
+    assert re.search(reason, dag.get_task("configuration").reason)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"environments": {"a": {"conn_id": "x"}, "b": {"conn_id": "x"}}},
+        {"environments": {"a b": {}}},
+        {"select": "basic"},
+        {"pack_args": {"basic": 3}},
+        {"environments": {}},
+    ],
+)
+def test_wrong_arguments_of_hdmdag_raise(folder: Folder, arguments: dict[str, Any]) -> None:
+    """They are the Dag author's, who is there to read the error."""
+    with pytest.raises(ConfigurationError, match="arguments of HdmDag"):
+        folder.dag(f'dag = HdmDag("d", **{arguments!r})')
+
+
+def test_arguments_come_before_the_variable_and_the_variable_before_defaults(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left out of the code can be changed in the UI."""
+    folder.pack("basic")
+    folder.pack("other")
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", '{"select": ["basic"], "schedule": "@hourly", "environments": {"x": {}}}')
+    dag = folder.dag('dag = HdmDag("d", select=["other"])')
+    assert set(dag.task_dict) == {"start", "hdm-x.mp_other", "end"}
+    assert dag.schedule == "@hourly"
+
+
+def test_two_parses_serialise_to_the_same_bytes_from_any_folder(folder: Folder, tmp_path: Path) -> None:
+    """Otherwise each parse would make a new version of the Dag."""
+    for name in ("b", "a", "c"):
+        folder.pack(name)
+        folder.pack(name, "rule", version="" if name == "c" else "1")
+    texts = []
+    for _ in range(2):
+        data = DagSerialization.to_dict(folder.dag())
+        data["dag"].pop("_processor_dags_folder", None)
+        texts.append(json.dumps(data, sort_keys=False))
+    assert texts[0] == texts[1]
+    assert str(tmp_path) not in texts[0].replace(str(folder.path / "hdm.py"), "")
+
+
+def test_task_group_runs_inside_somebodys_own_dag_and_ends_in_one_task(folder: Folder) -> None:
+    """What follows the group waits for all of it, and is not reached when a pack failed."""
+    folder.pack("basic")
+    folder.pack("basic", "rule")
+    dag = folder.dag(
+        """
+from airflow.providers.standard.operators.empty import EmptyOperator
+with DAG("own") as dag:
+    before, after = EmptyOperator(task_id="before"), EmptyOperator(task_id="after")
+    before >> HdmTaskGroup("quality", packs_dir="packs", environment="prod") >> after
+"""
+    )
+    assert edges(dag) == {
+        ("before", "quality.mp_basic"),
+        ("quality.mp_basic", "quality.rp_basic"),
+        ("quality.mp_basic", "quality.end"),
+        ("quality.rp_basic", "quality.end"),
+        ("quality.end", "after"),
+    }
+
+
+def test_task_group_of_an_unknown_environment_fails_with_the_reason(folder: Folder) -> None:
+    """A typing error must not silently run on another base."""
+    folder.pack("basic")
+    dag = folder.dag('with DAG("own") as dag:\n    HdmTaskGroup("quality", environment="prd")')
+    assert "there is no environment 'prd'" in dag.get_task("quality.configuration").reason
+
+
+def test_import_for_a_dag_file_loads_no_driver_and_no_data_library() -> None:
+    """Every worker imports it for each task."""
+    code = """
+import sys
+from airflow.sdk import DAG, BaseOperator, Asset
+from airflow.providers.standard.operators.empty import EmptyOperator
+before = set(sys.modules)
+from hdm_airflow import HdmDag, HdmTaskGroup, PackOperator, Catalog
+heavy = {"psycopg", "psycopg2", "asyncpg", "pymysql", "pandas", "polars", "hvac", "alembic", "airflow.providers.postgres"}
+print(sorted(heavy & (set(sys.modules) - before)), sorted(name for name in set(sys.modules) - before if name.startswith("sqlalchemy")))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert done.stdout.splitlines()[-1] == "[] []"
+
+
+@pytest.mark.usefixtures("metadata")
+def test_failed_metric_pack_turns_the_whole_run_red_while_all_else_runs(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rule task that went on behind a failed metric task must not leave the run green; quarantined ones do not either."""
+    ok = REPORT_ALL.format("ok")
+    stage.pack("good", ok)
+    stage.pack("good", ok, kind="rule")
+    stage.pack("bad", "exit 1\n")
+    stage.pack("bad", ok, kind="rule")
+    stage.pack("broken", ok, version="")
+    heart = endpoint("heart")
+    for task_id in ("mp_good", "rp_good", "mp_bad", "rp_bad"):
+        stage.activate(task_id, heart)
+    states = run_dag(stage, monkeypatch)
+    assert states == {
+        "run": "failed",
+        "start": "success",
+        "end": "upstream_failed",
+        "hdm-prod.mp_good": "success",
+        "hdm-prod.rp_good": "success",
+        "hdm-prod.mp_bad": "failed",
+        "hdm-prod.rp_bad": "skipped",
+        "hdm-prod.mp_broken": "failed",
+    }
+
+
+@pytest.mark.usefixtures("metadata")
+def test_run_without_anything_wrong_is_green_and_the_summary_is_in_xcom(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the folder to the ledger, in a real Airflow."""
+    ok = REPORT_ALL.format("ok")
+    stage.pack("basic", ok)
+    stage.pack("basic", ok, kind="rule")
+    for task_id in ("mp_basic", "rp_basic"):
+        stage.activate(task_id, endpoint("heart"))
+    states = run_dag(stage, monkeypatch, conf={"metric_date": "2026-03-01"})
+    assert set(states.values()) == {"success"}
+    assert stage.ledger("rp_basic", "metric_date::text", "reported") == [("heart", "success", "2026-03-01", True)]
+
+
+def run_dag(stage: Stage, monkeypatch: pytest.MonkeyPatch, conf: dict[str, Any] | None = None) -> dict[str, str]:
+    """Run the packs as a Dag with `dag.test()`, in a process of its own; the states of the run and of its tasks."""
+    import shutil
+
+    dags = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+    shutil.rmtree(dags, ignore_errors=True)
+    dags.mkdir(parents=True)
+    shutil.copytree(stage.folder, dags / "packs")
+    shutil.copy(ROOT / "dags" / ".airflowignore", dags)
+    (dags / "hdm.py").write_text('from hdm_airflow import HdmDag\n\ndag = HdmDag("hdm_pipeline")\n')
+    code = """
+import json, sys
+from airflow.dag_processing.bundles.manager import DagBundlesManager
+from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+DagBundlesManager().sync_bundles_to_db()
+bag = DagBag()
+assert not bag.import_errors, bag.import_errors
+sync_bag_to_db(bag, "dags-folder", None)
+run = bag.dags["hdm_pipeline"].test(run_conf=json.loads(sys.argv[1]))
+states = {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
+print("STATES", json.dumps({"run": str(run.state), **states}))
+"""
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"environment_store": str(stage.store)}))
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(conf or {})], capture_output=True, text=True, check=False, env=os.environ
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("STATES ")]
+    assert lines, done.stdout[-3000:] + done.stderr[-3000:]
+    found: dict[str, str] = json.loads(lines[-1].removeprefix("STATES "))
+    return found

@@ -1,0 +1,74 @@
+"""Activation in the HDM base: which packs run on which endpoints."""
+
+from __future__ import annotations
+
+import pytest
+
+from hdm_airflow.base import activation, endpoints
+from hdm_airflow.base.endpoints import Endpoint
+from hdm_airflow.base.hook import HdmHook
+
+HEART = Endpoint(name="100% cœur", type="postgres", host="fe80::1", port="5432", user="hdm")
+OLD_SLUG = "100% cœur:postgres:fe80::1:5432:hdm:False"
+
+
+@pytest.fixture
+def session(base):
+    """A session on a migrated base with one endpoint."""
+    with HdmHook().session() as connection:
+        endpoints.add(connection, HEART, None, actor="ada")
+        connection.execute("TRUNCATE hdm_audit")
+        yield connection
+
+
+@pytest.fixture
+def heart(session):
+    """The endpoint as registered."""
+    return endpoints.find(session, HEART.slug)
+
+
+def audit(session):
+    rows = session.execute("SELECT actor, action, object FROM hdm_audit ORDER BY id")
+    return [(row["actor"], row["action"], row["object"]) for row in rows]
+
+
+@pytest.mark.parametrize("kind", ["metric", "rule"])
+def test_a_pack_is_activated_once_and_deactivated_once(session, heart, kind):
+    """Only what changes something is true, and only that leaves an audit row."""
+    assert activation.activate(session, kind, "basic", heart, actor="ada") is True
+    assert activation.activate(session, kind, "basic", heart, actor="bob") is False
+    assert activation.activated(session) == [(kind, "basic", HEART.slug)]
+    assert activation.deactivate(session, kind, "basic", heart, actor="bob") is True
+    assert activation.deactivate(session, kind, "basic", heart, actor="ada") is False
+    assert activation.activated(session) == []
+    item = f"{kind} pack basic {HEART.slug}"
+    assert audit(session) == [("ada", "activate", item), ("bob", "deactivate", item)]
+
+
+def test_metric_and_rule_packs_of_one_name_are_marked_apart(session, heart):
+    """`basic` measures and `basic` judges: one may run without the other."""
+    activation.activate(session, "metric", "basic", heart, actor="ada")
+    activation.activate(session, "rule", "basic", heart, actor="ada")
+    activation.deactivate(session, "metric", "basic", heart, actor="ada")
+    assert activation.activated(session) == [("rule", "basic", HEART.slug)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "table"), [("metric", "hdm_core_table_corr_db_mp"), ("rule", "hdm_core_table_corr_db_rp")]
+)
+def test_an_old_form_of_the_slug_is_deactivated_too(session, heart, kind, table):
+    """The original's row and ours name one endpoint: both marks go, those of other packs and endpoints stay."""
+    other = "lungs:postgres:fe80::1:5432:hdm:False"
+    for pack, slug in (("basic", OLD_SLUG), ("basic", other), ("other", OLD_SLUG)):
+        session.execute(f"INSERT INTO {table} VALUES (%s, %s)", [pack, slug])
+    activation.activate(session, kind, "basic", heart, actor="ada")
+    assert activation.deactivate(session, kind, "basic", heart, actor="ada") is True
+    assert activation.activated(session) == [(kind, "basic", other), (kind, "other", OLD_SLUG)]
+
+
+def test_a_mark_and_its_audit_row_stand_or_fall_together(session, heart):
+    """Where the audit row cannot be written, nothing is marked."""
+    session.execute("ALTER TABLE hdm_audit ADD CONSTRAINT shut CHECK (actor <> 'mallory')")
+    with pytest.raises(Exception, match="shut"):
+        activation.activate(session, "metric", "basic", heart, actor="mallory")
+    assert activation.activated(session) == []

@@ -1,0 +1,235 @@
+"""The ledger and its locks, across sessions."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import date
+
+import pytest
+
+from hdm_airflow.base import runs
+from hdm_airflow.base.hook import HdmHook
+from hdm_airflow.base.runs import Attempt, Outcome
+
+TODAY = date(2024, 5, 1)
+YESTERDAY = date(2024, 4, 30)
+FIRST = Attempt(
+    kind="rule",
+    pack="basic",
+    pack_version="1.0",
+    metric_date=TODAY,
+    environment="prod",
+    dag_id="hdm_pipeline",
+    run_id="night 1",
+    task_id="hdm-prod.rp_basic",
+    try_number=1,
+)
+SECOND = dataclasses.replace(FIRST, try_number=2)
+METRIC = dataclasses.replace(FIRST, kind="metric", task_id="hdm-prod.mp_basic")
+HEART, LUNGS = "cœur:mysql:db:3306:h%25m:false", "lungs:mysql:db:3306:hdm:false"
+
+
+@pytest.fixture
+def session(base):
+    """A session on a migrated, empty base."""
+    with HdmHook().session() as connection:
+        yield connection
+
+
+@pytest.fixture
+def other(base):
+    """Another session on the same base."""
+    with HdmHook().session() as connection:
+        yield connection
+
+
+def rows(session, *columns):
+    listed = ", ".join(columns)
+    return [tuple(row.values()) for row in session.execute(f"SELECT {listed} FROM hdm_pack_run ORDER BY id")]
+
+
+def newest(session, attempt=FIRST, required=()):
+    found = runs.newest(session, attempt, required, [HEART, LUNGS])
+    return {(run.kind, run.pack, run.endpoint): run.status for run in found}
+
+
+def test_a_run_is_closed_with_everything_it_reported(session):
+    """From `running` to its end: status, reason, counts, what is incomplete, version, times; one row."""
+    runs.start(session, FIRST, [HEART])
+    assert rows(session, "status", "finished_at") == [("running", None)]
+    outcome = Outcome(
+        endpoint=HEART,
+        status="partial",
+        reason="table «été» 50%",
+        reported=True,
+        metrics=12,
+        alerts=3,
+        incomplete=("été", "b:c"),
+        dbversion="2.1",
+    )
+    runs.finish(session, FIRST, [outcome])
+    (row,) = runs.recent(session, limit=10)
+    assert {name: row[name] for name in dataclasses.asdict(outcome)} == {
+        **dataclasses.asdict(outcome),
+        "incomplete": ["été", "b:c"],
+    }
+    assert {name: row[name] for name in dataclasses.asdict(FIRST)} == dataclasses.asdict(FIRST)
+    assert row["started_at"] <= row["finished_at"]
+    (run,) = runs.newest(session, FIRST, [], [HEART])
+    assert (run.reported, run.reason, run.incomplete) == (True, "table «été» 50%", ("été", "b:c"))
+
+
+def test_an_endpoint_that_never_started_gets_a_row_of_its_own(session):
+    """Gated or broken before the pack began: recorded all the same, with the reason."""
+    skipped = Outcome(endpoint=HEART, status="skipped", reason="mp_basic has not run for this date")
+    runs.finish(session, FIRST, [skipped, Outcome(endpoint=LUNGS, status="failed")])
+    assert rows(session, "endpoint", "status", "reason") == [
+        (HEART, "skipped", "mp_basic has not run for this date"),
+        (LUNGS, "failed", None),
+    ]
+
+
+def test_an_attempt_closes_its_own_rows_only(session):
+    """Not another attempt's, another date's, another pack's, or another endpoint's."""
+    others = [
+        SECOND,
+        METRIC,
+        dataclasses.replace(FIRST, metric_date=YESTERDAY),
+        dataclasses.replace(FIRST, pack="other"),
+        dataclasses.replace(FIRST, run_id="night 2"),
+    ]
+    for attempt in (FIRST, *others):
+        runs.start(session, attempt, [HEART, LUNGS])
+    runs.finish(session, FIRST, [Outcome(endpoint=HEART, status="success")])
+    assert rows(session, "status") == [("success",)] + [("running",)] * 11
+
+
+def test_a_closed_row_is_never_changed(session):
+    """A second end of one attempt leaves the first one as it is; what is told later stands beside it."""
+    runs.start(session, FIRST, [HEART])
+    runs.finish(session, FIRST, [Outcome(endpoint=HEART, status="failed", reason="killed")])
+    closed = rows(session, "*")
+    runs.finish(session, FIRST, [Outcome(endpoint=HEART, status="success")])
+    assert rows(session, "*")[:1] == closed
+
+
+def test_a_worker_that_was_given_up_cannot_speak_for_a_newer_attempt(session):
+    """It lost the lock but lived: its row stays closed, and the attempt that took over is the one that counts."""
+    runs.start(session, FIRST, [HEART])
+    assert runs.close_stale(session, SECOND) == 1
+    runs.start(session, SECOND, [HEART])
+    runs.finish(session, FIRST, [Outcome(endpoint=HEART, status="success")])
+    assert newest(session) == {("rule", "basic", HEART): "running"}
+    runs.finish(session, SECOND, [Outcome(endpoint=HEART, status="failed")])
+    assert rows(session, "try_number", "status", "reason") == [(1, "failed", "the worker died"), (2, "failed", None)]
+
+
+def test_the_rows_of_one_end_are_written_together_or_not_at_all(session):
+    """One outcome that the base refuses takes the others of that attempt back."""
+    runs.start(session, FIRST, [HEART, LUNGS])
+    bad = Outcome(endpoint=LUNGS, status="splendid")
+    with pytest.raises(Exception, match="hdm_pack_run_status_check"):
+        runs.finish(session, FIRST, [Outcome(endpoint=HEART, status="success"), bad])
+    assert rows(session, "status") == [("running",), ("running",)]
+
+
+def test_stale_rows_of_one_pack_and_date_are_closed(session):
+    """Whoever wrote them is gone; finished rows, and those of other packs and dates, stay."""
+    runs.start(session, FIRST, [HEART, LUNGS])
+    runs.finish(session, FIRST, [Outcome(endpoint=LUNGS, status="success")])
+    runs.start(session, METRIC, [HEART])
+    runs.start(session, dataclasses.replace(FIRST, metric_date=YESTERDAY), [HEART])
+    assert runs.close_stale(session, SECOND) == 1
+    assert runs.close_stale(session, SECOND) == 0
+    assert rows(session, "status", "reason") == [
+        ("failed", "the worker died"),
+        ("success", None),
+        ("running", None),
+        ("running", None),
+    ]
+
+
+def test_the_newest_row_of_a_metric_date_counts(session):
+    """A later attempt hides an earlier one, better or worse; another date's does not."""
+    tomorrow = dataclasses.replace(FIRST, metric_date=date(2024, 5, 2))
+    for attempt, status in ((FIRST, "success"), (SECOND, "failed"), (tomorrow, "success")):
+        runs.start(session, attempt, [HEART])
+        runs.finish(session, attempt, [Outcome(endpoint=HEART, status=status)])
+    assert newest(session) == {("rule", "basic", HEART): "failed"}
+    assert newest(session, tomorrow) == {("rule", "basic", HEART): "success"}
+    assert newest(session, dataclasses.replace(FIRST, metric_date=YESTERDAY)) == {}
+
+
+def test_required_metric_packs_are_read_along_and_nothing_else(session):
+    """The pack's own rows, and metric rows of the packs it requires, on the endpoints asked for."""
+    for kind, pack in (
+        ("rule", "basic"),
+        ("rule", "other"),
+        ("metric", "basic"),
+        ("metric", "row-count"),
+        ("metric", "x"),
+    ):
+        runs.start(session, dataclasses.replace(FIRST, kind=kind, pack=pack), [HEART, "elsewhere:a:b:1:c:false"])
+    assert set(newest(session, required=["basic", "row-count"])) == {
+        ("rule", "basic", HEART),
+        ("metric", "basic", HEART),
+        ("metric", "row-count", HEART),
+    }
+    assert set(newest(session)) == {("rule", "basic", HEART)}
+
+
+def test_the_database_version_is_the_last_one_reported(session):
+    """By whichever pack; a later run that reported none does not hide it; who never reported has none."""
+    for attempt, version in ((METRIC, "1.0"), (FIRST, "2.0"), (SECOND, None)):
+        runs.finish(session, attempt, [Outcome(endpoint=HEART, status="success", dbversion=version)])
+    runs.finish(session, FIRST, [Outcome(endpoint=LUNGS, status="success")])
+    assert runs.dbversions(session, [HEART, LUNGS]) == {HEART: "2.0"}
+    assert runs.dbversions(session, []) == {}
+
+
+def test_recent_rows_are_filtered_by_what_is_given(session):
+    """By pack (its name or task name), endpoint, status, date; newest first, at most so many."""
+    yesterday = dataclasses.replace(METRIC, metric_date=YESTERDAY)
+    for attempt in (FIRST, METRIC, yesterday):
+        runs.finish(session, attempt, [Outcome(endpoint=HEART, status="success")])
+    runs.finish(session, FIRST, [Outcome(endpoint=LUNGS, status="failed")])
+
+    def found(**filters):
+        read = runs.recent(session, **{"limit": 10, **filters})
+        return [(row["kind"], row["endpoint"], row["metric_date"]) for row in read]
+
+    rule, metric = ("rule", HEART, TODAY), ("metric", HEART, TODAY)
+    failed, old = ("rule", LUNGS, TODAY), ("metric", HEART, YESTERDAY)
+    assert found() == found(pack="basic") == [failed, old, metric, rule]
+    assert found(limit=2) == [failed, old]
+    assert found(pack="rp_basic") == [failed, rule]
+    assert found(pack="mp_basic", metric_date=TODAY) == [metric]
+    assert found(endpoint=LUNGS) == found(status="failed") == [failed]
+    assert found(metric_date=YESTERDAY) == [old]
+    assert found(pack="b%") == found(endpoint="%") == []
+
+
+def test_one_session_at_a_time_holds_the_lock_of_a_pack_and_date(session, other):
+    """The second tries in vain until the first ends; other packs and dates are free."""
+    assert runs.try_lock(session, FIRST) is True
+    assert runs.try_lock(other, SECOND) is False
+    assert runs.try_lock(other, METRIC) is True
+    assert runs.try_lock(other, dataclasses.replace(FIRST, metric_date=YESTERDAY)) is True
+    session.close()
+    assert runs.try_lock(other, SECOND) is True
+
+
+def test_a_required_metric_pack_is_locked_by_many_readers_or_one_writer(session, other):
+    """Two rule packs share it, and while they do its metrics do not change; while it runs, nobody judges it."""
+    assert runs.try_lock_required(session, "basic", TODAY) is True
+    assert runs.try_lock_required(other, "basic", TODAY) is True
+    assert runs.try_lock(session, METRIC) is False
+    assert runs.try_lock(other, dataclasses.replace(METRIC, metric_date=YESTERDAY)) is True
+    assert runs.try_lock_required(session, "basic", YESTERDAY) is False
+
+
+def test_a_lock_ends_with_its_session_however_that_ends(session, other):
+    """A worker killed hard leaves no lock behind."""
+    assert runs.try_lock(session, FIRST) is True
+    other.execute("SELECT pg_terminate_backend(%s, 5000)", [session.info.backend_pid])
+    assert runs.try_lock(other, SECOND) is True

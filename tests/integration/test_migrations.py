@@ -1,0 +1,249 @@
+"""Making and upgrading the HDM base: one schema, whoever upgrades, however often; and errors that say what to do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from demo.services import free_port
+from hdm_airflow.base import assignments, endpoints, migrate, runs
+from hdm_airflow.base.hook import HdmHook
+from hdm_airflow.errors import BaseError, ConfigurationError
+
+SCHEMA = Path(migrate.__file__).with_name("schema.sql")
+
+# What the catalogs say about everything in the schema `public` but Alembic's own table.
+RELATIONS = """
+    SELECT relname, relkind::text, obj_description(oid, 'pg_class') AS comment,
+        CASE relkind WHEN 'v' THEN pg_get_viewdef(oid) END AS definition
+    FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind <> 'i' AND relname <> 'hdm_alembic_version'"""
+COLUMNS = """
+    SELECT attrelid::regclass::text, attname, format_type(atttypid, atttypmod), attnotnull, attidentity::text,
+        pg_get_expr(adbin, adrelid) AS default_value
+    FROM pg_attribute
+    JOIN pg_class ON pg_class.oid = attrelid
+    LEFT JOIN pg_attrdef ON (adrelid, adnum) = (attrelid, attnum)
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v') AND attnum > 0 AND NOT attisdropped
+        AND relname <> 'hdm_alembic_version'"""
+INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'hdm_alembic_version'"
+CONSTRAINTS = """
+    SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+    FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace AND conrelid <> coalesce(to_regclass('hdm_alembic_version'), 0)
+        AND contype <> 'n'  -- columns say it, and before version 18 nothing else does"""
+SEQUENCES = "SELECT sequencename, data_type::text, start_value, min_value, max_value FROM pg_sequences"
+FUNCTIONS = "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+CATALOGS = (RELATIONS, COLUMNS, INDEXES, CONSTRAINTS, SEQUENCES, FUNCTIONS)
+
+UPGRADE = """
+from hdm_airflow.base import migrate
+from hdm_airflow.base.hook import HdmHook
+print(*migrate.upgrade(HdmHook()))
+"""
+
+
+def schema(database):
+    with database.connect() as connection:
+        return [sorted(connection.execute(query).fetchall(), key=repr) for query in CATALOGS]
+
+
+def execute(database, statements):
+    with database.connect() as connection:
+        connection.execute(statements)
+
+
+@pytest.fixture
+def hook(database, monkeypatch):
+    """The hook on an empty database."""
+    monkeypatch.setenv("AIRFLOW_CONN_HDM", database.dsn)
+    return HdmHook()
+
+
+def test_all_migrations_together_make_the_reference_schema(hook, database, postgres):
+    """Columns, types, nulls, defaults, identities, indexes, constraints, views, comments: those of schema.sql."""
+    reference = postgres.create_database(f"{database.name}_reference")
+    try:
+        execute(reference, SCHEMA.read_bytes())
+        migrate.upgrade(hook)
+        for made, wanted in zip(schema(database), schema(reference), strict=True):
+            assert made == wanted
+    finally:
+        postgres.drop_database(reference.name)
+
+
+def test_every_table_and_view_says_what_it_is_for(hook, database):
+    """`\\d+` in psql shows a comment on each."""
+    migrate.upgrade(hook)
+    relations = schema(database)[0]
+    assert {name for name, kind, comment, _ in relations if kind in {"r", "v"} and not comment} == set()
+
+
+def test_upgrading_twice_changes_nothing(hook, database):
+    """The second one says that the base was there already."""
+    assert migrate.upgrade(hook) == (None, "0001")
+    made = schema(database)
+    assert migrate.upgrade(hook) == ("0001", "0001")
+    assert schema(database) == made
+
+
+def test_two_upgrades_at_once_both_end_well(hook, database):
+    """The second waits until the first is done, longer than it would wait for a table, and finds nothing to do."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with database.connect(autocommit=True) as holder:
+        holder.execute(migrate._LOCK)
+        command = [sys.executable, "-W", "ignore", "-c", UPGRADE]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        upgrades = [subprocess.Popen(command, env=environment, **pipes) for _ in range(2)]
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        deadline = time.monotonic() + 120
+        while holder.execute(waiting).fetchone() != (2,):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    results = [upgrade.communicate(timeout=60) for upgrade in upgrades]
+    assert [upgrade.returncode for upgrade in upgrades] == [0, 0], results
+    assert sorted(out.splitlines()[-1] for out, _ in results) == ["0001 0001", "None 0001"]
+
+
+def test_a_migration_that_fails_in_the_middle_leaves_nothing(hook, database):
+    """Somebody's view hangs on a column of the alerts, long after the endpoints were done: all is as it was before."""
+    execute(
+        database,
+        """
+        CREATE TABLE hdm_core_dblist (id integer, db_name varchar(50), db_port integer);
+        INSERT INTO hdm_core_dblist VALUES (1, 'heart', 5432), (2, 'heart', 5432);
+        CREATE TABLE hdm_alerts ("date" timestamp, alert_level varchar(10));
+        CREATE VIEW alerts_of_today AS SELECT * FROM hdm_alerts WHERE "date" = current_date;
+        """,
+    )
+    before = schema(database)
+    with pytest.raises(BaseError) as failure:
+        migrate.upgrade(hook)
+    assert "cannot alter type of a column used by a view" in failure.value.what
+    assert schema(database) == before
+    with database.connect() as connection:
+        rows = connection.execute("SELECT count(*), to_regclass('hdm_alembic_version') FROM hdm_core_dblist").fetchall()
+    assert rows == [(2, None)]
+    assert migrate.check(hook) == (None, "0001")
+    execute(database, "DROP VIEW alerts_of_today")
+    assert migrate.upgrade(hook) == (None, "0001")
+
+
+def test_an_upgrade_does_not_wait_for_a_table_in_use(hook, database, monkeypatch):
+    """Somebody reads a table in an open transaction: a clear error within the lock timeout, and nothing changed."""
+    monkeypatch.setattr(migrate, "LOCK_TIMEOUT", "300ms")
+    execute(database, "CREATE TABLE hdm_alerts (alert_level varchar(10))")
+    before = schema(database)
+    with database.connect() as reader:
+        reader.execute("SELECT * FROM hdm_alerts")
+        started = time.monotonic()
+        with pytest.raises(BaseError) as failure:
+            migrate.upgrade(hook)
+        assert time.monotonic() - started < 3
+    assert failure.value.what == "the HDM base is in use: a lock was not had in time"
+    assert failure.value.hint == "try again when the running Dag has ended"
+    assert schema(database) == before
+    assert migrate.upgrade(hook) == (None, "0001")
+
+
+def test_the_version_of_a_base_is_checked(hook):
+    """A base without tables is at no version; what needs a current one says what to do."""
+    assert migrate.check(hook) == (None, "0001")
+    with pytest.raises(BaseError) as failure:
+        migrate.require_current(hook)
+    assert failure.value.what == "the HDM base is at version none, this release needs 0001"
+    assert failure.value.hint == "run: airflow hdm db upgrade"
+    migrate.upgrade(hook)
+    assert migrate.check(hook) == ("0001", "0001")
+    migrate.require_current(hook)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        endpoints.registered,
+        lambda base: assignments.read(base, "rule", "basic", ["basic"]),
+        lambda base: runs.recent(base, limit=1),
+    ],
+)
+def test_an_unmigrated_base_says_how_to_migrate_it(hook, read):
+    """Whatever is read first, the error is the same: `airflow hdm db upgrade`."""
+    with pytest.raises(BaseError) as failure, hook.session() as base:
+        read(base)
+    assert failure.value.what.startswith("the HDM base lacks a table or column: relation")
+    assert (failure.value.where, failure.value.hint) == ("connection hdm", "run: airflow hdm db upgrade")
+
+
+def open_session(hook):
+    with hook.session():
+        pass
+
+
+@pytest.mark.parametrize("use", [open_session, migrate.check, migrate.upgrade, migrate.require_current])
+@pytest.mark.parametrize("wrong", ["port", "password", "database"])
+def test_a_base_that_cannot_be_reached_gives_one_clear_error(database, monkeypatch, use, wrong):
+    """Nobody listens, or the password or the database is wrong: what, where, what to do, and never the password."""
+    server = database.server
+    address = {
+        "port": f"postgresql://hdm:{server.password}@{server.host}:{free_port()}/hdm",
+        "password": f"postgresql://hdm:not-it-7531@{server.host}:{server.port}/{database.name}",
+        "database": server.dsn("nowhere"),
+    }[wrong]
+    reason = {"port": "refused", "password": "password authentication failed", "database": "does not exist"}[wrong]
+    monkeypatch.setenv("AIRFLOW_CONN_HDM", address)
+    with pytest.raises(BaseError) as failure:
+        use(HdmHook())
+    assert failure.value.what.startswith("the HDM base cannot be reached: ")
+    assert reason in failure.value.what
+    assert "\n" not in failure.value.what
+    assert failure.value.where == "connection hdm"
+    assert "not-it-7531" not in str(failure.value)
+    assert server.password not in str(failure.value)
+
+
+@pytest.mark.parametrize("use", [open_session, migrate.check, migrate.upgrade])
+def test_a_missing_connection_is_named(use):
+    """Airflow has no connection of that id: a wrong configuration, which a retry does not mend."""
+    with pytest.raises(ConfigurationError) as failure:
+        use(HdmHook("nowhere"))
+    assert failure.value.what == "there is no connection 'nowhere'"
+    assert "add a connection of type postgres with the id nowhere" in failure.value.hint
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ("SELECT 'Dupont'::integer", "the HDM base reports InvalidTextRepresentation (22P02)"),
+        ("SELECT 1 / 0", "the HDM base reports DivisionByZero (22012)"),
+        ("SELEKT", 'the HDM base reports SyntaxError (42601): syntax error at or near "SELEKT"'),
+        ("SET statement_timeout = 1; SELECT pg_sleep(1)", "the HDM base took too long: a statement ran into its limit"),
+    ],
+)
+def test_an_error_of_the_base_repeats_no_value(hook, statement, what):
+    """The server's complaints about data hold the data itself: only their kind is told."""
+    with pytest.raises(BaseError) as failure, hook.session() as base:
+        base.execute(statement)
+    assert failure.value.what == what
+
+
+def test_a_lost_connection_says_that_the_base_cannot_be_reached(hook, database):
+    """The server ends the session: no other kind of error than at the start."""
+    with pytest.raises(BaseError) as failure, hook.session() as base:
+        base.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    assert failure.value.what.startswith("the HDM base cannot be reached: ")
+
+
+def test_a_right_that_is_lacking_is_named(hook, database):
+    """A role that may not read a table: the error says which, and what to do."""
+    execute(database, "CREATE TABLE hdm_alerts (x int); CREATE ROLE reader_of_nothing")
+    try:
+        with pytest.raises(BaseError) as failure, hook.session() as base:
+            base.execute("SET ROLE reader_of_nothing; SELECT * FROM hdm_alerts")
+        assert failure.value.what == "the HDM base refuses: permission denied for table hdm_alerts"
+    finally:
+        execute(database, "DROP ROLE reader_of_nothing")

@@ -1,0 +1,185 @@
+"""The create-table scripts of packs: each applied once per content, whole or not at all."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from hdm_airflow.base import pack_schema
+from hdm_airflow.base.hook import HdmHook
+from hdm_airflow.base.pack_schema import Script
+from hdm_airflow.errors import BaseError, ConfigurationError
+from hdm_airflow.packs.pack import Pack
+
+CREATE = Script(file="create-table/create.sql", sql="CREATE TABLE metric_été (name text DEFAULT '100%s :x');")
+
+
+@pytest.fixture
+def session(base):
+    """A session on a migrated, empty base."""
+    with HdmHook().session() as connection:
+        yield connection
+
+
+@pytest.fixture
+def runner(base):
+    """The session that runs the scripts."""
+    with HdmHook().session() as connection:
+        yield connection
+
+
+def apply(session, runner, *scripts):
+    return pack_schema.apply(session, runner, "metric", "basic", scripts)
+
+
+def applied(session):
+    return [row["file"] for row in session.execute("SELECT file FROM hdm_pack_schema ORDER BY applied_at")]
+
+
+def exists(session, table):
+    return session.execute("SELECT to_regclass(%s) IS NOT NULL AS found", [table]).fetchone()["found"]
+
+
+def test_a_script_is_applied_once_per_content(session, runner):
+    """The same one is left alone; a changed one is applied again; another pack's is another matter."""
+    assert apply(session, runner, CREATE) == [CREATE.file]
+    assert apply(session, runner, CREATE) == []
+    changed = Script(file=CREATE.file, sql=f"{CREATE.sql.replace('TABLE', 'TABLE IF NOT EXISTS')}")
+    assert apply(session, runner, changed) == [CREATE.file]
+    assert apply(session, runner, changed) == []
+    assert pack_schema.apply(session, runner, "rule", "basic", [changed]) == [CREATE.file]
+    assert exists(session, "metric_été")
+
+
+def test_one_connection_may_keep_the_record_and_run_the_scripts(session):
+    """Where the packs have no role of their own."""
+    assert apply(session, session, CREATE) == [CREATE.file]
+    assert applied(session) == [CREATE.file]
+
+
+def test_scripts_may_be_empty_or_bring_their_own_transaction(session, runner):
+    """As dumps and templates do."""
+    empty = Script(file="create-table/0.sql", sql="-- nothing yet\n")
+    own = Script(file="create-table/1.sql", sql="BEGIN; CREATE TABLE a (); COMMIT;")
+    assert apply(session, runner, empty, own) == [empty.file, own.file]
+    assert exists(session, "a")
+
+
+def test_a_failing_script_leaves_nothing_and_names_the_file(session, runner):
+    """The table it made before its fault is gone, and it is tried again after it was corrected."""
+    bad = Script(file="create-table/b.sql", sql="CREATE TABLE b (); CREATE TABLE c (x splendid);")
+    with pytest.raises(BaseError) as failure:
+        apply(session, runner, bad)
+    what = 'the pack\'s SQL script failed: UndefinedObject (42704): type "splendid" does not exist'
+    assert (failure.value.what, failure.value.where) == (what, "basic/create-table/b.sql")
+    assert not exists(session, "b")
+    assert applied(session) == []
+    assert apply(session, runner, Script(file=bad.file, sql="CREATE TABLE b ();")) == [bad.file]
+
+
+def test_what_was_applied_before_a_failing_script_is_not_applied_again(session, runner):
+    """The first file stays and is on record: a plain CREATE TABLE would fail the second time, for ever."""
+    bad = Script(file="create-table/z.sql", sql="SELEKT")
+    with pytest.raises(BaseError, match=r"create-table/z\.sql"):
+        apply(session, runner, CREATE, bad)
+    assert applied(session) == [CREATE.file]
+    assert apply(session, runner, CREATE, Script(file=bad.file, sql="SELECT 1")) == [bad.file]
+
+
+def test_a_failing_script_repeats_no_value_of_the_base(session, runner):
+    """A conversion that fails on a row says so, without the row."""
+    runner.execute("CREATE TABLE a (x text); INSERT INTO a VALUES ('Dupont')")
+    bad = Script(file="create-table/a.sql", sql="ALTER TABLE a ALTER x TYPE integer USING x::integer")
+    with pytest.raises(BaseError) as failure:
+        apply(session, runner, bad)
+    assert failure.value.what == "the pack's SQL script failed: InvalidTextRepresentation (22P02)"
+    assert "Dupont" not in str(failure.value)
+
+
+def test_two_at_once_apply_a_script_once(session, runner, base):
+    """The second waits for the first, and then finds its work done."""
+    slow = Script(file=CREATE.file, sql=f"SELECT pg_sleep(0.3); {CREATE.sql}")
+    results = []
+
+    def attempt():
+        with HdmHook().session() as owner, HdmHook().session() as worker:
+            results.append(apply(owner, worker, slow))
+
+    threads = [threading.Thread(target=attempt) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(results) == [[], [CREATE.file]]
+    assert applied(session) == [CREATE.file]
+
+
+def test_the_next_attempt_does_not_wait_after_a_failure(session, runner, base):
+    """The lock is let go although the session that took it lives on."""
+    with pytest.raises(BaseError):
+        apply(session, runner, Script(file="a.sql", sql="SELEKT"))
+    started = time.monotonic()
+    with HdmHook().session() as owner:
+        owner.execute("SET statement_timeout = '5s'")
+        assert apply(owner, runner, CREATE) == [CREATE.file]
+    assert time.monotonic() - started < 5
+
+
+@pytest.fixture
+def pack_role(session, base):
+    """A role that may make tables and nothing else."""
+    role = f"pack_{base.name}"
+    session.execute(f"CREATE ROLE {role}")
+    session.execute(f"GRANT CREATE, USAGE ON SCHEMA public TO {role}")
+    yield role
+    session.execute(f"DROP OWNED BY {role}")
+    session.execute(f"DROP ROLE {role}")
+
+
+def test_scripts_run_as_the_pack_s_own_role(session, runner, pack_role):
+    """Its tables are its own; the record is the owner's; the base's tables are out of its reach."""
+    runner.execute(f"SET ROLE {pack_role}")
+    assert apply(session, runner, CREATE) == [CREATE.file]
+    owner = session.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'metric_été'").fetchone()
+    assert owner == {"tableowner": pack_role}
+    with pytest.raises(BaseError, match="permission denied for table hdm_audit"):
+        apply(session, runner, Script(file="x.sql", sql="DELETE FROM hdm_audit"))
+
+
+def pack(folder):
+    return Pack(
+        kind="metric",
+        name="basic",
+        version="1.0",
+        folder="metric-packs/basic",
+        path=folder,
+        task_id="mp_basic",
+        manifest=None,
+    )
+
+
+def test_the_scripts_of_a_pack_are_its_sql_files_by_name(tmp_path):
+    """Sorted; a byte order mark is no SQL; other files and packs without the folder are no matter."""
+    assert pack_schema.scripts(pack(tmp_path)) == []
+    folder = tmp_path / "create-table"
+    folder.mkdir()
+    (folder / "2.sql").write_text("SELECT 'é'", "utf-8")
+    (folder / "1.sql").write_bytes(b"\xef\xbb\xbfSELECT 1")
+    (folder / "notes.txt").write_text("x")
+    found = pack_schema.scripts(pack(tmp_path))
+    assert [(script.file, script.sql) for script in found] == [
+        ("create-table/1.sql", "SELECT 1"),
+        ("create-table/2.sql", "SELECT 'é'"),
+    ]
+
+
+def test_a_script_that_is_no_text_is_named(tmp_path):
+    """Before anything is applied."""
+    folder = tmp_path / "create-table"
+    folder.mkdir()
+    (folder / "a.sql").write_bytes(b"SELECT '\xe9'")
+    with pytest.raises(ConfigurationError) as failure:
+        pack_schema.scripts(pack(tmp_path))
+    assert failure.value.what == "create-table/a.sql is not UTF-8 text"

@@ -1,0 +1,169 @@
+"""Layouts: the folders in which packs lie, in every arrangement that is in use."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hdm_airflow.packs.catalog import Catalog
+from tests.packs.zoo import whole
+
+
+def put(root: Path, folder: str, **keys: object) -> Path:
+    pack = root / folder
+    pack.parent.mkdir(parents=True, exist_ok=True)
+    whole(pack, **keys)
+    return pack
+
+
+def ids(root: Path) -> list[str]:
+    return [pack.task_id for pack in Catalog.scan(root).every]
+
+
+@pytest.mark.parametrize(
+    ("folder", "task_id"),
+    [
+        ("metric-packs", "mp_basic"),
+        ("hdm-metric-packs", "mp_basic"),
+        ("rule-packs", "rp_basic"),
+        ("hdm-rule-packs", "rp_basic"),
+    ],
+)
+@pytest.mark.parametrize("above", ["", "team-a/", "hospital/cardiology/"])
+@pytest.mark.parametrize("below", ["", "team-a/", "a/b/"])
+def test_kind_folder_tells_the_kind_wherever_it_stands(tmp_path: Path, above, folder, below, task_id) -> None:
+    """The norm's tree, the original's, and either one below a team's folder or above it."""
+    put(tmp_path, f"{above}{folder}/{below}basic")
+    catalog = Catalog.scan(tmp_path)
+    assert [pack.task_id for pack in catalog.packs] == [task_id]
+    assert catalog.findings == ()
+
+
+@pytest.mark.parametrize("kind", ["metric", "rule"])
+def test_manifest_tells_the_kind_where_no_folder_does(tmp_path: Path, kind: str) -> None:
+    """Packs side by side in one folder, as a small site keeps them."""
+    put(tmp_path, "basic", kind=kind)
+    assert [pack.kind for pack in Catalog.scan(tmp_path).packs] == [kind]
+
+
+def test_nearest_kind_folder_counts(tmp_path: Path) -> None:
+    """A repository of rule packs mounted below a folder of metric packs."""
+    put(tmp_path, "metric-packs/mounted/rule-packs/basic")
+    assert ids(tmp_path) == ["rp_basic"]
+
+
+def test_both_layouts_may_stand_side_by_side(tmp_path: Path) -> None:
+    """While a site moves from the original, it has both."""
+    put(tmp_path, "hdm-metric-packs/old"), put(tmp_path, "metric-packs/new"), put(tmp_path, "loose", kind="rule")
+    assert ids(tmp_path) == ["mp_new", "mp_old", "rp_loose"]
+
+
+@pytest.mark.parametrize("link", ["absolute", "relative"])
+def test_pack_folder_may_be_a_link(tmp_path: Path, link: str) -> None:
+    """A shared pack is linked in; what lies below the link is the pack, and nothing there escapes from it."""
+    shared = put(tmp_path, "shared/basic")
+    (shared / "process").mkdir()
+    (shared / "process/main.sh").write_text("echo\n")
+    (shared / "process/same.sh").symlink_to("main.sh")
+    (tmp_path / "packs/metric-packs").mkdir(parents=True)
+    target = shared if link == "absolute" else Path("../../shared/basic")
+    (tmp_path / "packs/metric-packs/linked").symlink_to(target)
+    catalog = Catalog.scan(tmp_path / "packs")
+    assert [(pack.task_id, pack.folder) for pack in catalog.packs] == [("mp_basic", "metric-packs/linked")]
+    assert catalog.findings == ()
+
+
+def test_packs_folder_and_kind_folder_may_be_links(tmp_path: Path) -> None:
+    """git-sync shows a repository as a link that it turns to each new commit."""
+    put(tmp_path, "commit/metric-packs/basic"), put(tmp_path, "rules/judge")
+    (tmp_path / "commit/rule-packs").symlink_to("../rules")
+    (tmp_path / "current").symlink_to("commit")
+    assert ids(tmp_path / "current") == ["mp_basic", "rp_judge"]
+
+
+def test_pack_mounted_from_a_config_map_is_whole(tmp_path: Path) -> None:
+    """Kubernetes mounts each file as a link into ..data, which is a link to a folder with a date in its name."""
+    pack = put(tmp_path, "metric-packs/basic", mainscript="main.py")
+    (pack / "main.py").touch()
+    dated = pack / "..2026_01_31_02_00_00.123456789"
+    dated.mkdir()
+    for path in [path for path in pack.iterdir() if path.is_file()]:
+        shutil.move(path, dated / path.name)
+        path.symlink_to(f"..data/{path.name}")
+    (pack / "..data").symlink_to(dated.name)
+    catalog = Catalog.scan(tmp_path, deep=True)
+    assert [pack.readme for pack in catalog.packs] == ["# basic\n"]
+    assert catalog.findings == ()
+
+
+def test_packs_mounted_from_one_volume_appear_once(tmp_path: Path) -> None:
+    """Folders that begin with a dot are the mount's own: the same packs lie there a second time."""
+    put(tmp_path, "..2026_01_31/basic")
+    (tmp_path / "..data").symlink_to("..2026_01_31")
+    (tmp_path / "metric-packs").symlink_to("..data")
+    assert ids(tmp_path) == ["mp_basic"]
+
+
+@pytest.mark.parametrize("name", [".git", ".ipynb_checkpoints", "__pycache__", "node_modules"])
+def test_folders_of_tools_are_passed_over(tmp_path: Path, name: str) -> None:
+    """They come and go by themselves, and are nobody's mistake."""
+    put(tmp_path, f"metric-packs/{name}/basic")
+    catalog = Catalog.scan(tmp_path)
+    assert (catalog.every, catalog.findings) == ((), ())
+
+
+def test_pack_is_not_searched_for_packs(tmp_path: Path) -> None:
+    """What a pack carries, a template or a fixture, is its own business."""
+    pack = put(tmp_path, "metric-packs/basic")
+    put(pack, "templates/metric-packs/other")
+    assert ids(tmp_path) == ["mp_basic"]
+
+
+@pytest.mark.parametrize("parts", [["process"], ["process", "create-table"], ["process/dialects"], []])
+def test_pack_that_has_lost_its_manifest_and_script_is_one_broken_pack(tmp_path: Path, parts: list[str]) -> None:
+    """Its own folder is named, not process/, which nobody would recognise."""
+    for part in ["", *parts]:
+        (tmp_path / "metric-packs/basic" / part).mkdir(parents=True, exist_ok=True)
+    assert [(pack.task_id, pack.folder) for pack in Catalog.scan(tmp_path).quarantined] == [
+        ("mp_basic", "metric-packs/basic")
+    ]
+
+
+def test_broken_pack_beside_good_ones_in_a_teams_folder_is_named(tmp_path: Path) -> None:
+    """The team's folder is no pack, since packs lie in it."""
+    put(tmp_path, "metric-packs/team/basic")
+    (tmp_path / "metric-packs/team/empty").mkdir()
+    assert [pack.folder for pack in Catalog.scan(tmp_path).every] == [
+        "metric-packs/team/basic",
+        "metric-packs/team/empty",
+    ]
+
+
+def test_folder_without_a_pack_is_named_once(tmp_path: Path) -> None:
+    """Twenty warnings about the folders of one picture gallery hide the one that matters."""
+    (tmp_path / "pictures/2026/january").mkdir(parents=True)
+    (finding,) = Catalog.scan(tmp_path).findings
+    assert (finding.code, finding.pack) == ("folder-stray", "pictures")
+
+
+def test_file_beside_packs_is_named_unless_it_is_documentation(tmp_path: Path) -> None:
+    """A zip file is a pack that somebody forgot to unpack; a Readme is a Readme."""
+    put(tmp_path, "metric-packs/basic")
+    for name in ("README.md", "NOTICE.txt", "volume.zip"):
+        (tmp_path / "metric-packs" / name).touch()
+    assert [finding.pack for finding in Catalog.scan(tmp_path).findings] == ["metric-packs/volume.zip"]
+
+
+def test_nesting_ends_somewhere(tmp_path: Path) -> None:
+    """A packs folder that is by mistake the root of a disk must not be walked to its end."""
+    put(tmp_path, "1/2/3/4/5/6/7/8/metric-packs/basic")
+    assert ids(tmp_path) == []
+
+
+def test_reference_packs_are_without_a_fault() -> None:
+    """They are the examples that everybody starts from."""
+    catalog = Catalog.scan(Path(__file__).parents[2] / "dags/packs", deep=True)
+    assert {"mp_basic", "rp_basic"} <= {pack.task_id for pack in catalog.packs}
+    assert catalog.findings == ()
