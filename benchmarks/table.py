@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+import statistics
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 RESULTS = Path(__file__).with_name("results")
+
+
+def median_ms(call: Callable[[], object], rounds: int) -> float:
+    """The median duration of a call, in milliseconds; one call before them, not timed, fills the caches."""
+    call()
+    durations = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        call()
+        durations.append(time.perf_counter() - began)
+    return statistics.median(durations) * 1e3
 
 
 class Table:
@@ -35,7 +48,8 @@ class Table:
             method: how it was measured: rounds, what is timed.
             facts: what else a reader needs, such as a server's version.
         """
-        machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+        system = f"{platform.system()} {platform.machine()}"
+        machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {system}"
         widths = [max(len(row[i]) for row in [self.columns, *self.rows]) for i in range(len(self.columns))]
         lines = [" | ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in self.rows]
         head = " | ".join(name.rjust(width) for name, width in zip(self.columns, widths, strict=True))

@@ -123,8 +123,9 @@ def explained(hook: HdmHook) -> Iterator[None]:
 def told(error: psycopg.Error) -> str:
     """What the server said, but for its complaints about data: those repeat the value."""
     name = f"{type(error).__name__} ({error.sqlstate})" if error.sqlstate else type(error).__name__
-    message = error.diag.message_primary
-    return name if isinstance(error, psycopg.DataError) or not message else f"{name}: {message}"
+    return (
+        name if isinstance(error, psycopg.DataError) else f"{name}: {error.diag.message_primary or _first_line(error)}"
+    )
 
 
 def _first_line(error: Exception) -> str:

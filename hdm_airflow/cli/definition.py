@@ -14,6 +14,7 @@ from hdm_airflow.cli.options import (
     OUTPUT,
     PACKS_DIR,
     YES,
+    Trailing,
     action,
     arg,
 )
@@ -49,8 +50,8 @@ DB = GroupCommand(
 )
 
 _ENDPOINT = arg("endpoint", metavar="ENDPOINT", help="Slug, or a database name that only one endpoint has")
-_ENDPOINTS = arg("endpoints", nargs="*", metavar="ENDPOINT", help="Slugs, or database names; none: all")
-_SOME_ENDPOINTS = arg("endpoints", nargs="*", metavar="ENDPOINT", help="Slugs, or database names")
+_ENDPOINTS = Trailing("endpoints", nargs="*", metavar="ENDPOINT", help="Slugs, or database names; none: all")
+_SOME_ENDPOINTS = Trailing("endpoints", nargs="*", metavar="ENDPOINT", help="Slugs, or database names")
 
 ENDPOINTS = GroupCommand(
     name="endpoints",
@@ -68,7 +69,7 @@ ENDPOINTS = GroupCommand(
             "Add an endpoint, or change the connection of one that is there",
             "endpoints.add",
             (
-                arg("slug", nargs="?", metavar="SLUG", help="name:type:host:port:user:ssl, or the name alone"),
+                Trailing("slug", nargs="?", metavar="SLUG", help="name:type:host:port:user:ssl, or the name alone"),
                 arg("--name", help="Name of the database"),
                 arg("--type", help="postgres, mysql, mariadb, sqlite, or what your packs know"),
                 arg("--host", help="Host name or address; SQLite: the file's absolute path"),
@@ -159,7 +160,7 @@ CONFIG = GroupCommand(
             "config.set_value",
             (
                 _PACK,
-                arg("value", nargs="?", metavar="VALUE", help="JSON, mostly an object; - reads it from stdin"),
+                Trailing("value", nargs="?", metavar="VALUE", help="JSON, mostly an object; - reads it from stdin"),
                 arg("--file", metavar="FILE", help="Read the value from a file"),
                 arg("--text", action="store_true", help="It is plain text: do not insist on JSON"),
                 _OF_ENDPOINT,

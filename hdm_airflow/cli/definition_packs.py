@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.cli.cli_config import GroupCommand
 
-from hdm_airflow.cli.options import CONN_ID, DATE, ENVIRONMENT, OUTPUT, PACKS_DIR, action, arg, several
+from hdm_airflow.cli.options import CONN_ID, DATE, ENVIRONMENT, OUTPUT, PACKS_DIR, Trailing, action, arg, several
 
 PACKS = GroupCommand(
     name="packs",
@@ -34,7 +34,7 @@ PACKS = GroupCommand(
             "Check packs as thoroughly as can be done without running them",
             "packs_check.check",
             (
-                arg(
+                Trailing(
                     "paths",
                     nargs="*",
                     metavar="FOLDER",
@@ -60,7 +60,7 @@ PACKS = GroupCommand(
             "packs_new.new",
             (
                 arg("name", metavar="NAME", help="Its name: letters, digits, _, - and ."),
-                arg(
+                Trailing(
                     "folder",
                     nargs="?",
                     metavar="FOLDER",
@@ -98,8 +98,8 @@ PACKS = GroupCommand(
             "Copy a reference pack into a packs folder",
             "packs_install.install",
             (
-                arg("name", nargs="?", metavar="NAME", help="basic (both kinds), mp_basic, rp_basic, ... or all"),
-                arg(
+                Trailing("name", nargs="?", metavar="NAME", help="basic (both kinds), mp_basic, rp_basic, ... or all"),
+                Trailing(
                     "folder",
                     nargs="?",
                     metavar="FOLDER",

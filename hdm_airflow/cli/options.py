@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Iterable
 from datetime import date
 from typing import Any
@@ -12,6 +13,30 @@ from airflow.cli.cli_config import ARG_OUTPUT, ARG_VERBOSE, ActionCommand, Arg, 
 def arg(*flags: str, **options: Any) -> Arg:
     """An argument of a command, as argparse takes it."""
     return Arg(flags, **options)  # type: ignore[no-untyped-call]  # Airflow's is not annotated
+
+
+class Trailing(Arg):
+    """A positional argument that may be left out, and that may stand behind options: `new pulse --kind rule packs`.
+
+    Python before 3.13 takes it as left out as soon as an option follows the arguments before it
+    (https://github.com/python/cpython/issues/59317), and then refuses the word behind the option.
+    """
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__((name,), **options)  # type: ignore[no-untyped-call]
+
+    def add_to_parser(self, parser: ArgumentParser) -> None:
+        """Add it, and make the parser wait with empty matches until all options are read."""
+        super().add_to_parser(parser)  # type: ignore[no-untyped-call]
+        match = type(parser)._match_arguments_partial  # noqa: SLF001  # all that argparse gives
+
+        def match_late(actions: Any, pattern: str) -> list[int]:
+            counts = match(parser, actions, pattern)
+            while "O" in pattern and counts and not counts[-1]:
+                counts.pop()
+            return counts
+
+        parser.__dict__["_match_arguments_partial"] = match_late
 
 
 OUTPUT = ARG_OUTPUT

@@ -65,40 +65,43 @@ def test_command_on_the_base_refuses_to_guess_when_the_variable_cannot_be_read(b
     airflow("hdm", "endpoints", "list", "--conn-id", "hdm", AIRFLOW_HOME=str(tmp_path))
 
 
-def test_connection_and_variable_of_the_web_pages_are_seen(
-    metadata: None, base: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_connection_and_variable_of_the_web_pages_are_seen(base: Database, tmp_path: Path) -> None:
     """Both are kept in Airflow's metadata database, where its SDK looks for servers alone."""
-    monkeypatch.delenv("AIRFLOW_CONN_HDM")
-    airflow("connections", "add", "hdm_of_the_pages", "--conn-uri", base.dsn)
-    airflow("variables", "set", "hdm", '{"environments": {"test": {"conn_id": "hdm_of_the_pages"}}}')
-    try:
-        done = airflow("hdm", "db", "check")
-        assert "the HDM base (connection hdm_of_the_pages) is current" in done.err
-    finally:
-        airflow("variables", "delete", "hdm")
-        airflow("connections", "delete", "hdm_of_the_pages")
+    home = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW_CONN_HDM": ""}
+    script = f"""
+from airflow.models import Connection, Variable
+from airflow.utils.db import initdb
+from airflow.utils.session import create_session
+initdb()
+with create_session() as session:
+    session.add(Connection(conn_id="hdm_of_the_pages", uri={base.dsn!r}))
+    session.add(Variable(key="hdm", val='{{"environments": {{"test": {{"conn_id": "hdm_of_the_pages"}}}}}}'))
+"""
+    command = [sys.executable, "-c", script]
+    subprocess.run(command, env={**os.environ, **home}, check=True, capture_output=True, timeout=120)
+    done = airflow("hdm", "db", "check", **home)
+    assert done.err == "the HDM base (connection hdm_of_the_pages) is current: version 0001\n"
+    assert done.out == ""
 
 
 def test_new_pack_is_checked_activated_run_and_found_in_the_ledger(
-    base: Database, file: Path, tmp_path: Path, store: Path
+    base: Database, file: Path, tmp_path: Path, store: Path, hdm: Hdm
 ) -> None:
     """From nothing to a metric by the documented commands, as a program, with data alone on stdout."""
     packs = tmp_path / "packs"
-    variables = {"AIRFLOW_VAR_HDM": f'{{"environment_store": "{store}"}}'}
-    folder = airflow("hdm", "packs", "new", "pulse", packs, **variables).out.strip()
+    folder = airflow("hdm", "packs", "new", "pulse", packs).out.strip()
     assert folder == str(packs / "metric-packs" / "pulse")
-    airflow("hdm", "packs", "check", folder, "--strict", **variables)
-    slug = airflow("hdm", "endpoints", "add", "heart", "--type", "sqlite", "--host", file, **variables).out.strip()
+    airflow("hdm", "packs", "check", folder, "--strict")
+    slug = hdm("endpoints", "add", "heart", "--type", "sqlite", "--host", file).out.strip()
     assert slug == ENDPOINT.format(file)
-    airflow("hdm", "activate", "pulse", "heart", "--packs-dir", packs, **variables)
-    done = airflow("hdm", "packs", "run", "pulse", "--packs-dir", packs, "--output", "json", **variables)
+    hdm("activate", "pulse", "heart", "--packs-dir", packs)
+    done = airflow("hdm", "packs", "run", "pulse", "--packs-dir", packs, "--output", "json")
     (row,) = done.data
     assert (row["endpoint"], row["status"], row["metrics"], row["reported"]) == (slug, "success", 1, True)
     assert "1 success" in done.err
     with base.connect() as connection:
         assert connection.execute("SELECT endpoint, tables FROM metric_pulse").fetchall() == [(slug, 2)]
-    ledger = airflow("hdm", "runs", "list", "--output", "json", **variables).data
+    ledger = hdm.json("runs", "list")
     assert [(one["pack"], one["status"], one["dag_id"]) for one in ledger] == [("pulse", "success", "cli")]
 
 
@@ -110,7 +113,9 @@ def test_interrupted_run_ends_the_pack_and_closes_the_ledger(
     packs, started = tmp_path / "packs", tmp_path / "started"
     hdm("packs", "new", "slow", packs, "--language", "shell")
     script = packs / "metric-packs" / "slow" / "bootstrap-script.sh"
-    script.write_text(f"#!/bin/bash\ntrap '' TERM\necho $$ > {started}.new; mv {started}.new {started}\nsleep 60 & wait\n")
+    script.write_text(
+        f"#!/bin/bash\ntrap '' TERM\necho $$ > {started}.new; mv {started}.new {started}\nsleep 60 & wait\n"
+    )
     hdm("endpoints", "add", ENDPOINT.format(file))
     hdm("activate", "slow", "--all", "--packs-dir", packs)
     command = [sys.executable, "-m", "airflow", "hdm", "packs", "run", "slow", "--packs-dir", str(packs)]
@@ -148,7 +153,9 @@ def test_unreachable_base_is_an_error_without_traceback(hdm: Hdm, monkeypatch: p
     assert "s3cr3t-w0rd" not in done.err + hdm("db", "check", "--verbose", code=2).err
 
 
-def test_environment_must_be_named_where_there_are_several(hdm: Hdm, base: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_must_be_named_where_there_are_several(
+    hdm: Hdm, base: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A change must not go to a base that nobody chose."""
     monkeypatch.setenv("AIRFLOW_VAR_HDM", '{"environments": {"dev": {"conn_id": "hdm_dev"}, "prod": {}}}')
     assert "there are several environments: dev, prod" in hdm("db", "check", code=2).err

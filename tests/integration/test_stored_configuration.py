@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from hdm_airflow.base import configuration
@@ -21,18 +19,18 @@ def session(base):
 
 
 @pytest.mark.parametrize("kind", ["metric", "rule"])
-@pytest.mark.parametrize("text", ['{"limite": "50% à 心脏", "s": "%s :x"}', "dev", "true", "[1, 2]", ""])
-def test_a_configuration_is_read_as_it_was_written(session, kind, text):
+def test_a_configuration_is_read_as_it_was_written(session, kind):
     """For a version and for an endpoint; unicode, `%` and `:` in text and slug; with where it stands."""
-    configuration.write(session, kind, "basic", text, actor="ada", version="1.0.0")
-    configuration.write(session, kind, "basic", text, actor="ada", slug=HEART.slug)
-    read = configuration.read(session, kind, "basic")
-    value = {} if not text else "dev" if text == "dev" else json.loads(text)
+    values = {'{"limite": "50% à 心脏", "s": "%s :x"}': {"limite": "50% à 心脏", "s": "%s :x"}}
+    values |= {"dev": "dev", "été: 5%": "été: 5%", "true": True, "[1, 2]": [1, 2], "": {}}
     table = configuration.TABLES[kind]
-    assert read.for_version("1.0.0") == configuration.Configuration(value=value, source=f"{table} basic:1.0.0")
-    assert read.for_endpoint(HEART.slug) == configuration.Configuration(
-        value=value, source=f"{table} basic:{HEART.slug}"
-    )
+    for text, value in values.items():
+        configuration.write(session, kind, "basic", text, actor="ada", version="1.0.0")
+        configuration.write(session, kind, "basic", text, actor="ada", slug=HEART.slug)
+        read = configuration.read(session, kind, "basic")
+        external, endpoint = read.for_version("1.0.0"), read.for_endpoint(HEART.slug)
+        assert (external.value, external.sources) == (value, [f"{table} basic:1.0.0"])
+        assert (endpoint.value, endpoint.sources) == (value, [f"{table} basic:{HEART.slug}"])
 
 
 def test_a_pack_reads_its_own_kind_s_table(session):

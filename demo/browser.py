@@ -1,0 +1,86 @@
+"""A real browser on a demo Airflow: for tests of what a page shows, and for screenshots."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demo.services import Airflow
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+_WAIT = 30  # seconds for a page to show what is asked for
+
+
+class Browser:
+    """Headless Chromium, logged in to Airflow as its user `admin`.
+
+    Args:
+        airflow: which Airflow.
+        folder: an empty one, for the browser's profile.
+        size: of the window, in pixels.
+    """
+
+    def __init__(self, airflow: Airflow, folder: Path, *, size: tuple[int, int] = (1400, 900)) -> None:
+        self.airflow, self.folder, self.size = airflow, folder, size
+        self._driver: Any = None
+
+    @classmethod
+    def available(cls) -> str | None:
+        """Why there is no browser on this machine, or None when there is."""
+        missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+        return f"{' and '.join(missing)} not found; apt-get install chromium chromium-driver" if missing else None
+
+    def __enter__(self) -> Self:
+        from selenium import webdriver
+
+        options = webdriver.ChromeOptions()
+        options.binary_location = str(shutil.which("chromium"))
+        for flag in (
+            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+            "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
+            f"--user-data-dir={self.folder}", f"--window-size={self.size[0]},{self.size[1]}",
+        ):  # fmt: skip
+            options.add_argument(flag)
+        service = webdriver.ChromeService(executable_path=str(shutil.which("chromedriver")))
+        self._driver = webdriver.Chrome(options=options, service=service)
+        self._log_in()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._driver.quit()
+
+    def read(self, path: str, until: str) -> str:
+        """Open a page and wait until its text holds `until`; the whole text.
+
+        Raises:
+            TimeoutException: it never did; selenium's.
+        """
+        from selenium.webdriver.common.by import By
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        self._driver.get(f"{self.airflow.url}{path}")
+        WebDriverWait(self._driver, _WAIT).until(lambda driver: until in driver.find_element(By.TAG_NAME, "body").text)
+        return str(self._driver.find_element(By.TAG_NAME, "body").text)
+
+    def screenshot(self, file: Path) -> None:
+        """Save what the window shows as a PNG."""
+        self._driver.save_screenshot(str(file))
+
+    def _log_in(self) -> None:
+        from selenium.webdriver.common.by import By
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        self._driver.get(self.airflow.url)
+        wait = WebDriverWait(self._driver, _WAIT)
+        wait.until(lambda driver: driver.find_elements(By.NAME, "username"))
+        self._driver.find_element(By.NAME, "username").send_keys(self.airflow.user)
+        self._driver.find_element(By.NAME, "password").send_keys(self.airflow.password)
+        self._driver.find_element(By.CSS_SELECTOR, "button[type=submit]").click()
+        wait.until(lambda driver: "login" not in driver.current_url)

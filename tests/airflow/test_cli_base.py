@@ -1,0 +1,306 @@
+"""`airflow hdm endpoints`, `activate`, `config` and `runs`, on a real HDM base."""
+
+from __future__ import annotations
+
+import getpass
+import io
+import json
+import sqlite3
+from contextlib import closing
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.airflow.cli_harness import Hdm
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from demo.services import Database, MariaDB
+
+HEART = "heart:postgres:db.example:5432:reader:true"
+LUNG = "lung:postgres:db.example:5432:reader:true"
+OTHER_LUNG = "lung:mysql:other.example:3306:reader:false"
+
+
+@pytest.fixture
+def hdm(capsys: pytest.CaptureFixture[str], base: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hdm:
+    """Commands in this process, with a base and a packs folder (pulse of both kinds, beat of one)."""
+    dags = tmp_path / "dags"
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", "{}")
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(dags))
+    hdm = Hdm(capsys)
+    for words in (["pulse"], ["pulse", "--kind", "rule"], ["beat"]):
+        hdm("packs", "new", *words, dags / "packs")
+    for slug in (HEART, LUNG, OTHER_LUNG):
+        hdm("endpoints", "add", slug)
+    return hdm
+
+
+def audit(base: Database) -> list[tuple[Any, ...]]:
+    """The audit trail, without what the fixture has added."""
+    with base.connect() as connection:
+        query = "SELECT actor, action, object, old, new FROM hdm_audit ORDER BY id OFFSET 3"
+        return connection.execute(query).fetchall()
+
+
+def activated(hdm: Hdm) -> dict[str, list[str]]:
+    """Database name -> packs; an endpoint without any is left out."""
+    rows = hdm.json("endpoints", "list")
+    return {row["endpoint"].split(":")[0]: row["packs"] for row in rows if row["packs"]}
+
+
+def test_endpoint_is_added_by_slug_or_by_parts(hdm: Hdm) -> None:
+    """Both ways end in the same slug, which alone goes to stdout."""
+    parts = ("--type", "postgres", "--host", "db.example", "--port", "5432", "--user", "reader", "--ssl")
+    done = hdm("endpoints", "add", "heart", *parts)
+    assert done.out == f"{HEART}\n"
+    assert "is there already, unchanged" in done.err
+    assert hdm("endpoints", "add", "--name", "a:b", "--type", "mysql").out == "a%3Ab:mysql::::false\n"
+    assert len(hdm.json("endpoints", "list")) == 4
+
+
+def test_endpoint_keeps_its_connection_until_another_is_given(hdm: Hdm) -> None:
+    """To add an endpoint twice must not cut it off from its password."""
+    hdm("endpoints", "add", HEART, "--conn-id", "my_heart")
+    hdm("endpoints", "add", HEART)
+    assert hdm.json("endpoints", "list")[0]["conn_id"] == "my_heart"
+    hdm("endpoints", "add", HEART, "--conn-id", "")
+    assert hdm.json("endpoints", "list")[0]["conn_id"] is None
+
+
+def test_endpoint_that_cannot_be_is_refused(hdm: Hdm) -> None:
+    """And nothing is stored."""
+    cases: list[tuple[list[str], str]] = [
+        ([], "has no name"),
+        (["heart"], "has no type"),
+        (["heart:postgres"], "it has 2 parts, not 6"),
+        ([HEART, "--user", "root"], "the slug says it all, but there is --user"),
+        ([HEART, "--ssl"], "the slug says it all, but there is --ssl"),
+        (["heart", "--name", "heart", "--type", "mysql"], "the name is given twice"),
+        (["heart", "--type", "sqlite"], "has no host"),
+        (["heart", "--type", "mysql", "--port", "99999"], "is no port"),
+        (["he\nart", "--type", "mysql"], "cannot be printed"),
+    ]
+    for words, what in cases:
+        assert what in hdm("endpoints", "add", *words, code=2).err
+    assert len(hdm.json("endpoints", "list")) == 3
+
+
+def test_endpoint_is_removed_only_with_consent(hdm: Hdm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody there to ask is no consent."""
+    hdm("activate", "pulse", "heart")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert "do: add --yes" in hdm("endpoints", "remove", "heart", code=2).err
+    terminal = io.StringIO("n\ny\n")
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stdin", terminal)
+    assert "nothing was removed" in hdm("endpoints", "remove", "heart", code=1).err
+    assert "and 2 activation(s) with it" in hdm("endpoints", "remove", "heart").err
+    assert "there is no endpoint" in hdm("endpoints", "remove", "heart", "--yes", code=2).err
+    assert "names 2 endpoints" in hdm("endpoints", "remove", "lung", "--yes", code=2).err
+    hdm("endpoints", "remove", LUNG, "--yes")
+    assert [row["endpoint"] for row in hdm.json("endpoints", "list")] == [OTHER_LUNG]
+
+
+def test_endpoints_are_tested_with_the_password_that_packs_get(
+    hdm: Hdm, database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Reached, not reached and not there: each says so, and none says a password."""
+    for slug in (HEART, LUNG, OTHER_LUNG):
+        hdm("endpoints", "remove", slug, "--yes")
+    server, file = database.server, tmp_path / "file.db"
+    slugs = {
+        "good": f"{database.name}:postgres:{server.host}:{server.port}:{server.user}:false",
+        "wrong": f"wrong:postgresql:{server.host}:{server.port}:{server.user}:false",
+        "closed": "closed:postgres:127.0.0.1:1:reader:false",
+        "file": f"file:sqlite:{file}:::false",
+        "missing": f"missing:sqlite:{file}.not:::false",
+        "garbage": f"garbage:sqlite:{tmp_path / 'garbage'}:::false",
+        "strange": "strange:oracle:db:1521:me:false",
+        "host": "host:mysql:db.example:3306:me:false",
+    }
+    (tmp_path / "garbage").write_text("no database " * 100)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+    for slug in slugs.values():
+        hdm("endpoints", "add", slug)
+    connection_of = json.dumps({"conn_type": "generic", "password": server.password})
+    monkeypatch.setenv(f"AIRFLOW_CONN_HDM_{database.name.upper()}", connection_of)
+    monkeypatch.setenv("AIRFLOW_CONN_HDM_WRONG", '{"conn_type": "generic", "password": "wr0ng-w0rd"}')
+    monkeypatch.setenv("AIRFLOW_CONN_HDM_HOST", '{"conn_type": "generic", "host": "elsewhere", "password": "x"}')
+    done = hdm("endpoints", "test", "--output", "json", code=1)
+    found = {name: next(row for row in done.data if row["endpoint"] == slug) for name, slug in slugs.items()}
+    assert {name for name, row in found.items() if row["reachable"]} == {"good", "file"}
+    assert found["good"]["version"].startswith("PostgreSQL ")
+    assert found["good"]["password_from"] == f"Airflow connection hdm_{database.name}"
+    assert "password authentication failed" in found["wrong"]["message"]
+    assert "refused" in found["closed"]["message"]
+    assert found["closed"]["password_from"] == "none"
+    assert found["file"]["version"].startswith("SQLite ")
+    assert "there is no file" in found["missing"]["message"]
+    assert "not a database" in found["garbage"]["message"]
+    assert "cannot be tested here" in found["strange"]["message"]
+    assert "is for host 'elsewhere'" in found["host"]["message"]
+    assert not (tmp_path / "file.db.not").exists()
+    assert server.password not in done.out + done.err
+    assert "wr0ng-w0rd" not in done.out + done.err
+    assert hdm.json("endpoints", "test", database.name)[0]["reachable"]
+
+
+def test_mysql_endpoint_is_tested_where_its_driver_is_installed(
+    hdm: Hdm, mariadb: MariaDB, mariadb_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the driver the message says what to install."""
+    slug = f"{mariadb_database}:mysql:{mariadb.host}:{mariadb.port}:{mariadb.user}:false"
+    hdm("endpoints", "add", slug)
+    connection = json.dumps({"conn_type": "generic", "password": mariadb.password})
+    monkeypatch.setenv(f"AIRFLOW_CONN_HDM_{mariadb_database.upper()}", connection)
+    assert "MariaDB" in hdm.json("endpoints", "test", slug)[0]["version"]
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert "pip install PyMySQL" in hdm.json("endpoints", "test", slug, code=1)[0]["message"]
+
+
+def test_bare_name_of_both_kinds_activates_both_and_says_so(hdm: Hdm, base: Database) -> None:
+    """Each change leaves one row in the audit trail, under the name of whoever made it."""
+    done = hdm("activate", "pulse", "heart", LUNG)
+    assert "'pulse' names mp_pulse and rp_pulse: both are meant" in done.err
+    assert activated(hdm) == {"heart": ["mp_pulse", "rp_pulse"], "lung": ["mp_pulse", "rp_pulse"]}
+    assert "was already activated" in hdm("activate", "mp_pulse", "heart").err
+    hdm("deactivate", "rp_pulse", "heart")
+    assert activated(hdm)["heart"] == ["mp_pulse"]
+    trail = audit(base)
+    assert [row[1] for row in trail] == ["activate"] * 4 + ["deactivate"]
+    assert trail[-1][2] == f"rule pack pulse {HEART}"
+    assert {row[0] for row in trail} == {getpass.getuser()}
+
+
+def test_pack_is_activated_on_all_endpoints_and_deactivated_everywhere(hdm: Hdm) -> None:
+    """`--all`, or names: both at once, or neither, is a mistake."""
+    hdm("activate", "beat", "--all")
+    assert sum("mp_beat" in row["packs"] for row in hdm.json("endpoints", "list")) == 3
+    hdm("deactivate", "beat", "--all")
+    assert activated(hdm) == {}
+    assert "it is not clear on which endpoints" in hdm("activate", "beat", code=2).err
+    assert "it is not clear on which endpoints" in hdm("activate", "beat", "heart", "--all", code=2).err
+
+
+def test_pack_that_the_folder_does_not_have_needs_its_kind(hdm: Hdm) -> None:
+    """It may be one to come; but a typing error must not pass for one without a word."""
+    assert "there is no pack 'pusle'" in hdm("activate", "pusle", "heart", code=2).err
+    assert "warning: there is no mp_pusle in " in hdm("activate", "mp_pusle", "heart").err
+    assert "warning: there is no rp_later in " in hdm("activate", "later", "heart", "--kind", "rule").err
+    assert activated(hdm) == {"heart": ["mp_pusle", "rp_later"]}
+
+
+def test_misspelt_endpoint_changes_nothing(hdm: Hdm) -> None:
+    """All names are looked up before the first change."""
+    assert "there is no endpoint 'haert'" in hdm("activate", "beat", "heart", "haert", code=2).err
+    assert activated(hdm) == {}
+
+
+def test_activation_of_an_endpoint_that_is_gone_is_shown_and_can_be_taken_away(hdm: Hdm, base: Database) -> None:
+    """Its runs fail until somebody does."""
+    with base.connect() as connection:
+        connection.execute("INSERT INTO hdm_core_table_corr_db_mp VALUES ('beat', 'gone:mysql:h:1:u:false')")
+    assert "mp_beat activated on gone:mysql:h:1:u:false, which is no endpoint" in hdm("endpoints", "list").err
+    hdm("deactivate", "beat", "gone:mysql:h:1:u:false")
+    assert "gone" not in hdm("endpoints", "list").err
+
+
+def test_configuration_is_stored_printed_and_audited(hdm: Hdm, base: Database) -> None:
+    """What is set comes back; external for the pack's own version unless another is named."""
+    hdm("config", "set", "beat", '{"a": 1, "b": [1]}')
+    hdm("config", "set", "beat", '{"b": 2}', "--endpoint", "heart")
+    assert hdm("config", "get", "beat").data == {"a": 1, "b": [1]}
+    assert hdm("config", "get", "beat", "--endpoint", HEART).data == {"b": 2}
+    effective = hdm("config", "get", "beat", "--endpoint", "heart", "--effective")
+    assert effective.data == {"a": 1, "b": 2}
+    assert effective.err == f"from: hdm_pack_metric_conf beat:0.1.0, hdm_pack_metric_conf beat:{HEART}\n"
+    rows = hdm.json("config", "list")
+    assert [(row["pack"], row["version"], row["endpoint"], row["value"]) for row in rows] == [
+        ("mp_beat", "0.1.0", None, {"a": 1, "b": [1]}),
+        ("mp_beat", None, HEART, {"b": 2}),
+    ]
+    assert [row[1:3] for row in audit(base)] == [
+        ("config set", "hdm_pack_metric_conf beat:0.1.0"),
+        ("config set", f"hdm_pack_metric_conf beat:{HEART}"),
+    ]
+
+
+def test_effective_configuration_of_a_new_version_is_the_last_one_with_a_warning(hdm: Hdm) -> None:
+    """As the pack will get it; while `get` alone tells what is stored for this very version."""
+    hdm("config", "set", "beat", '{"a": 1}', "--version", "0.0.9")
+    assert "there is no configuration of mp_beat for version 0.1.0" in hdm("config", "get", "beat", code=1).err
+    done = hdm("config", "get", "beat", "--effective")
+    assert done.data == {"a": 1}
+    assert "warning: version 0.1.0 has no external configuration: 0.0.9's is used" in done.err
+    assert hdm("config", "get", "rp_pulse", "--effective").data == {}
+
+
+def test_configuration_that_no_pack_could_read_is_refused(hdm: Hdm) -> None:
+    """A comma too many must be found now, not at night."""
+    cases: list[tuple[list[str], str]] = [
+        (['{"a": 1,}'], "is not JSON"),
+        (["plain"], "plain text is stored with --text"),
+        ([], "there must be one value"),
+        (["{}", "--file", "x"], "there must be one value"),
+        (["--file", "/nowhere"], "there is no such file"),
+        (["{}", "--version", "1", "--endpoint", "heart"], "an endpoint's or a version's"),
+        (["{}", "--version", "a b"], "cannot be a version"),
+    ]
+    for words, what in cases:
+        assert what in hdm("config", "set", "beat", *words, code=2).err
+    assert hdm.json("config", "list") == []
+
+
+def test_configuration_comes_from_file_stdin_or_is_text(
+    hdm: Hdm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `get` prints, `set` reads again."""
+    file = tmp_path / "conf.json"
+    file.write_text('\ufeff{"name": "žluť"}', "utf-8")
+    hdm("config", "set", "beat", "--file", file)
+    printed = hdm("config", "get", "beat").out
+    assert json.loads(printed) == {"name": "žluť"}
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(printed.encode())))
+    hdm("config", "set", "rp_pulse", "-", "--endpoint", "heart")
+    assert hdm("config", "get", "rp_pulse", "--endpoint", "heart").data == {"name": "žluť"}
+    hdm("config", "set", "beat", "{plain: text", "--text")
+    assert hdm("config", "get", "beat").out == "{plain: text\n"
+    assert "warning: the value is a list" in hdm("config", "set", "beat", "[1]").err
+    assert "write mp_pulse or rp_pulse" in hdm("config", "set", "pulse", "{}", code=2).err
+    assert "give --version" in hdm("config", "set", "mp_later", "{}", code=2).err
+
+
+def test_configuration_that_does_not_decode_is_listed_with_its_fault(hdm: Hdm, base: Database) -> None:
+    """One bad row, written by other hands, hides no other."""
+    hdm("config", "set", "beat", "{}")
+    with base.connect() as connection:
+        connection.execute("INSERT INTO hdm_pack_metric_conf VALUES ('beat:9', 'beat', '9', '%%%')")
+    assert [row["fault"] for row in hdm.json("config", "list")] == ["", "the configuration is not base64 of UTF-8 text"]
+    assert "hdm_pack_metric_conf beat:9" in hdm("config", "get", "beat", "--version", "9", code=2).err
+
+
+def test_runs_are_listed_newest_first_in_every_format(hdm: Hdm, base: Database) -> None:
+    """By pack, endpoint, status and date; an endpoint that is gone keeps its rows."""
+    insert = """
+        INSERT INTO hdm_pack_run (kind, pack, pack_version, endpoint, metric_date, environment, dag_id, run_id, task_id,
+            try_number, status, reason, finished_at)
+        SELECT 'metric', 'beat', '1', %s, date '2026-01-01' + n, 'prod', 'd', 'r', 't', 1,
+            CASE n WHEN 2 THEN 'failed' ELSE 'success' END, 'said [red]no', clock_timestamp()
+        FROM generate_series(1, 3) AS n"""
+    with base.connect() as connection:
+        for slug in (HEART, "gone:mysql:h:1:u:false"):
+            connection.execute(insert, [slug])
+    for output in ("table", "plain", "yaml", "json"):
+        done = hdm("runs", "list", "--endpoint", "heart", "--output", output)
+        assert "said [red]no" in done.out
+        assert done.out.index("2026-01-04") < done.out.index("2026-01-02")
+    listed = hdm.json("runs", "list", "--endpoint", "gone:mysql:h:1:u:false", "--status", "failed", "--pack", "mp_beat")
+    assert [row["metric_date"] for row in listed] == ["2026-01-03"]
+    assert len(hdm.json("runs", "list", "--limit", "2")) == 2
+    assert hdm.json("runs", "list", "--date", "2030-01-01") == []
+    hdm("runs", "list", "--limit", "0", code=2)
+    hdm("runs", "list", "--date", "yesterday", code=2)

@@ -1,0 +1,49 @@
+"""`make demo`, as a newcomer runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.timeout(600)
+def test_demo_finds_every_planted_fault_and_leaves_nothing_running(tmp_path: Path) -> None:
+    """A real Airflow, three real databases, two nights; the exit code speaks for the planted faults."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+        "ONCE": "1",
+        "ROWS": "1000",
+        "DEMO_DIR": str(tmp_path / "demo"),
+        "TMPDIR": str(temporary),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "demo"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " of " in done.stdout
+    assert "planted faults found; 0 alerts on the sound night; the second run ended as success" in done.stdout
+    assert "Where to look" in done.stdout
+    assert not list(temporary.glob("hdm-run-*"))
+    assert not running_below(tmp_path)
+
+
+def running_below(folder: Path) -> list[str]:
+    """Command lines of living processes whose environment or command names a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes()
+            belongs = str(folder).encode() in command + (process / "environ").read_bytes()
+        except OSError:
+            continue  # it has just ended, or is not ours
+        if belongs and command and int(process.name) != os.getpid():
+            found.append(command.replace(b"\0", b" ").decode())
+    return found
