@@ -91,12 +91,16 @@ def _write(folder: Path, packs: int) -> tuple[Path, Path]:
     lines = [_HAND_HEADER]
     for name in metric:
         _pack(folder / "packs" / "metric-packs" / name, name)
-        lines.append(_HAND_TASK.format(id=f"mp_{name}", rule="all_success", doc=_README.format(name=name), upstream="start"))
+        lines.append(
+            _HAND_TASK.format(id=f"mp_{name}", rule="all_success", doc=_README.format(name=name), upstream="start")
+        )
     for number, name in enumerate(rule):
         needed = [metric[(number * 4) % len(metric)], metric[(number * 4 + 1) % len(metric)]]
         _pack(folder / "packs" / "rule-packs" / name, name, depends_on=[f"{one}>=1.0" for one in needed])
         upstream = "[" + ", ".join(f"mp_{one}" for one in needed) + "]"
-        lines.append(_HAND_TASK.format(id=f"rp_{name}", rule="all_done", doc=_README.format(name=name), upstream=upstream))
+        lines.append(
+            _HAND_TASK.format(id=f"rp_{name}", rule="all_done", doc=_README.format(name=name), upstream=upstream)
+        )
     ours, hand = folder / "hdm.py", folder / "hand.py"
     ours.write_text('from hdm_airflow import HdmDag\n\ndag = HdmDag("bench")\n')
     hand.write_text("".join(lines))
@@ -119,7 +123,12 @@ def _pack(folder: Path, name: str, **keys: object) -> None:
 
 def _probe(dag_file: Path, home: Path) -> list[float]:
     """Seconds, bytes of memory, tasks and edges of one parse; the Variable `hdm` comes from the environment."""
-    environment = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW_VAR_HDM": "{}", "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW_VAR_HDM": "{}",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    }
     command = [sys.executable, "-c", _PROBE, str(dag_file)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     found: list[float] = json.loads(done.stdout.splitlines()[-1])

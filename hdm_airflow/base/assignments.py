@@ -43,10 +43,10 @@ def read(base: Base, kind: Kind, pack: str, required: Sequence[str]) -> Assignme
     row = base.execute(queries("assignments")["read"], values).fetchone()
     assert row is not None  # noqa: S101  # a SELECT of three sub-selects gives one row
     endpoints = {one.endpoint.slug: one for one in map(Registered.from_row, row["endpoints"])}
-    activations = [(one["kind"], one["pack"], canonical(one["slug"])) for one in row["activations"]]
+    activations = {(one["kind"], one["pack"]): set(map(canonical, one["slugs"])) for one in row["activations"]}
     return Assignments(
-        slugs=tuple(sorted({slug for a_kind, a_pack, slug in activations if (a_kind, a_pack) == (kind, pack)})),
+        slugs=tuple(sorted(activations.get((kind, pack), ()))),
         endpoints=endpoints,
-        required=frozenset((a_pack, slug) for a_kind, a_pack, slug in activations if a_kind == "metric"),
+        required=frozenset((name, slug) for name in required for slug in activations.get(("metric", name), ())),
         configurations=Configurations.from_rows(kind, pack, row["configurations"]),
     )

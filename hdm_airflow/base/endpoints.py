@@ -35,7 +35,8 @@ class Endpoint:
     def slug(self) -> str:
         """The endpoint's name in every table: `%` and `:` inside a part are percent-encoded, nothing else."""
         parts = (self.name, self.type, self.host, self.port, self.user, "true" if self.ssl else "false")
-        return ":".join(part.replace("%", "%25").replace(":", "%3A") for part in parts)
+        slug = ":".join(parts)
+        return slug if _is_plain(slug) else ":".join(part.replace("%", "%25").replace(":", "%3A") for part in parts)
 
     @classmethod
     def from_slug(cls, slug: str) -> Endpoint:
@@ -98,6 +99,8 @@ class Registered:
 
 def canonical(slug: str) -> str:
     """The slug in today's form, whatever form it was written in; one that is no slug stays as it is."""
+    if _is_plain(slug) and slug.endswith((":true", ":false")):
+        return slug
     try:
         return Endpoint.from_slug(slug).slug
     except ConfigurationError:
@@ -163,6 +166,11 @@ def stored_forms(base: Base, slug: str) -> list[str]:
     """The slugs by which activation rows name an endpoint: today's form, and older ones."""
     rows = base.execute(queries("endpoints")["activated_slugs"])
     return [row["slug"] for row in rows if canonical(row["slug"]) == slug]
+
+
+def _is_plain(slug: str) -> bool:
+    """Whether nothing in it is encoded or should be: nearly every slug, and a base may hold 10,000."""
+    return "%" not in slug and slug.count(":") == len(_PARTS) - 1
 
 
 def _decode(part: str) -> str:

@@ -62,9 +62,10 @@ class Run:
 
 def newest(base: Base, attempt: Attempt, required: Sequence[str], slugs: Sequence[str]) -> list[Run]:
     """The newest rows for this metric date of the pack itself and of the metric packs it requires."""
-    values = {"kind": attempt.kind, "pack": attempt.pack, "date": attempt.metric_date}
-    rows = base.execute(queries("runs")["newest"], {**values, "required": list(required), "slugs": list(slugs)})
-    return [Run(**{**row, "incomplete": tuple(row["incomplete"])}) for row in rows]
+    values: dict[str, Any] = {"kind": attempt.kind, "pack": attempt.pack, "date": attempt.metric_date}
+    values |= {"required": list(required), "slugs": list(slugs)}
+    rows = base.execute(queries("runs")["newest"], values).fetchall()
+    return [Run(**{**row, "incomplete": tuple(row["incomplete"] or ())}) for row in rows]
 
 
 def dbversions(base: Base, slugs: Sequence[str]) -> dict[str, str]:

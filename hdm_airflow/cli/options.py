@@ -23,11 +23,11 @@ class Trailing(Arg):
     """
 
     def __init__(self, name: str, **options: Any) -> None:
-        super().__init__((name,), **options)  # type: ignore[no-untyped-call]
+        super().__init__((name,), **options)  # type: ignore[no-untyped-call]  # Airflow's is not annotated
 
     def add_to_parser(self, parser: ArgumentParser) -> None:
         """Add it, and make the parser wait with empty matches until all options are read."""
-        super().add_to_parser(parser)  # type: ignore[no-untyped-call]
+        super().add_to_parser(parser)
         match = type(parser)._match_arguments_partial  # noqa: SLF001  # all that argparse gives
 
         def match_late(actions: Any, pattern: str) -> list[int]:

@@ -128,8 +128,7 @@ class PackAttempt:
             if found:
                 done += self._execute(hook, found, partial(self._job, hook, base, planned, found))
         result = Result(metric_date=self.attempt.metric_date, planned=planned, done=tuple(done))
-        if not planned.empty:
-            self.log.info("%s", verdict.sentence(result.summary))
+        self._tell_outcome(result)
         return result
 
     def abort(self, reason: str) -> bool:
@@ -158,6 +157,13 @@ class PackAttempt:
         for slug in planned.kept:
             self.log.info("%s has succeeded before and is left as it is", slug)
 
+    def _tell_outcome(self, result: Result) -> None:
+        for outcome in result.done:
+            tell = self.log.info if outcome.status in {"success", "skipped"} else self.log.error
+            tell("%s", verdict.line(outcome))
+        if not result.planned.empty:
+            self.log.info("%s", verdict.sentence(result.summary))
+
     def _start(self, base: Base, planned: Plan) -> tuple[list[Target], list[runs.Outcome]]:
         """Look up the passwords, record what cannot run, and begin what can."""
         versions = runs.dbversions(base, [item.slug for item in planned.run])
@@ -167,8 +173,9 @@ class PackAttempt:
         gated = [runs.Outcome(endpoint=slug, status="skipped", reason=why) for slug, why in planned.gated.items()]
         runs.finish(base, self.attempt, [*failed, *gated])
         runs.start(base, self.attempt, [target.slug for target in found])
-        for slug, why in broken.items():
-            self.log.error("%s fails: %s", slug, why)
+        if found:
+            pack = f"{self.pack.task_id} {self.pack.version}"
+            self.log.info("%s runs on %d endpoint(s), metric date %s", pack, len(found), self.attempt.metric_date)
         return found, failed
 
     def _execute(self, hook: HdmHook, found: list[Target], make_job: Callable[[], Job]) -> list[runs.Outcome]:

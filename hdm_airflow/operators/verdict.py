@@ -58,6 +58,16 @@ def summary(
     }
 
 
+def line(outcome: Outcome) -> str:
+    """One endpoint's outcome for the log."""
+    counts = [
+        f"{count:,} {name}"
+        for count, name in ((outcome.metrics, "metrics"), (outcome.alerts, "alerts"))
+        if count is not None
+    ]
+    return ": ".join(part for part in (outcome.endpoint, ", ".join([outcome.status, *counts]), outcome.reason) if part)
+
+
 def sentence(summary: dict[str, Any]) -> str:
     """The summary as one line for the log."""
     names = ("success", "partial", "failed", "skipped", "gated", "kept", "unreported")

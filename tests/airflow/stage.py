@@ -42,7 +42,9 @@ class Stage:
     tries: int = 0
     summary: dict[str, Any] = field(default_factory=dict)  # the last run's, in XCom
 
-    def pack(self, name: str, script: str, *, kind: str = "metric", files: dict[str, str] | None = None, **keys: Any) -> None:
+    def pack(
+        self, name: str, script: str, *, kind: str = "metric", files: dict[str, str] | None = None, **keys: Any
+    ) -> None:
         """Write a pack whose bootstrap script is `script`."""
         folder = self.folder / f"{kind}-packs" / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,12 +61,16 @@ class Stage:
         pack = Catalog.scan(self.folder).find(task_id)
         return PackOperator(task_id=task_id, pack=pack, environment_store=str(self.store), **arguments)
 
-    def run(self, task_id: str, *, day: date = MONDAY, context: dict[str, Any] | None = None, **arguments: Any) -> dict[str, Any]:
+    def run(
+        self, task_id: str, *, day: date = MONDAY, context: dict[str, Any] | None = None, **arguments: Any
+    ) -> dict[str, Any]:
         """Execute a pack's task once, as another try; what it leaves in XCom comes back, also when it raises."""
         operator = self.operator(task_id, **arguments)
         return self.execute(operator, day=day, context=context)
 
-    def execute(self, operator: PackOperator, *, day: date = MONDAY, context: dict[str, Any] | None = None) -> dict[str, Any]:
+    def execute(
+        self, operator: PackOperator, *, day: date = MONDAY, context: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Execute an operator."""
         self.tries += 1
         pushed: dict[str, Any] = {}
@@ -87,7 +93,13 @@ class Stage:
             xcom_push=lambda key, value: pushed.__setitem__(key, value),
         )
         run = SimpleNamespace(logical_date=moment, run_after=moment, run_type="scheduled")
-        return {"ti": instance, "dag_run": run, "dag": SimpleNamespace(timezone=pendulum.timezone("UTC")), "params": {}, **changes}
+        return {
+            "ti": instance,
+            "dag_run": run,
+            "dag": SimpleNamespace(timezone=pendulum.timezone("UTC")),
+            "params": {},
+            **changes,
+        }
 
     def activate(self, task_id: str, *places: Endpoint, conn_id: str | None = None, register: bool = True) -> None:
         """Register endpoints and activate a pack for them."""

@@ -38,10 +38,10 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_packs_check_needs_no_database_at_all(tmp_path: Path) -> None:
+def test_packs_check_needs_no_database_at_all(tmp_path: Path, hdm: Hdm) -> None:
     """Continuous integration of a packs repository has neither a metadata database nor an HDM base."""
     home = tmp_path / "home"
-    airflow("hdm", "packs", "new", "pulse", tmp_path / "packs", AIRFLOW_HOME=str(home))
+    hdm("packs", "new", "pulse", tmp_path / "packs")
     done = airflow("hdm", "packs", "check", tmp_path / "packs", AIRFLOW_HOME=str(home))
     assert done.out == ""
     assert "1 pack checked: 0 errors, 0 warnings" in done.err
@@ -62,7 +62,6 @@ def test_command_on_the_base_refuses_to_guess_when_the_variable_cannot_be_read(b
     done = airflow("hdm", "endpoints", "list", code=2, AIRFLOW_HOME=str(tmp_path))
     assert done.err.startswith("the Variable cannot be looked up")
     assert "AIRFLOW_VAR_HDM" in done.err
-    airflow("hdm", "endpoints", "list", "--conn-id", "hdm", AIRFLOW_HOME=str(tmp_path))
 
 
 def test_connection_and_variable_of_the_web_pages_are_seen(base: Database, tmp_path: Path) -> None:

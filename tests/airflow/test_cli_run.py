@@ -149,7 +149,7 @@ def test_passwords_are_masked_and_the_kept_folder_has_none(
     monkeypatch.setenv("AIRFLOW_CONN_HDM_BRAIN", '{"conn_type": "generic", "password": "s3cr3t-w0rd"}')
     hdm("activate", "mp_pulse", slug, "--packs-dir", packs)
     script(packs, f'cat "$HDM_CONTEXT"; echo result > result.txt; {reporting("ok")}')
-    done = hdm("packs", "run", "mp_pulse", "--packs-dir", packs, "--keep")
+    done = hdm("packs", "run", "mp_pulse", "--packs-dir", packs, "--keep", "--verbose")
     assert "s3cr3t-w0rd" not in done.err + done.out
     assert '"password": "***"' in done.err
     line = next(line for line in done.err.splitlines() if line.startswith("the run's folder is kept: "))

@@ -231,7 +231,9 @@ print(sorted(heavy & (set(sys.modules) - before)), sorted(name for name in set(s
 
 
 @pytest.mark.usefixtures("metadata")
-def test_failed_metric_pack_turns_the_whole_run_red_while_all_else_runs(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_metric_pack_turns_the_whole_run_red_while_all_else_runs(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A rule task that went on behind a failed metric task must not leave the run green; quarantined ones do not either."""
     ok = REPORT_ALL.format("ok")
     stage.pack("good", ok)
@@ -256,7 +258,9 @@ def test_failed_metric_pack_turns_the_whole_run_red_while_all_else_runs(stage: S
 
 
 @pytest.mark.usefixtures("metadata")
-def test_run_without_anything_wrong_is_green_and_the_summary_is_in_xcom(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_without_anything_wrong_is_green_and_the_summary_is_in_xcom(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From the folder to the ledger, in a real Airflow."""
     ok = REPORT_ALL.format("ok")
     stage.pack("basic", ok)
@@ -292,7 +296,11 @@ print("STATES", json.dumps({"run": str(run.state), **states}))
 """
     monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"environment_store": str(stage.store)}))
     done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(conf or {})], capture_output=True, text=True, check=False, env=os.environ
+        [sys.executable, "-c", code, json.dumps(conf or {})],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ,
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("STATES ")]
     assert lines, done.stdout[-3000:] + done.stderr[-3000:]

@@ -48,7 +48,11 @@ def test_slug_that_matches_no_endpoint_fails_there_while_the_others_run(stage: S
 
 def test_last_report_of_an_endpoint_counts_and_the_others_are_failed_as_not_reported(stage: Stage) -> None:
     """One failed database neither fails nor hides the others (fault 20)."""
-    script = report(HEART, "failed") + report(HEART, "ok", metrics=12, version="5.4") + report(LUNG, "partial", incomplete=["t"])
+    script = (
+        report(HEART, "failed")
+        + report(HEART, "ok", metrics=12, version="5.4")
+        + report(LUNG, "partial", incomplete=["t"])
+    )
     stage.pack("basic", script + report(endpoint("nowhere")))
     stage.activate("mp_basic", HEART, LUNG, LIVER)
     with pytest.raises(PackFailedError, match="did not succeed on 2 of 3"):
@@ -165,7 +169,9 @@ def test_rules_run_again_when_the_metrics_they_rest_on_are_newer(stage: Stage) -
     stage.run("mp_basic")
     stage.run("rp_basic")
     with stage.base.connect(autocommit=True) as connection:
-        connection.execute("UPDATE hdm_pack_run SET status = 'failed' WHERE kind = 'metric' AND endpoint = %s", [HEART.slug])
+        connection.execute(
+            "UPDATE hdm_pack_run SET status = 'failed' WHERE kind = 'metric' AND endpoint = %s", [HEART.slug]
+        )
     stage.run("mp_basic")
     summary = stage.run("rp_basic")
     assert (summary["success"], summary["kept"]) == (1, 1)
@@ -222,9 +228,15 @@ def test_metric_date_is_the_param_else_the_logical_date_else_when_the_run_was_du
     stage.pack("basic", 'echo "date is $HDM_DATE"\n' + ALL_OK)
     stage.activate("mp_basic", HEART)
     run = SimpleNamespace(
-        run_type="manual", logical_date=logical and pendulum.parse(logical), run_after=pendulum.parse("2026-02-01T20:00:00Z")
+        run_type="manual",
+        logical_date=logical and pendulum.parse(logical),
+        run_after=pendulum.parse("2026-02-01T20:00:00Z"),
     )
-    context = {"params": {"metric_date": param}, "dag_run": run, "dag": SimpleNamespace(timezone=pendulum.timezone(zone))}
+    context = {
+        "params": {"metric_date": param},
+        "dag_run": run,
+        "dag": SimpleNamespace(timezone=pendulum.timezone(zone)),
+    }
     assert stage.run("mp_basic", context=context)["metric_date"] == expected.isoformat()
     assert stage.ledger("mp_basic", "metric_date") == [("heart", "success", expected)]
     assert f"date is {expected}" in stage.log
@@ -287,7 +299,9 @@ def test_password_comes_from_the_connection_and_its_host_must_be_the_endpoints(
     assert "there is no connection 'shared_reader'" in rows["kidney"][1]
 
 
-def test_missing_connection_and_unreachable_base_fail_with_what_to_do(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_connection_and_unreachable_base_fail_with_what_to_do(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An unreachable base never ends as a success (fault 14)."""
     stage.pack("basic", ALL_OK)
     with pytest.raises(AirflowFailException, match="there is no connection 'nowhere'"):

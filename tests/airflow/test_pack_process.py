@@ -138,7 +138,12 @@ for e in run.endpoints:
     stage.activate("mp_basic", HEART)
     with pytest.raises(PackFailedError) as caught:
         stage.run("mp_basic")
-    places = [stage.log, str(caught.value), json.dumps(stage.summary), repr(stage.ledger("mp_basic", "reason", "incomplete"))]
+    places = [
+        stage.log,
+        str(caught.value),
+        json.dumps(stage.summary),
+        repr(stage.ledger("mp_basic", "reason", "incomplete")),
+    ]
     raw = SECRET.encode()
     forms = [SECRET, quote(SECRET), quote(SECRET, safe=""), base64.b64encode(raw).decode()[2:-4], raw.decode()[:6]]
     for place in places:
@@ -276,7 +281,9 @@ def test_report_file_full_of_rubbish_is_survived_and_named(stage: Stage) -> None
 
 def test_output_of_one_endless_line_and_of_bytes_that_are_no_text_is_bounded(stage: Stage) -> None:
     """The operator's memory does not grow with what a pack prints."""
-    script = "head -c 30000000 /dev/zero | tr '\\0' 'x'; echo; printf '\\xff\\xfe\\n'; echo last; exec >&- 2>&-; sleep 0.5\n"
+    script = (
+        "head -c 30000000 /dev/zero | tr '\\0' 'x'; echo; printf '\\xff\\xfe\\n'; echo last; exec >&- 2>&-; sleep 0.5\n"
+    )
     stage.pack("basic", script)
     stage.activate("mp_basic", HEART)
     assert stage.run("mp_basic")["success"] == 1
@@ -323,7 +330,9 @@ python metric_basic.py
 def test_what_a_script_installs_on_top_stays_in_a_layer_of_that_run(stage: Stage, tmp_path: Path) -> None:
     """The store is shared by other packs and other runs: no run changes it."""
     wheel = build_wheel(tmp_path / "wheels", "hdmextra", "2.0")
-    stage.pack("basic", f"pip install --no-index {wheel}\npython -c 'import hdmextra; print(hdmextra.VERSION)'\n" + ALL_OK)
+    stage.pack(
+        "basic", f"pip install --no-index {wheel}\npython -c 'import hdmextra; print(hdmextra.VERSION)'\n" + ALL_OK
+    )
     stage.pack("other", "python -c 'import hdmextra' || echo not here\n" + ALL_OK)
     for task_id in ("mp_basic", "mp_other"):
         stage.activate(task_id, HEART)
@@ -354,6 +363,8 @@ def build_wheel(folder: Path, name: str, version: str) -> Path:
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr(f"{name}.py", f"VERSION = {version!r}\n")
         wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         wheel.writestr(f"{info}/RECORD", "")
     return path

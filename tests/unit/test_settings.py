@@ -1,0 +1,166 @@
+"""The Airflow Variable `hdm`: read as text, validated whole."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.settings import WHERE, Settings
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+def fault_of(value: Any) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.parse(value if isinstance(value, str) else json.dumps(value))
+    assert caught.value.where == WHERE
+    assert caught.value.hint
+    return caught.value.what
+
+
+@pytest.mark.parametrize("text", [None, "", "  \n", "{}"])
+def test_variable_that_says_nothing_gives_the_defaults(text: str | None) -> None:
+    """A site with one base and one packs folder needs no Variable at all."""
+    found = Settings.parse(text)
+    assert found == Settings()
+    assert (found.packs_dir, found.schedule) == ("packs", "0 2 * * *")
+    assert {name: one.conn_id for name, one in found.environments.items()} == {"prod": "hdm"}
+
+
+def test_every_key_can_be_set() -> None:
+    """What is written is what counts."""
+    stated = {
+        "packs_dir": "quality",
+        "environments": {"dev": {"conn_id": "hdm_dev"}, "prod": {"conn_id": "hdm", "pack_conn_id": "hdm_packs"}},
+        "select": ["tag:nightly"],
+        "exclude": ["mp_slow"],
+        "pack_args": {"kind:rule": {"pool": "rules", "retries": 1}},
+        "schedule": None,
+        "timeout": 60,
+        "require_reports": True,
+        "environment_store": "/var/lib/hdm",
+    }
+    assert stated.keys() == Settings.model_fields.keys()
+    found = Settings.parse(json.dumps(stated))
+    assert json.loads(json.dumps(found.model_dump(exclude_unset=True))) == stated
+
+
+def test_every_fault_is_named_at_once() -> None:
+    """One fault per save is one red Dag per fault."""
+    what = fault_of(
+        {
+            "environments": {"dev": {"conn_id": "hdm"}, "prod": {"conn_id": "hdm"}},
+            "timeout": "soon",
+            "select": "basic",
+            "schedule": "at two",
+            "packsdir": "x",
+            "environment_store": "cache",
+        }
+    )
+    faults = {line.strip().partition(":")[0] for line in what.splitlines()[1:]}
+    assert faults == {"environments", "timeout", "select", "schedule", "packsdir", "environment_store"}
+
+
+def test_unknown_key_is_an_error() -> None:
+    """A setting that is misspelled and ignored is one that somebody relies on."""
+    assert "  require_report: Extra inputs are not permitted" in fault_of({"require_report": True})
+    assert "environments.prod.connid" in fault_of({"environments": {"prod": {"connid": "hdm"}}})
+
+
+def test_two_environments_with_one_base_are_an_error() -> None:
+    """Dev would overwrite prod's metrics every night; left out, conn_id is `hdm` in both."""
+    for environments in ({"a": {"conn_id": "x"}, "b": {"conn_id": "x"}}, {"a": {}, "b": {}}):
+        assert "two environments have one conn_id" in fault_of({"environments": environments})
+
+
+@pytest.mark.parametrize(
+    "environments",
+    [{}, {"": {}}, {"a b": {}}, {"a.b": {}}, {"é": {}}, {"e" * 51: {}}, {"prod\n": {}}, {"prod": {"conn_id": ""}}],
+)
+def test_environment_that_cannot_be_a_task_group_is_an_error(environments: dict[str, Any]) -> None:
+    """Airflow would refuse its id, and with it the Dag."""
+    assert "environments" in fault_of({"environments": environments})
+
+
+@pytest.mark.parametrize("text", ["{", "{'a': 1}", "not json", '{"a": 1,}', "[" * 100_000])
+def test_text_that_is_not_json_is_called_that(text: str) -> None:
+    """Airflow's own deserialize_json answers bad JSON with the default: the site would run without its settings."""
+    assert fault_of(text).startswith("the Variable is not JSON")
+
+
+@pytest.mark.parametrize("value", [[], "packs", 7, None, True])
+def test_json_that_is_no_object_is_an_error(value: object) -> None:
+    """It is the Variable as a whole that is wrong."""
+    assert "the Variable: " in fault_of(json.dumps(value))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("timeout", 0),
+        ("timeout", True),
+        ("timeout", 1e300),
+        ("timeout", float("inf")),
+        ("timeout", float("nan")),
+        ("require_reports", "yes"),
+        ("schedule", ""),
+        ("schedule", "99 * * * *"),
+        ("schedule", "@nightly"),
+        ("schedule", 3600),
+        ("packs_dir", ""),
+        ("packs_dir", "packs\0"),
+        ("environment_store", ""),
+        ("environment_store", "~somebody/store"),
+        ("pack_args", {"basic": "pool"}),
+        ("exclude", [1]),
+    ],
+)
+def test_wrong_value_is_an_error_at_its_key(key: str, value: object) -> None:
+    """Airflow would find some of them only after the Dag file has loaded, and take the whole Dag away."""
+    assert f"\n  {key}" in fault_of({key: value})
+
+
+@pytest.mark.parametrize("schedule", ["0 2 * * *", "*/15 8-18 * * MON-FRI", "@daily", "@once", "@quarterly", None])
+def test_schedules_that_airflow_knows_are_taken(schedule: str | None) -> None:
+    """Cron and all of its presets."""
+    assert Settings.parse(json.dumps({"schedule": schedule})).schedule == schedule
+
+
+def test_arguments_override_the_variable_key_by_key() -> None:
+    """What the Dag file says of select leaves the Variable's environments alone."""
+    found = Settings.parse('{"timeout": 60, "select": ["a"]}').override({"select": ["b"]})
+    assert (found.timeout, found.select) == (60, ("b",))
+
+
+def test_wrong_argument_is_not_blamed_on_the_variable() -> None:
+    """It stands in a Dag file, and is corrected there."""
+    with pytest.raises(ConfigurationError) as caught:
+        Settings().override({"select": "basic"})
+    assert caught.value.where == "arguments of HdmDag"
+
+
+def test_store_follows_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`~` is the worker's home, not the scheduler's."""
+    monkeypatch.setenv("HOME", "/home/airflow")
+    assert str(Settings(environment_store="~/store").store) == "/home/airflow/store"
+
+
+@settings(max_examples=60, deadline=None)
+@given(value=st.fixed_dictionaries({}, optional=dict.fromkeys(Settings.model_fields, JSON)) | JSON)
+def test_any_json_gives_settings_or_a_configuration_error(value: object) -> None:
+    """Any other exception would take the Dag file away instead of showing a task with the reason."""
+    try:
+        found = Settings.parse(json.dumps(value))
+    except ConfigurationError as error:
+        assert error.what
+    else:
+        assert found.override({}) == found
