@@ -6,7 +6,6 @@ Stored as base64 of free text, mostly JSON, under `pack:version` and `pack:slug`
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -118,7 +117,7 @@ def decode(stored: str, where: str) -> Any:
     compact = "".join(stored.split())
     try:
         text = base64.b64decode(compact, validate=True).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not ASCII, not base64, not UTF-8: each has its own subclass, or none
         hint = "write it anew: airflow hdm config set"
         raise ConfigurationError("the configuration is not base64 of UTF-8 text", where, hint) from None
     if not text.strip():

@@ -17,7 +17,7 @@ from hdm_airflow.base.runs import Attempt, Outcome
 from hdm_airflow.cli.command import INTERRUPTED, command
 from hdm_airflow.cli.console import say, show, warn
 from hdm_airflow.cli.surroundings import choose_environment, load_settings, packs_folder
-from hdm_airflow.errors import ConfigurationError, EnvironmentBuildError
+from hdm_airflow.errors import ConfigurationError, HdmError
 from hdm_airflow.operators.attempt import Conditions, PackAttempt, Result
 from hdm_airflow.packs.catalog import Catalog
 from hdm_airflow.packs.pack import Pack
@@ -54,7 +54,9 @@ def run(args: Namespace) -> int:
     with _interruptible(attempt) as interrupted:
         try:
             result = attempt.run()
-        except EnvironmentBuildError as error:
+        except HdmError as error:
+            if not attempt.begun:
+                raise
             say(str(error))
             return FAILED
     show(_rows(result), args.output)

@@ -1,1 +1,2 @@
-"""PackOperator: one task per pack. Thin: what it decides is in `plan`, what a run meant in `verdict`."""
+"""PackOperator: one task per pack. Thin: `attempt` does the
+work, for the command line too; what it decides is in `plan`, what a run meant in `verdict`."""

@@ -131,6 +131,11 @@ class PackAttempt:
         self._tell_outcome(result)
         return result
 
+    @property
+    def begun(self) -> bool:
+        """Whether the ledger has rows of it: what goes wrong from then on is a failed run."""
+        return self._execution is not None
+
     def abort(self, reason: str) -> bool:
         """From a signal handler: write the ledger, then end the pack's processes; `run` then returns.
 

@@ -131,12 +131,22 @@ def test_quarantined_pack_and_unknown_names_are_usage_errors(hdm: Hdm, packs: Pa
     assert "[script-missing]" in done.err
 
 
-def test_environment_that_cannot_be_built_is_a_failed_run(hdm: Hdm, base: Database, packs: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "content", "what"),
+    [
+        ("requirements.txt", "./nowhere.whl\n", "the environment could not be built"),
+        ("create-table/create.sql", "CREATE TABLE;\n", "the pack's SQL script failed"),
+    ],
+    ids=["requirements", "sql"],
+)
+def test_pack_that_cannot_be_prepared_is_a_failed_run(
+    hdm: Hdm, base: Database, packs: Path, file: str, content: str, what: str
+) -> None:
     """The pack is at fault, not the command line: exit code 1, and the ledger knows."""
-    (packs / "metric-packs" / "pulse" / "requirements.txt").write_text("./nowhere.whl\n")
+    (packs / "metric-packs" / "pulse" / file).write_text(content)
     hdm("activate", "mp_pulse", "heart", "--packs-dir", packs)
     done = hdm("packs", "run", "mp_pulse", "--packs-dir", packs, code=1)
-    assert "the environment could not be built" in done.err
+    assert what in done.err
     assert ledger(base) == [("heart", "failed")]
 
 

@@ -209,6 +209,31 @@ def test_on_kill_writes_the_ledger_and_ends_the_tree(stage: Stage, pids: Path, t
     assert stage.ledger("mp_basic", "reason") == [("heart", "failed", "the task was killed")]
 
 
+class Alarm(BaseException):
+    """What Airflow raises inside `execute` when its own timeout is over: no Exception."""
+
+
+def test_airflows_own_timeout_leaves_no_process_and_no_running_row(stage: Stage, pids: Path, tmp_path: Path) -> None:
+    """It is raised by a signal, wherever the task happens to be."""
+
+    def ring(*_: object) -> None:
+        raise Alarm
+
+    stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n")
+    stage.activate("mp_basic", HEART)
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 3)
+    try:
+        with pytest.raises(Alarm):
+            stage.run("mp_basic")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert alive(pids) == []
+    assert not left_behind(tmp_path)
+    assert stage.ledger("mp_basic", "reason") == [("heart", "failed", "ended by Alarm")]
+
+
 RUN_IN_CHILD = """
 import os, sys
 from pathlib import Path

@@ -98,6 +98,7 @@ def running(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
         (dags / "hdm.py").write_text(
             "from hdm_airflow import HdmDag\n\n"
             'HdmDag("good", select=["leaky", "judge"])\nHdmDag("broken", select=["mp_broken", "judge"])\n'
+            'HdmDag("endless", select=["endless"])\n'
             'HdmDag("long", select=["long"], pack_args={"long": {"retries": 1, "retry_delay": 1}})\n'
         )
         variables = {
@@ -110,7 +111,7 @@ def running(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
         }
         with Airflow(folder / "airflow", dags=dags, variables=variables) as airflow:
             found = Running(airflow, stage)
-            assert eventually(lambda: airflow.call("GET", "/dags")["total_entries"] == 3, 60)
+            assert eventually(lambda: airflow.call("GET", "/dags")["total_entries"] == 4, 60)
             yield found
     postgres.drop_database(database.name)
 
@@ -121,7 +122,8 @@ def _write_packs(stage: Stage, folder: Path) -> None:
     stage.pack("broken", ALL_OK, version="")
     pids = folder / "pids"
     stage.pack("long", f"test -e {pids} || {{ echo $$ > {pids}; setsid sleep 600 & sleep 600; }}\n" + ALL_OK)
-    for task_id in ("mp_leaky", "rp_judge", "mp_long"):
+    stage.pack("endless", f"(trap '' TERM; echo $BASHPID > {folder}/endless; while true; do sleep 0.2; done)\n")
+    for task_id in ("mp_leaky", "rp_judge", "mp_long", "mp_endless"):
         stage.activate(task_id, HEART)
 
 
@@ -182,6 +184,17 @@ def test_worker_killed_in_the_middle_leaves_no_process_and_airflows_retry_is_tru
         ("heart", "failed", "the worker died"),
         ("heart", "success", None),
     ]
+
+
+def test_task_marked_as_failed_in_the_ui_ends_its_pack_and_says_so_in_the_ledger(running: Running) -> None:
+    """Airflow sends SIGTERM to the task process, which calls on_kill, and SIGKILL five seconds later."""
+    path = running.start("endless")
+    pids = running.stage.store.parent / "endless"
+    assert eventually(lambda: pids.exists() and pids.read_text().strip(), 90)
+    task = f"{path}/taskInstances/hdm-prod.mp_endless"
+    running.airflow.call("PATCH", task, {"new_state": "failed"})
+    assert eventually(lambda: not Path(f"/proc/{pids.read_text().strip()}").exists(), 60)
+    assert running.stage.ledger("mp_endless", "reason") == [("heart", "failed", "the task was killed")]
 
 
 def test_ui_shows_the_group_and_its_tasks_in_a_browser(

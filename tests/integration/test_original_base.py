@@ -278,7 +278,7 @@ def test_every_form_of_a_stored_configuration_is_read(original):
 
 def test_a_configuration_that_is_not_base64_spoils_no_other_one(original):
     """It is read only when asked for, and then the error names table and id, not the text."""
-    bad = ['{"plain": "JSON"}', "dev", "prod", b64("dev") + "!", "/w=="]
+    bad = ['{"plain": "JSON"}', "dev", "prod", b64("dev") + "!", "/w==", "é" * 4]
     slugs = [f"lungs{number}:mysql:db:3306:hdm:false" for number in range(len(bad))]
     original.fill(
         "hdm_pack_metric_conf",

@@ -93,7 +93,7 @@ def test_default_dependency_counts_only_where_it_is_activated() -> None:
 
 
 def test_nothing_passes_from_a_quarantined_pack() -> None:
-    """Not even yesterday's-code success of today: which pack that was cannot be told any more."""
+    """Not even with a success of this date: it is from before the pack was broken, or from another of its name."""
     assert gate(BROKEN, runs=(run("basic"),)).judge(HERE).reason == "mp_basic is quarantined"
     by_default = Requirement(name="basic", explicit=False, quarantined=True)
     assert not gate(by_default, runs=(run("basic"),)).judge(HERE).passed

@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -18,6 +19,7 @@ from hdm_airflow.packs import tree
 from hdm_airflow.packs.catalog import Catalog
 from hdm_airflow.packs.finding import CODES, Finding
 from hdm_airflow.packs.pack import Pack
+from hdm_airflow.runner.workspace import workspace
 from tests.packs import zoo
 
 pytestmark = pytest.mark.timeout(60)  # a pipe that is read would be waited for, for ever
@@ -190,6 +192,16 @@ EVERY = [("kept", folder, expected) for folder, expected in KEPT.items()]
 EVERY += [("built", folder, expected) for folder, expected in BUILT.items()]
 
 
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A temporary folder that another user may enter, unlike pytest's."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        yield folder
+        zoo.open_up(folder)
+
+
 @pytest.fixture(scope="module")
 def kept() -> Catalog:
     """The animals of the repository."""
@@ -199,12 +211,9 @@ def kept() -> Catalog:
 @pytest.fixture(scope="module")
 def built(kept: Catalog) -> Iterator[Catalog]:
     """The animals that git cannot hold, as a user without rights sees them (after `kept` has imported everything)."""
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(tree, "LARGE", zoo.LARGE):
-        root = Path(folder, "packs")
-        Path(folder).chmod(0o755)  # unlike pytest's folders, one that another user may enter
-        zoo.build(root)
-        yield zoo.as_nobody(lambda: Catalog.scan(root, deep=True))
-        zoo.open_up(root)
+    with open_folder() as folder, mock.patch.object(tree, "LARGE", zoo.LARGE):
+        zoo.build(folder / "packs")
+        yield zoo.as_nobody(lambda: Catalog.scan(folder / "packs", deep=True))
 
 
 @pytest.fixture
@@ -320,12 +329,13 @@ def test_two_scans_agree(kept: Catalog) -> None:
 
 def test_scan_leaves_no_file_open(kept: Catalog) -> None:
     """A Dag processor parses for months: one descriptor per parse ends it."""
-    before = os.dup(0)
-    os.close(before)
     Catalog.scan(zoo.HERE, deep=True)
-    after = os.dup(0)
-    os.close(after)
-    assert after == before
+    lowest = os.dup(0)
+    os.close(lowest)
+    Catalog.scan(zoo.HERE, deep=True)
+    again = os.dup(0)
+    os.close(again)
+    assert again == lowest
 
 
 def _missing(folder: Path) -> Path:
@@ -370,13 +380,10 @@ def _endless(folder: Path) -> Path:
 )
 def test_packs_folder_that_is_none_is_a_configuration_error(kept: Catalog, make, what: str) -> None:
     """The Dag shows this reason in a task of its own; any other exception would take the Dag file away."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with open_folder() as folder:
         root = make(folder)
         with pytest.raises(ConfigurationError) as caught:
             zoo.as_nobody(lambda: Catalog.scan(root))
-        zoo.open_up(folder)
     assert what in caught.value.what
     assert caught.value.where == str(root)
     assert caught.value.hint
@@ -395,3 +402,67 @@ def test_every_broken_pack_is_a_pack_with_errors_of_its_own(catalogs) -> None:
             assert isinstance(pack, Pack)
             assert pack.errors
             assert pack.findings == tuple(of(catalog, pack.folder))
+
+
+# What a run copies of them ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", [folder for folder in BUILT if folder.count("/") == 1])
+def test_copying_an_animal_for_a_run_ends_and_leaves_nothing(built: Catalog, folder: str) -> None:
+    """A pipe is not waited for; what cannot be copied is an error that says so."""
+    path = next((pack.path for pack in built.every if pack.folder == folder), built.root / folder)
+
+    def copy() -> tuple[set[str], bool]:
+        with mock.patch.object(tempfile, "tempdir", str(built.root.parent)), workspace(path) as place:
+            special = {one.name for one in place.pack.rglob("*") if not (one.is_file() or one.is_dir() or one.is_symlink())}
+        return special, place.root.exists()
+
+    try:
+        assert zoo.as_nobody(copy) == (set(), False)
+    except ConfigurationError as caught:
+        assert caught.what.startswith("the pack cannot be copied for its run: ")
+        assert "None" not in caught.what
+    assert not list(built.root.parent.glob("hdm-run-*"))
+
+
+def test_file_that_cannot_be_copied_is_named(built: Catalog) -> None:
+    """One of ten thousand: which of them is what people need to know."""
+    pack = built.find("metric-packs/bad-readme-closed")
+
+    def copy() -> None:
+        with workspace(pack.path):
+            pass
+
+    with pytest.raises(ConfigurationError, match=r"run: Readme\.md: .*Permission denied"):
+        zoo.as_nobody(copy)
+
+
+@pytest.mark.parametrize("folder", ["bad-script-crlf", "bad-script-bom"])
+def test_script_saved_on_windows_is_put_right_in_the_runs_copy(kept: Catalog, folder: str) -> None:
+    """bash would look for `/bin/bash\\r`; the pack itself is not touched."""
+    pack = kept.find(folder)
+    before = (pack.path / SCRIPT).read_bytes()
+    with workspace(pack.path) as place:
+        assert (place.pack / SCRIPT).read_bytes() == b'#!/bin/bash\necho "measured"\n'
+    assert (pack.path / SCRIPT).read_bytes() == before
+
+
+def test_run_that_takes_its_own_rights_away_leaves_nothing(kept: Catalog) -> None:
+    """`chmod -R` in a bootstrap script must not fail a good run, nor fill the disk; links lead to what is not ours."""
+    pack = kept.find("mp_good-measure")
+
+    def run() -> tuple[bool, int]:
+        with open_folder() as elsewhere:
+            elsewhere.chmod(0o500)
+            with workspace(pack.path) as place:
+                (place.pack / "process/link").symlink_to(elsewhere)
+                for path in (place.pack / "process/inner/most", place.home):
+                    path.mkdir(parents=True, exist_ok=True)
+                    (path / "file").touch()
+                for path in (place.pack / "process/inner/most", place.pack / "process/inner", place.home, place.root):
+                    path.chmod(0)
+            mode = elsewhere.stat().st_mode & 0o777
+            elsewhere.chmod(0o700)
+            return place.root.exists(), mode
+
+    assert zoo.as_nobody(run) == (False, 0o500)

@@ -1,0 +1,285 @@
+"""The report file: whatever a pack writes into it, the run survives, and says what it could not read."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hdm_airflow.runner.report import LINE_LIMIT, Progress, Report, ReportReader
+
+A, B = "a:sqlite:/a.db:::false", "b:sqlite:/b.db:::false"
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[ReportReader]:
+    found = ReportReader(tmp_path / "report.jsonl", frozenset({A, B}))
+    yield found
+    with suppress(OSError):  # the test has closed it
+        os.close(found._descriptor)
+
+
+def line(slug: str = A, status: str = "ok", **more: object) -> str:
+    return json.dumps({"endpoint": slug, "status": status, **more}) + "\n"
+
+
+def append(reader: ReportReader, text: str | bytes) -> None:
+    with reader.path.open("ab") as file:
+        file.write(text.encode() if isinstance(text, str) else text)
+
+
+def test_report_file_is_private_and_new(reader: ReportReader) -> None:
+    """A file that was there before could be somebody else's."""
+    assert stat.S_IMODE(reader.path.stat().st_mode) == 0o600
+    with pytest.raises(FileExistsError):
+        ReportReader(reader.path, frozenset())
+
+
+def test_everything_that_a_pack_says_is_read(reader: ReportReader) -> None:
+    """Contract 1."""
+    append(reader, line(status="partial", message="m", metrics=3, alerts=0, incomplete=["t"], version="2.1"))
+    append(reader, '{"progress": 0.4, "message": "half of it"}\n')
+    reports = reader.close()
+    wanted = Report(status="partial", message="m", metrics=3, alerts=0, incomplete=("t",), version="2.1")
+    assert reports.endpoints == {A: wanted}
+    assert reports.progress == Progress(share=0.4, message="half of it")
+    assert (reports.problems, reports.empty) == ([], False)
+
+
+def test_last_line_per_endpoint_wins(reader: ReportReader) -> None:
+    """A pack may say `failed` before it starts, and take it back."""
+    append(reader, line(status="failed", message="not yet") + line(B) + line())
+    assert {slug: one.status for slug, one in reader.close().endpoints.items()} == {A: "ok", B: "ok"}
+
+
+def test_silence_is_empty(reader: ReportReader) -> None:
+    """Progress alone says nothing of any endpoint."""
+    append(reader, '{"progress": 1}\n')
+    assert reader.close().empty
+
+
+def test_line_counts_when_it_is_whole(reader: ReportReader) -> None:
+    """The pack is read while it writes, in the middle of a sign even."""
+    text = line(message="größe").replace("\\u00f6", "ö").replace("\\u00df", "ß").encode()
+    for position in range(len(text)):
+        append(reader, text[position : position + 1])
+        reports = reader.poll()
+        assert reports.empty is (position < len(text) - 1)
+    assert reports.endpoints[A].message == "größe"
+    assert reader.close().problems == []
+
+
+def test_last_line_without_a_line_end_counts_at_the_end(reader: ReportReader) -> None:
+    """printf forgets it; a pack that was killed has written half of it."""
+    append(reader, line().rstrip("\n"))
+    assert reader.poll().empty
+    assert not reader.close().empty
+
+
+@pytest.mark.parametrize("text", ["\ufeff" + line(), line().replace("\n", "\r\n"), "\n\n  \n" + line()])
+def test_marks_and_line_ends_of_other_systems_are_no_problem(reader: ReportReader, text: str) -> None:
+    """PowerShell writes the first two."""
+    append(reader, text)
+    reports = reader.close()
+    assert (reports.empty, reports.problems) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("not json\n", "not JSON"),
+        ('{"endpoint": "half\n', "not JSON"),
+        (b"\xff\xfe\x00\n", "not JSON"),
+        (b'{"endpoint": "caf\xe9"}\n', "not JSON"),
+        ("[" * 50_000 + "\n", "not JSON"),
+        ("9" * 5_000 + "\n", "not JSON"),
+        ("[1]\n", "no JSON object"),
+        ("null\n", "no JSON object"),
+        ("{}\n", "neither endpoint nor progress"),
+        (line("c:sqlite:/c.db:::false"), "none of this run"),
+        ('{"endpoint": ["a"], "status": "ok"}\n', "none of this run"),
+        (line(status="success"), "the status is none of"),
+        (f'{{"endpoint": "{A}"}}\n', "the status is none of"),
+        (f'{{"endpoint": "{A}", "status": ["ok"]}}\n', "the status is none of"),
+        ('{"progress": 40}\n', "no number from 0 to 1"),
+        ('{"progress": "0.4"}\n', "no number from 0 to 1"),
+        ('{"progress": true}\n', "no number from 0 to 1"),
+        ('{"progress": NaN}\n', "no number from 0 to 1"),
+    ],
+)
+def test_line_that_is_no_report_is_named_and_spoils_no_other(reader, text: str | bytes, reason: str) -> None:
+    """Its number and what is wrong with it; never the line itself, which may hold a patient's name."""
+    append(reader, line(B))
+    append(reader, text)
+    append(reader, line())
+    reports = reader.close()
+    assert reports.endpoints.keys() == {A, B}
+    (problem,) = reports.problems
+    assert problem.startswith("report line 2: ")
+    assert reason in problem
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "read"),
+    [
+        ("metrics", "7", None),
+        ("metrics", -1, None),
+        ("metrics", True, None),
+        ("metrics", 2**63, None),  # more than the ledger's column holds
+        ("metrics", 1.5, None),
+        ("alerts", 0, 0),
+        ("message", None, ""),
+        ("message", {"table": "visits"}, '{"table": "visits"}'),
+        ("message", "a\n b\0\ud800", "a b?"),
+        ("message", "x" * 5_000, "x" * 1_000),
+        ("incomplete", "visits", ()),
+        ("incomplete", ["visits", 7, "a\nb"], ("visits", "7", "a b")),
+        ("version", "", None),
+        ("version", 2, "2"),
+        ("version", "v" * 100, "v" * 64),
+    ],
+)
+def test_odd_value_costs_the_value_and_not_the_report(reader, key: str, value: object, read: object) -> None:
+    """The status is what counts; what comes along must fit into a row of the ledger."""
+    append(reader, line(**{key: value}))
+    reports = reader.close()
+    assert getattr(reports.endpoints[A], key) == read
+    assert reports.problems == []
+
+
+def test_message_nested_to_the_limit_is_no_reason_to_raise(reader: ReportReader) -> None:
+    """What can be read cannot always be written again: both stop at some depth."""
+    for depth in range(100, 6_000, 100):
+        append(reader, f'{{"endpoint": "{A}", "status": "ok", "message": {"[" * depth}{"]" * depth}}}\n')
+    append(reader, line(B))
+    reports = reader.close()
+    assert reports.endpoints.keys() == {A, B}
+
+
+def test_problems_are_counted_when_there_are_many(reader: ReportReader) -> None:
+    """A pack that writes its log here must not fill the ledger's, nor the memory."""
+    append(reader, "nonsense\n" * 5_000 + line())
+    reports = reader.close()
+    assert (len(reports.problems), reports.dropped, reports.empty) == (20, 4_980, False)
+
+
+def test_line_of_50_MB_is_let_go_as_it_comes(reader: ReportReader) -> None:
+    """It is named, the next one is read, and the worker's memory does not notice."""
+    tracemalloc.start()
+    try:
+        for _ in range(50):
+            append(reader, b"x" * 1_000_000)
+            reader.poll()
+        append(reader, "\n" + line())
+        reports = reader.close()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * LINE_LIMIT
+    assert reports.problems == [f"report line 1: the line is longer than {LINE_LIMIT:,} bytes"]
+    assert not reports.empty
+
+
+def test_report_written_anew_is_read_from_its_start_and_said(reader: ReportReader) -> None:
+    """`> "$HDM_REPORT"` in place of `>>` is an easy mistake; what was read before stands."""
+    append(reader, line(B, message="a longer line than the one that follows it"))
+    reader.poll()
+    reader.path.write_text(line())
+    reports = reader.close()
+    assert reports.endpoints.keys() == {A, B}
+    assert "wrote the report anew" in reports.problems[0]
+
+
+def test_truncated_report_is_said_and_goes_on(reader: ReportReader) -> None:
+    """Half a line that was waited for is gone with it."""
+    append(reader, line(B) + '{"endpoint": ')
+    reader.poll()
+    os.truncate(reader.path, 0)
+    reader.poll()
+    append(reader, line())
+    reports = reader.close()
+    assert reports.endpoints.keys() == {A, B}
+    assert len(reports.problems) == 1
+
+
+@pytest.mark.parametrize("how", ["moved over", "removed and written"])
+def test_another_file_in_the_reports_place_is_read_and_said(reader: ReportReader, how: str) -> None:
+    """`jq ... > new && mv new "$HDM_REPORT"`: the pack has reported, so it must not be called unreported."""
+    append(reader, line(B))
+    reader.poll()
+    other = reader.path.with_name("new")
+    other.write_text(line())
+    if how == "moved over":
+        other.replace(reader.path)
+    else:
+        reader.path.unlink()
+        reader.path.write_text(line())
+    reports = reader.close()
+    assert reports.endpoints.keys() == {A, B}
+    assert "another file" in reports.problems[0]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("what", ["nothing", "pipe", "link", "folder"])
+def test_what_cannot_be_read_in_the_reports_place_leaves_what_was_read(reader, tmp_path: Path, what: str) -> None:
+    """A pipe would be waited for, and a link may lead anywhere."""
+    append(reader, line(B))
+    reader.poll()
+    reader.path.unlink()
+    if what == "pipe":
+        os.mkfifo(reader.path)
+    elif what == "link":
+        (tmp_path / "elsewhere").write_text(line())
+        reader.path.symlink_to("elsewhere")
+    elif what == "folder":
+        reader.path.mkdir()
+    assert reader.close().endpoints.keys() == {B}
+
+
+def test_no_file_stays_open(tmp_path: Path) -> None:
+    """Whatever was put in its place meanwhile."""
+    lowest = os.dup(0)
+    os.close(lowest)
+    reader = ReportReader(tmp_path / "report", frozenset({A}))
+    for number in range(5):
+        (tmp_path / f"{number}").write_text(line())
+        (tmp_path / f"{number}").replace(reader.path)
+        reader.poll()
+    reader.close()
+    again = os.dup(0)
+    os.close(again)
+    assert again == lowest
+
+
+PIECES = st.lists(
+    st.binary(max_size=40)
+    | st.sampled_from([b"\n", b"{", b'{"progress":', b"\x00", b"\xff", b'"endpoint"', b"\r\n"])
+    | st.recursive(st.none() | st.integers() | st.text(max_size=5), st.lists, max_leaves=4).map(
+        lambda value: json.dumps({"endpoint": A, "status": value, "metrics": value}).encode() + b"\n"
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pieces=PIECES)
+def test_garbage_in_any_pieces_spoils_no_report_that_follows(tmp_path: Path, pieces: list[bytes]) -> None:
+    """Whoever writes it, however it is cut, whenever it is read."""
+    path = tmp_path / "report"
+    path.unlink(missing_ok=True)
+    reader = ReportReader(path, frozenset({A, B}))
+    for piece in [*pieces, b"\n", line(B).encode()]:
+        append(reader, piece)
+        reader.poll()
+    reports = reader.close()
+    assert reports.endpoints[B] == Report(status="ok")
+    lines = [one for one in b"".join(pieces).split(b"\n") if one.strip()]
+    assert len(reports.problems) + reports.dropped <= len(lines)
