@@ -81,7 +81,9 @@ def whole(pack: Path, *, kind: str | None = None, **keys: object) -> None:
     name = pack.name.encode("ascii", "replace").decode().replace("?", "_")
     stated = {"name": name, "version": "1.0.0", "author": "a", "description": "d", "kind": kind, **keys}
     pack.mkdir()
-    (pack / "properties.json").write_text(json.dumps({key: value for key, value in stated.items() if value is not None}))
+    (pack / "properties.json").write_text(
+        json.dumps({key: value for key, value in stated.items() if value is not None})
+    )
     (pack / "bootstrap-script.sh").write_text(_SCRIPT)
     (pack / "Readme.md").write_text(f"# {name}\n")
 
@@ -120,8 +122,13 @@ def _anew(file: str, make: Callable[[Path], object]) -> Callable[[Path], None]:
 # Files that are none, are too large, or may not be read ---------------------------------------------------------------
 
 _with("metric-packs/bad-manifest-pipe", _anew("properties.json", os.mkfifo))
-_with("metric-packs/bad-manifest-huge", _anew("properties.json", lambda path: path.write_text('{"x": "' + "x" * 10_000_000)))
-_with("metric-packs/bad-manifest-deep", _anew("properties.json", lambda path: path.write_text('{"x": ' + "[" * 100_000)))
+_with(
+    "metric-packs/bad-manifest-huge",
+    _anew("properties.json", lambda path: path.write_text('{"x": "' + "x" * 10_000_000)),
+)
+_with(
+    "metric-packs/bad-manifest-deep", _anew("properties.json", lambda path: path.write_text('{"x": ' + "[" * 100_000))
+)
 _with("metric-packs/bad-manifest-closed", lambda pack: (pack / "properties.json").chmod(0))
 _with("metric-packs/bad-manifest-loop", _anew("properties.json", lambda path: path.symlink_to("properties.json")))
 _with("metric-packs/bad-script-pipe", _anew("bootstrap-script.sh", os.mkfifo))
@@ -149,8 +156,13 @@ def _(pack: Path) -> None:
 
 _with("metric-packs/bad-link-relative", _anew("process/data", lambda path: path.symlink_to("../../good-measure")))
 _with("metric-packs/bad-link-absolute", _anew("process/data", lambda path: path.symlink_to("/etc/hostname")))
-_with("metric-packs/bad-link-home", _anew("process/data", lambda path: path.symlink_to(path.parent.parent / "Readme.md")))
-_with("metric-packs/bad-link-manifest", _anew("properties.json", lambda path: path.symlink_to("../good-measure/properties.json")))
+_with(
+    "metric-packs/bad-link-home", _anew("process/data", lambda path: path.symlink_to(path.parent.parent / "Readme.md"))
+)
+_with(
+    "metric-packs/bad-link-manifest",
+    _anew("properties.json", lambda path: path.symlink_to("../good-measure/properties.json")),
+)
 _with("metric-packs/bad-link-dangling", _anew("process/data", lambda path: path.symlink_to("gone")))
 _with("metric-packs/bad-link-loop", _anew("process/data", lambda path: path.symlink_to("data")))
 _with(
@@ -175,7 +187,10 @@ _with("metric-packs/bad-pack-closed", lambda pack: pack.chmod(0))
 _with("metric-packs/bad-pack-unlisted", lambda pack: pack.chmod(0o111))
 _with("metric-packs/bad-pack-listed", lambda pack: [(pack / "process").mkdir(), pack.chmod(0o444)])
 _with("metric-packs/bad-process-closed", _anew("process", lambda path: path.mkdir(0)))
-_with("metric-packs/bad-process-listed", _anew("process", lambda path: [path.mkdir(), (path / "x").touch(), path.chmod(0o444)]))
+_with(
+    "metric-packs/bad-process-listed",
+    _anew("process", lambda path: [path.mkdir(), (path / "x").touch(), path.chmod(0o444)]),
+)
 _with(os.fsdecode(b"metric-packs/bad-caf\xe9"), lambda pack: (pack / "bootstrap-script.sh").unlink())
 
 

@@ -21,7 +21,11 @@ def rows(*stored: tuple[str, str | None, str | None]) -> Configurations:
         "rule",
         "basic",
         [
-            {"id_config": f"basic:{name}", "pack_version": version, "pack_config": None if text is None else encode(text)}
+            {
+                "id_config": f"basic:{name}",
+                "pack_version": version,
+                "pack_config": None if text is None else encode(text),
+            }
             for name, version, text in stored
         ],
     )

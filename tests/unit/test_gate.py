@@ -56,7 +56,9 @@ def test_endpoint_passes_when_every_required_pack_has_finished_well() -> None:
 
 def test_every_reason_is_given_at_once() -> None:
     """Whoever clears one of them must not wait for the next night to learn of the other."""
-    verdict = gate(BASIC, Requirement(name="volume"), runs=(run("basic", status="failed", reason="no disk"),)).judge(HERE)
+    verdict = gate(BASIC, Requirement(name="volume"), runs=(run("basic", status="failed", reason="no disk"),)).judge(
+        HERE
+    )
     assert verdict.reason == "mp_basic is failed: no disk; mp_volume has not run for this date"
 
 

@@ -18,7 +18,15 @@ from hdm_airflow.packs.reader import Draft, read
 from tests.packs.zoo import whole
 
 SCHEMA = Draft202012Validator(json_schema())
-WRONG_KEY = {"name-bad", "version-bad", "dependency-unknown", "kind-bad", "value-bad", "name-missing", "version-missing"}
+WRONG_KEY = {
+    "name-bad",
+    "version-bad",
+    "dependency-unknown",
+    "kind-bad",
+    "value-bad",
+    "name-missing",
+    "version-missing",
+}
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),

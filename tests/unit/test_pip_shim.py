@@ -106,7 +106,9 @@ def test_option_that_changes_what_or_where_leaves_all_to_pip(command: str) -> No
     assert left(command) == command
 
 
-@pytest.mark.parametrize("command", ["", "list", "freeze", "--version", "--quiet install x", "download pip", "uninstall pip"])
+@pytest.mark.parametrize(
+    "command", ["", "list", "freeze", "--version", "--quiet install x", "download pip", "uninstall pip"]
+)
 def test_other_commands_are_pips(command: str) -> None:
     """Only `install` is answered from the environment."""
     assert left(command) == command
@@ -137,7 +139,9 @@ def test_it_runs_as_the_module_pip(tmp_path: Path) -> None:
     (tmp_path / "site/pip/environment.json").write_text(json.dumps(ENVIRONMENT))
     shutil.copyfile(pip_shim.__file__, tmp_path / "site/pip/__main__.py")
     command = [sys.executable, "-S", "-m", "pip", "install", "-r", "requirements.txt"]
-    done = subprocess.run(command, env={"PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, env={"PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "Requirements already satisfied by environment abc\n"
     assert done.stderr == ""
 

@@ -52,9 +52,7 @@ def plan(
         for number, endpoint in enumerate(ENDPOINTS)
     }
     stored = Configurations(table="hdm_pack_rule_conf", pack="basic", endpoints=configurations or {})
-    assigned = Assignments(
-        slugs=slugs or (A, B, C), endpoints=registered, required=frozenset(), configurations=stored
-    )
+    assigned = Assignments(slugs=slugs or (A, B, C), endpoints=registered, required=frozenset(), configurations=stored)
     gate = Gate(
         requires=requires,
         activated=frozenset(),
@@ -142,7 +140,9 @@ def test_slug_without_an_endpoint_fails_alone() -> None:
     """The original matched zero databases and called it a success."""
     planned = plan(A, "gone:mysql:db:3306:hdm:false")
     assert ran(planned) == [A]
-    assert planned.broken == {"gone:mysql:db:3306:hdm:false": "the activated slug matches no endpoint (hdm_core_dblist)"}
+    assert planned.broken == {
+        "gone:mysql:db:3306:hdm:false": "the activated slug matches no endpoint (hdm_core_dblist)"
+    }
 
 
 def test_bad_endpoint_configuration_fails_that_endpoint() -> None:

@@ -18,7 +18,9 @@ KILLED = {"exit_code": 143, "ended": "killed"}
 TIMEOUT = {"exit_code": 137, "ended": "timeout"}
 
 
-def of(reports: dict[str, Report], *, mask: Masker = NO_SECRETS, exit_code: int = 0, ended: str = "exit") -> list[Outcome]:
+def of(
+    reports: dict[str, Report], *, mask: Masker = NO_SECRETS, exit_code: int = 0, ended: str = "exit"
+) -> list[Outcome]:
     ran = Ran(exit_code=exit_code, ended=ended, reports=Reports(endpoints=reports))
     return outcomes(ran, SLUGS, mask, 90)
 

@@ -414,7 +414,9 @@ def test_copying_an_animal_for_a_run_ends_and_leaves_nothing(built: Catalog, fol
 
     def copy() -> tuple[set[str], bool]:
         with mock.patch.object(tempfile, "tempdir", str(built.root.parent)), workspace(path) as place:
-            special = {one.name for one in place.pack.rglob("*") if not (one.is_file() or one.is_dir() or one.is_symlink())}
+            special = {
+                one.name for one in place.pack.rglob("*") if not (one.is_file() or one.is_dir() or one.is_symlink())
+            }
         return special, place.root.exists()
 
     try:
