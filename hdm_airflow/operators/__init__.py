@@ -1,2 +1,4 @@
-"""PackOperator: one task per pack. Thin: `attempt` does the
-work, for the command line too; what it decides is in `plan`, what a run meant in `verdict`."""
+"""PackOperator: one task per pack. Thin: `attempt` does the work, for the command line too.
+
+What an attempt decides is in `plan`, what a run meant in `verdict`.
+"""

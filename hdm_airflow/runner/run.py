@@ -97,7 +97,7 @@ class PackRun:
         layer = make_layer(environment, place.layer)
         write_context(place.context, self.job.context())
         if self.job.base.password:
-            write_pgpass(place.pgpass, self.job.base.password)
+            write_pgpass(place.pgpass, self.job.base.variables, self.job.base.password)
         return self.job.variables(place, [layer, environment.path / "bin"])
 
 

@@ -114,10 +114,22 @@ def write_context(path: Path, context: Mapping[str, Any]) -> None:
     write_private(path, json.dumps(context, ensure_ascii=False, indent=1))
 
 
-def write_pgpass(path: Path, password: str) -> None:
-    """Write a libpq password file: every server's password is this one, since the base is the only one it is for."""
-    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
-    write_private(path, f"*:*:*:*:{escaped}\n")
+def write_pgpass(path: Path, variables: Mapping[str, str], password: str) -> None:
+    """Write a libpq password file for the HDM base alone: no other server is offered its password.
+
+    Args:
+        path: of the file.
+        variables: PGHOST, PGPORT, PGDATABASE and PGUSER of the base.
+        password: of that user.
+    """
+    host = variables.get("PGHOST", "")
+    server = "*" if not host or host.startswith("/") else host  # a socket goes by several names
+    fields = [server, *(variables.get(name, "*") for name in ("PGPORT", "PGDATABASE", "PGUSER")), password]
+    write_private(path, ":".join(_escaped(field) for field in fields) + "\n")
+
+
+def _escaped(field: str) -> str:
+    return field.replace("\\", "\\\\").replace(":", "\\:")
 
 
 def _special_files(folder: str, names: list[str]) -> list[str]:

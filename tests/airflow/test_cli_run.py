@@ -154,6 +154,7 @@ def test_passwords_are_masked_and_the_kept_folder_has_none(
     hdm: Hdm, base: Database, packs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To look into a run's folder one keeps it; context and password file are not part of it."""
+    monkeypatch.setattr("tempfile.tempdir", str(packs.parent))
     slug = "brain:postgres:127.0.0.1:1:reader:false"
     hdm("endpoints", "add", slug)
     monkeypatch.setenv("AIRFLOW_CONN_HDM_BRAIN", '{"conn_type": "generic", "password": "s3cr3t-w0rd"}')

@@ -100,6 +100,7 @@ def test_context_file_is_private_and_psql_needs_no_argument(stage: Stage, tmp_pa
     script = """
     stat -c 'mode %a' "$HDM_CONTEXT" "$HDM_REPORT" "$PGPASSFILE" "$(dirname "$HDM_CONTEXT")"
     {psql} -Atc "select 'activated ' || count(*) from hdm_activation"
+    PGDATABASE=postgres {psql} -w -Atc "select 'another'" || echo no password for another database
     cp "$HDM_CONTEXT" {copy}
     """
     copy = tmp_path / "context.json"
@@ -109,6 +110,7 @@ def test_context_file_is_private_and_psql_needs_no_argument(stage: Stage, tmp_pa
     stage.run("mp_basic")
     assert [line for line in stage.lines if line.startswith("mode")] == ["mode 600"] * 3 + ["mode 700"]
     assert "activated 1" in stage.lines
+    assert "no password for another database" in stage.lines
     context = json.loads(copy.read_text())
     assert context["contract"] == 1
     assert context["pack"] == {"kind": "metric", "name": "basic", "version": "1.0.0"}

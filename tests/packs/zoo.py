@@ -41,7 +41,7 @@ def as_nobody(function: Callable[[], Any]) -> Any:
             os.setuid(NOBODY)
             try:
                 answer = (True, function())
-            except BaseException as error:  # all of them: the parent raises it
+            except BaseException as error:  # noqa: BLE001  # whatever it is, the parent raises it
                 answer = (False, error)
             pickle.dump(answer, file)
             file.flush()
@@ -50,7 +50,7 @@ def as_nobody(function: Callable[[], Any]) -> Any:
     with os.fdopen(reader, "rb") as file:
         content = file.read()
     os.waitpid(child, 0)
-    done, value = pickle.loads(content)
+    done, value = pickle.loads(content)  # noqa: S301  # from our own child
     if not done:
         raise value
     return value
@@ -98,7 +98,7 @@ def animal(folder: str) -> Callable[[Callable[[Path], None]], Callable[[Path], N
     return keep
 
 
-def _with(folder: str, change: Callable[[Path], object], **keys: object) -> None:
+def _with(folder: str, change: Callable[[Path], object] = Path.touch, **keys: object) -> None:
     """Keep an animal that is a pack without a fault until it is changed."""
 
     def breed(pack: Path) -> None:
@@ -167,7 +167,7 @@ _with("metric-packs/bad-link-dangling", _anew("process/data", lambda path: path.
 _with("metric-packs/bad-link-loop", _anew("process/data", lambda path: path.symlink_to("data")))
 _with(
     "metric-packs/bad-link-unnamed",
-    lambda pack: os.symlink(b"gone", os.path.join(os.fsencode(pack), b"caf\xe9")),
+    lambda pack: (pack / os.fsdecode(b"caf\xe9")).symlink_to("gone"),
 )
 animal("metric-packs/bad-pack-dangling")(lambda pack: pack.symlink_to("gone"))
 animal("metric-packs/bad-pack-loop")(lambda pack: pack.symlink_to(pack.name))
@@ -203,8 +203,8 @@ def _(folder: Path) -> None:
 
 # Kinds and task ids ---------------------------------------------------------------------------------------------------
 
-_with("rule-packs/bad-kind-value", lambda pack: None, kind="rulez", depends_on=["good-measure"])
-_with("rule-packs/bad-kind-differs", lambda pack: None, kind="metric")
+_with("rule-packs/bad-kind-value", kind="rulez", depends_on=["good-measure"])
+_with("rule-packs/bad-kind-differs", kind="metric")
 for _folder in ("metric-packs/bad-x", "metric-packs/team-a/bad-x", "metric-packs/team-b/bad-x"):
     _with(_folder, lambda pack: (pack / "bootstrap-script.sh").unlink(), name=_folder.replace("/", "."))
 _with("metric-packs/team-c/good-measure", lambda pack: (pack / "properties.json").write_text("{"))

@@ -88,7 +88,7 @@ def test_two_good_packs_of_one_name_are_both_quarantined(packs: Path) -> None:
     assert all("another metric pack is named 'basic'" in pack.errors[0].message for pack in catalog.quarantined)
 
 
-def test_readme_is_cut_at_20_kB_between_any_two_bytes(packs: Path) -> None:
+def test_readme_is_cut_at_20_kb_between_any_two_bytes(packs: Path) -> None:
     """It goes into the serialised Dag, which every component loads; a cut character is no fault of the pack."""
     (packs / "metric-packs/basic/Readme.md").write_text("\N{BYTE ORDER MARK}x" + "é" * 1_000_000, "utf-8")
     pack = Catalog.scan(packs).find("mp_basic")
@@ -160,7 +160,7 @@ def test_configuration_nested_to_the_limit_is_no_reason_to_raise(packs: Path) ->
 FILES = st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass"))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(manifest=FILES, script=FILES, readme=FILES, requirements=FILES, conf=FILES)
 def test_no_content_of_any_file_makes_a_scan_raise(**content: bytes) -> None:
     """A broken pack never stops the Dag from loading, whatever is in its files."""

@@ -25,7 +25,7 @@ def test_text_without_a_secret_stays_as_it_is() -> None:
         assert mask("nothing to hide") == "nothing to hide"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(secrets=st.lists(SECRETS, min_size=1, max_size=4), around=st.lists(st.text(max_size=6), min_size=5, max_size=5))
 def test_masked_text_never_contains_a_secret(secrets: list[str], around: list[str]) -> None:
     """Wherever they stand, whatever stands around them, however they run into each other."""
@@ -34,7 +34,7 @@ def test_masked_text_never_contains_a_secret(secrets: list[str], around: list[st
     assert not [secret for secret in secrets if secret in masked]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(secrets=FEW, text=LETTERS)
 def test_exactly_the_letters_of_secrets_are_masked(secrets: list[str], text: str) -> None:
     """Where two overlap, the rest of the second one must not be left to read."""
@@ -49,11 +49,11 @@ def test_exactly_the_letters_of_secrets_are_masked(secrets: list[str], text: str
     assert (MASK in masked) is bool(hidden)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(secret=SECRETS, before=st.binary(max_size=7), after=st.binary(max_size=7), urlsafe=st.booleans())
 def test_secret_inside_longer_base64_text_is_masked(secret: str, before: bytes, after: bytes, urlsafe: bool) -> None:
     """`user:password` in an Authorization header: the secret begins at any of three alignments."""
-    raw = secret.encode("utf-8")
+    raw = secret.encode("utf-8", "surrogatepass")
     encode = base64.urlsafe_b64encode if urlsafe else base64.b64encode
     text = encode(before + raw + after).decode("ascii")
     bits = (len(before) * 8, (len(before) + len(raw)) * 8)
@@ -76,7 +76,7 @@ def test_secret_inside_longer_base64_text_is_masked(secret: str, before: bytes, 
         lambda secret: base64.b64encode(secret.encode()).decode(),
         lambda secret: f"postgresql://hdm:{quote(secret, safe='')}@db:5432/heart",
     ],
-    ids="plain repr json unicode-json path url form hex base64 connection".split(),
+    ids=["plain", "repr", "json", "unicode-json", "path", "url", "form", "hex", "base64", "connection"],
 )
 def test_forms_in_which_programs_print_a_secret_are_masked(secret: str, form) -> None:
     """A traceback prints a repr, a debug line prints JSON, a driver prints its URL."""

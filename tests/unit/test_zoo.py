@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -407,23 +407,20 @@ def test_every_broken_pack_is_a_pack_with_errors_of_its_own(catalogs) -> None:
 # What a run copies of them ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("folder", [folder for folder in BUILT if folder.count("/") == 1])
-def test_copying_an_animal_for_a_run_ends_and_leaves_nothing(built: Catalog, folder: str) -> None:
-    """A pipe is not waited for; what cannot be copied is an error that says so."""
-    path = next((pack.path for pack in built.every if pack.folder == folder), built.root / folder)
+def test_copying_an_animal_for_a_run_ends_and_leaves_nothing(built: Catalog) -> None:
+    """A pipe is not waited for; what cannot be copied is a configuration error."""
+    paths = [*(pack.path for pack in built.every), built.root / "metric-packs/bad-pack-file", built.root / "loop"]
 
-    def copy() -> tuple[set[str], bool]:
-        with mock.patch.object(tempfile, "tempdir", str(built.root.parent)), workspace(path) as place:
-            special = {
-                one.name for one in place.pack.rglob("*") if not (one.is_file() or one.is_dir() or one.is_symlink())
-            }
-        return special, place.root.exists()
+    def copy_all() -> list[str]:
+        special: list[str] = []
+        for path in paths:
+            with suppress(ConfigurationError), workspace(path) as place:
+                copied = [one for one in place.pack.rglob("*") if not one.is_symlink()]
+                special += [one.name for one in copied if not (one.is_file() or one.is_dir())]
+        return special
 
-    try:
-        assert zoo.as_nobody(copy) == (set(), False)
-    except ConfigurationError as caught:
-        assert caught.what.startswith("the pack cannot be copied for its run: ")
-        assert "None" not in caught.what
+    with mock.patch.object(tempfile, "tempdir", str(built.root.parent)):
+        assert zoo.as_nobody(copy_all) == []
     assert not list(built.root.parent.glob("hdm-run-*"))
 
 
