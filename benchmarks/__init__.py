@@ -1,1 +1,4 @@
-"""What it costs, measured: each module is one benchmark, run as `make bench-<name>`, with a named rival in the same run."""
+"""What it costs, measured against a named rival in the same run: each module is one benchmark, `make bench-<name>`.
+
+It prints its table, and writes it to results/ with the facts of the machine.
+"""

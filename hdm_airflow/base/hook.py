@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,8 @@ _LIBPQ_VARIABLES = {
     "options": "PGOPTIONS",
     "target_session_attrs": "PGTARGETSESSIONATTRS",
 }
+#: From the first quotation mark of a message to the last, in whatever language the server speaks.
+_QUOTED = re.compile(r"[\"«»„“”].*[\"«»„“”]", re.DOTALL)
 #: How the SQLSTATE of a lost or refused connection begins: broken, not authorized, too many, server shut down.
 _UNREACHABLE = ("08", "28", "53300", "57P")
 
@@ -121,11 +124,10 @@ def explained(hook: HdmHook) -> Iterator[None]:
 
 
 def told(error: psycopg.Error) -> str:
-    """What the server said, but for its complaints about data: those repeat the value."""
+    """What the server said. Its complaints about data quote the value: that is left out."""
     name = f"{type(error).__name__} ({error.sqlstate})" if error.sqlstate else type(error).__name__
-    return (
-        name if isinstance(error, psycopg.DataError) else f"{name}: {error.diag.message_primary or _first_line(error)}"
-    )
+    message = error.diag.message_primary or _first_line(error)
+    return f"{name}: {_QUOTED.sub('...', message) if isinstance(error, psycopg.DataError) else message}"
 
 
 def _first_line(error: Exception) -> str:

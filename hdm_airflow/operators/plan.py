@@ -50,7 +50,7 @@ class Plan:
 def read(
     base: Base, attempt: runs.Attempt, pack: Pack, *, require_reports: bool, only: Collection[str] | None = None
 ) -> Plan:
-    """Plan one attempt by what the base says now: three queries, however many endpoints there are.
+    """Plan one attempt by what the base says now: two queries, however many endpoints there are.
 
     Args:
         base: the connection.
@@ -109,12 +109,13 @@ def make(assigned: Assignments, external: Configuration, fault: str, gate: Gate,
             item = _item(assigned, external, slug, verdict.incomplete)
         except HdmError as error:
             broken[slug] = one_line(error)
+            continue
+        if fault:
+            broken[slug] = fault
         else:
-            if fault:
-                broken[slug] = fault
-            else:
-                run.append(item)
-    kept = tuple(slug for slug in assigned.slugs if slug not in wanted)
+            run.append(item)
+    chosen = set(wanted)
+    kept = tuple(slug for slug in assigned.slugs if slug not in chosen)
     return Plan(run=tuple(run), broken=broken, gated=gated, kept=kept, external=external)
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 HEART, LUNG, LIVER = endpoint("heart"), endpoint("lung"), endpoint("liver")
 ALL_OK = REPORT_ALL.format("ok")
+#: A bootstrap script that does something with each endpoint `e` of the `run`, and reports it.
+EACH = 'python -c "import hdm; run = hdm.load(); [{} for e in run.endpoints]"\n'
 
 
 def report(place: object, status: str = "ok", **more: object) -> str:
@@ -32,7 +34,7 @@ def report(place: object, status: str = "ok", **more: object) -> str:
 def test_task_without_an_activated_endpoint_is_skipped_and_says_so(stage: Stage) -> None:
     """Zero endpoints is never a green success without a word (fault 1)."""
     stage.pack("basic", ALL_OK)
-    with pytest.raises(AirflowSkipException, match="no endpoint is activated for mp_basic.*airflow hdm activate"):
+    with pytest.raises(AirflowSkipException, match=r"no endpoint is activated for mp_basic.*airflow hdm activate"):
         stage.run("mp_basic")
 
 
@@ -41,7 +43,7 @@ def test_slug_that_matches_no_endpoint_fails_there_while_the_others_run(stage: S
     stage.pack("basic", ALL_OK)
     stage.activate("mp_basic", HEART)
     stage.activate("mp_basic", LUNG, register=False)
-    with pytest.raises(PackFailedError, match="lung.*matches no endpoint"):
+    with pytest.raises(PackFailedError, match=r"lung.*matches no endpoint"):
         stage.run("mp_basic")
     assert stage.ledger("mp_basic") == [("lung", "failed"), ("heart", "success")]
 
@@ -270,7 +272,7 @@ def test_configuration_that_does_not_decode_fails_its_endpoint_or_all(stage: Sta
     stage.configure("mp_basic", {}, place=HEART)
     with stage.base.connect(autocommit=True) as connection:
         connection.execute("UPDATE hdm_pack_metric_conf SET pack_config = '{not base64}'")
-        with pytest.raises(PackFailedError, match="heart.*not base64"):
+        with pytest.raises(PackFailedError, match=r"heart.*not base64"):
             stage.run("mp_basic")
         assert sorted(stage.ledger("mp_basic")) == [("heart", "failed"), ("lung", "success")]
         connection.execute("INSERT INTO hdm_pack_metric_conf VALUES ('basic:1.0.0', 'basic', '1.0.0', '%')")

@@ -171,7 +171,9 @@ class Base:
             "PGUSER": server.user,
             "PGDATABASE": self.database.name,
             "PGPASSFILE": str(passwords),
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), str(server.bin_dir), "/usr/local/bin", "/usr/bin", "/bin"]),
+            "PATH": os.pathsep.join(
+                [str(Path(sys.executable).parent), str(server.bin_dir), "/usr/local/bin", "/usr/bin", "/bin"]
+            ),
             "HOME": str(folder / "home"),
             "TMPDIR": str(folder / "home"),
             "LANG": "C.UTF-8",

@@ -218,14 +218,17 @@ def test_a_missing_connection_is_named(use):
 @pytest.mark.parametrize(
     ("statement", "what"),
     [
-        ("SELECT 'Dupont'::integer", "the HDM base reports InvalidTextRepresentation (22P02)"),
-        ("SELECT 1 / 0", "the HDM base reports DivisionByZero (22012)"),
+        (
+            "SELECT 'Du\"pont'::integer",
+            "the HDM base reports InvalidTextRepresentation (22P02): invalid input syntax for type integer: ...",
+        ),
+        ("SELECT 1 / 0", "the HDM base reports DivisionByZero (22012): division by zero"),
         ("SELEKT", 'the HDM base reports SyntaxError (42601): syntax error at or near "SELEKT"'),
         ("SET statement_timeout = 1; SELECT pg_sleep(1)", "the HDM base took too long: a statement ran into its limit"),
     ],
 )
 def test_an_error_of_the_base_repeats_no_value(hook, statement, what):
-    """The server's complaints about data hold the data itself: only their kind is told."""
+    """The server's complaints about data quote the data itself: that is left out."""
     with pytest.raises(BaseError) as failure, hook.session() as base:
         base.execute(statement)
     assert failure.value.what == what

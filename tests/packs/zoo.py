@@ -191,6 +191,7 @@ _with(
     "metric-packs/bad-process-listed",
     _anew("process", lambda path: [path.mkdir(), (path / "x").touch(), path.chmod(0o444)]),
 )
+_with("loose-listed", lambda pack: [(pack / "process").mkdir(), pack.chmod(0o444)])
 _with(os.fsdecode(b"metric-packs/bad-caf\xe9"), lambda pack: (pack / "bootstrap-script.sh").unlink())
 
 

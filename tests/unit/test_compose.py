@@ -57,9 +57,7 @@ def mounts(service):
 
 def make_env(target, script=ROOT / "deploy/make-env.sh"):
     """Run deploy/make-env.sh in an environment that holds nothing but PATH."""
-    return subprocess.run(
-        [script, target], capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"}
-    )
+    return subprocess.run([script, target], capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"})
 
 
 @functools.cache
@@ -112,9 +110,7 @@ def test_depends_on_names_a_service_and_a_condition_it_can_meet(name):
 def test_depends_on_has_no_cycle():
     """Services that wait for one another never start."""
     done = set()
-    while ready := {
-        n for n, s in SERVICES.items() if n not in done and s.get("depends_on", {}).keys() <= done
-    }:
+    while ready := {n for n, s in SERVICES.items() if n not in done and s.get("depends_on", {}).keys() <= done}:
         done |= ready
     assert done == SERVICES.keys()
 
@@ -141,9 +137,7 @@ def test_every_file_mounted_or_built_from_exists():
 
 def test_every_file_copied_into_the_image_exists_and_passes_the_dockerignore():
     """What .dockerignore holds back is missing in the build, although it is there on disk."""
-    admitted = {
-        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")
-    }
+    admitted = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = [
         source
         for line in re.findall(r"^COPY (.*)$", DOCKERFILE, re.MULTILINE)
@@ -207,9 +201,7 @@ def test_built_image_follows_the_versions_of_the_repository():
     [version] = re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     [airflow] = re.findall(r"^apache-airflow==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     assert {SERVICES[name]["image"] for name in AIRFLOW} == {f"hdm-airflow:{version}"}
-    assert re.findall(r"^FROM (.*)$", DOCKERFILE, re.MULTILINE) == [
-        f"apache/airflow:slim-{airflow}-python3.11"
-    ]
+    assert re.findall(r"^FROM (.*)$", DOCKERFILE, re.MULTILINE) == [f"apache/airflow:slim-{airflow}-python3.11"]
 
 
 def test_packages_of_the_image_are_pinned_once():

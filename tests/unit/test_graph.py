@@ -146,6 +146,14 @@ def test_rule_pack_is_not_held_back_by_a_broken_pack_it_does_not_need(add, tmp_p
     assert [one.quarantined for one in Catalog.scan(tmp_path).find("rp_basic").requires] == [False]
 
 
+def test_broken_copy_of_another_version_does_not_count(add, tmp_path: Path) -> None:
+    """What runs is the good one: its version is the one that must satisfy."""
+    for name, version in (("aaa", "0.1"), ("zzz", "0.2")):
+        (add(f"mp_{name}", name="basic", version=version) / "bootstrap-script.sh").unlink()
+    add("mp_basic"), add("rp_judge", depends_on=["basic>=1"])
+    assert codes(tmp_path, "rp_judge") == []
+
+
 def test_circle_is_named_in_full_in_the_order_of_need(add, tmp_path: Path) -> None:
     """Read from left to right, each needs the next."""
     for name, needed in (("a", "c"), ("c", "b"), ("b", "a")):

@@ -133,6 +133,7 @@ BUILT: dict[str, list[Expected]] = {
     "around": [warning("folder-stray", "")],
     "closed/hdm-metric-packs": [error("folder-unreadable", "")],
     "hdm-rule-packs": [error("folder-unreadable", "")],
+    "loose-listed": [error("folder-unreadable", "")],
     "loop": [warning("folder-stray", "")],
     r"metric-packs/bad-caf\udce9": [error("script-missing", SCRIPT)],
     "metric-packs/bad-conf-deep": [warning("conf-unreadable", CONF)],
