@@ -90,7 +90,7 @@ class Stage:
             run_id=f"run {day}",
             task_id=operator.task_id,
             try_number=self.tries,
-            xcom_push=pushed.__setitem__,
+            xcom_push=lambda *, key, value: pushed.update({key: value}),
         )
         run = SimpleNamespace(logical_date=moment, run_after=moment, run_type="scheduled")
         return {

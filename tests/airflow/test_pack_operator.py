@@ -122,7 +122,7 @@ def test_rule_pack_judges_only_endpoints_whose_metrics_are_of_this_date(stage: S
 def test_partial_metrics_reach_only_a_rule_pack_that_asks_for_them_with_their_gaps(stage: Stage) -> None:
     """A rule on a table that was not measured would alert on nothing."""
     stage.pack("basic", report(HEART, "partial", incomplete=["public.stays"]))
-    show = 'python -c "import hdm; run = hdm.load(); [print(e.incomplete) or run.report(e, \\"ok\\") for e in run.endpoints]"\n'
+    show = EACH.format("print(e.incomplete) or run.report(e, 'ok')")
     stage.pack("basic", show, kind="rule")
     stage.pack("lenient", show, kind="rule", partial=True, depends_on=["basic"])
     for task_id in ("mp_basic", "rp_basic", "rp_lenient"):
@@ -253,7 +253,7 @@ def test_metric_date_that_is_no_date_is_refused(stage: Stage) -> None:
 
 def test_pack_gets_both_configurations_merged_and_the_endpoint_wins(stage: Stage) -> None:
     """Per-endpoint configuration is not only stored, it is read (fault 9); rule packs read their own (fault 8)."""
-    show = 'python -c "import hdm; run = hdm.load(); [print(\\"got\\", sorted(e.config.items())) or run.report(e, \\"ok\\") for e in run.endpoints]"\n'
+    show = EACH.format("print('got', sorted(e.config.items())) or run.report(e, 'ok')")
     stage.pack("basic", show, version="1.10.0")
     stage.activate("mp_basic", HEART)
     stage.configure("mp_basic", {"a": 1, "b": 1}, version="1.9.0")
@@ -285,7 +285,7 @@ def test_password_comes_from_the_connection_and_its_host_must_be_the_endpoints(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection for another server would try its password there."""
-    show = 'python -c "import hdm; run = hdm.load(); [run.report(e, \\"ok\\", message=str(len(e.password or \\"\\"))) for e in run.endpoints]"\n'
+    show = EACH.format("run.report(e, 'ok', message=str(len(e.password or '')))")
     stage.pack("basic", show)
     monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", "generic://:s3cret!@127.0.0.1")
     monkeypatch.setenv("AIRFLOW_CONN_HDM_LUNG", "generic://:s3cret!@elsewhere")
