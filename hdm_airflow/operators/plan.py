@@ -102,15 +102,14 @@ def make(assigned: Assignments, external: Configuration, fault: str, gate: Gate,
     gated: dict[str, str] = {}
     for slug in wanted:
         verdict = gate.judge(slug)
-        if not verdict.passed:
-            gated[slug] = verdict.reason
-            continue
         try:
             item = _item(assigned, external, slug, verdict.incomplete)
         except HdmError as error:
             broken[slug] = one_line(error)
             continue
-        if fault:
+        if not verdict.passed:
+            gated[slug] = verdict.reason
+        elif fault:
             broken[slug] = fault
         else:
             run.append(item)

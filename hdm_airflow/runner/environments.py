@@ -212,22 +212,29 @@ def _build_environment() -> dict[str, str]:
 
 @cache
 def _interpreter(wanted: str | None) -> Interpreter:
-    if wanted is None:
+    """The Python that a manifest asks for, among those on this machine: the one that runs Airflow where it fits."""
+    own = platform.python_version()
+    if wanted in {None, own, own.rpartition(".")[0]}:
         path = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+        version, full, system = own.rpartition(".")[0], own, sys.platform
     else:
-        try:
-            path = _uv(["python", "find", "--no-project", "--system", wanted], Path.cwd()).strip()
-        except EnvironmentBuildError as error:
-            hint = "install that Python on the worker, or correct python in properties.json"
-            raise EnvironmentBuildError(f"there is no Python {wanted!r} here", error.what, hint) from None
-    script = "import sys, platform; print('%d.%d' % sys.version_info[:2], platform.python_version(), sys.platform)"
-    if wanted is None:
-        version, full, system = f"{sys.version_info[0]}.{sys.version_info[1]}", platform.python_version(), sys.platform
-    else:
-        answer = subprocess.run([path, "-I", "-c", script], capture_output=True, text=True, check=True).stdout
-        version, full, system = answer.split()
+        path, version, full, system = _find_python(str(wanted))
     libc = "-".join(platform.libc_ver())
     return Interpreter(path=path, version=version, implementation=f"{full} {system} {platform.machine()} {libc}")
+
+
+def _find_python(wanted: str) -> tuple[str, str, str, str]:
+    """Path, major.minor, full version and platform of another Python."""
+    script = "import sys, platform; print('%d.%d' % sys.version_info[:2], platform.python_version(), sys.platform)"
+    try:
+        path = _uv(["python", "find", "--no-project", "--system", wanted], Path("/")).strip()
+        answer = subprocess.run([path, "-I", "-c", script], capture_output=True, text=True, check=True).stdout
+        version, full, system = answer.split()
+    except (EnvironmentBuildError, subprocess.CalledProcessError, OSError, ValueError) as error:
+        hint = "install that Python on the worker, or correct python in properties.json"
+        reason = error.what if isinstance(error, EnvironmentBuildError) else str(error)
+        raise EnvironmentBuildError(f"there is no Python {wanted!r} here", reason, hint) from None
+    return path, version, full, system
 
 
 @cache

@@ -385,6 +385,20 @@ def test_environment_that_cannot_be_built_fails_with_the_resolvers_message(stage
     assert stage.ledger("mp_basic")[0][:2] == ("heart", "failed")
 
 
+def test_manifest_chooses_the_python_that_runs_the_pack(stage: Stage) -> None:
+    """By its version, among those on the worker; none is ever downloaded."""
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    stage.pack("basic", "python --version\n" + ALL_OK, python=version)
+    stage.pack("future", ALL_OK, python="3.99")
+    for task_id in ("mp_basic", "mp_future"):
+        stage.activate(task_id, HEART)
+    stage.run("mp_basic")
+    assert any(line.startswith(f"Python {version}.") for line in stage.lines)
+    with pytest.raises(EnvironmentBuildError, match="there is no Python '3.99' here"):
+        stage.run("mp_future")
+    assert stage.ledger("mp_future", "reason") == [("heart", "failed", "there is no Python '3.99' here")]
+
+
 def build_wheel(folder: Path, name: str, version: str) -> Path:
     """A wheel with one module that knows its version."""
     import zipfile
