@@ -61,7 +61,7 @@ def summary(
 def line(outcome: Outcome) -> str:
     """One endpoint's outcome for the log."""
     counts = [
-        f"{count:,} {name}"
+        f"{name} {count:,}"
         for count, name in ((outcome.metrics, "metrics"), (outcome.alerts, "alerts"))
         if count is not None
     ]

@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from hdm_airflow.packs.versions import is_version
 
@@ -16,7 +16,8 @@ Kind = Literal["metric", "rule"]
 NAME_LIMIT = 190
 _NAME = re.compile(rf"\w[\w.-]{{0,{NAME_LIMIT - 1}}}")
 _DEPENDENCY_LIMIT = 500  # signs: a number of thousands of digits is no version
-_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+#: Airflow's own variables hold its keys and connections: no manifest may ask for them.
+_VARIABLE = r"^(?!_*[Aa][Ii][Rr][Ff][Ll][Oo][Ww])[A-Za-z_][A-Za-z0-9_]*$"
 
 
 def _name(text: str) -> str:
@@ -29,6 +30,12 @@ def _name(text: str) -> str:
 def _version(text: str) -> str:
     if not is_version(text):
         raise ValueError("a version takes letters, digits and . _ + ! -, at most 64 signs, for example 1.0.0")
+    return text
+
+
+def _variable(text: str) -> str:
+    if not re.match(_VARIABLE, text):
+        raise ValueError("a variable's name takes letters, digits and '_', and is none of Airflow's own")
     return text
 
 
@@ -53,6 +60,10 @@ def parse_dependency(text: str) -> tuple[str, SpecifierSet]:
 Name = Annotated[str, AfterValidator(_name)]
 #: No zero byte: Airflow's database refuses it.
 Text = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00]*$")]
+
+
+#: pydantic's own patterns know no look-ahead: the schema is stated.
+Variable = Annotated[str, AfterValidator(_variable), WithJsonSchema({"type": "string", "pattern": _VARIABLE})]
 
 
 class Manifest(BaseModel):
@@ -89,7 +100,7 @@ class Manifest(BaseModel):
     )
     partial: bool = Field(False, description="A rule pack that may judge metrics some objects of which are missing.")
     backfill: bool = Field(False, description="A metric pack that can measure a past date.")
-    environment: tuple[Annotated[str, StringConstraints(pattern=_VARIABLE)], ...] = Field(
+    environment: tuple[Variable, ...] = Field(
         (), strict=False, description="Names of the worker's environment variables that the pack may see."
     )
 

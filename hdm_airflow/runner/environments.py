@@ -83,17 +83,24 @@ class EnvironmentStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def get(self, pack: Path, python: str | None, *, log: Callable[[str], None]) -> Environment:
+    def get(self, pack: Path, name: str, python: str | None, *, log: Callable[[str], None]) -> Environment:
         """The environment of a pack, built if it is not there.
 
         Args:
             pack: the pack's folder (the run's copy).
+            name: the pack's own folder, for errors.
             python: which Python, as uv understands it; None for the one that runs Airflow.
             log: told when something is built.
 
         Raises:
             EnvironmentBuildError: it could not be built; the resolver's message is in it.
         """
+        try:
+            return self._get(pack, python, log)
+        except EnvironmentBuildError as error:
+            raise EnvironmentBuildError(error.what, error.where or f"{name}/{REQUIREMENTS}", error.hint) from None
+
+    def _get(self, pack: Path, python: str | None, log: Callable[[str], None]) -> Environment:
         interpreter = _interpreter(python)
         content = _requirements(pack)
         key = _key(content, pack, interpreter)
@@ -176,7 +183,7 @@ def _requirements(pack: Path) -> bytes:
         return b""
     except OSError as error:
         what = f"{REQUIREMENTS} cannot be read: {error.strerror}"
-        raise EnvironmentBuildError(what, pack.name, "make it a readable file, or remove it") from None
+        raise EnvironmentBuildError(what, hint="make it a readable file, or remove it") from None
 
 
 def _key(content: bytes, pack: Path, interpreter: Interpreter) -> str:
@@ -254,5 +261,5 @@ def _uv(arguments: list[str], folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, env=_build_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         what = f"the environment could not be built:\n{done.stderr.strip()}"
-        raise EnvironmentBuildError(what, f"{folder.name}/{REQUIREMENTS}", "correct requirements.txt, or the index")
+        raise EnvironmentBuildError(what, hint="correct requirements.txt, or the index")
     return done.stdout

@@ -93,7 +93,9 @@ class PackRun:
 
     def _prepare(self, place: Workspace) -> dict[str, str]:
         manifest = self.job.pack.manifest
-        environment = self.store.get(place.pack, manifest.python if manifest else None, log=self.log)
+        environment = self.store.get(
+            place.pack, self.job.pack.folder, manifest.python if manifest else None, log=self.log
+        )
         layer = make_layer(environment, place.layer)
         write_context(place.context, self.job.context())
         if self.job.base.password:

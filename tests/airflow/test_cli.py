@@ -118,7 +118,14 @@ def test_interrupted_run_ends_the_pack_and_closes_the_ledger(
     hdm("endpoints", "add", ENDPOINT.format(file))
     hdm("activate", "slow", "--all", "--packs-dir", packs)
     command = [sys.executable, "-m", "airflow", "hdm", "packs", "run", "slow", "--packs-dir", str(packs)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a test run in the background of a shell ignores SIGINT, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no threads here
+    ) as process:
         deadline = time.monotonic() + 60
         while not started.exists():
             assert process.poll() is None, process.communicate()

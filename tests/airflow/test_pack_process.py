@@ -394,7 +394,7 @@ def test_manifest_chooses_the_python_that_runs_the_pack(stage: Stage) -> None:
         stage.activate(task_id, HEART)
     stage.run("mp_basic")
     assert any(line.startswith(f"Python {version}.") for line in stage.lines)
-    with pytest.raises(EnvironmentBuildError, match="there is no Python '3.99' here"):
+    with pytest.raises(EnvironmentBuildError, match=r"there is no Python '3\.99' here"):
         stage.run("mp_future")
     assert stage.ledger("mp_future", "reason") == [("heart", "failed", "there is no Python '3.99' here")]
 

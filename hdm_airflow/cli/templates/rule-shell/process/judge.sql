@@ -6,7 +6,7 @@ DELETE FROM hdm_alerts WHERE rule_pack = :'pack' AND endpoint = :'slug' AND "dat
 SELECT format(
     $$INSERT INTO hdm_alerts (endpoint, "database", dbversion, "date", alert_level, alert_message, alert_class,
         alert_scope, rule_id, rule_pack)
-    SELECT %L, %L, %L, "date", 'warning',
+    SELECT %L, %L, %L, "date", 'Warning',
         format('%%s has %%s rows, %%s%%%% fewer than on %%s', %L, rows, round(100.0 * (before - rows) / before), last),
         'METRIQUE', 'database', %L, %L
     FROM (
