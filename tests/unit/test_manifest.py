@@ -181,3 +181,11 @@ def test_lists_are_called_lists(folder: Path) -> None:
     draft = draft_of(folder, '{"name": "n", "version": "1", "tags": "x"}')
     (message,) = [finding.message for finding in draft.findings if finding.code == "value-bad"]
     assert message == "tags: Input should be a list"
+
+
+@pytest.mark.parametrize("name", ["AIRFLOW__CORE__FERNET_KEY", "AIRFLOW_CONN_HDM", "_AIRFLOW_X", "airflow__a"])
+def test_no_manifest_may_ask_for_airflows_own_variables(name: str) -> None:
+    """They hold the keys to every connection."""
+    with pytest.raises(ValidationError, match="none of Airflow's own"):
+        Manifest.model_validate({"name": "a", "version": "1", "environment": [name]})
+    assert not Draft202012Validator(json_schema()).is_valid({"name": "a", "version": "1", "environment": [name]})
