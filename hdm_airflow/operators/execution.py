@@ -10,7 +10,6 @@ from hdm_airflow.errors import HdmError
 from hdm_airflow.operators import verdict
 from hdm_airflow.runner.environments import EnvironmentStore
 from hdm_airflow.runner.job import Job
-from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.report import Reports
 from hdm_airflow.runner.run import PackRun
 
@@ -40,7 +39,6 @@ class Execution:
         self._hook, self._attempt, self._slugs, self._log = hook, attempt, slugs, log
         self._keep, self._dies_with_parent = keep, dies_with_parent
         self._run: PackRun | None = None
-        self._mask = Masker([])
         self._outcomes: list[runs.Outcome] | None = None  # what the ledger was told
 
     def run(self, make_job: Callable[[], Job], store: EnvironmentStore) -> list[runs.Outcome]:
@@ -55,14 +53,13 @@ class Execution:
         """
         try:
             job = make_job()
-            self._mask = Masker(job.secrets)
             self._run = PackRun(job, store, self._log, keep=self._keep, dies_with_parent=self._dies_with_parent)
             if self._outcomes is not None:  # aborted while the job was made
                 self._run.kill()
             ran = self._run.run()
             for problem in _problems(ran.reports):
-                self._log(self._mask(problem))
-            return self._close(verdict.outcomes(ran, self._slugs, self._mask, job.timeout))
+                self._log(problem)
+            return self._close(verdict.outcomes(ran, self._slugs, job.timeout))
         except BaseException as error:  # Airflow's timeout is no Exception, and its rows must not stay `running`
             self._close(self._interrupted(_reason(error)))
             raise
@@ -77,7 +74,7 @@ class Execution:
 
     def _interrupted(self, reason: str) -> list[runs.Outcome]:
         reports = self._run.reports if self._run else None
-        return verdict.interrupted(reports, self._slugs, reason, self._mask)
+        return verdict.interrupted(reports, self._slugs, reason)
 
     def _close(self, outcomes: list[runs.Outcome]) -> list[runs.Outcome]:
         if self._outcomes is None:

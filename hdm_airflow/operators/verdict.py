@@ -8,7 +8,6 @@ from datetime import date
 from typing import Any
 
 from hdm_airflow.base.runs import Outcome, Status
-from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.report import Report, Reports
 from hdm_airflow.runner.run import SKIPPED, Ran
 
@@ -16,7 +15,7 @@ _STATUS: dict[str, Status] = {"ok": "success", "partial": "partial", "failed": "
 _SHOWN = 100  # endpoints that the summary names; it goes to XCom
 
 
-def outcomes(ran: Ran, slugs: Iterable[str], mask: Masker, timeout: float | None) -> list[Outcome]:
+def outcomes(ran: Ran, slugs: Iterable[str], timeout: float | None) -> list[Outcome]:
     """How the run ended on each endpoint.
 
     The last report of an endpoint counts; a run that did not end well fails whatever was not reported ok. A pack
@@ -25,16 +24,15 @@ def outcomes(ran: Ran, slugs: Iterable[str], mask: Masker, timeout: float | None
     Args:
         ran: the run.
         slugs: its endpoints.
-        mask: takes secrets out of what the pack says.
         timeout: seconds, for the reason.
     """
     fault = _fault(ran, timeout)
-    return [_outcome(slug, ran.reports, fault, mask, ran.exit_code) for slug in slugs]
+    return [_outcome(slug, ran.reports, fault, ran.exit_code) for slug in slugs]
 
 
-def interrupted(reports: Reports | None, slugs: Iterable[str], reason: str, mask: Masker) -> list[Outcome]:
+def interrupted(reports: Reports | None, slugs: Iterable[str], reason: str) -> list[Outcome]:
     """How a run that was cut short ended on each endpoint: what was reported ok stands, the rest failed."""
-    return [_outcome(slug, reports or Reports(), reason, mask, 1) for slug in slugs]
+    return [_outcome(slug, reports or Reports(), reason, 1) for slug in slugs]
 
 
 def summary(
@@ -77,7 +75,7 @@ def sentence(summary: dict[str, Any]) -> str:
 
 def _fault(ran: Ran, timeout: float | None) -> str:
     if ran.ended == "timeout":
-        return f"ended after its timeout of {timeout:g} s"
+        return f"ended after its timeout of {round(timeout or 0, 1):g} s"
     if ran.ended == "killed":
         return "the task was killed"
     if ran.exit_code in (0, SKIPPED):
@@ -85,10 +83,10 @@ def _fault(ran: Ran, timeout: float | None) -> str:
     return f"the bootstrap script ended with exit code {ran.exit_code}"
 
 
-def _outcome(slug: str, reports: Reports, fault: str, mask: Masker, exit_code: int) -> Outcome:
+def _outcome(slug: str, reports: Reports, fault: str, exit_code: int) -> Outcome:
     report = reports.endpoints.get(slug)
     if report is not None:
-        return _reported(slug, report, fault, mask)
+        return _reported(slug, report, fault)
     if fault:
         return Outcome(endpoint=slug, status="failed", reason=fault)
     if exit_code == SKIPPED:
@@ -98,11 +96,11 @@ def _outcome(slug: str, reports: Reports, fault: str, mask: Masker, exit_code: i
     return Outcome(endpoint=slug, status="failed", reason="not reported")
 
 
-def _reported(slug: str, report: Report, fault: str, mask: Masker) -> Outcome:
+def _reported(slug: str, report: Report, fault: str) -> Outcome:
     status = _STATUS[report.status]
-    reason = mask(report.message)
+    reason = report.message
     if fault and status != "success":
-        status, reason = "failed", "; ".join(part for part in (fault, reason) if part)
+        status, reason = "failed", "; ".join(part for part in (reason, fault) if part)
     return Outcome(
         endpoint=slug,
         status=status,
@@ -110,6 +108,6 @@ def _reported(slug: str, report: Report, fault: str, mask: Masker) -> Outcome:
         reported=True,
         metrics=report.metrics,
         alerts=report.alerts,
-        incomplete=tuple(mask(name) for name in report.incomplete),
+        incomplete=report.incomplete,
         dbversion=report.version,
     )

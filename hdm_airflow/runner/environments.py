@@ -16,15 +16,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import IO
 
 from hdm_airflow.errors import EnvironmentBuildError
 from hdm_airflow.packs.pack import REQUIREMENTS
 from hdm_airflow.runner import pip_shim
+from hdm_airflow.runner.masking import Masker
+from hdm_airflow.runner.supervision import CutShortError, Supervision
 from hdm_airflow.sdk import hdm as sdk
 
 #: Which of the worker's variables a build sees: where packages come from, and how to get there.
@@ -41,6 +45,8 @@ _BUILD_VARIABLES = (
 )
 _ALWAYS = ("PATH", "HOME", "TMPDIR", "LANG", "XDG_CACHE_HOME")
 _INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
+_LOCK_INTERVAL = 0.1  # seconds between two tries
+_ANSWER_SECONDS = 60.0  # for a program that is only asked for a fact
 #: pip's setting -> uv's of the same meaning, taken where uv's own is not set.
 _FROM_PIP = {
     "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
@@ -83,24 +89,27 @@ class EnvironmentStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def get(self, pack: Path, name: str, python: str | None, *, log: Callable[[str], None]) -> Environment:
+    def get(
+        self, pack: Path, name: str, python: str | None, *, supervision: Supervision, log: Callable[[str], None]
+    ) -> Environment:
         """The environment of a pack, built if it is not there.
 
         Args:
             pack: the pack's folder (the run's copy).
             name: the pack's own folder, for errors.
             python: which Python, as uv understands it; None for the one that runs Airflow.
+            supervision: under which it is built; its time limit and its end are the build's, too.
             log: told when something is built.
 
         Raises:
             EnvironmentBuildError: it could not be built; the resolver's message is in it.
         """
         try:
-            return self._get(pack, python, log)
+            return self._get(pack, python, supervision, log)
         except EnvironmentBuildError as error:
             raise EnvironmentBuildError(error.what, error.where or f"{name}/{REQUIREMENTS}", error.hint) from None
 
-    def _get(self, pack: Path, python: str | None, log: Callable[[str], None]) -> Environment:
+    def _get(self, pack: Path, python: str | None, supervision: Supervision, log: Callable[[str], None]) -> Environment:
         interpreter = _interpreter(python)
         content = _requirements(pack)
         key = _key(content, pack, interpreter)
@@ -108,15 +117,15 @@ class EnvironmentStore:
             key=key, path=self.root / key, interpreter=interpreter, requirements=hashlib.sha256(content).hexdigest()
         )
         if not environment.path.is_dir():
-            with self._lock(key):
+            with self._lock(key, supervision):
                 if not environment.path.is_dir():
                     log(f"building environment {key} with Python {interpreter.version}")
-                    self._build(environment, pack, has_requirements=bool(content.strip()))
+                    self._build(environment, pack, supervision, has_requirements=bool(content.strip()))
         os.utime(environment.path)  # when it was last used
         return environment
 
     @contextmanager
-    def _lock(self, key: str) -> Iterator[None]:
+    def _lock(self, key: str, supervision: Supervision) -> Iterator[None]:
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = (self.root / f"{key}.lock").open("w")
@@ -125,20 +134,24 @@ class EnvironmentStore:
             hint = "set environment_store in the Variable hdm to a folder that Airflow's user may write"
             raise EnvironmentBuildError(what, str(self.root), hint) from None
         with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            while not _try_lock(file):
+                supervision.check()
+                time.sleep(_LOCK_INTERVAL)
             yield
 
-    def _build(self, environment: Environment, pack: Path, *, has_requirements: bool) -> None:
+    def _build(self, environment: Environment, pack: Path, supervision: Supervision, *, has_requirements: bool) -> None:
+        for abandoned in self.root.glob(f".building-{environment.key}-*"):  # the lock is ours: its builder was killed
+            shutil.rmtree(abandoned, ignore_errors=True)
         aside = Path(tempfile.mkdtemp(prefix=f".building-{environment.key}-", dir=self.root))
+        target = str(aside / "env" / "bin" / "python")
+        build = partial(_run_tool, supervision, pack, aside)
         try:
             python = environment.interpreter.path
-            _uv(["venv", "--quiet", "--relocatable", "--no-project", "--python", python, str(aside / "env")], pack)
+            build([_uv(), "venv", "--quiet", "--relocatable", "--no-project", "--python", python, str(aside / "env")])
             if has_requirements:
-                target = str(aside / "env" / "bin" / "python")
-                _uv(["pip", "install", "--quiet", "--python", target, "--requirements", REQUIREMENTS], pack)
+                build([_uv(), "pip", "install", "--quiet", "--python", target, "--requirements", REQUIREMENTS])
                 # uv writes no .pyc files, and a run must not: without them each run compiles its imports again
-                compile_all = [target, "-I", "-m", "compileall", "-q", "-j", "0", str(aside / "env" / "lib")]
-                subprocess.run(compile_all, check=False, capture_output=True)
+                build([target, "-I", "-m", "compileall", "-qq", "-j", "0", str(aside / "env" / "lib")], may_fail=True)
             (aside / "env").rename(environment.path)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -234,14 +247,21 @@ def _find_python(wanted: str) -> tuple[str, str, str, str]:
     """Path, major.minor, full version and platform of another Python."""
     script = "import sys, platform; print('%d.%d' % sys.version_info[:2], platform.python_version(), sys.platform)"
     try:
-        path = _uv(["python", "find", "--no-project", "--system", wanted], Path("/")).strip()
-        answer = subprocess.run([path, "-I", "-c", script], capture_output=True, text=True, check=True).stdout
-        version, full, system = answer.split()
-    except (EnvironmentBuildError, subprocess.CalledProcessError, OSError, ValueError) as error:
+        path = _ask([_uv(), "python", "find", "--no-project", "--system", wanted]).strip()
+        version, full, system = _ask([path, "-I", "-c", script]).split()
+    except (subprocess.SubprocessError, OSError, ValueError) as error:
         hint = "install that Python on the worker, or correct python in properties.json"
-        reason = error.what if isinstance(error, EnvironmentBuildError) else str(error)
+        reason = (getattr(error, "stderr", None) or str(error)).strip()
         raise EnvironmentBuildError(f"there is no Python {wanted!r} here", reason, hint) from None
     return path, version, full, system
+
+
+def _ask(command: list[str]) -> str:
+    """What a program that answers at once prints."""
+    done = subprocess.run(
+        command, env=_build_environment(), capture_output=True, text=True, check=True, timeout=_ANSWER_SECONDS, cwd="/"
+    )
+    return done.stdout
 
 
 @cache
@@ -254,12 +274,31 @@ def _bundled_pip(python: str) -> str:
     return wheels[0] if wheels else ""
 
 
-def _uv(arguments: list[str], folder: Path) -> str:
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _run_tool(
+    supervision: Supervision, folder: Path, aside: Path, command: list[str], *, may_fail: bool = False
+) -> None:
+    """Run one step of a build."""
+    lines: list[str] = []
+    result = supervision.run(
+        command, folder=folder, variables=_build_environment(), log=lines.append, mask=Masker([]), leftovers=[aside]
+    )
+    if result.ended != "exit":
+        raise CutShortError(result.ended)
+    if result.exit_code and not may_fail:  # some packages carry files that are no Python of this version
+        output = "\n".join(lines).strip()
+        what = f"the environment could not be built:\n{output}"
+        raise EnvironmentBuildError(what, hint="correct requirements.txt, or the index")
+
+
+def _uv() -> str:
     from uv import find_uv_bin
 
-    command = [find_uv_bin(), *arguments]
-    done = subprocess.run(command, cwd=folder, env=_build_environment(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        what = f"the environment could not be built:\n{done.stderr.strip()}"
-        raise EnvironmentBuildError(what, hint="correct requirements.txt, or the index")
-    return done.stdout
+    return find_uv_bin()

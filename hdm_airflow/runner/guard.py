@@ -1,8 +1,9 @@
 """The guard: a small process that leads a pack's process group and outlives nobody.
 
-Run as a script, with nothing but the standard library: `python -I -S guard.py CONTROL_FD GRACE FOLDER COMMAND...`.
+Run as a script, with nothing but the standard library:
+`python -I -S guard.py CONTROL_FD GRACE N FOLDER... COMMAND...`, with N folders.
 It starts COMMAND and ends with its exit code. When CONTROL_FD says so, or closes because the task process died, it
-ends every process that the pack has started, and in the second case removes FOLDER too, since nobody else will.
+ends every process that the pack has started, and in the second case removes the folders too, since nobody else will.
 On Linux it is the subreaper of its descendants: a pack's daemon becomes its child instead of escaping.
 """
 
@@ -25,7 +26,8 @@ _NOTE = "hdm: {} the pack left behind were ended\n"
 
 def main(argv: list[str]) -> int:
     """Start the command, wait for it or for the word to end it, and leave nothing behind."""
-    control, grace, folder, command = int(argv[1]), float(argv[2]), argv[3], argv[4:]
+    control, grace, count = int(argv[1]), float(argv[2]), int(argv[3])
+    folders, command = argv[4 : 4 + count], argv[4 + count :]
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     wake_read, wake_write = os.pipe()
@@ -46,7 +48,8 @@ def main(argv: list[str]) -> int:
         with contextlib.suppress(OSError):  # the pack may have closed the stream that we share with it
             os.write(2, _NOTE.format(f"{ended} process(es)").encode())
     if orphaned or closed(control):
-        shutil.rmtree(folder, ignore_errors=True)
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 

@@ -41,12 +41,15 @@ class Child:
         command: what to run.
         folder: its working directory.
         variables: its whole environment.
-        workspace: removed by the guard if this process dies.
+        leftovers: folders that the guard removes if this process dies.
     """
 
-    def __init__(self, command: Sequence[str], *, folder: Path, variables: dict[str, str], workspace: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], *, folder: Path, variables: dict[str, str], leftovers: Sequence[Path]
+    ) -> None:
         control, self._control = os.pipe()
-        guarded = [sys.executable, "-I", "-S", guard.__file__, str(control), str(GRACE), str(workspace), *command]
+        folders = [str(len(leftovers)), *map(str, leftovers)]
+        guarded = [sys.executable, "-I", "-S", guard.__file__, str(control), str(GRACE), *folders, *command]
         try:
             self._process = subprocess.Popen(
                 guarded,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -59,11 +60,13 @@ class ReportReader:
     Args:
         path: the report file; it is made, empty, mode 0600.
         slugs: the endpoints of this run.
+        mask: takes the secrets out of every text, before it is cut or its blanks are folded.
     """
 
-    def __init__(self, path: Path, slugs: frozenset[str]) -> None:
+    def __init__(self, path: Path, slugs: frozenset[str], mask: Callable[[str], str]) -> None:
         self.path = path
         self.slugs = slugs
+        self.mask = mask
         self.reports = Reports()
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._begin()
@@ -149,14 +152,14 @@ class ReportReader:
             self._problem(f"the status is none of {', '.join(_STATUSES)}")
             return
         incomplete = value.get("incomplete")
-        names = tuple(_text(name) for name in incomplete) if isinstance(incomplete, list) else ()
+        names = tuple(self._text(name) for name in incomplete) if isinstance(incomplete, list) else ()
         self.reports.endpoints[slug] = Report(
             status=status,
-            message=_text(value.get("message")),
+            message=self._text(value.get("message")),
             metrics=_count(value.get("metrics")),
             alerts=_count(value.get("alerts")),
             incomplete=names,
-            version=_text(value.get("version"))[:64] or None,
+            version=self._text(value.get("version"))[:64] or None,
         )
 
     def _take_progress(self, value: dict[str, Any]) -> None:
@@ -164,22 +167,21 @@ class ReportReader:
         if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
             self._problem("progress is no number from 0 to 1")
         else:
-            self.reports.progress = Progress(share=float(share), message=_text(value.get("message")))
+            self.reports.progress = Progress(share=float(share), message=self._text(value.get("message")))
+
+    def _text(self, value: object) -> str:
+        """The value as one masked line of text that a database can store: no zero byte, no lone surrogate."""
+        if value is None:
+            return ""
+        text = self.mask(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        text = text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+        return " ".join(text.split())[:_MESSAGE_LIMIT]
 
     def _problem(self, reason: str) -> None:
         if len(self.reports.problems) < _PROBLEMS:
             self.reports.problems.append(f"report line {self._line}: {reason}")
         else:
             self.reports.dropped += 1
-
-
-def _text(value: object) -> str:
-    """The value as one line of text that a database can store: no zero byte, no lone surrogate."""
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else json.dumps(value)
-    text = text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
-    return " ".join(text.split())[:_MESSAGE_LIMIT]
 
 
 def _count(value: object) -> int | None:

@@ -11,8 +11,9 @@ from hdm_airflow.packs.pack import SCRIPT
 from hdm_airflow.runner.environments import EnvironmentStore, make_layer
 from hdm_airflow.runner.job import Job
 from hdm_airflow.runner.masking import Masker
-from hdm_airflow.runner.process import Child, Ended, dying_with_parent
+from hdm_airflow.runner.process import Ended, dying_with_parent
 from hdm_airflow.runner.report import Progress, ReportReader, Reports
+from hdm_airflow.runner.supervision import CutShortError, Supervision
 from hdm_airflow.runner.workspace import Workspace, workspace, write_context, write_pgpass
 
 SKIPPED = 99  # exit code of a pack that had nothing to do
@@ -54,7 +55,7 @@ class PackRun:
         self.log = log
         self.keep = keep
         self.dies_with_parent = dies_with_parent
-        self._child: Child | None = None
+        self._supervision: Supervision | None = None
         self._killed = False
         self._reader: ReportReader | None = None
 
@@ -74,28 +75,38 @@ class PackRun:
         with fate, workspace(self.job.pack.path, keep=self.keep) as place:
             if self.keep:
                 self.log(f"the run's folder is kept: {place.root}")
-            variables = self._prepare(place)
-            reader = self._reader = ReportReader(place.report, self.job.slugs)
-            mask = Masker(self.job.secrets)
-            command = ["bash", SCRIPT]
-            self._child = Child(command, folder=place.pack, variables=variables, workspace=place.root)
+            self._supervision = Supervision(self.job.timeout, [place.root])
             if self._killed:
-                self._child.end("killed")
-            tick = _ProgressLog(reader, mask, self.log)
-            result = self._child.wait(log=self.log, mask=mask, timeout=self.job.timeout, tick=tick)
-            return Ran(exit_code=result.exit_code, ended=result.ended, reports=reader.close())
+                self._supervision.kill()
+            try:
+                return self._run(place, self._supervision)
+            except CutShortError as error:
+                return Ran(exit_code=1, ended=error.ended, reports=Reports())
 
     def kill(self) -> None:
         """End it with everything it has started; it then ends as 'killed'."""
         self._killed = True
-        if self._child:
-            self._child.end("killed")
+        if self._supervision:
+            self._supervision.kill()
 
-    def _prepare(self, place: Workspace) -> dict[str, str]:
-        manifest = self.job.pack.manifest
-        environment = self.store.get(
-            place.pack, self.job.pack.folder, manifest.python if manifest else None, log=self.log
+    def _run(self, place: Workspace, supervision: Supervision) -> Ran:
+        mask = Masker(self.job.secrets)
+        variables = self._prepare(place, supervision)
+        reader = self._reader = ReportReader(place.report, self.job.slugs, mask)
+        result = supervision.run(
+            ["bash", SCRIPT],
+            folder=place.pack,
+            variables=variables,
+            log=self.log,
+            mask=mask,
+            tick=_ProgressLog(reader, self.log),
         )
+        return Ran(exit_code=result.exit_code, ended=result.ended, reports=reader.close())
+
+    def _prepare(self, place: Workspace, supervision: Supervision) -> dict[str, str]:
+        pack = self.job.pack
+        python = pack.manifest.python if pack.manifest else None
+        environment = self.store.get(place.pack, pack.folder, python, supervision=supervision, log=self.log)
         layer = make_layer(environment, place.layer)
         write_context(place.context, self.job.context())
         if self.job.base.password:
@@ -106,8 +117,8 @@ class PackRun:
 class _ProgressLog:
     """Shows the pack's newest progress in the log, at most every two seconds."""
 
-    def __init__(self, reader: ReportReader, mask: Masker, log: Callable[[str], None]) -> None:
-        self._reader, self._mask, self._log = reader, mask, log
+    def __init__(self, reader: ReportReader, log: Callable[[str], None]) -> None:
+        self._reader, self._log = reader, log
         self._shown: Progress | None = None
         self._next = 0.0
 
@@ -116,4 +127,4 @@ class _ProgressLog:
         now = time.monotonic()
         if progress != self._shown and progress is not None and now >= self._next:
             self._shown, self._next = progress, now + _PROGRESS_INTERVAL
-            self._log(f"progress {progress.share:.0%} {self._mask(progress.message)}".rstrip())
+            self._log(f"progress {progress.share:.0%} {progress.message}".rstrip())

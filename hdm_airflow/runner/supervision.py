@@ -1,0 +1,75 @@
+"""Supervision: every program that one pack run starts, under one time limit and one switch that ends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from hdm_airflow.runner.masking import Masker
+from hdm_airflow.runner.process import Child, Ended, Result
+
+
+class CutShortError(Exception):
+    """The run was ended by its timeout or killed before the pack itself had started."""
+
+    def __init__(self, ended: Ended) -> None:
+        super().__init__(ended)
+        self.ended: Ended = ended
+
+
+class Supervision:
+    """Starts programs one after the other.
+
+    Args:
+        timeout: seconds for all of them together; None for no limit.
+        leftovers: folders that the guard removes if this process dies.
+    """
+
+    def __init__(self, timeout: float | None, leftovers: Sequence[Path]) -> None:
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._leftovers = tuple(leftovers)
+        self._child: Child | None = None
+        self._killed = False
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        variables: Mapping[str, str],
+        log: Callable[[str], None],
+        mask: Masker,
+        tick: Callable[[], None] = lambda: None,
+        leftovers: Sequence[Path] = (),
+    ) -> Result:
+        """Run one program to its end.
+
+        Args:
+            command: what to run.
+            folder: its working directory.
+            variables: its whole environment.
+            log: called with each masked line of its output.
+            mask: takes the secrets out.
+            tick: called some times a second.
+            leftovers: more folders that the guard removes if this process dies.
+        """
+        everything = [*self._leftovers, *leftovers]
+        child = self._child = Child(command, folder=folder, variables=dict(variables), leftovers=everything)
+        if self._killed:
+            child.end("killed")
+        left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        return child.wait(log=log, mask=mask, timeout=left, tick=tick)
+
+    def check(self) -> None:
+        """Raise CutShortError when time is up or the run was killed: for whoever waits without a program."""
+        if self._killed:
+            raise CutShortError("killed")
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise CutShortError("timeout")
+
+    def kill(self) -> None:
+        """End what runs, and whatever would be started; safe in a signal handler."""
+        self._killed = True
+        if self._child:
+            self._child.end("killed")
