@@ -21,11 +21,13 @@ from rich.console import Console
 from demo import pipeline, results
 from demo.endpoints import Site, sites
 from demo.hospital import Hospital
+from demo.hospital.hospital import FEWEST_ROWS
 from demo.services import Airflow, Database, Postgres
 from hdm_airflow.errors import HdmError
 
 ROOT = Path(__file__).resolve().parent.parent
 _ROWS = 10_000
+_MOST_ROWS = 1_000_000  # what the demo is made for
 _ACTOR = "demo"
 
 
@@ -34,13 +36,17 @@ def main() -> int:
 
     Returns:
         0 when every planted fault was found and the sound night raised no alert.
+
+    Raises:
+        HdmError: the environment variable ROWS is wrong; nothing was started.
     """
+    rows = rows_from(os.environ.get("ROWS", ""))
     console = Console(width=None if sys.stdout.isatty() else 120)
     folder = Path(os.environ.get("DEMO_DIR", ROOT / ".demo")).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     second = datetime.now(timezone.utc).date()
     first = second - timedelta(days=1)
-    hospital = Hospital(rows=int(os.environ.get("ROWS", _ROWS)), first_day=first)
+    hospital = Hospital(rows=rows, first_day=first)
     with ExitStack() as stack:
         console.print(f"[bold]1[/] databases below {folder}")
         postgres = stack.enter_context(Postgres(folder / "postgres"))
@@ -61,6 +67,28 @@ def main() -> int:
         if os.environ.get("ONCE") != "1":
             _wait(console)
     return code
+
+
+def rows_from(text: str) -> int:
+    """The size of the hospital.
+
+    Args:
+        text: of the environment variable ROWS; empty for the usual size.
+
+    Returns:
+        How many lab results it has.
+
+    Raises:
+        HdmError: that is no number, or too few or too many rows.
+    """
+    hint = f"set it to a whole number from {FEWEST_ROWS} to {_MOST_ROWS}, or leave it out for {_ROWS}"
+    try:
+        rows = int(text.strip() or _ROWS)
+    except ValueError:
+        raise HdmError("the size of the hospital is not a whole number", "ROWS", hint) from None
+    if not FEWEST_ROWS <= rows <= _MOST_ROWS:
+        raise HdmError(f"a hospital of {rows} rows is too {'small' if rows < FEWEST_ROWS else 'big'}", "ROWS", hint)
+    return rows
 
 
 def _airflow(folder: Path, postgres: Postgres, base: Database) -> Airflow:

@@ -25,8 +25,8 @@ from hdm_airflow.packs.selection import choose, matches
 from hdm_airflow.settings import WHERE, Settings
 
 _OWN_FOLDER = f"{Path(__file__).parent.absolute()}{os.sep}"
-#: Of a manifest's keys, those that Airflow's scheduler acts on.
-_AIRFLOW_KEYS = ("retries", "pool", "queue")
+#: Of a manifest's keys, those that the task takes as arguments, where pack_args may replace them.
+_MANIFEST_KEYS = ("retries", "pool", "queue", "timeout")
 _DURATIONS = {"execution_timeout", "retry_delay", "max_retry_delay"}
 
 
@@ -218,7 +218,7 @@ def asset(environment: str, pack: Pack) -> Asset:
 
 
 def _manifest_arguments(pack: Pack) -> dict[str, Any]:
-    stated = {key: getattr(pack.manifest, key) for key in _AIRFLOW_KEYS} if pack.manifest else {}
+    stated = {key: getattr(pack.manifest, key) for key in _MANIFEST_KEYS} if pack.manifest else {}
     return {key: value for key, value in stated.items() if value is not None}
 
 

@@ -30,7 +30,15 @@ def deactivate(base: Base, kind: Kind, pack: str, endpoint: Registered, *, actor
     Returns:
         Whether that changed anything.
     """
-    slug = endpoint.endpoint.slug
+    return deactivate_slug(base, kind, pack, endpoint.endpoint.slug, actor=actor)
+
+
+def deactivate_slug(base: Base, kind: Kind, pack: str, slug: str, *, actor: str) -> bool:
+    """Deactivate a pack for a slug as `endpoints.canonical` gives it; one that is no slug names the row it is in.
+
+    Returns:
+        Whether that changed anything.
+    """
     values = {"pack": pack, "slug": slug, "slugs": stored_forms(base, slug)}
     return _change(base, "deactivate", kind, values, actor)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +65,8 @@ class HdmHook(PostgresHook):
     def open(self) -> Any:
         """A new psycopg connection as the driver makes it. Raises psycopg errors."""
         self.load()
+        # libpq's default is to wait for ever; a signal handler has less than five seconds to write the ledger
+        os.environ.setdefault("PGCONNECT_TIMEOUT", "4")
         return self.get_conn()
 
     @contextmanager

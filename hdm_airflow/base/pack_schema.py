@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,13 +12,16 @@ from typing import TYPE_CHECKING
 from hdm_airflow.base.queries import queries
 from hdm_airflow.errors import BaseError, ConfigurationError
 from hdm_airflow.packs import files
-from hdm_airflow.packs.pack import CREATE_TABLE, Pack
+from hdm_airflow.packs.pack import CREATE_TABLE, PREFIX, Pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hdm_airflow.base.hook import Base
     from hdm_airflow.packs.manifest import Kind
+
+_PATIENCE = 60.0  # seconds to wait for another attempt that applies the same pack's scripts
+_INTERVAL = 0.25  # seconds between two tries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,30 +69,44 @@ def apply(owner: Base, runner: Base, kind: Kind, pack: str, scripts: Sequence[Sc
         The files that were applied now.
 
     Raises:
-        BaseError: a script failed; nothing of it remains, but what ran before it does.
+        BaseError: a script failed; nothing of it remains, but what ran before it does. Or somebody else kept
+            applying them for a minute.
     """
     values = {"kind": kind, "pack": pack}
-    with _lock(owner, f"hdm:schema:{kind}:{pack}"):
+    task_id = PREFIX[kind] + pack
+    with _lock(owner, f"hdm:schema:{kind}:{pack}", task_id):
         known = {(row["file"], row["sha256"]) for row in owner.execute(queries("pack_schema")["applied"], values)}
         new = [script for script in scripts if (script.file, script.sha256) not in known]
+        if new:
+            runner.execute(queries("pack_schema")["limit_waiting"])
         for script in new:
-            _run(runner, pack, script)
+            _run(runner, task_id, script)
             # At once, not in one transaction with the next: a script whose record is lost would run again.
             owner.execute(queries("pack_schema")["record"], {**values, "file": script.file, "sha256": script.sha256})
     return [script.file for script in new]
 
 
 @contextmanager
-def _lock(owner: Base, key: str) -> Iterator[None]:
+def _lock(owner: Base, key: str, task_id: str) -> Iterator[None]:
     """Keep others out: two metric dates of one pack may start at once."""
-    owner.execute(queries("pack_schema")["lock"], {"key": key})
+    deadline = time.monotonic() + _PATIENCE
+    while not _try_lock(owner, key):
+        if time.monotonic() > deadline:
+            what = f"another run of {task_id} still applies its create-table scripts after {_PATIENCE:.0f} seconds"
+            raise BaseError(what, "lock of the pack's tables", "see what it does: SELECT * FROM pg_stat_activity")
+        time.sleep(_INTERVAL)
     try:
         yield
     finally:
         owner.execute(queries("pack_schema")["unlock"], {"key": key})
 
 
-def _run(runner: Base, pack: str, script: Script) -> None:
+def _try_lock(owner: Base, key: str) -> bool:
+    row = owner.execute(queries("pack_schema")["try_lock"], {"key": key}).fetchone()
+    return bool(row and row["locked"])
+
+
+def _run(runner: Base, task_id: str, script: Script) -> None:
     from psycopg import DataError, Error
 
     from hdm_airflow.base.hook import told
@@ -98,6 +116,15 @@ def _run(runner: Base, pack: str, script: Script) -> None:
             runner.execute(script.sql.encode("utf-8"))
     except Error as error:
         context = None if isinstance(error, DataError) else error.diag.context  # which repeats the value, too
-        where = f"{pack}/{script.file}" + (f", {context}" if context else "")
-        hint = "correct the script; it must be PostgreSQL's dialect"
-        raise BaseError(f"the pack's SQL script failed: {told(error)}", where, hint) from None
+        where = f"{task_id}/{script.file}" + (f", {context}" if context else "")
+        raise BaseError(f"the pack's SQL script failed: {told(error)}", where, _hint(error)) from None
+
+
+def _hint(error: Exception) -> str:
+    from psycopg import errors
+
+    if isinstance(error, errors.DuplicateTable | errors.UndefinedColumn):
+        return "if a table of that name with other columns is there already, rename it; else correct the script"
+    if isinstance(error, errors.LockNotAvailable):
+        return "try again when nobody uses the table: SELECT * FROM pg_stat_activity"
+    return "correct the script; it must be PostgreSQL's dialect"

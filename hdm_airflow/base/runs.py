@@ -52,6 +52,7 @@ class Run:
     kind: Kind
     pack: str
     endpoint: str
+    environment: str
     status: Status
     reported: bool
     reason: str | None
@@ -90,13 +91,13 @@ def finish(base: Base, attempt: Attempt, outcomes: Iterable[Outcome]) -> None:
         cursor.executemany(queries("runs")["finish"], values)
 
 
-def close_stale(base: Base, attempt: Attempt) -> int:
-    """Close `running` rows of attempts that are over; call it while holding the pack's lock.
+def close_stale(base: Base, kind: Kind, pack: str, metric_date: date) -> int:
+    """Close `running` rows of attempts that are over; call it while holding or sharing the pack's lock.
 
     Returns:
         How many there were.
     """
-    values = {"kind": attempt.kind, "pack": attempt.pack, "date": attempt.metric_date}
+    values = {"kind": kind, "pack": pack, "date": metric_date}
     return base.execute(queries("runs")["close_stale"], values).rowcount
 
 

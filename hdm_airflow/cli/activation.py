@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hdm_airflow.base import activation, endpoints
-from hdm_airflow.base.endpoints import Endpoint, Registered
 from hdm_airflow.cli import pack_names
 from hdm_airflow.cli.command import command
 from hdm_airflow.cli.console import say
@@ -16,8 +15,11 @@ from hdm_airflow.errors import ConfigurationError
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from hdm_airflow.base.endpoints import Registered
     from hdm_airflow.base.hook import Base
     from hdm_airflow.cli.pack_names import Named
+
+_Place = TypeVar("_Place")  # an endpoint, or a slug that may be none's
 
 
 @command
@@ -33,19 +35,19 @@ def activate(args: Namespace) -> int:
 
 @command
 def deactivate(args: Namespace) -> int:
-    """Take marks away, also those of endpoints that are not registered any more."""
+    """Take marks away, also those of endpoints that are not registered any more, or never could be."""
 
-    def one(base: Base, pack: Named, endpoint: Registered) -> None:
-        changed = activation.deactivate(base, pack.kind, pack.name, endpoint, actor=actor())
-        say(f"{pack.task_id} {'is no longer' if changed else 'was not'} activated on {endpoint.endpoint.slug}")
+    def one(base: Base, pack: Named, slug: str) -> None:
+        changed = activation.deactivate_slug(base, pack.kind, pack.name, slug, actor=actor())
+        say(f"{pack.task_id} {'is no longer' if changed else 'was not'} activated on {slug}")
 
     return _each(args, one, _activated)
 
 
 def _each(
     args: Namespace,
-    change: Callable[[Base, Named, Registered], None],
-    find: Callable[[Base, list[Named], list[str]], list[Registered]],
+    change: Callable[[Base, Named, _Place], None],
+    find: Callable[[Base, list[Named], list[str]], list[_Place]],
 ) -> int:
     if bool(args.endpoints) == args.all:
         raise ConfigurationError("it is not clear on which endpoints", "ENDPOINT", "name some, or give --all")
@@ -66,19 +68,15 @@ def _registered(base: Base, _packs: list[Named], stated: list[str]) -> list[Regi
     return [endpoints.find(base, text) for text in stated] if stated else endpoints.registered(base)
 
 
-def _activated(base: Base, packs: list[Named], stated: list[str]) -> list[Registered]:
+def _activated(base: Base, packs: list[Named], stated: list[str]) -> list[str]:
     marked = {
         endpoints.canonical(slug) for kind, name, slug in activation.activated(base) if _is_one(packs, kind, name)
     }
     if not stated:
-        return [_unregistered(slug) for slug in sorted(marked)]
+        return sorted(marked)
     slugs = [endpoints.canonical(text) for text in stated]
-    return [_unregistered(slug) if slug in marked else endpoints.find(base, slug) for slug in slugs]
+    return [slug if slug in marked else endpoints.find(base, slug).endpoint.slug for slug in slugs]
 
 
 def _is_one(packs: list[Named], kind: str, name: str) -> bool:
     return any((pack.kind, pack.name) == (kind, name) for pack in packs)
-
-
-def _unregistered(slug: str) -> Registered:
-    return Registered(id=0, endpoint=Endpoint.from_slug(slug), conn_id=None)

@@ -87,7 +87,9 @@ PACKS = GroupCommand(
                 OUTPUT,
             ),
             example="airflow hdm packs run mp_basic --endpoint heart --date 2026-01-31",
-            exit_codes="0 all well, 1 failed or partial, 2 wrong usage, 3 nothing to run, 130 interrupted",
+            exit_codes=(
+                "0 all well, 1 failed or partial, 2 wrong usage or configuration, 3 nothing to run, 130 interrupted"
+            ),
             more=(
                 "Exactly as its task would: gate, credentials, masking, ledger. It waits for a run of the same pack\n"
                 "and date that is under way. Output of the pack goes to stderr, outcomes to stdout. Ctrl-C ends it."

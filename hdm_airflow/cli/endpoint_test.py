@@ -129,7 +129,8 @@ def _postgres(endpoint: Endpoint, password: str | None) -> str:
         user=endpoint.user,
         password=password,
         passfile=os.devnull,  # nobody else's password
-        sslmode="require" if endpoint.ssl else "prefer",  # as in the URL that packs get
+        sslmode="verify-full" if endpoint.ssl else "prefer",  # as the reference packs do
+        sslrootcert=(_authorities() or "system") if endpoint.ssl else "",
         connect_timeout=_PATIENCE,
         application_name="hdm endpoints test",
     ) as connection:
@@ -143,8 +144,6 @@ def _mysql(endpoint: Endpoint, password: str | None) -> str:
         raise ConfigurationError("PyMySQL is not installed here", endpoint.slug, "pip install PyMySQL to test MySQL")
     import pymysql
 
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # as sslmode=require
     connection = pymysql.connect(
         host=endpoint.host or "localhost",
         port=int(endpoint.port or 3306),
@@ -153,7 +152,7 @@ def _mysql(endpoint: Endpoint, password: str | None) -> str:
         database=endpoint.name,
         connect_timeout=_PATIENCE,
         read_timeout=_PATIENCE,
-        ssl=context if endpoint.ssl else None,
+        ssl=ssl.create_default_context(cafile=_authorities()) if endpoint.ssl else None,
     )
     with closing(connection), connection.cursor() as cursor:
         cursor.execute("SELECT version()")
@@ -170,6 +169,11 @@ def _sqlite(endpoint: Endpoint, _password: str | None) -> str:
     with closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE)) as connection:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the first look into the file
     return f"SQLite {sqlite3.sqlite_version}"
+
+
+def _authorities() -> str | None:
+    """The file of certificate authorities that this machine trusts: SSL_CERT_FILE, else OpenSSL's own."""
+    return ssl.get_default_verify_paths().cafile
 
 
 def _first_line(error: Exception) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Collection
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -12,13 +14,14 @@ from typing import Any, Protocol
 from hdm_airflow.base import pack_schema, runs
 from hdm_airflow.base.hook import Base, HdmHook
 from hdm_airflow.credentials.chain import Chain
-from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.errors import ConfigurationError, PackFailedError
 from hdm_airflow.operators import lock, plan, targets, verdict
 from hdm_airflow.operators.execution import Execution
 from hdm_airflow.operators.plan import Plan
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.runner.environments import EnvironmentStore
 from hdm_airflow.runner.job import BaseAccess, Job, Target
+from hdm_airflow.runner.process import dying_with_parent
 
 
 class Log(Protocol):
@@ -41,6 +44,7 @@ class Conditions:
     conn_id: str  # Airflow connection of the HDM base
     pack_conn_id: str | None  # connection by which the pack reaches the base; None: conn_id
     timeout: float  # seconds the pack may run
+    deadline: float | None = None  # monotonic clock: when all must be over; None where only the pack is limited
     require_reports: bool  # refuse metrics that only an exit code vouches for
     environment_store: Path  # folder of the software environments
     timezone: str  # name, for the pack's TZ
@@ -107,6 +111,17 @@ class PackAttempt:
         self.keep = keep
         self.dies_with_parent = dies_with_parent
         self._execution: Execution | None = None
+        self._planned: Plan | None = None
+        self._early: tuple[runs.Outcome, ...] = ()  # of what failed before the pack started
+        self._aborted = ""  # the reason
+
+    @property
+    def result(self) -> Result | None:
+        """What is known of the end so far, also where `run` raised; None before there was a plan."""
+        if self._planned is None:
+            return None
+        done = (*self._early, *(self._execution.outcomes if self._execution else ()))
+        return Result(metric_date=self.attempt.metric_date, planned=self._planned, done=done)
 
     def run(self) -> Result:
         """Run it to its end.
@@ -118,16 +133,21 @@ class PackAttempt:
         self._refuse_quarantined()
         conditions = self.conditions
         hook = _load(conditions.conn_id)
-        with hook.session() as base:
-            lock.take(base, self.attempt, self.pack, patience=conditions.timeout)
-            planned = plan.read(
+        fate = dying_with_parent() if self.dies_with_parent else nullcontext()
+        with fate, hook.session() as base:
+            deadline = time.monotonic() + self._left()
+            lock.take(base, self.attempt, self.pack, deadline=deadline, check=self._check)
+            planned = self._planned = plan.read(
                 base, self.attempt, self.pack, require_reports=conditions.require_reports, only=self.only
             )
             self._tell(planned)
-            found, done = self._start(base, planned)
-            if found:
-                done += self._execute(hook, found, partial(self._job, hook, base, planned, found))
-        result = Result(metric_date=self.attempt.metric_date, planned=planned, done=tuple(done))
+            self._check()
+            found = self._start(hook, base, planned)
+            if self._execution:
+                store = EnvironmentStore(conditions.environment_store)
+                self._execution.run(partial(self._job, hook, base, planned, found), store)
+        done = (*self._early, *(self._execution.outcomes if self._execution else ()))
+        result = Result(metric_date=self.attempt.metric_date, planned=planned, done=done)
         self._tell_outcome(result)
         return result
 
@@ -142,10 +162,21 @@ class PackAttempt:
         Returns:
             Whether there was anything to end.
         """
+        self._aborted = reason
         if self._execution is None:
             return False
         self._execution.abort(reason)
         return True
+
+    def _check(self) -> None:
+        if self._aborted:
+            raise PackFailedError(self._aborted, self.pack.folder, "nothing was run; start it again")
+
+    def _left(self) -> float:
+        """Seconds the pack may run from now on."""
+        if self.conditions.deadline is None:
+            return self.conditions.timeout
+        return max(0.0, min(self.conditions.timeout, self.conditions.deadline - time.monotonic()))
 
     # The steps, in the order of `run` ---------------------------------------------------------------------------
 
@@ -169,7 +200,7 @@ class PackAttempt:
         if not result.planned.empty:
             self.log.info("%s", verdict.sentence(result.summary))
 
-    def _start(self, base: Base, planned: Plan) -> tuple[list[Target], list[runs.Outcome]]:
+    def _start(self, hook: HdmHook, base: Base, planned: Plan) -> list[Target]:
         """Look up the passwords, record what cannot run, and begin what can."""
         versions = runs.dbversions(base, [item.slug for item in planned.run])
         found, refused = targets.find(planned.run, Chain(targets.sources()), versions)
@@ -177,22 +208,24 @@ class PackAttempt:
         failed = [runs.Outcome(endpoint=slug, status="failed", reason=why) for slug, why in broken.items()]
         gated = [runs.Outcome(endpoint=slug, status="skipped", reason=why) for slug, why in planned.gated.items()]
         runs.finish(base, self.attempt, [*failed, *gated])
+        self._early = tuple(failed)
+        if found:  # before the first `running` row: whatever ends us from here on closes it
+            self._execution = self._make_execution(hook, base, [target.slug for target in found])
         runs.start(base, self.attempt, [target.slug for target in found])
         if found:
             pack = f"{self.pack.task_id} {self.pack.version}"
             self.log.info("%s runs on %d endpoint(s), metric date %s", pack, len(found), self.attempt.metric_date)
-        return found, failed
+        return found
 
-    def _execute(self, hook: HdmHook, found: list[Target], make_job: Callable[[], Job]) -> list[runs.Outcome]:
-        self._execution = Execution(
+    def _make_execution(self, hook: HdmHook, base: Base, slugs: list[str]) -> Execution:
+        return Execution(
             hook,
             self.attempt,
-            [target.slug for target in found],
+            slugs,
             lambda line: self.log.info("%s", line),
             keep=self.keep,
-            dies_with_parent=self.dies_with_parent,
+            heartbeat=lock.Heartbeat(base),
         )
-        return self._execution.run(make_job, EnvironmentStore(self.conditions.environment_store))
 
     def _job(self, hook: HdmHook, base: Base, planned: Plan, found: list[Target]) -> Job:
         attempt, conditions = self.attempt, self.conditions
@@ -212,7 +245,7 @@ class PackAttempt:
             config_source=planned.external.source,
             targets=tuple(found),
             timezone=conditions.timezone,
-            timeout=conditions.timeout,
+            timeout=self._left(),
         )
 
     def _create_tables(self, base: Base, pack_hook: HdmHook) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from hdm_airflow.base import runs
 from hdm_airflow.base.hook import HdmHook
-from hdm_airflow.errors import HdmError
+from hdm_airflow.errors import BaseError, HdmError
 from hdm_airflow.operators import verdict
 from hdm_airflow.runner.environments import EnvironmentStore
 from hdm_airflow.runner.job import Job
 from hdm_airflow.runner.report import Reports
 from hdm_airflow.runner.run import PackRun
+
+_PATIENCE = 60.0  # seconds to try to write the end of a run
+_PAUSE = 2.0  # seconds between two tries
+_REASON_LIMIT = 300  # characters
 
 
 class Execution:
@@ -23,7 +28,7 @@ class Execution:
         slugs: the endpoints, each with a `running` row.
         log: called with each line of output.
         keep: leave the run's folder behind, without its secrets.
-        dies_with_parent: be killed when the process that started this one dies.
+        heartbeat: called some times a second; what it raises ends the run.
     """
 
     def __init__(
@@ -34,12 +39,17 @@ class Execution:
         log: Callable[[str], None],
         *,
         keep: bool = False,
-        dies_with_parent: bool = True,
+        heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
         self._hook, self._attempt, self._slugs, self._log = hook, attempt, slugs, log
-        self._keep, self._dies_with_parent = keep, dies_with_parent
+        self._keep, self._heartbeat = keep, heartbeat
         self._run: PackRun | None = None
         self._outcomes: list[runs.Outcome] | None = None  # what the ledger was told
+
+    @property
+    def outcomes(self) -> tuple[runs.Outcome, ...]:
+        """What the ledger was told; nothing before the end."""
+        return tuple(self._outcomes or ())
 
     def run(self, make_job: Callable[[], Job], store: EnvironmentStore) -> list[runs.Outcome]:
         """Prepare and run the job.
@@ -53,7 +63,7 @@ class Execution:
         """
         try:
             job = make_job()
-            self._run = PackRun(job, store, self._log, keep=self._keep, dies_with_parent=self._dies_with_parent)
+            self._run = PackRun(job, store, self._log, keep=self._keep, heartbeat=self._heartbeat)
             if self._outcomes is not None:  # aborted while the job was made
                 self._run.kill()
             ran = self._run.run()
@@ -67,7 +77,7 @@ class Execution:
     def abort(self, reason: str) -> None:
         """From a signal handler: write the ledger while there is time, then end the pack's processes."""
         try:
-            self._close(self._interrupted(reason))
+            self._close(self._interrupted(reason), patience=0)
         finally:
             if self._run:
                 self._run.kill()
@@ -76,12 +86,25 @@ class Execution:
         reports = self._run.reports if self._run else None
         return verdict.interrupted(reports, self._slugs, reason)
 
-    def _close(self, outcomes: list[runs.Outcome]) -> list[runs.Outcome]:
+    def _close(self, outcomes: list[runs.Outcome], *, patience: float = _PATIENCE) -> list[runs.Outcome]:
         if self._outcomes is None:
             self._outcomes = outcomes
+            deadline = time.monotonic() + patience
+            while not self._write(outcomes, last=time.monotonic() >= deadline):
+                time.sleep(_PAUSE)
+        return self._outcomes
+
+    def _write(self, outcomes: list[runs.Outcome], *, last: bool) -> bool:
+        """Whether the ledger took them; hours of a run shall not be lost to a restart of the base."""
+        try:
             with self._hook.session() as base:
                 runs.finish(base, self._attempt, outcomes)
-        return self._outcomes
+        except BaseError as error:
+            if last:
+                raise
+            self._log(f"the ledger could not be written, trying again: {error.what}")
+            return False
+        return True
 
 
 def _problems(reports: Reports) -> list[str]:
@@ -91,7 +114,7 @@ def _problems(reports: Reports) -> list[str]:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, HdmError):
-        return error.what.splitlines()[0]
+        return " ".join(error.what.split())[:_REASON_LIMIT]
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     return f"ended by {type(error).__name__}"

@@ -7,40 +7,77 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from psycopg import Error
+
 from hdm_airflow.base import runs
 from hdm_airflow.base.hook import Base
+from hdm_airflow.base.queries import queries
 from hdm_airflow.errors import BaseError
 from hdm_airflow.packs.pack import Pack
 
 log = logging.getLogger(__name__)
 
 _INTERVAL = 2.0  # seconds between two tries
+_HEARTBEAT = 20.0  # seconds between two signs of life
 
 
-def take(base: Base, attempt: runs.Attempt, pack: Pack, *, patience: float) -> None:
+def take(
+    base: Base, attempt: runs.Attempt, pack: Pack, *, deadline: float, check: Callable[[], None] = lambda: None
+) -> None:
     """Take the pack's lock and share those of the packs it requires, for the session of `base`.
 
-    While a metric pack's lock is shared its metrics do not change. With our own in hand, a `running` row is one
-    whose worker died: it is closed.
+    While a metric pack's lock is shared its metrics do not change. With a lock in hand, a `running` row under it is
+    one whose worker died: it is closed.
 
     Args:
         base: whose session holds the locks.
         attempt: whose they are.
         pack: what it requires is locked too.
-        patience: seconds to wait for whoever holds one.
+        deadline: when to stop waiting for whoever holds one, on the monotonic clock.
+        check: called between two tries; what it raises ends the waiting.
 
     Raises:
         BaseError: somebody held a lock all that time.
     """
-    deadline = time.monotonic() + patience
-    _wait(f"another run of {pack.task_id}", partial(runs.try_lock, base, attempt), deadline)
+    base.execute(queries("runs")["keep_session"])
+    wait = partial(_wait, deadline, check)
+    wait(f"another run of {pack.task_id}", partial(runs.try_lock, base, attempt))
+    stale = runs.close_stale(base, attempt.kind, attempt.pack, attempt.metric_date)
     for name in sorted(requirement.name for requirement in pack.requires):
-        _wait(f"mp_{name}", partial(runs.try_lock_required, base, name, attempt.metric_date), deadline)
-    if stale := runs.close_stale(base, attempt):
+        wait(f"mp_{name}", partial(runs.try_lock_required, base, name, attempt.metric_date))
+        stale += runs.close_stale(base, "metric", name, attempt.metric_date)
+    if stale:
         log.warning("%d ledger row(s) of a worker that died were closed", stale)
 
 
-def _wait(holder: str, try_lock: Callable[[], bool], deadline: float) -> None:
+class Heartbeat:
+    """Shows now and then that the session with the locks lives, and keeps it from idling.
+
+    Args:
+        base: the session.
+    """
+
+    def __init__(self, base: Base) -> None:
+        self._base = base
+        self._next = time.monotonic() + _HEARTBEAT
+
+    def __call__(self) -> None:
+        """Ask the session for a sign of life when it is time to.
+
+        Raises:
+            BaseError: it is gone, and with it the locks: another attempt may have begun.
+        """
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _HEARTBEAT
+        try:
+            self._base.execute(queries("runs")["heartbeat"])
+        except Error as error:
+            what = f"the lock of the pack was lost: the connection to the HDM base ended ({type(error).__name__})"
+            raise BaseError(what, "HDM base", "see its log; the pack was ended, and a retry runs it again") from None
+
+
+def _wait(deadline: float, check: Callable[[], None], holder: str, try_lock: Callable[[], bool]) -> None:
     told = False
     while not try_lock():
         if time.monotonic() > deadline:
@@ -51,3 +88,4 @@ def _wait(holder: str, try_lock: Callable[[], bool], deadline: float) -> None:
             log.info("waiting for %s of this metric date to end", holder)
             told = True
         time.sleep(_INTERVAL)
+        check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ DEFAULT_TIMEOUT = 6 * 3600.0  # seconds
 DEFAULT_STORE = "~/.cache/hdm_airflow/environments"
 #: Seconds by which our timeout comes before Airflow's: time to end the processes and to write the ledger.
 _HEADSTART = 10.0
+_SHOWN = 100  # endpoints that the error names; the ledger has them all
 
 
 class PackOperator(BaseOperator):
@@ -33,7 +35,7 @@ class PackOperator(BaseOperator):
         environment: name of the HDM environment.
         conn_id: Airflow connection of the HDM base.
         pack_conn_id: connection by which the pack reaches the base; None: conn_id.
-        timeout: seconds a run may take; the manifest's counts before this one.
+        timeout: seconds a run may take; None: the manifest's, else six hours.
         require_reports: refuse metrics that only an exit code vouches for.
         environment_store: folder of the software environments.
     """
@@ -47,7 +49,7 @@ class PackOperator(BaseOperator):
         environment: str = "prod",
         conn_id: str = "hdm",
         pack_conn_id: str | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float | None = None,
         require_reports: bool = False,
         environment_store: str = DEFAULT_STORE,
         **kwargs: Any,
@@ -76,7 +78,9 @@ class PackOperator(BaseOperator):
             result = self._running.run()
         except ConfigurationError as error:
             raise AirflowFailException(str(error)) from error
-        self._conclude(context, result)
+        finally:
+            self._leave_summary(context)
+        self._conclude(result)
 
     def on_kill(self) -> None:
         """Write the ledger, then end the pack's processes: Airflow sends SIGKILL five seconds later."""
@@ -86,11 +90,16 @@ class PackOperator(BaseOperator):
     @property
     def limit(self) -> float:
         """Seconds the pack may run: its manifest's, else the setting, but always before Airflow's own timeout."""
-        limit = self.pack.manifest.timeout if self.pack.manifest and self.pack.manifest.timeout else self.timeout
+        stated = self.timeout or (self.pack.manifest and self.pack.manifest.timeout) or DEFAULT_TIMEOUT
+        return min(stated, self._airflow_limit or stated)
+
+    @property
+    def _airflow_limit(self) -> float | None:
+        """Seconds until all must be over, waiting for locks and building included; None without a timeout."""
         if self.execution_timeout is None:
-            return limit
+            return None
         airflow = self.execution_timeout.total_seconds()
-        return min(limit, max(airflow - _HEADSTART, airflow / 2))
+        return float(max(airflow - _HEADSTART, airflow / 2))
 
     # The steps, in the order of `execute` -----------------------------------------------------------------------
 
@@ -121,20 +130,25 @@ class PackOperator(BaseOperator):
             conn_id=self.conn_id,
             pack_conn_id=self.pack_conn_id,
             timeout=self.limit,
+            deadline=None if self._airflow_limit is None else time.monotonic() + self._airflow_limit,
             require_reports=self.require_reports,
             environment_store=Path(self.environment_store).expanduser(),
             timezone=context["dag"].timezone.name,
         )
         return PackAttempt(self.pack, attempt, conditions, self.log)
 
-    def _conclude(self, context: Any, result: Result) -> None:
+    def _leave_summary(self, context: Any) -> None:
+        """However it ended: a return value would be lost when the task fails."""
+        result = self._running.result if self._running else None
+        if result and not result.planned.empty:
+            context["ti"].xcom_push(key="summary", value=result.summary)
+
+    def _conclude(self, result: Result) -> None:
         if result.planned.empty:
             hint = f"activate one: airflow hdm activate {self.pack.task_id} <endpoint>"
             raise AirflowSkipException(f"{result.skip_reason} for {self.pack.task_id}; {hint}")
-        # before raising: a return value is lost on failure
-        context["ti"].xcom_push(key="summary", value=result.summary)
         if result.bad:
-            reasons = "\n".join(f"  {one.endpoint}: {one.status}: {one.reason}" for one in result.bad)
+            reasons = "\n".join(f"  {one.endpoint}: {one.status}: {one.reason}" for one in result.bad[:_SHOWN])
             total = len(result.done) + len(result.planned.kept)
             what = f"{self.pack.task_id} did not succeed on {len(result.bad)} of {total} endpoint(s)"
             hint = "see the lines above; a retry runs these alone (airflow hdm runs list)"

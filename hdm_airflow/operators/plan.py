@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from hdm_airflow.base import assignments as base_assignments
@@ -60,7 +60,7 @@ def read(
         only: slugs of the endpoints to run on, whether they have succeeded before or not; None: all.
 
     Raises:
-        ConfigurationError: the pack is not activated on one of `only`.
+        ConfigurationError: the pack is not activated on one of `only`, or another environment uses this base.
     """
     required = [requirement.name for requirement in pack.requires]
     assigned = base_assignments.read(base, pack.kind, pack.name, required)
@@ -74,12 +74,13 @@ def read(
         accepts_partial=bool(pack.manifest and pack.manifest.partial),
         require_reports=require_reports,
     )
-    own = {run.endpoint: run for run in newest if (run.kind, run.pack) == (pack.kind, pack.name) and only is None}
+    own = {run.endpoint: run for run in newest if (run.kind, run.pack) == (pack.kind, pack.name)}
+    _check_environment(attempt, own.values())
     try:
         external, fault = assigned.configurations.for_version(pack.version), ""
     except HdmError as error:
         external, fault = NONE, one_line(error)
-    return make(assigned, external, fault, gate, own)
+    return make(assigned, external, fault, gate, own if only is None else {})
 
 
 def make(assigned: Assignments, external: Configuration, fault: str, gate: Gate, own: Mapping[str, runs.Run]) -> Plan:
@@ -116,6 +117,15 @@ def make(assigned: Assignments, external: Configuration, fault: str, gate: Gate,
     chosen = set(wanted)
     kept = tuple(slug for slug in assigned.slugs if slug not in chosen)
     return Plan(run=tuple(run), broken=broken, gated=gated, kept=kept, external=external)
+
+
+def _check_environment(attempt: runs.Attempt, own: Iterable[runs.Run]) -> None:
+    """Two environments on one base would take each other's runs for their own."""
+    others = {run.environment for run in own} - {attempt.environment}
+    if others:
+        what = f"this HDM base already holds runs of {attempt.pack} for {attempt.metric_date} of environment"
+        hint = f"give {attempt.environment!r} an HDM base of its own"
+        raise ConfigurationError(f"{what} {', '.join(sorted(others))}", "HDM base", hint)
 
 
 def one_line(error: HdmError) -> str:

@@ -91,9 +91,11 @@ def _outcome(slug: str, reports: Reports, fault: str, exit_code: int) -> Outcome
         return Outcome(endpoint=slug, status="failed", reason=fault)
     if exit_code == SKIPPED:
         return Outcome(endpoint=slug, status="skipped", reason="the pack had nothing to do (exit code 99)")
-    if reports.empty:
+    if reports.silent:
         return Outcome(endpoint=slug, status="success", reason="unreported: taken at the exit code")
-    return Outcome(endpoint=slug, status="failed", reason="not reported")
+    count = len(reports.problems) + reports.dropped
+    bad = f": {count} bad report line(s), first: {reports.problems[0]}" if count else ""
+    return Outcome(endpoint=slug, status="failed", reason=f"not reported{bad}")
 
 
 def _reported(slug: str, report: Report, fault: str) -> Outcome:

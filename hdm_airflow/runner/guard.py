@@ -19,6 +19,11 @@ import time
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+#: What a run's folder holds of passwords: gone as soon as the pack is over, whatever becomes of the task.
+SECRETS = ("context.json", "pgpass")
+#: Seconds after the first SIGKILL until the guard gives up on a process that does not go (stuck in the kernel).
+GIVE_UP = 10.0
 #: Seconds that processes get which the pack left behind when it ended by itself.
 LEFTOVER_GRACE = 0.5
 _NOTE = "hdm: {} the pack left behind were ended\n"
@@ -47,6 +52,10 @@ def main(argv: list[str]) -> int:
     if ended and not told:
         with contextlib.suppress(OSError):  # the pack may have closed the stream that we share with it
             os.write(2, _NOTE.format(f"{ended} process(es)").encode())
+    for folder in folders:
+        for name in SECRETS:
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, name))
     if orphaned or closed(control):
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
@@ -70,6 +79,7 @@ def start(command: list[str], control: int) -> int:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(PR_SET_NO_NEW_PRIVS, 1)  # a process that sudo made root could not be ended
         os.execvp(command[0], command)
     except OSError as error:
         os.write(2, f"hdm: {command[0]} cannot be started: {error.strerror}\n".encode())
@@ -111,6 +121,10 @@ def end_all(pack: int, status: int | None, grace: float) -> tuple[int, int]:
         left = descendants()
         if not left and (status is not None or sys.platform == "linux"):
             return (status if status is not None else 0), len(first)
+        if time.monotonic() >= deadline + GIVE_UP:
+            with contextlib.suppress(OSError):
+                os.write(2, f"hdm: these processes could not be ended: {left}\n".encode())
+            return (status if status is not None else signal.SIGKILL), len(first)
         if time.monotonic() >= deadline:
             signal_all(left, signal.SIGKILL)
             if sys.platform != "linux":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.runner.workspace import Workspace
@@ -18,6 +20,9 @@ _PASSED_ON = (
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
 )  # fmt: skip
+
+
+_SOUNDS_SECRET = re.compile(r"TOKEN|SECRET|PASS|PWD|KEY", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +82,12 @@ class Job:
 
     @property
     def secrets(self) -> Iterable[str]:
-        """What must never be seen in a log."""
-        return [secret for secret in (self.base.password, *(one.password for one in self.targets)) if secret]
+        """What must never be seen in a log: passwords, and what the worker's variables hold of them."""
+        passwords = [self.base.password, *(one.password for one in self.targets)]
+        passed_on = self._passed_on()
+        passwords += [urlsplit(value).password for name, value in passed_on.items() if name.lower().endswith("_proxy")]
+        passwords += [value for name, value in passed_on.items() if _SOUNDS_SECRET.search(name)]
+        return [secret for secret in passwords if secret]
 
     def context(self) -> dict[str, Any]:
         """The content of HDM_CONTEXT."""
@@ -113,11 +122,8 @@ class Job:
             place: the run's folder.
             executables: folders that go before the worker's PATH.
         """
-        manifest = self.pack.manifest
-        named = manifest.environment if manifest else ()
-        passed_on = {name: os.environ[name] for name in (*_PASSED_ON, *named) if name in os.environ}
         return {
-            **passed_on,
+            **self._passed_on(),
             "PATH": os.pathsep.join([*map(str, executables), os.environ.get("PATH", os.defpath)]),
             "HOME": str(place.home),
             "TMPDIR": str(place.tmp),
@@ -136,3 +142,8 @@ class Job:
             **self.base.variables,
             "PGPASSFILE": str(place.pgpass),
         }
+
+    def _passed_on(self) -> dict[str, str]:
+        """Those of the worker's variables that the pack sees."""
+        named = self.pack.manifest.environment if self.pack.manifest else ()
+        return {name: os.environ[name] for name in (*_PASSED_ON, *named) if name in os.environ}

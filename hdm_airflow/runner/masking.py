@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shlex
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
@@ -49,7 +50,8 @@ def _forms(secret: str) -> Iterable[str]:
     raw = secret.encode("utf-8", "surrogatepass")
     quoted = [quote(raw), quote(raw, safe=""), quote_plus(raw)]
     in_code = [repr(secret)[1:-1], json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]]
-    for text in (*quoted, *in_code, raw.hex()):
+    in_shell = [secret.replace("'", "'\\''"), shlex.quote(secret).strip("'")]  # as `set -x` and as Python writes it
+    for text in (*quoted, *in_code, *in_shell, raw.hex()):
         if len(text) >= _LEAST_PIECE:
             yield text
     yield from (form for form in _base64_forms(raw) if len(form) >= _LEAST_PIECE)

@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -47,6 +47,7 @@ class Child:
     def __init__(
         self, command: Sequence[str], *, folder: Path, variables: dict[str, str], leftovers: Sequence[Path]
     ) -> None:
+        self._variables = variables
         control, self._control = os.pipe()
         folders = [str(len(leftovers)), *map(str, leftovers)]
         guarded = [sys.executable, "-I", "-S", guard.__file__, str(control), str(GRACE), *folders, *command]
@@ -88,6 +89,8 @@ class Child:
                     self.end("timeout")
                     deadline = None
             code = self._process.wait()
+            if code < 0:  # somebody killed the guard
+                end_strays(self._variables)
             lines.close()
         finally:
             self.close()
@@ -95,12 +98,10 @@ class Child:
 
     def end(self, why: Ended) -> None:
         """Tell the guard to end everything; safe to call from a signal handler, and more than once."""
-        if self._ended == "exit" and self._process.returncode is None:
+        if self._ended == "exit" and self._process.returncode is None and self._control >= 0:
             self._ended = why
-            try:
+            with suppress(BrokenPipeError):  # the guard is gone: `wait` ends what it has left
                 os.write(self._control, b"T")
-            except OSError:
-                os.killpg(self._process.pid, signal.SIGKILL)  # the guard is gone: its group has its number
 
     def close(self) -> None:
         """Let go of it; what still runs is ended by the guard, which sees the control pipe close."""
@@ -175,6 +176,15 @@ class _Lines:
     def _emit(self, block: bytes) -> None:
         for line in self._mask(block.decode("utf-8", "replace")).split("\n"):
             self._log(line.rstrip("\r"))
+
+
+def end_strays(variables: Mapping[str, str]) -> None:
+    """Kill every process that has this run's context in its environment: the last resort, on Linux."""
+    context = variables.get("HDM_CONTEXT")
+    for process in Path("/proc").glob("[0-9]*") if context else ():
+        with suppress(OSError):  # it has just ended, or is another user's
+            if f"HDM_CONTEXT={context}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 @contextmanager

@@ -14,7 +14,10 @@ Status = Literal["ok", "partial", "failed", "skipped"]
 _STATUSES = ("ok", "partial", "failed", "skipped")
 #: A longer line is no report, in bytes.
 LINE_LIMIT = 1 << 20
+#: A longer report is read no further, in bytes.
+REPORT_LIMIT = 1 << 26
 _CHUNK = 1 << 16
+_CHUNKS = 64  # per call: whoever writes faster than we read must not stop the clock
 _PROBLEMS = 20  # more of them are only counted
 _MESSAGE_LIMIT = 1_000  # characters
 
@@ -49,9 +52,9 @@ class Reports:
     dropped: int = 0  # how many more there were
 
     @property
-    def empty(self) -> bool:
-        """Whether the pack said nothing at all of any endpoint."""
-        return not self.endpoints
+    def silent(self) -> bool:
+        """Whether the pack said nothing at all of any endpoint, not even something that could not be read."""
+        return not (self.endpoints or self.problems)
 
 
 class ReportReader:
@@ -68,30 +71,48 @@ class ReportReader:
         self.slugs = slugs
         self.mask = mask
         self.reports = Reports()
+        self._full = self._overlong = False
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._begin()
 
     def poll(self) -> Reports:
         """Read what has come since the last call."""
         self._follow()
-        while chunk := os.pread(self._descriptor, _CHUNK, self._position):
-            self._position += len(chunk)
-            *lines, rest = chunk.split(b"\n")
-            for line in lines:
-                self._end_of_line(line)
-            self._grow(rest)
+        for _ in range(_CHUNKS):
+            if not self._read_chunk():
+                break
         return self.reports
 
     def close(self) -> Reports:
         """Read the rest, a last line without a line end included, and let go of the file."""
-        self.poll()
-        if self._rest or self._overlong:
-            self._end_of_line(b"")
-        os.close(self._descriptor)
+        try:
+            self._follow()
+            while self._read_chunk():
+                pass
+            if self._rest or self._overlong:
+                self._end_of_line(b"")
+        finally:
+            os.close(self._descriptor)
         return self.reports
 
+    def _read_chunk(self) -> bool:
+        """Whether there was more to read."""
+        if self._position >= REPORT_LIMIT:
+            if not self._full:
+                self._full = True
+                self._problem(f"the report is longer than {REPORT_LIMIT:,} bytes; the rest is not read")
+            return False
+        chunk = os.pread(self._descriptor, _CHUNK, self._position)
+        self._position += len(chunk)
+        *lines, rest = chunk.split(b"\n")
+        for line in lines:
+            self._end_of_line(line)
+        self._grow(rest)
+        return bool(chunk)
+
     def _begin(self) -> None:
-        self._position, self._line, self._rest, self._overlong = 0, 0, b"", False
+        self._position, self._line, self._rest = 0, 0, b""
+        self._overlong = self._full = False
 
     def _follow(self) -> None:
         """Begin again where the pack wrote the file anew, in its place or as another file of its name."""

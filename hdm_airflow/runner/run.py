@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 from hdm_airflow.packs.pack import SCRIPT
-from hdm_airflow.runner.environments import EnvironmentStore, make_layer
+from hdm_airflow.runner.environments import EnvironmentStore
 from hdm_airflow.runner.job import Job
+from hdm_airflow.runner.layer import make_layer
 from hdm_airflow.runner.masking import Masker
-from hdm_airflow.runner.process import Ended, dying_with_parent
+from hdm_airflow.runner.process import Ended
 from hdm_airflow.runner.report import Progress, ReportReader, Reports
 from hdm_airflow.runner.supervision import CutShortError, Supervision
 from hdm_airflow.runner.workspace import Workspace, workspace, write_context, write_pgpass
@@ -37,8 +37,7 @@ class PackRun:
         store: where its environment comes from.
         log: called with each masked line of output, and with what the runner has to say.
         keep: leave the run's folder behind, without its secrets, to look into.
-        dies_with_parent: be killed when the process that started this one dies: a task must not outlive Airflow's
-            supervisor, a command may well outlive its shell.
+        heartbeat: called some times a second; what it raises ends the run.
     """
 
     def __init__(
@@ -48,13 +47,13 @@ class PackRun:
         log: Callable[[str], None],
         *,
         keep: bool = False,
-        dies_with_parent: bool = True,
+        heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
         self.job = job
         self.store = store
         self.log = log
         self.keep = keep
-        self.dies_with_parent = dies_with_parent
+        self.heartbeat = heartbeat
         self._supervision: Supervision | None = None
         self._killed = False
         self._reader: ReportReader | None = None
@@ -71,11 +70,10 @@ class PackRun:
             ConfigurationError: the pack cannot be copied.
             EnvironmentBuildError: its environment cannot be built.
         """
-        fate = dying_with_parent() if self.dies_with_parent else nullcontext()
-        with fate, workspace(self.job.pack.path, keep=self.keep) as place:
+        with workspace(self.job.pack.path, keep=self.keep) as place:
             if self.keep:
                 self.log(f"the run's folder is kept: {place.root}")
-            self._supervision = Supervision(self.job.timeout, [place.root])
+            self._supervision = Supervision(self.job.timeout, [place.root], self.heartbeat)
             if self._killed:
                 self._supervision.kill()
             try:
@@ -93,15 +91,18 @@ class PackRun:
         mask = Masker(self.job.secrets)
         variables = self._prepare(place, supervision)
         reader = self._reader = ReportReader(place.report, self.job.slugs, mask)
-        result = supervision.run(
-            ["bash", SCRIPT],
-            folder=place.pack,
-            variables=variables,
-            log=self.log,
-            mask=mask,
-            tick=_ProgressLog(reader, self.log),
-        )
-        return Ran(exit_code=result.exit_code, ended=result.ended, reports=reader.close())
+        try:
+            result = supervision.run(
+                ["bash", SCRIPT],
+                folder=place.pack,
+                variables=variables,
+                log=self.log,
+                mask=mask,
+                tick=_ProgressLog(reader, self.log),
+            )
+        finally:
+            reports = reader.close()
+        return Ran(exit_code=result.exit_code, ended=result.ended, reports=reports)
 
     def _prepare(self, place: Workspace, supervision: Supervision) -> dict[str, str]:
         pack = self.job.pack

@@ -24,11 +24,13 @@ class Supervision:
     Args:
         timeout: seconds for all of them together; None for no limit.
         leftovers: folders that the guard removes if this process dies.
+        heartbeat: called some times a second; what it raises ends the program.
     """
 
-    def __init__(self, timeout: float | None, leftovers: Sequence[Path]) -> None:
+    def __init__(self, timeout: float | None, leftovers: Sequence[Path], heartbeat: Callable[[], None]) -> None:
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._leftovers = tuple(leftovers)
+        self._heartbeat = heartbeat
         self._child: Child | None = None
         self._killed = False
 
@@ -53,16 +55,26 @@ class Supervision:
             mask: takes the secrets out.
             tick: called some times a second.
             leftovers: more folders that the guard removes if this process dies.
+
+        Raises:
+            CutShortError: time was up, or the run was killed, before it started.
         """
+        self.check()
         everything = [*self._leftovers, *leftovers]
         child = self._child = Child(command, folder=folder, variables=dict(variables), leftovers=everything)
         if self._killed:
             child.end("killed")
         left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-        return child.wait(log=log, mask=mask, timeout=left, tick=tick)
+
+        def beat() -> None:
+            self._heartbeat()
+            tick()
+
+        return child.wait(log=log, mask=mask, timeout=left, tick=beat)
 
     def check(self) -> None:
-        """Raise CutShortError when time is up or the run was killed: for whoever waits without a program."""
+        """Beat, and raise CutShortError when time is up or the run was killed: for whoever waits without a program."""
+        self._heartbeat()
         if self._killed:
             raise CutShortError("killed")
         if self._deadline is not None and time.monotonic() > self._deadline:

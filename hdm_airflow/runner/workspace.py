@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import logging
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.pack import SCRIPT
 
+log = logging.getLogger(__name__)
+
 PREFIX = "hdm-run-"
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +80,8 @@ def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
     """
     root = Path(tempfile.mkdtemp(prefix=PREFIX))
     place = Workspace(root=root)
+    held = _hold(root)
+    _sweep(root.parent)
     try:
         try:
             shutil.copytree(pack, place.pack, symlinks=True, ignore=_special_files)
@@ -87,10 +95,11 @@ def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
         yield place
     finally:
         if keep:
-            for secret in (place.context, place.pgpass):
+            for secret in (place.context, place.pgpass, root / _LOCK):  # without a lock it is not swept
                 secret.unlink(missing_ok=True)
         else:
             _remove(root)
+        os.close(held)
 
 
 def normalise_script(script: Path) -> None:
@@ -122,10 +131,14 @@ def write_pgpass(path: Path, variables: Mapping[str, str], password: str) -> Non
         variables: PGHOST, PGPORT, PGDATABASE and PGUSER of the base.
         password: of that user.
     """
-    host = variables.get("PGHOST", "")
-    server = "*" if not host or host.startswith("/") else host  # a socket goes by several names
-    fields = [server, *(variables.get(name, "*") for name in ("PGPORT", "PGDATABASE", "PGUSER")), password]
-    write_private(path, ":".join(_escaped(field) for field in fields) + "\n")
+    hosts = variables.get("PGHOST", "").split(",")  # libpq tries one after the other
+    ports = variables.get("PGPORT", "*").split(",")
+    lines = []
+    for host, port in zip_longest(hosts, ports[: len(hosts)], fillvalue=ports[0]):
+        server = "*" if not host or host.startswith("/") else host  # a socket goes by several names
+        fields = [server, port, *(variables.get(name, "*") for name in ("PGDATABASE", "PGUSER")), password]
+        lines.append(":".join(_escaped(field) for field in fields) + "\n")
+    write_private(path, "".join(lines))
 
 
 def _escaped(field: str) -> str:
@@ -151,10 +164,31 @@ def _reason(error: OSError, pack: Path) -> str:
     return f"{os.path.relpath(source, pack)}: {re.sub(r': .*', '', str(why))}"
 
 
+def _hold(root: Path) -> int:
+    """Lock a run's folder for as long as this process lives; the descriptor."""
+    descriptor = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+def _sweep(folder: Path) -> None:
+    """Remove this user's run folders whose process is gone: a worker without power could not."""
+    for root in folder.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # another user's, kept on purpose, in use, or swept by somebody else just now
+            descriptor = os.open(root / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(root)
+            finally:
+                os.close(descriptor)
+
+
 def _remove(root: Path) -> None:
     """Remove the folder, also where the pack took its own rights on a part of it away."""
     shutil.rmtree(root, ignore_errors=True)
-    if root.exists():
+    if not root.exists():
+        return
+    try:
         root.chmod(0o700)
         for folder, below, _ in os.walk(root):
             for name in below:  # before the walk goes in; a link's target is not ours to change
@@ -162,3 +196,5 @@ def _remove(root: Path) -> None:
                 if not path.is_symlink():
                     path.chmod(0o700)
         shutil.rmtree(root)
+    except OSError as error:  # files of another user, as a container leaves them: the run's outcome counts all the same
+        log.warning("the run's folder could not be removed: %s (%s); remove it by hand", root, error.strerror)

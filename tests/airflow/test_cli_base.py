@@ -209,6 +209,17 @@ def test_activation_of_an_endpoint_that_is_gone_is_shown_and_can_be_taken_away(h
     assert "gone" not in hdm("endpoints", "list").err
 
 
+@pytest.mark.parametrize("where", [["garbage"], ["--all"]], ids=["by its text", "with all"])
+def test_activation_whose_slug_cannot_be_read_can_be_taken_away(hdm: Hdm, base: Database, where: list[str]) -> None:
+    """A row that other hands wrote must not stay for ever, nor keep the others from going."""
+    with base.connect() as connection:
+        connection.execute("INSERT INTO hdm_core_table_corr_db_mp VALUES ('beat', 'garbage')")
+    hdm("activate", "beat", "heart")
+    assert "mp_beat is no longer activated on garbage" in hdm("deactivate", "beat", *where).err
+    assert "garbage" not in hdm("endpoints", "list").err
+    assert activated(hdm) == ({} if where == ["--all"] else {"heart": ["mp_beat"]})
+
+
 def test_configuration_is_stored_printed_and_audited(hdm: Hdm, base: Database) -> None:
     """What is set comes back; external for the pack's own version unless another is named."""
     hdm("config", "set", "beat", '{"a": 1, "b": [1]}')

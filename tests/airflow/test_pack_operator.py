@@ -59,9 +59,10 @@ def test_last_report_of_an_endpoint_counts_and_the_others_are_failed_as_not_repo
     stage.activate("mp_basic", HEART, LUNG, LIVER)
     with pytest.raises(PackFailedError, match="did not succeed on 2 of 3"):
         stage.run("mp_basic")
+    bad = "report line 4: the endpoint is none of this run"
     assert sorted(stage.ledger("mp_basic", "reason", "metrics", "dbversion", "incomplete")) == [
         ("heart", "success", None, 12, "5.4", []),
-        ("liver", "failed", "not reported", None, None, []),
+        ("liver", "failed", f"not reported: 1 bad report line(s), first: {bad}", None, None, []),
         ("lung", "partial", None, None, None, ["t"]),
     ]
     assert "the endpoint is none of this run" in stage.log
@@ -86,6 +87,53 @@ def test_exit_code_speaks_for_a_pack_that_reports_nothing(stage: Stage, script: 
     except (PackFailedError, AirflowSkipException):
         assert status != "success"
     assert stage.ledger("mp_basic", "reason", "reported") == [("heart", status, reason, False)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"endpoint": "heart:127.0.0.1:postgres:5432:reader:false", "status": "failed"}',
+        '{"endpoint": "heart:postgres:127.0.0.1:5432:reader:false", "status": "FAILED"}',
+        "heart failed",
+    ],
+)
+def test_pack_whose_reports_cannot_be_read_is_not_taken_at_its_exit_code(stage: Stage, line: str) -> None:
+    """It wanted to say something: a slug in another order (fault 1) or a misspelt status is no success."""
+    stage.pack("basic", f"echo '{line}' >> \"$HDM_REPORT\"\n")
+    stage.activate("mp_basic", HEART)
+    with pytest.raises(PackFailedError, match="not reported: 1 bad report line"):
+        stage.run("mp_basic")
+
+
+def test_two_environments_on_one_base_are_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two connections to one database: each would take the other's runs for its own."""
+    stage.pack("basic", ALL_OK)
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic", environment="prod")
+    monkeypatch.setenv("AIRFLOW_CONN_HDM_TOO", stage.base.dsn)
+    with pytest.raises(AirflowFailException, match=r"already holds runs of basic .* of environment prod"):
+        stage.run("mp_basic", environment="dev", conn_id="hdm_too")
+
+
+def test_stale_metric_run_is_closed_by_the_rule_pack_that_waits_for_it(stage: Stage) -> None:
+    """A `running` row whose lock is free is nobody's."""
+    stage.pack("basic", ALL_OK)
+    stage.pack("basic", ALL_OK, kind="rule")
+    for task_id in ("mp_basic", "rp_basic"):
+        stage.activate(task_id, HEART)
+    stage.run("mp_basic")
+    with stage.base.connect(autocommit=True) as connection:
+        connection.execute("UPDATE hdm_pack_run SET status = 'running', finished_at = NULL")
+    with pytest.raises(AirflowSkipException):
+        stage.run("rp_basic")
+    assert stage.ledger("mp_basic", "reason") == [("heart", "failed", "the worker died")]
+
+
+def test_pack_args_count_before_the_manifests_timeout(stage: Stage) -> None:
+    """The administrator has the last word, as for retries, pool and queue."""
+    stage.pack("basic", ALL_OK, timeout=100)
+    assert stage.operator("mp_basic").limit == 100
+    assert stage.operator("mp_basic", timeout=5).limit == 5
 
 
 def test_nonzero_exit_fails_whatever_was_not_reported_ok(stage: Stage) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
-from hdm_airflow.errors import EnvironmentBuildError, PackFailedError
+from hdm_airflow.errors import BaseError, EnvironmentBuildError, PackFailedError
 from tests.airflow.stage import MONDAY, REPORT_ALL, endpoint
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tests.airflow.stage import Stage
 
+ROOT = Path(__file__).parents[2]
 HEART = endpoint("heart")
 ALL_OK = REPORT_ALL.format("ok")
 SECRET = "p/ss:w rd+ü"
@@ -152,6 +153,141 @@ for e in run.endpoints:
         assert not [form for form in forms if form in place]
     assert "plain ***" in stage.lines
     assert "split ***" in stage.lines
+
+
+def test_secret_is_masked_before_a_report_is_cut_or_folded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A piece of a password, or one with other blanks, is the password to whoever reads it."""
+    secret = "two  blanks\tand a tab"
+    monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", json.dumps({"conn_type": "generic", "password": secret}))
+    program = """
+import hdm
+run = hdm.load()
+for e in run.endpoints:
+    run.report(e, "failed", message="x" * 990 + e.password, version=e.password, incomplete=["t" * 995 + e.password])
+"""
+    stage.pack("basic", "python process/main.py\n", files={"process/main.py": program})
+    stage.activate("mp_basic", HEART)
+    with pytest.raises(PackFailedError):
+        stage.run("mp_basic")
+    ledger = repr(stage.ledger("mp_basic", "reason", "dbversion", "incomplete"))
+    assert not [
+        piece for piece in ("two", "blanks", "a tab") if piece in stage.log + ledger + json.dumps(stage.summary)
+    ]
+
+
+def test_passwords_of_proxies_and_of_variables_that_sound_secret_are_masked(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pack needs them; nobody else does."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://joe:proxy-pw-1@proxy:3128")
+    monkeypatch.setenv("ES_TOKEN", "es-token-1")
+    stage.pack("basic", "set -x\nenv\n" + ALL_OK, environment=["ES_TOKEN"])
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic")
+    assert "HTTPS_PROXY=http://joe:***@proxy:3128" in stage.lines
+    assert "ES_TOKEN=***" in stage.lines
+
+
+def test_timeout_holds_against_a_pack_that_reports_without_end(stage: Stage, tmp_path: Path) -> None:
+    """Whoever writes faster than we read must not stop the clock."""
+    stage.pack("basic", 'yes "a line that is no report" >> "$HDM_REPORT"\n', timeout=2)
+    stage.activate("mp_basic", HEART)
+    began = time.monotonic()
+    with pytest.raises(PackFailedError, match="ended after its timeout"):
+        stage.run("mp_basic")
+    assert time.monotonic() - began < 30
+    assert not left_behind(tmp_path)
+
+
+def test_build_of_the_environment_is_under_the_timeout_and_the_guard(stage: Stage, tmp_path: Path, pids: Path) -> None:
+    """A package that builds for ever is ended like a pack that runs for ever; SIGKILL leaves nothing of it."""
+    package = tmp_path / "slow"
+    package.mkdir()
+    (package / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        '[project]\nname = "slow"\nversion = "1"\n'
+    )
+    (package / "backend.py").write_text(
+        f"import os, time\ndef build_wheel(*_):\n    open({str(pids)!r}, 'w').write(str(os.getpid()))\n"
+        "    time.sleep(120)\n"
+    )
+    stage.pack("basic", ALL_OK, files={"requirements.txt": f"slow @ {package.as_uri()}\n"}, timeout=4)
+    stage.activate("mp_basic", HEART)
+    stage.store = tmp_path / "own store"
+    with pytest.raises(PackFailedError, match="ended after its timeout"):
+        stage.run("mp_basic")
+    assert pids.exists()
+    assert alive(pids) == []
+    pids.unlink()
+    command = [sys.executable, "-c", RUN_IN_CHILD, str(stage.folder), str(stage.store), "task"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
+    assert eventually(lambda: pids.exists() and pids.read_text() != "", 30)
+    process.kill()
+    process.wait()
+    assert eventually(lambda: alive(pids) == [])
+    assert eventually(lambda: not left_behind(tmp_path))
+    assert eventually(lambda: not list(stage.store.glob(".building-*")))
+
+
+def test_lost_lock_ends_the_pack(stage: Stage, pids: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the session that holds it, another attempt may begin: two would write at once."""
+    monkeypatch.setattr("hdm_airflow.operators.lock._HEARTBEAT", 0.2)
+    stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n")
+    stage.activate("mp_basic", HEART)
+
+    def cut() -> None:
+        eventually(lambda: pids.exists() and len(pids.read_text().split()) == 3)
+        with stage.base.connect(autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+
+    cutter = threading.Thread(target=cut)
+    cutter.start()
+    with pytest.raises(BaseError, match="the lock of the pack was lost"):
+        stage.run("mp_basic")
+    cutter.join()
+    assert alive(pids) == []
+    assert stage.ledger("mp_basic")[0] == ("heart", "failed")
+
+
+def test_on_kill_while_waiting_for_the_lock_starts_nothing(stage: Stage) -> None:
+    """The pack would begin, and be killed in the middle five seconds later."""
+    stage.pack("basic", f"touch {stage.folder}/ran\n" + ALL_OK)
+    stage.activate("mp_basic", HEART)
+    operator = stage.operator("mp_basic")
+    with stage.base.connect(autocommit=True) as holder:
+        holder.execute(f"SELECT pg_advisory_lock(hashtextextended('hdm:metric:basic:{MONDAY}', 0))")
+        killer = threading.Timer(1, operator.on_kill)
+        killer.start()
+        with pytest.raises(PackFailedError, match="the task was killed"):
+            stage.execute(operator)
+    assert not (stage.folder / "ran").exists()
+    assert stage.ledger("mp_basic") == []
+
+
+def test_pack_that_kills_its_guard_leaves_no_daemon_behind(stage: Stage, pids: Path, tmp_path: Path) -> None:
+    """The last resort: whatever has this run's context in its environment is ended."""
+    stage.pack("basic", STUBBORN.format(pids=pids) + "kill -9 $PPID; sleep 60\n")
+    stage.activate("mp_basic", HEART)
+    with pytest.raises(PackFailedError):
+        stage.run("mp_basic")
+    assert eventually(lambda: alive(pids) == [])
+    assert not left_behind(tmp_path)
+
+
+def test_run_folder_of_a_worker_that_lost_power_is_swept_by_the_next_run(stage: Stage, tmp_path: Path) -> None:
+    """It holds passwords; a folder in use, or kept on purpose, stays."""
+    dead, kept = tmp_path / "tmp" / "hdm-run-dead", tmp_path / "tmp" / "hdm-run-kept"
+    for folder in (dead, kept):
+        folder.mkdir()
+        (folder / "context.json").write_text("{}")
+    (dead / ".lock").touch()
+    stage.pack("basic", ALL_OK)
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic")
+    assert left_behind(tmp_path) == [kept]
 
 
 def test_timeout_ends_the_whole_process_tree_and_says_so(stage: Stage, pids: Path, tmp_path: Path) -> None:

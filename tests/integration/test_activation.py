@@ -66,6 +66,19 @@ def test_an_old_form_of_the_slug_is_deactivated_too(session, heart, kind, table)
     assert activation.activated(session) == [(kind, "basic", other), (kind, "other", OLD_SLUG)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "table"), [("metric", "hdm_core_table_corr_db_mp"), ("rule", "hdm_core_table_corr_db_rp")]
+)
+def test_a_mark_whose_slug_is_none_is_deactivated_by_its_text(session, kind, table):
+    """Written by other hands, it can still be taken away, and nothing else goes with it."""
+    for slug in ("garbage", "garbage:2", OLD_SLUG):
+        session.execute(f"INSERT INTO {table} VALUES ('basic', %s)", [slug])
+    assert activation.deactivate_slug(session, kind, "basic", "garbage", actor="ada") is True
+    assert activation.deactivate_slug(session, kind, "basic", "garbage", actor="ada") is False
+    assert activation.activated(session) == [(kind, "basic", OLD_SLUG), (kind, "basic", "garbage:2")]
+    assert audit(session) == [("ada", "deactivate", f"{kind} pack basic garbage")]
+
+
 def test_a_mark_and_its_audit_row_stand_or_fall_together(session, heart):
     """Where the audit row cannot be written, nothing is marked."""
     session.execute("ALTER TABLE hdm_audit ADD CONSTRAINT shut CHECK (actor <> 'mallory')")

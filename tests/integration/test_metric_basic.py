@@ -336,6 +336,50 @@ def test_no_levels_of_identifiers_free_text_and_personal_data_are_stored(
     assert stored == {"gender_concept_id", "ward_code"}
 
 
+@pytest.mark.parametrize(
+    ("stored", "columns"),
+    [
+        (False, "name patient_full_name person_name fullname FirstName patient_last_name nom nom_usuel Prénom"),
+        (False, "adresse_1 telephone_mobile courriel_pro date_naissance birth_date year_of_birth postcode zip_code"),
+        (False, "code_postal postal_code ipp patient_ipp iep nir ins nip numero_secu patient_mrn"),
+        (True, "drug_name concept_name ward_name nombre service unit inspection insurance tropical_zone sex"),
+    ],
+)
+def test_personal_columns_are_known_by_name_in_english_and_french(
+    base: Base, ward: Row, hospital: Database, columns: str, *, stored: bool
+) -> None:
+    """Fault 17: names and birth dates of patients were stored; names of drugs and wards should be."""
+    names = columns.split()
+    declared, values = ", ".join(f'"{name}" text' for name in names), ", ".join(["'x' || i % 2"] * len(names))
+    execute(
+        hospital,
+        f"CREATE TABLE stays ({declared})",
+        f"INSERT INTO stays SELECT {values} FROM generate_series(1, 40) i",
+    )
+    base.measure(TODAY)
+    found = {row["column"] for row in base.rows('SELECT DISTINCT "column" FROM metric_basic_levels')}
+    assert found == (set(names) if stored else set())
+
+
+def test_configuration_excludes_levels_of_columns(base: Base, ward: Row, hospital: Database) -> None:
+    """Of a column everywhere, or of one table's; the metrics are there all the same."""
+    execute(
+        hospital,
+        "CREATE SCHEMA lab",
+        *(f'CREATE TABLE {table} ("Owner" text, col7 text, mode text)' for table in ("stays", "lab.results")),
+        *(
+            f"INSERT INTO {table} SELECT 'x' || i % 2, 'y' || i % 2, 'z' || i % 2 FROM generate_series(1, 40) i"
+            for table in ("stays", "lab.results")
+        ),
+    )
+    base.measure(TODAY, {**ward, "config": {"exclude_levels": ["own*", "Lab.Results.col?", "mode.*"]}})
+    found = base.rows('SELECT DISTINCT "table", "column" FROM metric_basic_levels ORDER BY 1, 2')
+    assert [tuple(row.values()) for row in found] == [("lab.results", "mode"), ("stays", "col7"), ("stays", "mode")]
+    assert base.metrics(TODAY)["stays", "Owner"]["levels_count"] == 2
+    wrong = base.measure(TODAY, {**ward, "config": {"exclude_levels": 3}})
+    assert "exclude_levels must be a list of names" in wrong.only()["message"]
+
+
 def test_levels_are_those_of_the_column_on_every_engine(base: Base, engines: Any) -> None:
     """Texts that a collation calls equal stay apart; booleans and dates are spelt one way."""
     row = {

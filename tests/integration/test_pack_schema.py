@@ -73,7 +73,7 @@ def test_a_failing_script_leaves_nothing_and_names_the_file(session, runner):
     with pytest.raises(BaseError) as failure:
         apply(session, runner, bad)
     what = 'the pack\'s SQL script failed: UndefinedObject (42704): type "splendid" does not exist'
-    assert (failure.value.what, failure.value.where) == (what, "basic/create-table/b.sql")
+    assert (failure.value.what, failure.value.where) == (what, "mp_basic/create-table/b.sql")
     assert not exists(session, "b")
     assert applied(session) == []
     assert apply(session, runner, Script(file=bad.file, sql="CREATE TABLE b ();")) == [bad.file]
@@ -125,6 +125,50 @@ def test_the_next_attempt_does_not_wait_after_a_failure(session, runner, base):
         owner.execute("SET statement_timeout = '5s'")
         assert apply(owner, runner, CREATE) == [CREATE.file]
     assert time.monotonic() - started < 5
+
+
+def test_whoever_finds_the_lock_taken_gives_up_after_a_while(session, runner, monkeypatch):
+    """A worker that hangs in a script must not hang every later run of its pack."""
+    monkeypatch.setattr(pack_schema, "_PATIENCE", 0.5)
+    runner.execute("SELECT pg_advisory_lock(hashtextextended('hdm:schema:metric:basic', 0))")
+    with pytest.raises(BaseError, match="another run of mp_basic still applies its create-table scripts"):
+        apply(session, session, CREATE)
+    assert applied(session) == []
+    runner.execute("SELECT pg_advisory_unlock_all()")
+    assert apply(session, session, CREATE) == [CREATE.file]
+
+
+def test_a_script_waits_ten_seconds_for_a_table_and_may_run_longer(session, runner):
+    """Whoever waits for an exclusive lock holds up every reader behind it."""
+    apply(session, runner, Script(file="a.sql", sql="SELECT 1"))
+    limits = runner.execute("SELECT current_setting('lock_timeout') AS l, current_setting('statement_timeout') AS s")
+    assert limits.fetchone() == {"l": "10s", "s": "0"}
+
+
+def test_a_script_that_finds_its_table_in_use_says_so(session, runner):
+    """The script is right; the hour is not."""
+    session.execute("CREATE TABLE a (x int)")
+    script = Script(file="a.sql", sql="SET LOCAL lock_timeout = '100ms'; ALTER TABLE a ADD y int")
+    with HdmHook().session() as reader, reader.transaction():
+        reader.execute("SELECT FROM a")
+        with pytest.raises(BaseError) as failure:
+            apply(session, runner, script)
+    assert failure.value.hint.startswith("try again when nobody uses the table")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["CREATE TABLE a (x int)", "CREATE TABLE IF NOT EXISTS a (x int); CREATE INDEX ON a (x)"],
+    ids=["duplicate table", "undefined column"],
+)
+def test_a_table_of_that_name_with_other_columns_is_to_be_renamed(session, runner, sql):
+    """As the original's are: the script has no fault that could be corrected."""
+    session.execute("CREATE TABLE a (other int)")
+    with pytest.raises(BaseError) as failure:
+        apply(session, runner, Script(file="create-table/a.sql", sql=sql))
+    assert "a table of that name with other columns is there" in failure.value.hint
+    assert "rename it" in failure.value.hint
+    assert failure.value.where.startswith("mp_basic/create-table/a.sql")
 
 
 @pytest.fixture

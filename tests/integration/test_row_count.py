@@ -89,16 +89,38 @@ def test_a_missing_environment_never_ends_with_exit_0(base: Base, hospital: Data
     assert count(base).exit_code == 99
 
 
-def test_the_password_is_on_no_command_line(base: Base, hospital: Database, tmp_path: Path) -> None:
-    """Every user of a machine can read every command line."""
+def spied(base: Base, hospital: Database, tmp_path: Path, noted: str, ward: Row) -> tuple[PackRun, str]:
+    """A run, and what each psql was given: `noted` as the shell expands it."""
     real = hospital.server.bin_dir / "psql"
     (tmp_path / "bin").mkdir()
     spy = tmp_path / "bin" / "psql"
-    spy.write_text(f'#!/bin/bash\necho "$@" >> {tmp_path / "seen"}\nexec {real} "$@"\n')
+    spy.write_text(f'#!/bin/bash\necho "{noted}" >> {tmp_path / "seen"}\nexec {real} "$@"\n')
     spy.chmod(0o755)
-    ward = postgres_endpoint(hospital)
     run = count(base, ward, variables={"PATH": f"{spy.parent}:/usr/local/bin:/usr/bin:/bin"})
+    return run, (tmp_path / "seen").read_text()
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_the_endpoint_is_not_offered_the_base_s_passwords_and_must_prove_who_it_is(
+    base: Base, hospital: Database, tmp_path: Path, *, encrypted: bool
+) -> None:
+    """The password file is for the HDM base; a server without TLS is refused where the endpoint asks for it."""
+    ward = {**postgres_endpoint(hospital), "ssl": encrypted}
+    run, seen = spied(base, hospital, tmp_path, "$PGPASSFILE $PGSSLMODE [$PGSSLROOTCERT]", ward)
+    at_endpoint, *at_base = seen.splitlines()
+    if encrypted:
+        assert at_endpoint.startswith("/dev/null verify-full [/")
+        assert (run.only()["status"], at_base) == ("failed", [])
+    else:
+        assert at_endpoint == "/dev/null prefer []"
+        assert run.only()["status"] == "ok", run.output
+        assert at_base[0].endswith("pgpass  []")
+
+
+def test_the_password_is_on_no_command_line(base: Base, hospital: Database, tmp_path: Path) -> None:
+    """Every user of a machine can read every command line."""
+    ward = postgres_endpoint(hospital)
+    run, seen = spied(base, hospital, tmp_path, "$*", ward)
     assert run.only()["status"] == "ok", run.output
-    seen = (tmp_path / "seen").read_text()
     assert "--file=count.sql" in seen
     assert ward["password"] not in seen

@@ -123,10 +123,21 @@ def job() -> Job:
         kind="metric", name="p", version="1", folder="p", path=Path("p"), task_id="mp_p", manifest=None, findings=()
     )
     target = Target(slug="s", database="d", type="t", host="h", port="1", user="u", ssl=False, url="url")
-    run = {"run_id": "r", "dag_id": "d", "task_id": "t", "try_number": 1}
-    base = BaseAccess(variables={})
-    rest = {"config": {}, "config_source": "", "timezone": "UTC", "timeout": None}
-    return Job(pack=pack, environment="prod", metric_date=date(2026, 1, 5), base=base, targets=(target,), **run, **rest)
+    return Job(
+        pack=pack,
+        environment="prod",
+        metric_date=date(2026, 1, 5),
+        run_id="r",
+        dag_id="d",
+        task_id="t",
+        try_number=1,
+        base=BaseAccess(variables={}),
+        targets=(target,),
+        config={},
+        config_source="",
+        timezone="UTC",
+        timeout=None,
+    )
 
 
 CONTRACT = (ROOT / "docs/reference/pack-contract.md").read_text("utf-8")

@@ -2,7 +2,8 @@
 -- The newest row of each (kind, pack, endpoint) of one metric date: the pack's own, and of those it requires.
 -- The slugs are joined: as an array of thousands, planning alone takes longer than reading.
 SELECT DISTINCT ON (kind, pack, endpoint)
-    kind, pack, endpoint, status, reported, reason, nullif(incomplete, '[]') AS incomplete, started_at, finished_at
+    kind, pack, endpoint, environment, status, reported, reason, nullif(incomplete, '[]') AS incomplete,
+    started_at, finished_at
 FROM hdm_pack_run
 WHERE metric_date = %(date)s
     AND ((kind = %(kind)s AND pack = %(pack)s) OR (kind = 'metric' AND pack = ANY(%(required)s)))
@@ -55,6 +56,17 @@ WHERE NOT EXISTS (SELECT FROM closed) AND NOT EXISTS (
 -- The lock of this pack and date is ours, so whoever wrote these rows is gone.
 UPDATE hdm_pack_run SET status = 'failed', reason = 'the worker died', finished_at = clock_timestamp()
 WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(date)s AND status = 'running';
+
+-- name: keep_session
+-- The session holds locks for hours: let neither side take it for dead while it lives, nor for alive when it is not.
+SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
+    set_config('tcp_keepalives_count', '3', false),
+    CASE WHEN current_setting('server_version_num')::integer >= 140000
+        THEN set_config('idle_session_timeout', '0', false) END;
+
+-- name: heartbeat
+-- A sign of life.
+SELECT 1;
 
 -- name: lock
 -- Exclusive, held until the session ends.

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tables import BOOLEAN, is_private
+from tables import BOOLEAN, has_excluded_levels, is_private
 
 if TYPE_CHECKING:
     from dialects.dialect import Dialect
     from metrics import TableMetrics
+    from settings import Settings
     from tables import Column, Table
 
 Levels = dict[str, int]  # value as text -> frequency
 
 
-def of_table(dialect: Dialect, measured: TableMetrics, min_count: int) -> dict[str, Levels]:
-    """The levels to store, by column name: of categorical columns that are neither private nor free text."""
+def of_table(dialect: Dialect, measured: TableMetrics, configured: Settings) -> dict[str, Levels]:
+    """The levels to store, by column name: of categorical columns neither private, nor excluded, nor free text."""
+    min_count = configured.min_count
     found = {}
     for column in measured.table.columns:
         values = measured.columns[column.name]
         if not values["is_categorical"] or is_private(column) or column.name in measured.free_text:
+            continue
+        if has_excluded_levels(measured.table, column, configured.exclude_levels):
             continue
         frequent = _frequent(dialect, measured.table, column, min_count)
         levels = suppressed(frequent, values["value_counts"], values["levels_count"], min_count)

@@ -77,7 +77,7 @@ def measure_endpoint(run: hdm.Run, endpoint: hdm.Endpoint, progress: Callable[[f
         for number, table in enumerate(chosen):
             progress(number / len(chosen), f"{endpoint.database}: {table.label} ({number + 1} of {len(chosen)})")
             try:
-                _measure_table(dialect, table, run.date, configured.min_count, findings)
+                _measure_table(dialect, table, run.date, configured, findings)
             except Exception as error:  # noqa: BLE001 - the next table has a right to its metrics
                 findings.unreadable.append(table.label)
                 print(f"{endpoint.slug}: table {table.label} not measured: {describe(error)}", flush=True)
@@ -108,11 +108,13 @@ def _attempt(run: hdm.Run, endpoint: hdm.Endpoint, progress: Callable[[float, st
     return ""
 
 
-def _measure_table(dialect: Dialect, table: tables.Table, date: dt.date, min_count: int, found: store.Findings) -> None:
+def _measure_table(
+    dialect: Dialect, table: tables.Table, date: dt.date, configured: settings.Settings, found: store.Findings
+) -> None:
     try:
-        measured, of_columns = _read_table(dialect, table, date, min_count, wide=False)
+        measured, of_columns = _read_table(dialect, table, date, configured, wide=False)
     except OverflowInDatabaseError:
-        measured, of_columns = _read_table(dialect, table, date, min_count, wide=True)
+        measured, of_columns = _read_table(dialect, table, date, configured, wide=True)
     for column, values in measured.columns.items():
         found.metrics[table.label, column] = values
     for column, frequencies in of_columns.items():
@@ -120,12 +122,12 @@ def _measure_table(dialect: Dialect, table: tables.Table, date: dt.date, min_cou
 
 
 def _read_table(
-    dialect: Dialect, table: tables.Table, date: dt.date, min_count: int, *, wide: bool
+    dialect: Dialect, table: tables.Table, date: dt.date, configured: settings.Settings, *, wide: bool
 ) -> tuple[metrics.TableMetrics, dict[str, levels.Levels]]:
     with dialect.transaction():
         refined = table.with_kinds(dialect.kinds(table))
         measured = metrics.measure(dialect, refined, date, wide=wide)
-        return measured, levels.of_table(dialect, measured, min_count)
+        return measured, levels.of_table(dialect, measured, configured)
 
 
 def _summary(existing: int, chosen: int, unreadable: int) -> str:

@@ -22,6 +22,7 @@ class Settings:
     min_count: int  # levels with a lower frequency are suppressed
     schemas: tuple[str, ...]  # PostgreSQL: only these; () = all
     exclude_tables: tuple[str, ...]  # patterns as in a shell, on the table's name as stored
+    exclude_levels: tuple[str, ...]  # patterns on column or table.column: measured, but none of their values stored
     ssl_verify: bool  # False: an encrypted connection does not check who answers
     warnings: tuple[str, ...]  # said in the log and in the report
 
@@ -46,6 +47,7 @@ def read(config: dict[str, Any] | str) -> Settings:
         min_count=_count(values, "min_count", errors),
         schemas=_names(values, "schemas", errors),
         exclude_tables=_names(values, "exclude_tables", errors),
+        exclude_levels=_names(values, "exclude_levels", errors),
         ssl_verify=_boolean(values, "ssl_verify", errors),
         warnings=tuple(warnings),
     )

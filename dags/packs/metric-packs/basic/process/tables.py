@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -11,14 +12,22 @@ DATE, DATETIME, TIME, BOOLEAN, OTHER = "date", "datetime", "time", "boolean", "o
 NUMBERS = frozenset({INTEGER, FLOAT})
 DATES = frozenset({DATE, DATETIME})
 
-# Names of columns that identify something, without regard to case.
+# Names of columns that identify something, without regard to case and accents.
 IDENTIFIER_NAMES = ("id", "*_id", "id_*", "*_key", "key", "uuid", "*_uuid", "guid", "number", "*_number", "mrn", "ssn")
 CODE_NAMES = ("code", "*_code")
 # A concept_id says what was observed, not who was: a code of a vocabulary.
 CONCEPT_NAMES = ("concept_id", "*_concept_id")
+# Persons, in English and French. Not *_name: drug_name, concept_name and ward_name say what, not who.
 PERSONAL_NAMES = (
-    *("first_name", "firstname", "last_name", "lastname", "surname", "given_name", "family_name", "maiden_name"),
-    *("*address*", "street*", "*phone*", "*email*", "birth*", "*_birth", "date_of_birth", "dob"),
+    *("name", "*patient*name*", "*person*name*", "*full_name*", "*fullname*", "*first_name*", "*firstname*"),
+    *("*last_name*", "*lastname*", "*surname*", "*forename*", "*middle_name*", "*middlename*", "*given_name*"),
+    *("*givenname*", "*family_name*", "*familyname*", "*maiden_name*", "*maidenname*"),
+    *("nom", "nom_*", "*prenom*", "*patient*nom*", "*nom_usuel*", "*nom_usage*", "*nom_famille*", "*nomfamille*"),
+    *("*address*", "*adresse*", "street*", "*postcode*", "*postal*", "zip*", "*_zip", "*zipcode*", "*zip_code*"),
+    *("*phone*", "tel", "tel_*", "*_tel", "mobile", "*email*", "mail", "*_mail", "*courriel*"),
+    *("*birth*", "dob", "*_dob", "*naissance*", "ddn", "*_ddn"),
+    *("ipp", "*_ipp", "ipp_*", "iep", "*_iep", "iep_*", "nir", "*_nir", "nir_*", "nip", "*_nip", "nip_*"),
+    *("ins", "*_ins", "nss", "*_nss", "*_mrn", "*_ssn", "num_secu*", "numero_secu*"),
 )
 
 MOST_CODE_CHARACTERS = 64  # longer texts are no codes, even when unique and without blanks
@@ -76,6 +85,18 @@ def is_private(column: Column) -> bool:
     return column.foreign or _named(column, IDENTIFIER_NAMES)
 
 
+def has_excluded_levels(table: Table, column: Column, exclude: tuple[str, ...]) -> bool:
+    """Whether a pattern of the configuration names the column, or table.column with the table's name as stored."""
+    name = _plain(column.name)
+    names = (name, f"{_plain(table.label)}.{name}")
+    return any(fnmatchcase(one, _plain(pattern)) for one in names for pattern in exclude)
+
+
 def _named(column: Column, patterns: tuple[str, ...]) -> bool:
-    name = column.name.lower()
+    name = _plain(column.name)
     return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _plain(name: str) -> str:
+    """The name in lower case without accents: PRÉNOM is prenom."""
+    return "".join(char for char in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(char))

@@ -13,10 +13,11 @@ report() {  # the endpoint's slug in JSON, status, rest of the line
 }
 
 count() {  # at the endpoint: every libpq variable that names the HDM base is replaced
-    local mode=prefer authorities=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
-    [[ ${ssl,,} == true ]] && mode=verify-full
+    local mode=prefer authorities=
+    [[ ${ssl,,} == true ]] && mode=verify-full authorities=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
     PGHOST=${host:-localhost} PGPORT=${port:-5432} PGUSER=$user PGPASSWORD=$password PGDATABASE=$database \
-        PGSSLMODE=$mode PGSSLROOTCERT=$authorities PGOPTIONS='-c default_transaction_read_only=on' \
+        PGPASSFILE=/dev/null PGSSLMODE=$mode PGSSLROOTCERT=$authorities \
+        PGOPTIONS='-c default_transaction_read_only=on' \
         psql --no-psqlrc --no-password --quiet --tuples-only --csv --set=ON_ERROR_STOP=1 --file=count.sql > counts.csv
 }
 

@@ -17,10 +17,11 @@ run_sql() {
 }
 
 measure() {  # at the endpoint: every libpq variable that means the HDM base is replaced
-    local mode=prefer
-    [[ ${ssl,,} == true ]] && mode=require
+    local mode=prefer authorities=
+    [[ ${ssl,,} == true ]] && mode=verify-full authorities=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
     PGHOST=${host:-localhost} PGPORT=${port:-5432} PGUSER=$user PGPASSWORD=$password PGDATABASE=$database \
-        PGPASSFILE=/dev/null PGSSLMODE=$mode PGOPTIONS='-c default_transaction_read_only=on' \
+        PGPASSFILE=/dev/null PGSSLMODE=$mode PGSSLROOTCERT=$authorities \
+        PGOPTIONS='-c default_transaction_read_only=on' \
         run_sql <<< 'SELECT count(*) FROM pg_stat_user_tables'
 }
 
