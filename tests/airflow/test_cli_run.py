@@ -181,7 +181,7 @@ def test_environment_of_an_unknown_base_must_be_named(
     run = ("packs", "run", "mp_pulse", "--packs-dir", packs)
     assert "no environment has the connection 'other'" in hdm(*run, "--conn-id", "other", code=2).err
     assert "env: test" in hdm(*run, "--conn-id", "other", "--environment", "test").err
-    assert "env: prod" in hdm(*run, "--conn-id", "hdm").err
+    assert "env: prod" in hdm(*run, "--conn-id", "hdm", "--date", TODAY).err
 
 
 def test_metric_pack_that_files_today_under_another_date_is_warned_of(hdm: Hdm, packs: Path) -> None:

@@ -117,17 +117,38 @@ def test_endpoint_is_tested_with_verification(hdm: Hdm, any_server: TlsServer, m
     assert any_server.trusted == [False, True]
 
 
-@pytest.mark.parametrize("language", ["shell", "python"])
-def test_new_metric_pack_verifies_the_server(
-    hdm: Hdm, server: TlsServer, tmp_path: Path, language: str, monkeypatch: pytest.MonkeyPatch
+def test_new_metric_pack_in_python_verifies_the_server(
+    hdm: Hdm, server: TlsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever starts from a template starts with verification."""
-    packs = tmp_path / "packs"
-    hdm("packs", "new", "beat", packs, "--language", language)
-    hdm("endpoints", "add", server.slug)
-    hdm("activate", "mp_beat", "heart", "--packs-dir", packs)
-    run = ("packs", "run", "mp_beat", "--packs-dir", packs, "--date", TODAY)
+    run = new_pack(hdm, server, tmp_path / "packs", "python")
     hdm(*run, code=1)
     monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate))
     hdm(*run, code=1)
     assert server.trusted == [False, True]
+
+
+def test_new_metric_pack_in_shell_asks_psql_to_verify_the_server(
+    hdm: Hdm, server: TlsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The psql that comes with the tests knows no TLS: what it is asked for is looked at."""
+    run = new_pack(hdm, server, tmp_path / "packs", "shell")
+    spy = tmp_path / "bin" / "psql"
+    spy.parent.mkdir()
+    seen = tmp_path / "seen"
+    spy.write_text(f'#!/bin/bash\necho "$PGPASSFILE $PGSSLMODE $PGSSLROOTCERT" >> {seen}\nexit 2\n')
+    spy.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{spy.parent}:/usr/bin:/bin")
+    hdm(*run, code=1)
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate))
+    hdm(*run, code=1)
+    asked = [f"/dev/null verify-full {file}" for file in ("/etc/ssl/certs/ca-certificates.crt", server.certificate)]
+    assert seen.read_text().splitlines() == asked
+
+
+def new_pack(hdm: Hdm, server: TlsServer, packs: Path, language: str) -> tuple[object, ...]:
+    """Make a metric pack, activate it on the server; the words that run it."""
+    hdm("packs", "new", "beat", packs, "--language", language)
+    hdm("endpoints", "add", server.slug)
+    hdm("activate", "mp_beat", "heart", "--packs-dir", packs)
+    return ("packs", "run", "mp_beat", "--packs-dir", packs, "--date", TODAY)

@@ -16,7 +16,7 @@ NIGHT = datetime(2026, 1, 31, 2, tzinfo=timezone.utc)
 
 def run(pack: str, slug: str = HERE, status: Status = "success", **changes: object) -> Run:
     stated = {"reported": True, "reason": None, "incomplete": (), "started_at": NIGHT, "finished_at": NIGHT, **changes}
-    return Run(kind="metric", pack=pack, endpoint=slug, status=status, **stated)
+    return Run(environment="prod", kind="metric", pack=pack, endpoint=slug, status=status, **stated)
 
 
 def gate(

@@ -28,6 +28,7 @@ def run(pack: str, slug: str, status: Status = "success", *, hour: int = 0, took
         kind="metric",
         pack=pack,
         endpoint=slug,
+        environment="prod",
         status=status,
         reported=True,
         reason=None,

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.report import LINE_LIMIT, Progress, Report, ReportReader
 
 A, B = "a:sqlite:/a.db:::false", "b:sqlite:/b.db:::false"
@@ -21,7 +22,7 @@ A, B = "a:sqlite:/a.db:::false", "b:sqlite:/b.db:::false"
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[ReportReader]:
-    found = ReportReader(tmp_path / "report.jsonl", frozenset({A, B}))
+    found = ReportReader(tmp_path / "report.jsonl", frozenset({A, B}), str)
     yield found
     with suppress(OSError):  # the test has closed it
         os.close(found._descriptor)
@@ -40,7 +41,7 @@ def test_report_file_is_private_and_new(reader: ReportReader) -> None:
     """A file that was there before could be somebody else's."""
     assert stat.S_IMODE(reader.path.stat().st_mode) == 0o600
     with pytest.raises(FileExistsError):
-        ReportReader(reader.path, frozenset())
+        ReportReader(reader.path, frozenset(), str)
 
 
 def test_everything_that_a_pack_says_is_read(reader: ReportReader) -> None:
@@ -51,7 +52,28 @@ def test_everything_that_a_pack_says_is_read(reader: ReportReader) -> None:
     wanted = Report(status="partial", message="m", metrics=3, alerts=0, incomplete=("t",), version="2.1")
     assert reports.endpoints == {A: wanted}
     assert reports.progress == Progress(share=0.4, message="half of it")
-    assert (reports.problems, reports.empty) == ([], False)
+    assert (reports.problems, reports.silent) == ([], False)
+
+
+def test_texts_are_masked_whole_before_they_are_cut(tmp_path: Path) -> None:
+    """Ledger, XCom and mails are read by more people than the log."""
+    found = ReportReader(tmp_path / "r", frozenset({A}), Masker(["s3  cret"]))
+    texts = {"message": "x" * 995 + "s3  cret", "version": "s3  cret", "incomplete": ["s3  cret.table"]}
+    append(found, line(status="failed", **texts))
+    report = found.close().endpoints[A]
+    assert (report.message[-5:], report.version, report.incomplete) == ("xx***", "***", ("***.table",))
+
+
+def test_endless_report_is_read_in_bounded_steps_and_up_to_a_limit(tmp_path: Path) -> None:
+    """Neither the clock nor the memory may wait for a pack that writes without end."""
+    found = ReportReader(tmp_path / "r", frozenset({A}), str)
+    append(found, (b"x" * 1023 + b"\n") * (70 << 10))
+    found.poll()
+    assert len(found.reports.problems) + found.reports.dropped < 5_000
+    append(found, line())
+    reports = found.close()
+    assert reports.endpoints == {}
+    assert len(reports.problems) + reports.dropped == (64 << 10) + 1
 
 
 def test_last_line_per_endpoint_wins(reader: ReportReader) -> None:
@@ -63,7 +85,7 @@ def test_last_line_per_endpoint_wins(reader: ReportReader) -> None:
 def test_silence_is_empty(reader: ReportReader) -> None:
     """Progress alone says nothing of any endpoint."""
     append(reader, '{"progress": 1}\n')
-    assert reader.close().empty
+    assert reader.close().silent
 
 
 def test_line_counts_when_it_is_whole(reader: ReportReader) -> None:
@@ -72,7 +94,7 @@ def test_line_counts_when_it_is_whole(reader: ReportReader) -> None:
     for position in range(len(text)):
         append(reader, text[position : position + 1])
         reports = reader.poll()
-        assert reports.empty is (position < len(text) - 1)
+        assert reports.silent is (position < len(text) - 1)
     assert reports.endpoints[A].message == "größe"
     assert reader.close().problems == []
 
@@ -80,8 +102,8 @@ def test_line_counts_when_it_is_whole(reader: ReportReader) -> None:
 def test_last_line_without_a_line_end_counts_at_the_end(reader: ReportReader) -> None:
     """printf forgets it; a pack that was killed has written half of it."""
     append(reader, line().rstrip("\n"))
-    assert reader.poll().empty
-    assert not reader.close().empty
+    assert reader.poll().silent
+    assert not reader.close().silent
 
 
 @pytest.mark.parametrize("text", ["\ufeff" + line(), line().replace("\n", "\r\n"), "\n\n  \n" + line()])
@@ -89,7 +111,7 @@ def test_marks_and_line_ends_of_other_systems_are_no_problem(reader: ReportReade
     """PowerShell writes the first two."""
     append(reader, text)
     reports = reader.close()
-    assert (reports.empty, reports.problems) == (False, [])
+    assert (reports.silent, reports.problems) == (False, [])
 
 
 @pytest.mark.parametrize(
@@ -168,7 +190,7 @@ def test_problems_are_counted_when_there_are_many(reader: ReportReader) -> None:
     """A pack that writes its log here must not fill the ledger's, nor the memory."""
     append(reader, "nonsense\n" * 5_000 + line())
     reports = reader.close()
-    assert (len(reports.problems), reports.dropped, reports.empty) == (20, 4_980, False)
+    assert (len(reports.problems), reports.dropped, reports.silent) == (20, 4_980, False)
 
 
 def test_line_of_50_mb_is_let_go_as_it_comes(reader: ReportReader) -> None:
@@ -185,7 +207,7 @@ def test_line_of_50_mb_is_let_go_as_it_comes(reader: ReportReader) -> None:
         tracemalloc.stop()
     assert peak < 8 * LINE_LIMIT
     assert reports.problems == [f"report line 1: the line is longer than {LINE_LIMIT:,} bytes"]
-    assert not reports.empty
+    assert not reports.silent
 
 
 def test_report_written_anew_is_read_from_its_start_and_said(reader: ReportReader) -> None:
@@ -248,7 +270,7 @@ def test_no_file_stays_open(tmp_path: Path) -> None:
     """Whatever was put in its place meanwhile."""
     lowest = os.dup(0)
     os.close(lowest)
-    reader = ReportReader(tmp_path / "report", frozenset({A}))
+    reader = ReportReader(tmp_path / "report", frozenset({A}), str)
     for number in range(5):
         (tmp_path / f"{number}").write_text(line())
         (tmp_path / f"{number}").replace(reader.path)
@@ -275,7 +297,7 @@ def test_garbage_in_any_pieces_spoils_no_report_that_follows(tmp_path: Path, pie
     """Whoever writes it, however it is cut, whenever it is read."""
     path = tmp_path / "report"
     path.unlink(missing_ok=True)
-    reader = ReportReader(path, frozenset({A, B}))
+    reader = ReportReader(path, frozenset({A, B}), str)
     for piece in [*pieces, b"\n", line(B).encode()]:
         append(reader, piece)
         reader.poll()

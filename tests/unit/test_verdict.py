@@ -8,21 +8,17 @@ import pytest
 
 from hdm_airflow.base.runs import Outcome
 from hdm_airflow.operators.verdict import interrupted, outcomes, sentence, summary
-from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.report import Report, Reports
 from hdm_airflow.runner.run import Ran
 
 SLUGS = ("a", "b")
-NO_SECRETS = Masker([])
 KILLED = {"exit_code": 143, "ended": "killed"}
 TIMEOUT = {"exit_code": 137, "ended": "timeout"}
 
 
-def of(
-    reports: dict[str, Report], *, mask: Masker = NO_SECRETS, exit_code: int = 0, ended: str = "exit"
-) -> list[Outcome]:
+def of(reports: dict[str, Report], *, exit_code: int = 0, ended: str = "exit") -> list[Outcome]:
     ran = Ran(exit_code=exit_code, ended=ended, reports=Reports(endpoints=reports))
-    return outcomes(ran, SLUGS, mask, 90)
+    return outcomes(ran, SLUGS, 90)
 
 
 OK, PARTIAL = Report(status="ok"), Report(status="partial", message="one table", incomplete=("visits",))
@@ -42,13 +38,13 @@ TABLE = [
     (OK, FAILED, {}, ("success", "failed"), ("", "no rights")),
     (OK, SKIPPED, {}, ("success", "skipped"), ("", "empty")),
     (OK, None, {"exit_code": 1}, ("success", "failed"), ("", "exit code 1")),
-    (OK, PARTIAL, {"exit_code": 1}, ("success", "failed"), ("", "exit code 1; one table")),
-    (OK, FAILED, {"exit_code": 2}, ("success", "failed"), ("", "exit code 2; no rights")),
-    (OK, SKIPPED, {"exit_code": 1}, ("success", "failed"), ("", "exit code 1; empty")),
+    (OK, PARTIAL, {"exit_code": 1}, ("success", "failed"), ("", "one table; the bootstrap script ended")),
+    (OK, FAILED, {"exit_code": 2}, ("success", "failed"), ("", "no rights; the bootstrap script ended")),
+    (OK, SKIPPED, {"exit_code": 1}, ("success", "failed"), ("", "empty; the bootstrap script ended")),
     (OK, None, {"exit_code": 99}, ("success", "skipped"), ("", "nothing to do")),
     (OK, FAILED, {"exit_code": 99}, ("success", "failed"), ("", "no rights")),
     (OK, None, KILLED, ("success", "failed"), ("", "killed")),
-    (OK, PARTIAL, TIMEOUT, ("success", "failed"), ("", "timeout of 90 s; one table")),
+    (OK, PARTIAL, TIMEOUT, ("success", "failed"), ("", "one table; ended after its timeout of 90 s")),
 ]
 
 
@@ -78,20 +74,12 @@ def test_numbers_and_names_go_into_the_ledger() -> None:
     assert (outcome.metrics, outcome.alerts, outcome.incomplete, outcome.dbversion) == (7, 0, ("visits",), "2.1")
 
 
-def test_secrets_are_masked_in_what_a_pack_reports() -> None:
-    """Ledger, XCom and mails are read by more people than the log."""
-    report = Report(status="failed", message="login hdm/s3cret refused", incomplete=("s3cret.table",))
-    outcome = of({"a": report, "b": OK}, mask=Masker(["s3cret"]))[0]
-    assert outcome.reason == "login hdm/*** refused"
-    assert outcome.incomplete == ("***.table",)
-
-
 def test_run_cut_short_keeps_what_was_reported_ok() -> None:
     """The task is killed, or the worker's disk is full: the rest has failed, and the reason says of what."""
     reports = Reports(endpoints={"a": OK})
-    found = interrupted(reports, SLUGS, "the task was killed", NO_SECRETS)
+    found = interrupted(reports, SLUGS, "the task was killed")
     assert [(one.status, one.reason) for one in found] == [("success", ""), ("failed", "the task was killed")]
-    assert {one.status for one in interrupted(None, SLUGS, "no disk", NO_SECRETS)} == {"failed"}
+    assert {one.status for one in interrupted(None, SLUGS, "no disk")} == {"failed"}
 
 
 def test_summary_counts_and_names_what_is_no_success() -> None:
