@@ -35,6 +35,12 @@ def stage(base: Database, tmp_path: Path, store: Path, monkeypatch: pytest.Monke
     return Stage(base=base, folder=tmp_path / "packs", store=store)
 
 
+@pytest.fixture
+def pids(tmp_path: Path) -> Path:
+    """Where stubborn packs write their process ids."""
+    return tmp_path / "pids"
+
+
 @pytest.fixture(scope="session")
 def metadata() -> None:
     """Airflow's own database, migrated."""

@@ -1,0 +1,142 @@
+"""What a pack is given, and that nobody else gets to see it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+
+from hdm_airflow.errors import PackFailedError
+from tests.airflow.processes import left_behind
+from tests.airflow.stage import MONDAY, REPORT_ALL, endpoint
+
+if TYPE_CHECKING:
+    from tests.airflow.stage import Stage
+
+HEART = endpoint("heart")
+ALL_OK = REPORT_ALL.format("ok")
+SECRET = "p/ss:w rd+ü"
+
+
+def test_child_gets_the_contract_and_nothing_of_the_workers_environment(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No AIRFLOW__*, no connection, no secret of the worker; what the manifest names, and proxies, pass."""
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "fernet")
+    monkeypatch.setenv("CLOUD_TOKEN", "cloud")
+    monkeypatch.setenv("ES_HOST", "elastic")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:1")
+    stage.pack("basic", f"env -0 > {stage.folder}/env\n" + ALL_OK, environment=["ES_HOST", "NOT_SET"])
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic", environment="dev")
+    pairs = (stage.folder / "env").read_bytes().decode().split("\0")
+    seen = dict(pair.split("=", 1) for pair in pairs if pair)
+    assert {key: seen[key] for key in ("ENV", "HDM_ENVIRONMENT", "HDM_DATE", "HDM_PACK", "HDM_PACK_VERSION")} == {
+        "ENV": "dev",
+        "HDM_ENVIRONMENT": "dev",
+        "HDM_DATE": MONDAY.isoformat(),
+        "HDM_PACK": "basic",
+        "HDM_PACK_VERSION": "1.0.0",
+    }
+    assert seen["ES_HOST"] == "elastic"
+    assert seen["HTTPS_PROXY"] == "http://proxy:1"
+    assert not [key for key in seen if key.startswith("AIRFLOW") or "TOKEN" in key or key == "PGPASSWORD"]
+    assert seen["HOME"] != os.environ.get("HOME")
+    assert Path(seen["TMPDIR"]).parent == Path(seen["HOME"]).parent
+
+
+def test_context_file_is_private_and_psql_needs_no_argument(stage: Stage, tmp_path: Path) -> None:
+    """Mode 0600 in a folder of mode 0700, removed afterwards; the base's password is in a pgpass file."""
+    script = """
+    stat -c 'mode %a' "$HDM_CONTEXT" "$HDM_REPORT" "$PGPASSFILE" "$(dirname "$HDM_CONTEXT")"
+    {psql} -Atc "select 'activated ' || count(*) from hdm_activation"
+    PGDATABASE=postgres {psql} -w -Atc "select 'another'" || echo no password for another database
+    cp "$HDM_CONTEXT" {copy}
+    """
+    copy = tmp_path / "context.json"
+    psql = stage.base.server.bin_dir / "psql"
+    stage.pack("basic", script.format(psql=psql, copy=copy) + ALL_OK)
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic")
+    assert [line for line in stage.lines if line.startswith("mode")] == ["mode 600"] * 3 + ["mode 700"]
+    assert "activated 1" in stage.lines
+    assert "no password for another database" in stage.lines
+    context = json.loads(copy.read_text())
+    assert context["contract"] == 1
+    assert context["pack"] == {"kind": "metric", "name": "basic", "version": "1.0.0"}
+    assert context["base"]["database"] == stage.base.name
+    assert context["endpoints"][0]["slug"] == HEART.slug
+    assert not left_behind(tmp_path)
+
+
+def test_password_is_in_no_log_line_no_xcom_and_no_ledger_row(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the pack prints it: plain, in base64 inside a longer text, URL-quoted, in two writes of one line."""
+    monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", json.dumps({"conn_type": "generic", "password": SECRET}))
+    program = """
+import base64, hdm, sys
+from urllib.parse import quote, quote_plus
+run = hdm.load()
+for e in run.endpoints:
+    p = e.password
+    print("plain", p, flush=True)
+    sys.stdout.write("split " + p[:4]); sys.stdout.flush(); sys.stdout.write(p[4:] + chr(10)); sys.stdout.flush()
+    for before in ("", "x", "ab"):
+        print("b64", base64.b64encode((before + p + "tail").encode()).decode())
+    print("url", e.url, quote(p), quote_plus(p), quote(p, safe=""))
+    print("x" * (1 << 20) + p)
+    run.report(e, "failed", message="login failed for " + p, incomplete=["table " + p])
+"""
+    stage.pack("basic", "python process/main.py\n", files={"process/main.py": program})
+    stage.activate("mp_basic", HEART)
+    with pytest.raises(PackFailedError) as caught:
+        stage.run("mp_basic")
+    places = [
+        stage.log,
+        str(caught.value),
+        json.dumps(stage.summary),
+        repr(stage.ledger("mp_basic", "reason", "incomplete")),
+    ]
+    raw = SECRET.encode()
+    forms = [SECRET, quote(SECRET), quote(SECRET, safe=""), base64.b64encode(raw).decode()[2:-4], raw.decode()[:6]]
+    for place in places:
+        assert not [form for form in forms if form in place]
+    assert "plain ***" in stage.lines
+    assert "split ***" in stage.lines
+
+
+def test_secret_is_masked_before_a_report_is_cut_or_folded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A piece of a password, or one with other blanks, is the password to whoever reads it."""
+    secret = "two  blanks\tand a tab"
+    monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", json.dumps({"conn_type": "generic", "password": secret}))
+    program = """
+import hdm
+run = hdm.load()
+for e in run.endpoints:
+    run.report(e, "failed", message="x" * 990 + e.password, version=e.password, incomplete=["t" * 995 + e.password])
+"""
+    stage.pack("basic", "python process/main.py\n", files={"process/main.py": program})
+    stage.activate("mp_basic", HEART)
+    with pytest.raises(PackFailedError):
+        stage.run("mp_basic")
+    ledger = repr(stage.ledger("mp_basic", "reason", "dbversion", "incomplete"))
+    assert not [
+        piece for piece in ("two", "blanks", "a tab") if piece in stage.log + ledger + json.dumps(stage.summary)
+    ]
+
+
+def test_passwords_of_proxies_and_of_variables_that_sound_secret_are_masked(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pack needs them; nobody else does."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://joe:proxy-pw-1@proxy:3128")
+    monkeypatch.setenv("ES_TOKEN", "es-token-1")
+    stage.pack("basic", "set -x\nenv\n" + ALL_OK, environment=["ES_TOKEN"])
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic")
+    assert "HTTPS_PROXY=http://joe:***@proxy:3128" in stage.lines
+    assert "ES_TOKEN=***" in stage.lines
