@@ -118,10 +118,7 @@ class PackAttempt:
     @property
     def result(self) -> Result | None:
         """What is known of the end so far, also where `run` raised; None before there was a plan."""
-        if self._planned is None:
-            return None
-        done = (*self._early, *(self._execution.outcomes if self._execution else ()))
-        return Result(metric_date=self.attempt.metric_date, planned=self._planned, done=done)
+        return self._result(self._planned) if self._planned else None
 
     def run(self) -> Result:
         """Run it to its end.
@@ -146,8 +143,7 @@ class PackAttempt:
             if self._execution:
                 store = EnvironmentStore(conditions.environment_store)
                 self._execution.run(partial(self._job, hook, base, planned, found), store)
-        done = (*self._early, *(self._execution.outcomes if self._execution else ()))
-        result = Result(metric_date=self.attempt.metric_date, planned=planned, done=done)
+        result = self._result(planned)
         self._tell_outcome(result)
         return result
 
@@ -167,6 +163,10 @@ class PackAttempt:
             return False
         self._execution.abort(reason)
         return True
+
+    def _result(self, planned: Plan) -> Result:
+        done = (*self._early, *(self._execution.outcomes if self._execution else ()))
+        return Result(metric_date=self.attempt.metric_date, planned=planned, done=done)
 
     def _check(self) -> None:
         if self._aborted:

@@ -117,7 +117,7 @@ def test_a_closed_row_is_never_changed(session):
 def test_a_worker_that_was_given_up_cannot_speak_for_a_newer_attempt(session):
     """It lost the lock but lived: its row stays closed, and the attempt that took over is the one that counts."""
     runs.start(session, FIRST, [HEART])
-    assert runs.close_stale(session, SECOND) == 1
+    assert runs.close_stale(session, SECOND.kind, SECOND.pack, SECOND.metric_date) == 1
     runs.start(session, SECOND, [HEART])
     runs.finish(session, FIRST, [Outcome(endpoint=HEART, status="success")])
     assert newest(session) == {("rule", "basic", HEART): "running"}
@@ -140,8 +140,8 @@ def test_stale_rows_of_one_pack_and_date_are_closed(session):
     runs.finish(session, FIRST, [Outcome(endpoint=LUNGS, status="success")])
     runs.start(session, METRIC, [HEART])
     runs.start(session, dataclasses.replace(FIRST, metric_date=YESTERDAY), [HEART])
-    assert runs.close_stale(session, SECOND) == 1
-    assert runs.close_stale(session, SECOND) == 0
+    assert runs.close_stale(session, SECOND.kind, SECOND.pack, SECOND.metric_date) == 1
+    assert runs.close_stale(session, SECOND.kind, SECOND.pack, SECOND.metric_date) == 0
     assert rows(session, "status", "reason") == [
         ("failed", "the worker died"),
         ("success", None),
