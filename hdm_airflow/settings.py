@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from hdm_airflow.errors import ConfigurationError
 
 VARIABLE = "hdm"
+DEFAULT_TIMEOUT: float = 6 * 3600  # seconds
+DEFAULT_STORE = "~/.cache/hdm_airflow/environments"
 WHERE = f"Airflow Variable {VARIABLE!r}"
 #: Schedules that Airflow knows and cron does not.
 _PRESETS = {"@once", "@continuous", "@quarterly"}
@@ -53,13 +55,13 @@ class Settings(BaseModel):
     )
     schedule: str | None = Field("0 2 * * *", description="When the Dag runs: cron, a preset, or null for never.")
     timeout: float = Field(
-        6 * 3600, gt=0, le=31_536_000, description="Seconds a pack may run whose manifest names no timeout."
+        DEFAULT_TIMEOUT, gt=0, le=31_536_000, description="Seconds a pack may run whose manifest names no timeout."
     )
     require_reports: bool = Field(
         False, description="Rule packs refuse metrics that only an exit code vouches for (packs without reports)."
     )
     environment_store: Annotated[str, AfterValidator(_absolute)] = Field(
-        "~/.cache/hdm_airflow/environments", description="Folder of the packs' software environments on each worker."
+        DEFAULT_STORE, description="Folder of the packs' software environments on each worker."
     )
 
     @field_validator("environments")

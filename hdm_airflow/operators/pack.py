@@ -12,14 +12,13 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from hdm_airflow.errors import ConfigurationError, PackFailedError
 from hdm_airflow.operators.metric_date import metric_date
 from hdm_airflow.packs.pack import Pack
+from hdm_airflow.settings import DEFAULT_STORE, DEFAULT_TIMEOUT
 
 # What a task needs in order to run is imported when it runs: a Dag file is parsed far more often than its tasks
 # run, and must not load a database driver.
 if TYPE_CHECKING:
     from hdm_airflow.operators.attempt import PackAttempt, Result
 
-DEFAULT_TIMEOUT = 6 * 3600.0  # seconds
-DEFAULT_STORE = "~/.cache/hdm_airflow/environments"
 #: Seconds by which our timeout comes before Airflow's: time to end the processes and to write the ledger.
 _HEADSTART = 10.0
 _SHOWN = 100  # endpoints that the error names; the ledger has them all

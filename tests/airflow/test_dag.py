@@ -258,9 +258,7 @@ def test_failed_metric_pack_turns_the_whole_run_red_while_all_else_runs(
 
 
 @pytest.mark.usefixtures("metadata")
-def test_run_without_anything_wrong_is_green_and_the_summary_is_in_xcom(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_without_anything_wrong_is_green_and_in_the_ledger(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the folder to the ledger, in a real Airflow."""
     ok = REPORT_ALL.format("ok")
     stage.pack("basic", ok)
