@@ -193,6 +193,9 @@ def _task(pack: Pack, settings: Settings, environment: str) -> BaseOperator:
         "timeout": settings.timeout,
         "require_reports": settings.require_reports,
         "environment_store": settings.environment_store,
+        "credentials": settings.credentials,
+        "limits": settings.limits,
+        "sandbox": settings.sandbox,
         "doc_md": _doc(pack),
         **_manifest_arguments(pack),
     }

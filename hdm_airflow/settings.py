@@ -9,7 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
+from hdm_airflow.credentials.options import CredentialOptions
 from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.packs.limits import DEFAULT_LIMITS, Limits
+from hdm_airflow.runner.sandbox import Sandbox
 
 VARIABLE = "hdm"
 DEFAULT_TIMEOUT: float = 6 * 3600  # seconds
@@ -63,6 +66,9 @@ class Settings(BaseModel):
     environment_store: Annotated[str, AfterValidator(_absolute)] = Field(
         DEFAULT_STORE, description="Folder of the packs' software environments on each worker."
     )
+    credentials: CredentialOptions = Field(CredentialOptions(), description="Where passwords come from.")
+    limits: Limits = Field(DEFAULT_LIMITS, description="How much of a machine one pack run may use.")
+    sandbox: Sandbox = Field(Sandbox(), description="How far packs are kept from the files and processes of others.")
 
     @field_validator("environments")
     @classmethod

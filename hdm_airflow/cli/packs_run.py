@@ -88,6 +88,9 @@ def _conditions(pack: Pack, settings: Settings, environment: Environment) -> Con
         timeout=(pack.manifest and pack.manifest.timeout) or settings.timeout,
         require_reports=settings.require_reports,
         environment_store=settings.store,
+        credentials=settings.credentials,
+        limits=settings.limits,
+        sandbox=settings.sandbox,
         timezone=airflow_settings.TIMEZONE.name,
     )
 

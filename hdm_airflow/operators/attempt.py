@@ -14,14 +14,17 @@ from typing import Any, Protocol
 from hdm_airflow.base import pack_schema, runs
 from hdm_airflow.base.hook import Base, HdmHook
 from hdm_airflow.credentials.chain import Chain
+from hdm_airflow.credentials.options import CredentialOptions
 from hdm_airflow.errors import ConfigurationError, PackFailedError
 from hdm_airflow.operators import lock, plan, targets, verdict
 from hdm_airflow.operators.execution import Execution
 from hdm_airflow.operators.plan import Plan
+from hdm_airflow.packs.limits import DEFAULT_LIMITS, Limits
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.runner.environments import EnvironmentStore
 from hdm_airflow.runner.job import BaseAccess, Job, Target
 from hdm_airflow.runner.process import dying_with_parent
+from hdm_airflow.runner.sandbox import Sandbox
 
 
 class Log(Protocol):
@@ -47,6 +50,9 @@ class Conditions:
     deadline: float | None = None  # monotonic clock: when all must be over; None where only the pack is limited
     require_reports: bool  # refuse metrics that only an exit code vouches for
     environment_store: Path  # folder of the software environments
+    credentials: CredentialOptions = CredentialOptions()
+    limits: Limits = DEFAULT_LIMITS  # the manifest may ask for less
+    sandbox: Sandbox = Sandbox()
     timezone: str  # name, for the pack's TZ
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from hdm_airflow.credentials.options import CredentialOptions
 from hdm_airflow.errors import ConfigurationError, PackFailedError
 from hdm_airflow.operators.metric_date import metric_date
+from hdm_airflow.packs.limits import DEFAULT_LIMITS, Limits
 from hdm_airflow.packs.pack import Pack
+from hdm_airflow.runner.sandbox import Sandbox
 from hdm_airflow.settings import DEFAULT_STORE, DEFAULT_TIMEOUT
 
 # What a task needs in order to run is imported when it runs: a Dag file is parsed far more often than its tasks
@@ -37,6 +41,9 @@ class PackOperator(BaseOperator):
         timeout: seconds a run may take; None: the manifest's, else six hours.
         require_reports: refuse metrics that only an exit code vouches for.
         environment_store: folder of the software environments.
+        credentials: where passwords come from.
+        limits: how much of the machine a run may use; the manifest may ask for less.
+        sandbox: how far the pack is kept from the files and processes of others.
     """
 
     ui_color = "#d9ead3"
@@ -51,6 +58,9 @@ class PackOperator(BaseOperator):
         timeout: float | None = None,
         require_reports: bool = False,
         environment_store: str = DEFAULT_STORE,
+        credentials: CredentialOptions | Mapping[str, Any] | None = None,
+        limits: Limits | Mapping[str, Any] | None = None,
+        sandbox: Sandbox | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**({**kwargs, "retries": 0} if pack.errors else kwargs))
@@ -61,6 +71,9 @@ class PackOperator(BaseOperator):
         self.timeout = timeout
         self.require_reports = require_reports
         self.environment_store = environment_store
+        self.credentials = credentials
+        self.limits = limits
+        self.sandbox = sandbox
         self._running: PackAttempt | None = None
 
     def execute(self, context: Any) -> None:
@@ -132,6 +145,9 @@ class PackOperator(BaseOperator):
             deadline=None if self._airflow_limit is None else time.monotonic() + self._airflow_limit,
             require_reports=self.require_reports,
             environment_store=Path(self.environment_store).expanduser(),
+            credentials=CredentialOptions.model_validate(self.credentials or {}),
+            limits=Limits.model_validate(self.limits or DEFAULT_LIMITS),
+            sandbox=Sandbox.model_validate(self.sandbox or {}),
             timezone=context["dag"].timezone.name,
         )
         return PackAttempt(self.pack, attempt, conditions, self.log)

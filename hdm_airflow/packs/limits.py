@@ -1,0 +1,47 @@
+"""Limits: how much of a machine one pack run may use."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, TypeAdapter, WithJsonSchema
+
+_BYTE_SIZE = TypeAdapter(ByteSize)
+
+
+def _bytes(value: Any) -> int:
+    """Bytes from a number, or from a text such as '2 GB' (10^9) or '2 GiB' (2^30)."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("write a number of bytes, or a text such as '2 GB'")  # noqa: TRY004  # pydantic's way
+    return int(_BYTE_SIZE.validate_python(value))
+
+
+Bytes = Annotated[
+    int,
+    BeforeValidator(_bytes),
+    Field(gt=0, lt=1 << 63),
+    WithJsonSchema({"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, {"type": "string"}], "examples": ["2 GB"]}),
+]
+
+
+class Limits(BaseModel):
+    """What all processes of one run together may use; null: as much as there is."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    memory: Bytes | None = Field(None, description="Bytes of memory of its own.")
+    cpu: float | None = Field(None, gt=0, description="Seconds of processor time.")
+    disk: Bytes | None = Field(None, description="Bytes in the folder of the run.")
+    output: Bytes | None = Field(None, description="Bytes of output that the log takes; the rest is left out.")
+    processes: int | None = Field(None, gt=0, description="Processes at the same time.")
+    files: int | None = Field(None, ge=16, description="Open files of each process.")
+
+    def within(self, other: Limits) -> Limits:
+        """The tighter of both, limit by limit."""
+        mine, others = self.model_dump(), other.model_dump()
+        found = {name: [value for value in (mine[name], others[name]) if value is not None] for name in mine}
+        return Limits(**{name: min(values, default=None) for name, values in found.items()})
+
+
+#: What holds where neither the Variable `hdm` nor the manifest says anything: enough for any honest pack.
+DEFAULT_LIMITS = Limits(output=1 << 30, processes=1_000)
