@@ -19,7 +19,7 @@ from hdm_airflow.errors import ConfigurationError, PackFailedError
 from hdm_airflow.operators import lock, plan, targets, verdict
 from hdm_airflow.operators.execution import Execution
 from hdm_airflow.operators.plan import Plan
-from hdm_airflow.packs.limits import DEFAULT_LIMITS, Limits
+from hdm_airflow.packs.limits import Limits
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.runner.environments import EnvironmentStore
 from hdm_airflow.runner.job import BaseAccess, Job, Target
@@ -50,9 +50,9 @@ class Conditions:
     deadline: float | None = None  # monotonic clock: when all must be over; None where only the pack is limited
     require_reports: bool  # refuse metrics that only an exit code vouches for
     environment_store: Path  # folder of the software environments
-    credentials: CredentialOptions = CredentialOptions()
-    limits: Limits = DEFAULT_LIMITS  # the manifest may ask for less
-    sandbox: Sandbox = Sandbox()
+    credentials: CredentialOptions
+    limits: Limits  # the manifest may ask for less
+    sandbox: Sandbox
     timezone: str  # name, for the pack's TZ
 
 
