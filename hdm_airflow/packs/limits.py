@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, TypeAdapter, WithJsonSchema
 
+_SIZES = {"memory", "disk"}  # counted in bytes
 _BYTE_SIZE = TypeAdapter(ByteSize)
 
 
@@ -36,11 +38,28 @@ class Limits(BaseModel):
     processes: int | None = Field(None, gt=0, description="Processes at the same time.")
     files: int | None = Field(None, ge=16, description="Open files of each process.")
 
+    @classmethod
+    def stated(cls, value: Any) -> Limits:
+        """The default limits with the stated ones in their place; null takes a default away."""
+        return cls.model_validate({**DEFAULT_LIMITS.model_dump(), **value} if isinstance(value, Mapping) else value)
+
+    def told(self, name: str, used: float) -> str:
+        """In a sentence that so much of something was used, and what its limit is."""
+        limit = getattr(self, name)
+        if name in _SIZES:
+            return f"the pack used {_size(used)} of {name}, its limit is {_size(limit)} (limits.{name})"
+        unit = {"cpu": "s of processor time", "processes": "processes at a time"}[name]
+        return f"the pack used {used:,.0f} {unit}, its limit is {limit:,.0f} (limits.{name})"
+
     def within(self, other: Limits) -> Limits:
         """The tighter of both, limit by limit."""
         mine, others = self.model_dump(), other.model_dump()
         found = {name: [value for value in (mine[name], others[name]) if value is not None] for name in mine}
         return Limits(**{name: min(values, default=None) for name, values in found.items()})
+
+
+def _size(number: float) -> str:
+    return ByteSize(int(number)).human_readable(decimal=True, separator=" ")
 
 
 #: What holds where neither the Variable `hdm` nor the manifest says anything: enough for any honest pack.

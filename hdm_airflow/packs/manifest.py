@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from hdm_airflow.packs.limits import Limits
 from hdm_airflow.packs.versions import is_version
 
 Kind = Literal["metric", "rule"]
@@ -103,6 +104,7 @@ class Manifest(BaseModel):
     environment: tuple[Variable, ...] = Field(
         (), strict=False, description="Names of the worker's environment variables that the pack may see."
     )
+    limits: Limits | None = Field(None, description="How much of the machine a run may use at most.")
 
 
 REQUIRED = tuple(name for name, field in Manifest.model_fields.items() if field.is_required())

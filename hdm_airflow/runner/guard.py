@@ -1,25 +1,45 @@
 """The guard: a small process that leads a pack's process group and outlives nobody.
 
-Run as a script, with nothing but the standard library:
-`python -I -S guard.py CONTROL_FD GRACE N FOLDER... COMMAND...`, with N folders.
-It starts COMMAND and ends with its exit code. When CONTROL_FD says so, or closes because the task process died, it
-ends every process that the pack has started, and in the second case removes the folders too, since nobody else will.
+A process of its own, with nothing but the standard library (see COMMAND), and with its orders as JSON on standard input
+(see `Orders`). It starts a command and ends with its exit code. When its control socket says so, or closes because the
+task process died, it ends every process that the pack has started, and in the second case removes the folders too,
+since nobody else will. When the processes together use more than they may, it ends them, and says on the socket why.
 On Linux it is the subreaper of its descendants: a pack's daemon becomes its child instead of escaping.
+
+It starts before each pack, so it imports little: not `typing`, which takes longer than all the rest.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import json
 import os
+import resource
 import select
-import shutil
 import signal
 import sys
 import time
 
+from hdm_airflow.runner import confine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class Orders(TypedDict):
+        """What the guard is told."""
+
+        command: list[str]
+        rules: confine.Rules  # what the command is kept from
+        control: int  # descriptor of a socket to the task process
+        grace: float  # seconds between SIGTERM and SIGKILL
+        folders: list[str]  # removed if the task process dies; the first is the run's own
+        limits: dict[str, float]  # memory, cpu, disk, processes: what all processes together may use
+
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-PR_SET_NO_NEW_PRIVS = 38
 #: What a run's folder holds of passwords: gone as soon as the pack is over, whatever becomes of the task.
 SECRETS = ("context.json", "pgpass")
 #: Seconds after the first SIGKILL until the guard gives up on a process that does not go (stuck in the kernel).
@@ -27,70 +47,112 @@ GIVE_UP = 10.0
 #: Seconds that processes get which the pack left behind when it ended by itself.
 LEFTOVER_GRACE = 0.5
 _NOTE = "hdm: {} the pack left behind were ended\n"
+_INTERVAL = 0.25  # seconds between two looks at what is used
+_SHARE = 30  # a look is followed by at least so many times its own length of rest
+_DISK_SHARE = 100  # the same for the walk through the folder
+_PAGE = resource.getpagesize()
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def main(argv: list[str]) -> int:
-    """Start the command, wait for it or for the word to end it, and leave nothing behind."""
-    control, grace, count = int(argv[1]), float(argv[2]), int(argv[3])
-    folders, command = argv[4 : 4 + count], argv[4 + count :]
+#: Starts it. The folder of this package comes last on its path: what else lies there must not hide a module of Python.
+COMMAND = (
+    sys.executable, "-I", "-S", "-c",
+    "import sys; sys.path.append(sys.argv[1]); from hdm_airflow.runner.guard import main; sys.exit(main())",
+    os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+)  # fmt: skip
+
+
+def main() -> int:
+    """Start the command, wait for it or for a reason to end it, and leave nothing behind."""
+    orders: Orders = json.load(sys.stdin)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the pack's standard input
+    control, folders = orders["control"], orders["folders"]
+    os.set_inheritable(control, False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    alarm = wake_on_death()
+    pack = start(orders["command"], orders["rules"])
+    status, word, excess = wait(pack, control, alarm, Watch(orders["limits"], folders[0] if folders else ""))
+    grace = orders["grace"] if word is not None else 0.0 if excess else LEFTOVER_GRACE
+    status, ended = end_all(pack, status, grace)
+    if excess:
+        with contextlib.suppress(OSError):  # the task process may have died meanwhile
+            os.write(control, excess.encode())
+    elif ended and word is None:
+        with contextlib.suppress(OSError):  # the pack may have closed the stream that we share with it
+            os.write(2, _NOTE.format(f"{ended} process(es)").encode())
+    clean(folders, everything=word == b"" or closed(control))
+    return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def wake_on_death() -> int:
+    """A descriptor that becomes readable when a child has died."""
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
-    pack = start(command, control)
-    status, told, orphaned = None, False, False
-    while status is None and not told:
-        ready, _, _ = select.select([control, wake_read], [], [], 1.0)
-        if control in ready:
-            told = True
-            orphaned = not os.read(control, 1)
+    return wake_read
+
+
+def wait(pack: int, control: int, alarm: int, watch: Watch) -> tuple[int | None, bytes | None, str]:
+    """Until the pack has ended, or there is a reason to end it.
+
+    Returns:
+        Its wait status or None; what the task process said (b"" where it died), or None; of what it used too much.
+    """
+    while True:
+        ready, _, _ = select.select([control, alarm], [], [], watch.pause)
+        if alarm in ready:
+            os.read(alarm, 1 << 16)
         status = reap(pack)
-    status, ended = end_all(pack, status, grace if told else LEFTOVER_GRACE)
-    if ended and not told:
-        with contextlib.suppress(OSError):  # the pack may have closed the stream that we share with it
-            os.write(2, _NOTE.format(f"{ended} process(es)").encode())
+        if control in ready:
+            return status, os.read(control, 1), ""
+        excess = "" if status is not None else watch.look()
+        if status is not None or excess:
+            return status, None, excess
+
+
+def clean(folders: list[str], *, everything: bool) -> None:
+    """Remove the files with passwords, or all of the folders."""
+    if everything:
+        import shutil
     for folder in folders:
         for name in SECRETS:
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(folder, name))
-    if orphaned or closed(control):
-        for folder in folders:
+        if everything:
             shutil.rmtree(folder, ignore_errors=True)
-    return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
 def closed(control: int) -> bool:
-    """Whether the task process has let go of the control pipe, by intent or by dying."""
+    """Whether the task process has let go of the control socket, by intent or by dying."""
     ready, _, _ = select.select([control], [], [], 0)
-    return bool(ready) and not os.read(control, 64)
+    if not ready:
+        return False
+    try:
+        return not os.read(control, 64)
+    except OSError:
+        return True
 
 
-def start(command: list[str], control: int) -> int:
-    """Fork and run the command with default signals; it dies if the guard is killed."""
+def start(command: list[str], rules: confine.Rules) -> int:
+    """Fork and run the command; it dies if the guard is killed."""
     pid = os.fork()
     if pid:
         return pid
     try:
-        os.close(control)
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_DFL)
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        prctl(PR_SET_NO_NEW_PRIVS, 1)  # a process that sudo made root could not be ended
-        os.execvp(command[0], command)
+        signal.set_wakeup_fd(-1)
+        confine.become(command, rules)
     except OSError as error:
-        os.write(2, f"hdm: {command[0]} cannot be started: {error.strerror}\n".encode())
+        os.write(2, f"hdm: {command[0]} cannot be started: {error.strerror} {error.filename or ''}\n".encode())
     os._exit(127)
 
 
 def prctl(option: int, value: int) -> None:
     """Linux's prctl; elsewhere nothing, and the guard ends the process group alone."""
     if sys.platform == "linux":
-        import ctypes
-
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
@@ -108,17 +170,70 @@ def reap(pack: int) -> int | None:
             found = status
 
 
+class Watch:
+    """Looks now and then at what all processes of the pack use together."""
+
+    def __init__(self, limits: dict[str, float], folder: str) -> None:
+        self.limits, self.folder = limits, folder
+        self.pause = _INTERVAL if limits else 60.0  # seconds until the next look
+        self.next_walk = 0.0
+
+    def look(self) -> str:
+        """`limit used`, for example `memory 2147483648`, where something is used up; '' where nothing is."""
+        began = time.monotonic()
+        used = self.used() if self.limits else {}
+        self.pause = max(self.pause, _SHARE * (time.monotonic() - began))
+        over = [f"{name} {value:.0f}" for name, value in used.items() if value > self.limits.get(name, value)]
+        return over[0] if over else ""
+
+    def used(self) -> dict[str, float]:
+        """What is used of each thing that has a limit."""
+        processes = descendants()
+        found: dict[str, float] = {"processes": len(processes)}
+        if "memory" in self.limits:
+            found["memory"] = sum(map(own_memory, processes))
+        if "cpu" in self.limits:
+            gone = resource.getrusage(resource.RUSAGE_CHILDREN)
+            ticks = sum(sum(map(int, fields[11:15])) for fields in processes.values())
+            found["cpu"] = gone.ru_utime + gone.ru_stime + ticks / _TICKS
+        if "disk" in self.limits and time.monotonic() >= self.next_walk:
+            began = time.monotonic()
+            found["disk"] = disk_usage(self.folder)
+            self.next_walk = time.monotonic() + _DISK_SHARE * (time.monotonic() - began)
+        return found
+
+
+def own_memory(pid: int) -> int:
+    """Bytes of memory that a process shares with no file."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            _, resident, shared = map(int, file.read().split()[:3])
+    except (OSError, ValueError):
+        return 0  # it has just ended
+    return (resident - shared) * _PAGE
+
+
+def disk_usage(folder: str) -> int:
+    """Bytes that a folder takes on disk."""
+    total = 0
+    for place, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(OSError):  # removed meanwhile
+                total += os.lstat(os.path.join(place, name)).st_blocks * 512
+    return total
+
+
 def end_all(pack: int, status: int | None, grace: float) -> tuple[int, int]:
     """End every descendant: SIGTERM, then after `grace` seconds SIGKILL, again until none is left."""
-    first = descendants()
-    signal_all(first, signal.SIGTERM)
+    first = list(descendants())
+    signal_all(first, signal.SIGTERM if grace else signal.SIGSTOP)  # stopped, none forks while others are killed
     if sys.platform != "linux":
         os.killpg(0, signal.SIGTERM)  # the guard itself ignores it
     deadline = time.monotonic() + grace
     while True:
         late = reap(pack)
         status = late if status is None else status
-        left = descendants()
+        left = list(descendants())
         if not left and (status is not None or sys.platform == "linux"):
             return (status if status is not None else 0), len(first)
         if time.monotonic() >= deadline + GIVE_UP:
@@ -139,13 +254,17 @@ def signal_all(pids: list[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def descendants() -> list[int]:
-    """Every living process below the guard, from /proc; elsewhere none (the group is signalled as a whole)."""
+def descendants() -> dict[int, list[bytes]]:
+    """Every living process below the guard, with the fields of /proc/PID/stat from its state on.
+
+    Outside Linux none: there, the group is signalled as a whole, and nothing is watched.
+    """
     children: dict[int, list[int]] = {}
+    every: dict[int, list[bytes]] = {}
     try:
         names = os.listdir("/proc")
     except OSError:
-        return []
+        return {}
     for name in names:
         if name.isdigit():
             try:
@@ -154,15 +273,12 @@ def descendants() -> list[int]:
             except (OSError, IndexError):
                 continue  # it has just ended
             if fields[0] != b"Z":
+                every[int(name)] = fields
                 children.setdefault(int(fields[1]), []).append(int(name))
-    found: list[int] = []
+    found: dict[int, list[bytes]] = {}
     queue = [os.getpid()]
     while queue:
         below = children.get(queue.pop(), [])
-        found += below
+        found.update((pid, every[pid]) for pid in below)
         queue += below
     return found
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))

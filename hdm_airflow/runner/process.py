@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import selectors
 import signal
+import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +18,7 @@ from typing import IO, Literal
 
 from hdm_airflow.runner import guard
 from hdm_airflow.runner.masking import Masker
+from hdm_airflow.runner.sandbox import Confinement
 
 #: Seconds between SIGTERM and SIGKILL: Airflow sends its own SIGKILL 5 s after on_kill.
 GRACE = 3.0
@@ -23,7 +26,8 @@ LINE_LIMIT = 1 << 20  # bytes; the rest of a longer line is dropped, and the log
 _CHUNK = 1 << 18
 _TICK = 0.25  # seconds between two looks at clock and report file
 
-Ended = Literal["exit", "timeout", "killed"]
+
+Ended = Literal["exit", "timeout", "killed", "limit"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,8 @@ class Result:
     """How the process ended."""
 
     exit_code: int  # 128 + n where signal n ended it
-    ended: Ended  # by itself, by our timeout, or because the task was killed
+    ended: Ended  # by itself, by our timeout, because the task was killed, or since it used too much
+    excess: str = ""  # of what it used too much, as a sentence
 
 
 class Child:
@@ -42,30 +47,45 @@ class Child:
         folder: its working directory.
         variables: its whole environment.
         leftovers: folders that the guard removes if this process dies.
+        confinement: what it is kept from.
     """
 
     def __init__(
-        self, command: Sequence[str], *, folder: Path, variables: dict[str, str], leftovers: Sequence[Path]
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        variables: dict[str, str],
+        leftovers: Sequence[Path],
+        confinement: Confinement,
     ) -> None:
         self._variables = variables
-        control, self._control = os.pipe()
-        folders = [str(len(leftovers)), *map(str, leftovers)]
-        guarded = [sys.executable, "-I", "-S", guard.__file__, str(control), str(GRACE), *folders, *command]
-        try:
+        self._limits = confinement.limits
+        self._control, control = socket.socketpair()
+        self._control.setblocking(False)
+        orders: guard.Orders = {
+            "command": list(command),
+            "rules": confinement.rules(),
+            "control": control.fileno(),
+            "grace": GRACE,
+            "folders": [str(path) for path in leftovers],
+            "limits": confinement.of_all_processes,
+        }
+        with control:
             self._process = subprocess.Popen(
-                guarded,
+                guard.COMMAND,
                 cwd=folder,
                 env=variables,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 bufsize=0,
-                pass_fds=[control],
+                pass_fds=[control.fileno()],
                 start_new_session=True,
             )
-        finally:
-            os.close(control)
         self._ended: Ended = "exit"
+        with suppress(BrokenPipeError), _stream(self._process.stdin) as stdin:  # killed already: `wait` sees it
+            stdin.write(json.dumps(orders).encode())
 
     def wait(
         self, *, log: Callable[[str], None], mask: Masker, timeout: float | None, tick: Callable[[], None]
@@ -79,10 +99,9 @@ class Child:
             tick: called some times a second.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        lines = _Lines(log, mask)
-        assert self._process.stdout is not None  # noqa: S101  # stdout=PIPE
+        lines = _Lines(log, mask, self._limits.output)
         try:
-            for chunk in self._chunks(self._process.stdout):
+            for chunk in self._chunks(_stream(self._process.stdout)):
                 lines.feed(chunk)
                 tick()
                 if deadline is not None and time.monotonic() > deadline:
@@ -92,56 +111,79 @@ class Child:
             if code < 0:  # somebody killed the guard
                 end_strays(self._variables)
             lines.close()
+            excess = self._excess()
         finally:
             self.close()
-        return Result(exit_code=code if code >= 0 else 128 - code, ended=self._ended)
+        ended: Ended = "limit" if excess and self._ended == "exit" else self._ended
+        return Result(exit_code=code if code >= 0 else 128 - code, ended=ended, excess=excess)
 
     def end(self, why: Ended) -> None:
         """Tell the guard to end everything; safe to call from a signal handler, and more than once."""
-        if self._ended == "exit" and self._process.returncode is None and self._control >= 0:
+        if self._ended == "exit" and self._process.returncode is None and self._control.fileno() >= 0:
             self._ended = why
             with suppress(BrokenPipeError):  # the guard is gone: `wait` ends what it has left
-                os.write(self._control, b"T")
+                self._control.send(b"T")
 
     def close(self) -> None:
-        """Let go of it; what still runs is ended by the guard, which sees the control pipe close."""
-        if self._control >= 0:
-            os.close(self._control)
-            self._control = -1
+        """Let go of it; what still runs is ended by the guard, which sees the control socket close."""
+        self._control.close()
         if self._process.stdout:
             self._process.stdout.close()
         self._process.wait()
+
+    def _excess(self) -> str:
+        """Of what the pack used too much; '' where the guard says nothing of it."""
+        try:
+            name, used = self._control.recv(1 << 10).decode("ascii").split()
+        except (OSError, ValueError):  # nothing was said
+            return ""
+        return self._limits.told(name, float(used))
 
     def _chunks(self, stream: IO[bytes]) -> Iterator[bytes]:
         """Its output as it comes, b"" at each quiet tick, until the guard has ended and the pipe is empty."""
         os.set_blocking(stream.fileno(), False)
         with selectors.DefaultSelector() as selector:
             selector.register(stream, selectors.EVENT_READ)
-            is_open = True
+            selector.register(self._control, selectors.EVENT_READ)
+            is_over, is_open = False, True
             while True:
-                over = self._process.poll() is not None
-                ready = selector.select(0 if over else _TICK) if is_open else []
-                chunk = stream.read(_CHUNK) if ready else None
-                if ready and not chunk:  # the pack closed its output; it may run on
+                ready = {key.fileobj for key, _ in selector.select(0 if is_over else _TICK)}
+                chunk = stream.read(_CHUNK) if stream in ready else None
+                if stream in ready and not chunk:  # the pack closed its output; it may run on
                     selector.unregister(stream)
                     is_open = False
-                elif not ready and over:
+                elif is_over and not chunk:
                     return
-                elif not is_open:
-                    time.sleep(_TICK)
+                if self._control in ready:  # the guard says its last word, or has ended: nothing more is written
+                    selector.unregister(self._control)
+                    self._process.wait()
+                    is_over = True
+                if is_over and not is_open:
+                    return
                 yield chunk or b""
 
 
 class _Lines:
-    """Cuts chunks into lines, masks them, many at a time, and logs them."""
+    """Cuts chunks into lines, masks them, many at a time, and logs them, up to a number of bytes."""
 
-    def __init__(self, log: Callable[[str], None], mask: Masker) -> None:
+    def __init__(self, log: Callable[[str], None], mask: Masker, limit: int | None) -> None:
         self._log, self._mask = log, mask
         self._rest = b""
         self._dropped = 0
+        self._limit = limit
+        self._room = math.inf if limit is None else limit  # bytes that the log still takes
+        self._refused = 0
 
     def feed(self, chunk: bytes) -> None:
         if not chunk:
+            return
+        if self._room < 0:
+            self._refused += len(chunk)
+            return
+        self._room -= len(chunk)
+        if self._room < 0:
+            self._log(f"the log takes no more of this output: its limit is {self._limit:,} bytes (limits.output)")
+            self._refused += len(chunk)
             return
         head, newline, tail = chunk.rpartition(b"\n")
         if not newline:
@@ -157,6 +199,8 @@ class _Lines:
     def close(self) -> None:
         if self._rest or self._dropped:
             self._flush()
+        if self._refused:
+            self._log(f"{self._refused:,} bytes of output were left out")
 
     def _grow(self, piece: bytes) -> None:
         room = LINE_LIMIT - len(self._rest)
@@ -176,6 +220,12 @@ class _Lines:
     def _emit(self, block: bytes) -> None:
         for line in self._mask(block.decode("utf-8", "replace")).split("\n"):
             self._log(line.rstrip("\r"))
+
+
+def _stream(stream: IO[bytes] | None) -> IO[bytes]:
+    """A stream that was asked for as a pipe, and so is there."""
+    assert stream is not None  # noqa: S101
+    return stream
 
 
 def end_strays(variables: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.process import Child, Ended, Result
+from hdm_airflow.runner.sandbox import Confinement
 
 
 class CutShortError(Exception):
@@ -25,12 +26,20 @@ class Supervision:
         timeout: seconds for all of them together; None for no limit.
         leftovers: folders that the guard removes if this process dies.
         heartbeat: called some times a second; what it raises ends the program.
+        confinement: what programs are kept from for which nothing else is said.
     """
 
-    def __init__(self, timeout: float | None, leftovers: Sequence[Path], heartbeat: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        timeout: float | None,
+        leftovers: Sequence[Path],
+        heartbeat: Callable[[], None],
+        confinement: Confinement = Confinement(),  # noqa: B008  # frozen
+    ) -> None:
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._leftovers = tuple(leftovers)
         self._heartbeat = heartbeat
+        self._confinement = confinement
         self._child: Child | None = None
         self._killed = False
 
@@ -44,6 +53,7 @@ class Supervision:
         mask: Masker,
         tick: Callable[[], None] = lambda: None,
         leftovers: Sequence[Path] = (),
+        confinement: Confinement | None = None,
     ) -> Result:
         """Run one program to its end.
 
@@ -55,13 +65,19 @@ class Supervision:
             mask: takes the secrets out.
             tick: called some times a second.
             leftovers: more folders that the guard removes if this process dies.
+            confinement: what it is kept from; None: what this supervision says.
 
         Raises:
             CutShortError: time was up, or the run was killed, before it started.
         """
         self.check()
-        everything = [*self._leftovers, *leftovers]
-        child = self._child = Child(command, folder=folder, variables=dict(variables), leftovers=everything)
+        child = self._child = Child(
+            command,
+            folder=folder,
+            variables=dict(variables),
+            leftovers=[*self._leftovers, *leftovers],
+            confinement=confinement or self._confinement,
+        )
         if self._killed:
             child.end("killed")
         left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())

@@ -1,0 +1,240 @@
+"""What a pack may see and use of the machine, and what the task says when it wants more."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from hdm_airflow.errors import PackFailedError
+from hdm_airflow.runner import sandbox
+from tests.airflow.processes import alive, left_behind
+from tests.airflow.stage import REPORT_ALL, endpoint
+
+if TYPE_CHECKING:
+    from tests.airflow.stage import Stage
+
+HEART = endpoint("heart")
+ALL_OK = REPORT_ALL.format("ok")
+
+
+@pytest.fixture(autouse=True)
+def _landlock(require: object) -> None:
+    """The kernel's part of the sandbox cannot be made here."""
+    require("airflow", None if sandbox.available() else "this kernel has no Landlock")  # type: ignore[operator]
+
+
+def test_pack_sees_no_file_of_other_runs_of_airflow_or_of_the_workers_home(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All packs of a worker have one user id: file modes keep none of them from another."""
+    home, airflow = tmp_path / "home", tmp_path / "airflow"
+    other = tmp_path / "tmp" / "hdm-run-other"
+    for place in (home, airflow, other):
+        place.mkdir()
+        (place / "secret").write_text("42")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("AIRFLOW_HOME", str(airflow))
+    probe = "".join(f"cat {place}/secret; echo x > {place}/mine; " for place in (home, airflow, other))
+    stage.pack("basic", f"{probe}\nls {tmp_path}/tmp\necho own > $TMPDIR/own && cat $TMPDIR/own\n" + ALL_OK)  # noqa: S108
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic", sandbox={"mode": "required", "write": [str(stage.folder)]})
+    assert "own" in stage.lines
+    assert "42" not in stage.lines
+    assert [line for line in stage.lines if "Permission denied" in line] == [
+        line for line in stage.lines if "denied" in line
+    ]
+    assert stage.log.count("Permission denied") == 7
+    assert not [place for place in (home, airflow, other) if (place / "mine").exists()]
+
+
+def test_pack_can_neither_look_into_its_worker_nor_signal_it(stage: Stage) -> None:
+    """The environment of Airflow's processes holds its keys; /proc shows it to every process of the same user."""
+    worker = os.getpid()
+    script = f"""
+    cat /proc/{worker}/environ > /dev/null || echo environ is closed
+    cat /proc/{worker}/mem > /dev/null || echo memory is closed
+    ls /proc/{worker}/root/ > /dev/null || echo root is closed
+    kill -0 {worker} || echo signals are closed
+    kill -0 $PPID || echo the guard too
+    grep -E '^(CapEff|NoNewPrivs)' /proc/self/status
+    """
+    stage.pack("basic", script + ALL_OK)
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic")
+    wanted = {"environ is closed", "memory is closed", "root is closed", "signals are closed", "the guard too"}
+    assert wanted <= set(stage.lines)
+    assert "CapEff:\t0000000000000000" in stage.lines
+    assert "NoNewPrivs:\t1" in stage.lines
+
+
+def test_environment_of_the_store_cannot_be_changed_by_a_run(stage: Stage) -> None:
+    """It belongs to every run to come; what a run installs goes into its own layer."""
+    script = """
+    store=$(python -c 'import site, sys; print([p for p in sys.path if "/store" in p][0])')
+    touch "$store/planted.py" || echo the store is closed
+    """
+    stage.pack("basic", script + ALL_OK, files={"requirements.txt": "# nothing\n"})
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic", sandbox={"mode": "required"})
+    assert "the store is closed" in stage.lines
+    assert not list(stage.store.rglob("planted.py"))
+
+
+def test_pack_inherits_three_descriptors(stage: Stage) -> None:
+    """A connection of the worker to Airflow or to a database would let it act as the worker."""
+    with Path("/etc/hosts").open() as opened:
+        os.set_inheritable(opened.fileno(), True)
+        stage.pack("basic", "ls /proc/$$/fd | tr '\\n' ' '; echo\n" + ALL_OK)
+        stage.activate("mp_basic", HEART)
+        stage.run("mp_basic")
+    assert "0 1 2 255 " in stage.lines  # 255 is bash's own, on its script
+
+
+def test_programs_of_several_languages_work_in_the_sandbox(stage: Stage, require: object) -> None:
+    """Locks in shared memory, links and renames across folders, pipes by name: what honest programs do."""
+    import shutil
+
+    missing = [name for name in ("java", "node") if shutil.which(name) is None]
+    require("airflow", f"{' and '.join(missing)} is not here" if missing else None)  # type: ignore[operator]
+    program = """
+import multiprocessing, os, subprocess, tempfile
+if __name__ == "__main__":
+    with multiprocessing.Pool(2) as pool:
+        print("pool", sum(pool.map(abs, range(-3, 3))))
+    folder = tempfile.mkdtemp()
+    os.mkdir(folder + "/a"); open(folder + "/file", "w").close()
+    os.rename(folder + "/file", folder + "/a/file"); os.link(folder + "/a/file", folder + "/hard")
+    print("renamed", os.listdir(folder + "/a"))
+    subprocess.run(["bash", "-c", "cat <(echo pipe)"], check=True)
+    os.listdir("/etc"); open("/dev/null", "w").write("x"); print("random", len(open("/dev/urandom", "rb").read(4)))
+"""
+    java = 'class Main { public static void main(String[] a) { System.out.println("java " + (6 * 7)); } }'
+    script = """
+    python process/main.py
+    node -e 'console.log("node", 6 * 7)'
+    (cd process && java Main.java)
+    echo error > /dev/stderr
+    """
+    stage.pack("basic", script + ALL_OK, files={"process/main.py": program, "process/Main.java": java})
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic")
+    wanted = {"pool 9", "renamed ['file']", "pipe", "random 4", "node 42", "java 42", "error"}
+    assert wanted <= set(stage.lines), stage.log
+
+
+def test_sqlite_endpoint_with_a_journal_is_readable_in_the_sandbox(stage: Stage, tmp_path: Path) -> None:
+    """Reading a file in WAL mode makes two more beside it."""
+    (tmp_path / "data").mkdir()
+    place = endpoint("heart", type="sqlite", host=str(tmp_path / "data" / "heart.db"), port="", user="")
+    with sqlite3.connect(place.host) as connection:
+        connection.execute("PRAGMA journal_mode = wal")
+        connection.execute("CREATE TABLE stay AS SELECT 1 AS id")
+    connection.close()
+    program = """
+import hdm, sqlite3
+for one in hdm.load().endpoints:
+    print("rows", sqlite3.connect(one.host).execute("SELECT count(*) FROM stay").fetchone()[0])
+"""
+    stage.pack("basic", "python process/main.py\n" + ALL_OK, files={"process/main.py": program})
+    stage.activate("mp_basic", place)
+    stage.run("mp_basic", sandbox={"mode": "required", "hide": ["/srv"]})
+    assert "rows 1" in stage.lines
+
+
+def test_sandbox_that_is_required_and_not_to_be_had_runs_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever says required would rather have no metrics than an open worker."""
+    monkeypatch.setattr(sandbox, "available", lambda: False)
+    stage.pack("basic", f"touch {stage.folder}/ran\n" + ALL_OK)
+    stage.activate("mp_basic", HEART)
+    with pytest.raises(AirflowFailException, match="this worker's kernel has no Landlock"):
+        stage.run("mp_basic", sandbox={"mode": "required"})
+    assert not (stage.folder / "ran").exists()
+    assert stage.run("mp_basic", sandbox={"mode": "auto"})["success"] == 1
+    assert "packs are not kept from each other's files: this kernel has no Landlock" in stage.log
+
+
+@pytest.mark.parametrize(
+    ("limits", "script", "reason"),
+    [
+        (
+            {"memory": "200 MB"},
+            "python -c \"import time; held = b'x' * 400_000_000; time.sleep(30)\"",
+            r"ended: the pack used [2-9]\d\d.\d MB of memory, its limit is 200.0 MB \(limits.memory\)",
+        ),
+        (
+            {"memory": "200 MB"},
+            "for i in 1 2 3; do python -c \"import time; x = b'x' * 90_000_000; time.sleep(30)\" & done; wait",
+            r"ended: the pack used \d+.\d MB of memory, its limit is 200.0 MB \(limits.memory\)",
+        ),
+        (
+            {"cpu": 1},
+            "(while true; do :; done) & while true; do :; done",
+            r"ended: the pack used \d s of processor time, its limit is 1 \(limits.cpu\)",
+        ),
+        (
+            {"disk": "20 MB"},
+            "for i in $(seq 1000); do head -c 1000000 /dev/zero > $TMPDIR/$i || exit; sleep 0.01; done",
+            r"ended: the pack used \d+.\d MB of disk, its limit is 20.0 MB \(limits.disk\)",
+        ),
+        (
+            {"disk": "20 MB"},
+            "ulimit -f 1; exec head -c 40000000 /dev/zero > file",
+            r"exit code 153 \(SIGXFSZ: a file grew beyond its limit\)",
+        ),
+        (
+            {"processes": 50},
+            "for i in $(seq 400); do sleep 60 & done; wait",
+            r"ended: the pack used \d+ processes at a time, its limit is 50 \(limits.processes\)",
+        ),
+    ],
+    ids=["memory", "memory of several", "cpu", "disk", "one file", "processes"],
+)
+def test_pack_that_uses_too_much_is_ended_and_the_task_says_of_what(
+    stage: Stage, pids: Path, tmp_path: Path, limits: dict[str, object], script: str, reason: str
+) -> None:
+    """Its neighbours are other tasks of the same worker."""
+    stage.pack("basic", f"echo $$ > {pids}\n{script}\n")
+    stage.activate("mp_basic", HEART)
+    with pytest.raises(PackFailedError, match=reason):
+        stage.run("mp_basic", limits=limits)
+    assert alive(pids) == []
+    assert not left_behind(tmp_path)
+    assert stage.ledger("mp_basic")[0] == ("heart", "failed")
+
+
+def test_open_files_are_limited_and_no_core_file_is_written(stage: Stage) -> None:
+    """A core file would hold data and passwords."""
+    stage.pack("basic", "echo files $(ulimit -n) core $(ulimit -c)\n" + ALL_OK, limits={"files": 40})
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic", limits={"files": 100})
+    assert "files 40 core 0" in stage.lines
+    stage.pack("basic", "echo files $(ulimit -n)\n" + ALL_OK, limits={"files": 400})
+    stage.run("mp_basic", limits={"files": 100})
+    assert "files 100" in stage.lines  # a manifest may ask for less, not for more
+
+
+def test_output_beyond_its_limit_is_left_out_and_counted(stage: Stage) -> None:
+    """A log folder that is full stops every task of the worker; the metrics are good all the same."""
+    stage.pack("basic", "seq 1 1000000\n" + ALL_OK)
+    stage.activate("mp_basic", HEART)
+    assert stage.run("mp_basic", limits={"output": "1 MB"})["success"] == 1
+    assert "the log takes no more of this output: its limit is 1,000,000 bytes (limits.output)" in stage.lines
+    assert sum(map(len, stage.lines)) < 1_100_000
+    assert any(line.endswith("bytes of output were left out") for line in stage.lines)
+
+
+def test_one_line_of_a_gigabyte_is_survived(stage: Stage) -> None:
+    """The task's memory does not grow with it."""
+    import resource
+
+    stage.pack("basic", "head -c 1000000000 /dev/zero | tr '\\0' 'x'\n" + ALL_OK)
+    stage.activate("mp_basic", HEART)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert stage.run("mp_basic", limits={})["success"] == 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+    assert "bytes of this line left out" in max(stage.lines, key=len)[-100:]
