@@ -1,36 +1,40 @@
 """The environment store: one installed set of requirements per content, shared by every run that wants it.
 
-An environment is built with uv in a folder beside its place and renamed into it, under a lock that lasts only as
-long as the build; afterwards no run changes it. What a bootstrap script installs on top goes into a layer: a small
-virtual environment of that run alone, which sees the store's packages behind its own.
+An environment is built in a folder beside its place and renamed into it, under a lock that nobody else can hold;
+afterwards no run changes it. Each run that uses one holds its lock together with the others, so that none in use is
+ever removed. What a bootstrap script installs on top goes into a layer: a small virtual environment of that run alone,
+which sees the store's packages behind its own.
 """
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO
 
 from hdm_airflow.errors import EnvironmentBuildError
 from hdm_airflow.packs.pack import REQUIREMENTS
-from hdm_airflow.runner.interpreter import Interpreter, build_variables, find_interpreter, uv_program
-from hdm_airflow.runner.masking import Masker
-from hdm_airflow.runner.supervision import CutShortError, Supervision
+from hdm_airflow.runner import package_index, record, store_lock
+from hdm_airflow.runner.builder import Builder, disk_full
+from hdm_airflow.runner.interpreter import Interpreter, build_variables, bundled_pip, find_interpreter
+from hdm_airflow.runner.requirements import Requirements
+from hdm_airflow.runner.retention import Entry, Retention, surplus
+from hdm_airflow.runner.supervision import Supervision
 
-_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
-_LOGIN_IN_URL = re.compile(r"://[^/\s@]+@")  # of a package index, in what uv prints
 _LOCK_INTERVAL = 0.1  # seconds between two tries
+_PATIENCE = 2.0  # seconds of waiting after which the log says so
+_TRIES = 3  # builds of one environment in one run
+_ASIDE = (".building-", ".removing-")
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +44,18 @@ class Environment:
     key: str
     path: Path
     interpreter: Interpreter
-    requirements: str  # sha256 of requirements.txt's bytes; of b"" where there is none
+    requirements: Requirements  # of the pack that asked for it
+
+    @property
+    def pip(self) -> str:
+        """The pip wheel that comes with its Python; '' where there is none."""
+        found = record.read(self.path)
+        return found.pip if found and Path(found.pip).is_file() else bundled_pip(self.interpreter.path)
 
     @property
     def site_packages(self) -> Path:
         """Where its packages lie."""
-        return self.path / "lib" / f"python{self.interpreter.version}" / "site-packages"
+        return record.site_packages(self.path, self.interpreter.version)
 
 
 class EnvironmentStore:
@@ -53,15 +63,18 @@ class EnvironmentStore:
 
     Args:
         root: its folder; made when missing.
+        retention: what is kept when a new one has been built; None: everything.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, retention: Retention | None = None) -> None:
         self.root = root
+        self.retention = retention
 
-    def get(
+    @contextmanager
+    def use(
         self, pack: Path, name: str, python: str | None, *, supervision: Supervision, log: Callable[[str], None]
-    ) -> Environment:
-        """The environment of a pack, built if it is not there.
+    ) -> Iterator[Environment]:
+        """The environment of a pack, built if it is not there; it stays as it is while the context lasts.
 
         Args:
             pack: the pack's folder (the run's copy).
@@ -74,117 +87,195 @@ class EnvironmentStore:
             EnvironmentBuildError: it could not be built; the resolver's message is in it.
         """
         try:
-            return self._get(pack, python, supervision, log)
+            environment = self.find(pack, python)
+            lock = self._hold(environment, pack, supervision, log)
         except EnvironmentBuildError as error:
             raise EnvironmentBuildError(error.what, error.where or f"{name}/{REQUIREMENTS}", error.hint) from None
+        try:
+            yield environment
+        finally:
+            os.close(lock)
 
-    def _get(self, pack: Path, python: str | None, supervision: Supervision, log: Callable[[str], None]) -> Environment:
+    def find(self, pack: Path, python: str | None) -> Environment:
+        """The environment that a pack needs, whether or not it is there.
+
+        Raises:
+            EnvironmentBuildError: there is no such Python, or the requirements cannot be read.
+        """
         interpreter = find_interpreter(python)
-        content = _requirements(pack)
-        key = _key(content, pack, interpreter)
-        environment = Environment(
-            key=key, path=self.root / key, interpreter=interpreter, requirements=hashlib.sha256(content).hexdigest()
-        )
-        if not environment.path.is_dir():
-            with self._lock(key, supervision):
-                if not environment.path.is_dir():
-                    log(f"building environment {key} with Python {interpreter.version}")
-                    self._build(environment, pack, supervision, has_requirements=bool(content.strip()))
-        os.utime(environment.path)  # when it was last used
-        return environment
+        requirements = Requirements.read(pack)
+        key = _key(requirements, interpreter)
+        return Environment(key=key, path=self.root / key, interpreter=interpreter, requirements=requirements)
 
-    @contextmanager
-    def _lock(self, key: str, supervision: Supervision) -> Iterator[None]:
+    def entries(self) -> list[Entry]:
+        """Every environment of the store, the one used last first."""
+        folders = [path for path in self.root.glob("[!.]*") if path.is_dir()] if self.root.is_dir() else []
+        return sorted(map(self._entry, folders), key=lambda entry: entry.last_used, reverse=True)
+
+    def prune(
+        self, retention: Retention, *, log: Callable[[str], None] = lambda _: None, dry_run: bool = False
+    ) -> list[Entry]:
+        """Remove what need not be kept, and what builds left behind that were cut short.
+
+        Args:
+            retention: what is kept.
+            log: told what cannot be removed.
+            dry_run: remove nothing.
+
+        Returns:
+            What was removed, or would be.
+        """
+        chosen = surplus(self.entries(), retention, datetime.now(timezone.utc))
+        if dry_run:
+            return list(chosen)
+        removed = [entry for entry in chosen if self._remove(entry.key, log)]
+        for lock in self.root.glob("*.lock"):
+            if not lock.with_suffix("").exists():
+                self._remove(lock.stem, log)  # what was left of it, and the lock's file
+        return removed
+
+    # Getting one -----------------------------------------------------------------------------------------------
+
+    def _hold(self, environment: Environment, pack: Path, supervision: Supervision, log: Callable[[str], None]) -> int:
+        """Take the lock of an environment together with others, and see to it that it is sound; the descriptor."""
+        began, builds, told = time.monotonic(), 0, False
+        while True:
+            lock = self._lock(environment.key, exclusive=False)
+            if lock is not None:
+                if not record.fault(environment.path):
+                    self._touch(environment.key)
+                    if builds:
+                        self._prune_after_build(log)
+                    return lock
+                os.close(lock)
+            if builds == _TRIES:
+                what = f"environment {environment.key} is damaged as soon as it is built"
+                raise EnvironmentBuildError(what, str(self.root), "look for what changes files there")
+            lock = self._lock(environment.key, exclusive=True)
+            if lock is not None:
+                try:
+                    builds += self._mend(environment, pack, supervision, log)
+                finally:
+                    os.close(lock)
+                continue
+            supervision.check()
+            if not told and time.monotonic() - began > _PATIENCE:
+                log(f"waiting for environment {environment.key}, which another run builds or uses")
+                told = True
+            time.sleep(_LOCK_INTERVAL)
+
+    def _lock(self, key: str, *, exclusive: bool) -> int | None:
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = (self.root / f"{key}.lock").open("w")
+            return store_lock.acquire(self.root / f"{key}.lock", exclusive=exclusive)
         except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise disk_full([self.root], str(error)) from None
             what = f"the environment store cannot be written: {error.strerror}"
             hint = "set environment_store in the Variable hdm to a folder that Airflow's user may write"
             raise EnvironmentBuildError(what, str(self.root), hint) from None
-        with file:
-            while not _try_lock(file):
-                supervision.check()
-                time.sleep(_LOCK_INTERVAL)
-            yield
 
-    def _build(self, environment: Environment, pack: Path, supervision: Supervision, *, has_requirements: bool) -> None:
-        for abandoned in self.root.glob(f".building-{environment.key}-*"):  # the lock is ours: its builder was killed
-            shutil.rmtree(abandoned, ignore_errors=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".building-{environment.key}-", dir=self.root))
-        target = str(aside / "env" / "bin" / "python")
-        build = partial(_run_tool, supervision, pack, aside)
+    def _touch(self, key: str) -> None:
+        """Note that it is used now: on its lock, since nothing in an environment ever changes."""
+        with suppress(OSError):  # in an image, a store may be read-only
+            os.utime(self.root / f"{key}.lock")
+
+    def _mend(self, environment: Environment, pack: Path, supervision: Supervision, log: Callable[[str], None]) -> bool:
+        """Build an environment that is missing or damaged; the lock is ours alone. Whether there was need to."""
+        fault = record.fault(environment.path)
+        if not fault:
+            return False  # somebody else has built it just now
+        key, version = environment.key, environment.interpreter.version
+        aside = self.root
         try:
-            python = environment.interpreter.path
-            build(
-                [
-                    uv_program(),
-                    "venv",
-                    "--quiet",
-                    "--relocatable",
-                    "--no-project",
-                    "--python",
-                    python,
-                    str(aside / "env"),
-                ]
+            if environment.path.exists():
+                log(f"environment {key} is damaged ({fault}): building it anew")
+                self._move_away(key)
+            log(f"building environment {key} with Python {version}")
+            self._sweep(key)  # the lock is ours: their builder was killed
+            aside = Path(tempfile.mkdtemp(prefix=f".building-{key}-", dir=self.root))
+            builder = Builder(
+                pack=pack,
+                requirements=environment.requirements,
+                interpreter=environment.interpreter,
+                final=environment.path,
+                aside=aside,
+                supervision=supervision,
             )
-            if has_requirements:
-                build([uv_program(), "pip", "install", "--quiet", "--python", target, "--requirements", REQUIREMENTS])
-                # uv writes no .pyc files, and a run must not: without them each run compiles its imports again
-                build([target, "-I", "-m", "compileall", "-qq", "-j", "0", str(aside / "env" / "lib")], may_fail=True)
-            (aside / "env").rename(environment.path)
+            tool = builder.build()
+            record.write(builder.folder, key, environment.interpreter, environment.requirements.text, tool)
+            builder.folder.rename(environment.path)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise disk_full([self.root], str(error)) from None
+            what = f"the environment could not be built: {error}"
+            raise EnvironmentBuildError(what, str(self.root), "see that Airflow's user may write there") from None
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            if aside != self.root:
+                shutil.rmtree(aside, ignore_errors=True)
+        return True
+
+    def _prune_after_build(self, log: Callable[[str], None]) -> None:
+        """Keep the store within its limits. What goes wrong here is no fault of the run's."""
+        if self.retention is None:
+            return
+        try:
+            for entry in self.prune(self.retention, log=log):
+                log(f"environment {entry.key} was removed from the store: last used {entry.last_used:%Y-%m-%d}")
+        except OSError as error:
+            log(f"the environment store could not be pruned: {error}")
+
+    # Looking at them, removing them ----------------------------------------------------------------------------
+
+    def _entry(self, path: Path) -> Entry:
+        found = record.read(path)
+        lock = self._lock(path.name, exclusive=True)
+        if lock is not None:
+            os.close(lock)
+        return Entry(
+            key=path.name,
+            python=found.python if found else "",
+            packages=found.packages if found else None,
+            requirements=found.requirements if found else "",
+            size=found.size if found else record.size(path),
+            last_used=datetime.fromtimestamp((self.root / f"{path.name}.lock").stat().st_mtime, timezone.utc),
+            in_use=lock is None,
+            fault=record.fault(path),
+        )
+
+    def _remove(self, key: str, log: Callable[[str], None]) -> bool:
+        """Remove an environment, unless it is in use."""
+        lock = self._lock(key, exclusive=True)
+        if lock is None:
+            return False
+        try:
+            self._move_away(key)
+            self._sweep(key)
+            (self.root / f"{key}.lock").unlink(missing_ok=True)  # whoever waits on it sees that, and makes a new one
+        except OSError as error:
+            log(f"environment {key} cannot be removed: {error}")
+            return False
+        finally:
+            os.close(lock)
+        return True
+
+    def _move_away(self, key: str) -> None:
+        """Take an environment out of its place in one step: half of one is never found there."""
+        with suppress(FileNotFoundError):
+            (self.root / key).rename(tempfile.mkdtemp(prefix=f".removing-{key}-", dir=self.root))
+
+    def _sweep(self, key: str) -> None:
+        for prefix in _ASIDE:
+            for abandoned in self.root.glob(f"{prefix}{key}-*"):
+                shutil.rmtree(abandoned, ignore_errors=True)
 
 
-def _requirements(pack: Path) -> bytes:
-    try:
-        return (pack / REQUIREMENTS).read_bytes()
-    except FileNotFoundError:
-        return b""
-    except OSError as error:
-        what = f"{REQUIREMENTS} cannot be read: {error.strerror}"
-        raise EnvironmentBuildError(what, hint="make it a readable file, or remove it") from None
-
-
-def _key(content: bytes, pack: Path, interpreter: Interpreter) -> str:
+def _key(requirements: Requirements, interpreter: Interpreter) -> str:
     """Name the environment by all that decides what is in it: requirements, Python, platform, index."""
-    digest = hashlib.sha256(content)
-    if _names_files(content):
-        for path in sorted(path for path in pack.rglob("*") if path.is_file()):
-            digest.update(f"\0{path.relative_to(pack).as_posix()}\0".encode())
-            digest.update(path.read_bytes())
-    index = {name: value for name, value in build_variables().items() if name in _INDEX_VARIABLES}
-    facts = [interpreter.path, interpreter.version, interpreter.implementation, sorted(index.items())]
-    digest.update(json.dumps(facts).encode())
-    return digest.hexdigest()[:24]
-
-
-def _names_files(content: bytes) -> bool:
-    """Whether requirements may name other files of the pack (`-r other.txt`, `./wheel.whl`): then all of it counts."""
-    lines = (line.strip() for line in content.decode("utf-8", "replace").splitlines())
-    return any(line and not line.startswith("#") and (line.startswith("-") or "/" in line) for line in lines)
-
-
-def _try_lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _run_tool(
-    supervision: Supervision, folder: Path, aside: Path, command: list[str], *, may_fail: bool = False
-) -> None:
-    """Run one step of a build."""
-    lines: list[str] = []
-    result = supervision.run(
-        command, folder=folder, variables=build_variables(), log=lines.append, mask=Masker([]), leftovers=[aside]
-    )
-    if result.ended != "exit":
-        raise CutShortError(result.ended)
-    if result.exit_code and not may_fail:  # some packages carry files that are no Python of this version
-        output = _LOGIN_IN_URL.sub("://***@", "\n".join(lines).strip())
-        what = f"the environment could not be built:\n{output}"
-        raise EnvironmentBuildError(what, hint="correct requirements.txt, or the index")
+    facts = [
+        requirements.lines,
+        sorted(requirements.files.items()),
+        [interpreter.path, interpreter.version, interpreter.implementation],
+        sorted(package_index.decisive(build_variables()).items()),
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]

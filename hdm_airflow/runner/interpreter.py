@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
 from hdm_airflow.errors import EnvironmentBuildError
+from hdm_airflow.runner import package_index
 
 #: Which of the worker's variables a build sees: where packages come from, and how to get there.
 _BUILD_VARIABLES = (
@@ -25,13 +32,13 @@ _BUILD_VARIABLES = (
     "NO_PROXY",
 )
 _ALWAYS = ("PATH", "HOME", "TMPDIR", "LANG", "XDG_CACHE_HOME")
+#: Not those that say where to install: the store decides. The official image of Airflow sets PIP_USER.
+_NOT = {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_EDITABLE", "PIP_REQUIREMENT", "PIP_DRY_RUN"}
 _ANSWER_SECONDS = 60.0  # for a program that is only asked for a fact
-#: pip's setting -> uv's of the same meaning, taken where uv's own is not set.
-_FROM_PIP = {
-    "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
-    "PIP_EXTRA_INDEX_URL": "UV_INDEX",
-    "PIP_FIND_LINKS": "UV_FIND_LINKS",
-}
+_FACTS = (
+    "import sys, os, platform; print(os.path.realpath(getattr(sys, '_base_executable', None) or sys.executable));"
+    " print(platform.python_version()); print(sys.platform)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,15 +65,50 @@ def find_interpreter(wanted: str | None) -> Interpreter:
 
 def _find_python(wanted: str) -> tuple[str, str, str, str]:
     """Path, major.minor, full version and platform of another Python."""
-    script = "import sys, platform; print('%d.%d' % sys.version_info[:2], platform.python_version(), sys.platform)"
+    reason = "no such program on the PATH, and uv, which knows more places, is missing"
+    uv = uv_program()
+    if uv:
+        try:
+            return _facts(_ask([uv, "python", "find", "--no-project", "--system", wanted]).strip())
+        except (subprocess.SubprocessError, ValueError) as error:  # one broken shim on the PATH is enough for that
+            reason = (getattr(error, "stderr", None) or str(error)).strip()
+        except OSError as error:  # it is there, but this machine cannot run it: as good as missing
+            reason = f"no such program on the PATH, and {uv} cannot be started: {error.strerror}"
+    for path in _on_path(wanted):
+        with suppress(subprocess.SubprocessError, OSError, ValueError):  # the shim of another Python, or no Python
+            found = _facts(path)
+            if _fits(found[2], wanted, path):
+                return found
+    hint = "install that Python on the worker, or correct python in properties.json"
+    raise EnvironmentBuildError(f"there is no Python {wanted!r} here", reason, hint)
+
+
+def _facts(path: str) -> tuple[str, str, str, str]:
+    real, full, system = _ask([path, "-I", "-c", _FACTS]).split("\n")[:3]
+    return real, ".".join(full.split(".")[:2]), full, system
+
+
+def _on_path(wanted: str) -> Iterator[str]:
+    """Programs that may be the Python wanted: the path itself, or what is called python3.X on the PATH."""
+    if "/" in wanted:
+        yield wanted
+        return
+    for folder in os.get_exec_path():
+        for path in sorted(Path(folder).glob("python3*"), reverse=True):
+            if re.fullmatch(r"python3(\.\d+)?", path.name) and os.access(path, os.X_OK):
+                yield str(path)
+
+
+def _fits(version: str, wanted: str, path: str) -> bool:
+    """Whether a version is the one wanted: `3.12`, `3.12.1`, `>=3.10,<3.13`, or a path."""
+    if path == wanted:
+        return True
+    if wanted[:1].isdigit():
+        wanted = f"=={wanted}" if wanted.count(".") > 1 else f"=={wanted}.*"
     try:
-        path = _ask([uv_program(), "python", "find", "--no-project", "--system", wanted]).strip()
-        version, full, system = _ask([path, "-I", "-c", script]).split()
-    except (subprocess.SubprocessError, OSError, ValueError) as error:
-        hint = "install that Python on the worker, or correct python in properties.json"
-        reason = (getattr(error, "stderr", None) or str(error)).strip()
-        raise EnvironmentBuildError(f"there is no Python {wanted!r} here", reason, hint) from None
-    return path, version, full, system
+        return SpecifierSet(wanted).contains(version)
+    except InvalidSpecifier:
+        return False
 
 
 def _ask(command: list[str]) -> str:
@@ -83,23 +125,34 @@ def bundled_pip(python: str) -> str:
     script = "import ensurepip, os; print(os.path.join(os.path.dirname(ensurepip.__file__), '_bundled'))"
     answer = subprocess.run([python, "-I", "-S", "-c", script], capture_output=True, text=True, check=False)
     folders = [*answer.stdout.splitlines()[:1], "/usr/share/python-wheels"]
-    wheels = [str(wheel) for folder in folders if folder for wheel in sorted(Path(folder).glob("pip-*.whl"))]
-    return wheels[0] if wheels else ""
+    wheels = [wheel for folder in folders if folder for wheel in Path(folder).glob("pip-*.whl")]
+    return str(max(wheels, key=lambda wheel: [int(digits) for digits in re.findall(r"\d+", wheel.name)], default=""))
 
 
 def build_variables() -> dict[str, str]:
+    """The environment of the programs that build: what of the worker's they need, the index in both tools' words."""
     found = {
         name: value
         for name, value in os.environ.items()
-        if name in _ALWAYS or name.upper().startswith(_BUILD_VARIABLES)
+        if (name in _ALWAYS or name.upper().startswith(_BUILD_VARIABLES)) and name not in _NOT
     }
-    for pip_name, uv_name in _FROM_PIP.items():
-        if pip_name in found:
-            found.setdefault(uv_name, found[pip_name])
-    return {**found, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": found.get("UV_NO_CONFIG", "0")}
+    return {
+        "UV_LINK_MODE": "copy",  # linked, a damaged file of the store would damage uv's cache, and come back from there
+        **found,
+        **package_index.for_uv(found),
+        **package_index.for_pip(found),
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_NO_CONFIG": found.get("UV_NO_CONFIG", "0"),
+        "UV_NO_EDITABLE": "1",  # an editable install would point into the run's folder
+    }
 
 
-def uv_program() -> str:
-    from uv import find_uv_bin
+def uv_program() -> str | None:
+    """The path of uv; None where it is missing or must not be executed."""
+    try:
+        from uv import find_uv_bin
 
-    return find_uv_bin()
+        path: str | None = find_uv_bin()
+    except (ImportError, FileNotFoundError):
+        path = shutil.which("uv")
+    return path if path and os.access(path, os.X_OK) else None

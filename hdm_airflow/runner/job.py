@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from hdm_airflow.packs.limits import Limits
 from hdm_airflow.packs.pack import Pack
+from hdm_airflow.runner import package_index
+from hdm_airflow.runner.sandbox import Sandbox
 from hdm_airflow.runner.workspace import Workspace
 
 CONTRACT = 1
@@ -19,6 +22,7 @@ CONTRACT = 1
 _PASSED_ON = (
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
+    *package_index.FOR_PACKS,
 )  # fmt: skip
 
 
@@ -74,6 +78,8 @@ class Job:
     targets: tuple[Target, ...]
     timezone: str  # name, for TZ
     timeout: float | None  # seconds
+    limits: Limits = Limits()  # noqa: RUF009  # frozen
+    sandbox: Sandbox = Sandbox()  # noqa: RUF009  # frozen
 
     @property
     def slugs(self) -> frozenset[str]:
@@ -87,6 +93,7 @@ class Job:
         passed_on = self._passed_on()
         passwords += [urlsplit(value).password for name, value in passed_on.items() if name.lower().endswith("_proxy")]
         passwords += [value for name, value in passed_on.items() if _SOUNDS_SECRET.search(name)]
+        passwords += package_index.secrets(passed_on.get(name, "") for name in package_index.FOR_PACKS)
         return [secret for secret in passwords if secret]
 
     def context(self) -> dict[str, Any]:
@@ -131,6 +138,7 @@ class Job:
             "TZ": self.timezone,
             "VIRTUAL_ENV": str(place.layer),
             "PYTHONUNBUFFERED": "1",  # progress shows when it happens
+            "PYTHONDONTWRITEBYTECODE": "1",  # the store has its .pyc files from the build, and does not change after it
             "HDM_CONTEXT": str(place.context),
             "HDM_REPORT": str(place.report),
             "HDM_ENVIRONMENT": self.environment,
@@ -146,4 +154,6 @@ class Job:
     def _passed_on(self) -> dict[str, str]:
         """Those of the worker's variables that the pack sees."""
         named = self.pack.manifest.environment if self.pack.manifest else ()
-        return {name: os.environ[name] for name in (*_PASSED_ON, *named) if name in os.environ}
+        found = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        found |= package_index.for_packs(os.environ)  # without logins, but where the manifest asks for the whole
+        return found | {name: os.environ[name] for name in named if name in os.environ}

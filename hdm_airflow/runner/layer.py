@@ -8,7 +8,6 @@ from pathlib import Path
 
 from hdm_airflow.runner import pip_shim
 from hdm_airflow.runner.environments import Environment
-from hdm_airflow.runner.interpreter import bundled_pip
 from hdm_airflow.sdk import hdm as sdk
 
 
@@ -33,11 +32,16 @@ def make_layer(environment: Environment, folder: Path) -> Path:
     # addsitedir, not the bare path: .pth files of the store's packages count too
     (packages / "hdm.pth").write_text(f"import site; site.addsitedir({str(environment.site_packages)!r})\n")
     shutil.copyfile(sdk.__file__, packages / "hdm.py")
-    facts = {"key": environment.key, "requirements": environment.requirements, "pip": bundled_pip(interpreter.path)}
+    facts = {
+        "key": environment.key,
+        "requirements": environment.requirements.digest,
+        "files": dict(environment.requirements.files),
+        "pip": environment.pip,
+    }
     (packages / "pip" / "environment.json").write_text(json.dumps(facts), "utf-8")
     (packages / "pip" / "__init__.py").touch()
     shutil.copyfile(pip_shim.__file__, packages / "pip" / "__main__.py")
-    for name in ("pip", "pip3"):
+    for name in ("pip", "pip3", f"pip{interpreter.version}"):
         script = bin_folder / name
         script.write_text('#!/bin/sh\nexec "${0%/*}/python" -m pip "$@"\n')
         script.chmod(0o700)

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 #: Options of `pip install` that change neither what is installed nor where, alone or with a value.
 _FLAGS = {
@@ -39,7 +40,7 @@ def main(arguments: list[str]) -> int:
     return real_pip(rest, environment)
 
 
-def without_served(arguments: list[str], environment: dict[str, str]) -> list[str] | None:
+def without_served(arguments: list[str], environment: dict[str, Any]) -> list[str] | None:
     """The arguments without what the environment holds already; None when nothing is left to install.
 
     With an option that may change what is installed, or where, nothing counts as held: pip decides.
@@ -75,20 +76,28 @@ def with_value(word: str, following: Iterator[str]) -> list[str] | None:
     return [word] if known or re.fullmatch(f"{_REQUIREMENTS}.+|-[qvU]+", word, re.DOTALL) else None
 
 
-def same_requirements(path: str, environment: dict[str, str]) -> bool:
-    """Whether a requirements file is the one that the environment was built from."""
+def same_requirements(path: str, environment: dict[str, Any]) -> bool:
+    """Whether a requirements file is the one that the environment was built from, and what it names as it was."""
+    folder = os.path.dirname(path)
+    files = {os.path.join(folder, name): digest for name, digest in environment["files"].items()}
+    return all(sha256(name) == digest for name, digest in {path: environment["requirements"], **files}.items())
+
+
+def sha256(path: str) -> str:
+    """The hash of a file's content; '' where it cannot be read."""
     try:
         with open(path, "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest() == environment["requirements"]
+            return hashlib.sha256(file.read()).hexdigest()
     except OSError:
-        return False
+        return ""
 
 
-def real_pip(arguments: list[str], environment: dict[str, str]) -> int:
+def real_pip(arguments: list[str], environment: dict[str, Any]) -> int:
     """Run the pip that comes with Python; it installs into this run's layer."""
     if not environment["pip"]:
         sys.stderr.write("hdm: this Python comes without pip: list the package in the pack's requirements.txt\n")
         return 1
+    os.environ.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")  # a look at the index that would not change anything
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.path[:] = [environment["pip"], *(entry for entry in sys.path if entry and os.path.abspath(entry) != here), here]
     for name in [name for name in sys.modules if name == "pip" or name.startswith("pip.")]:

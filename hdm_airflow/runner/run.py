@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
+from hdm_airflow.errors import EnvironmentBuildError
 from hdm_airflow.packs.pack import SCRIPT
-from hdm_airflow.runner.environments import EnvironmentStore
+from hdm_airflow.runner import sandbox
+from hdm_airflow.runner.environments import Environment, EnvironmentStore
 from hdm_airflow.runner.job import Job
 from hdm_airflow.runner.layer import make_layer
 from hdm_airflow.runner.masking import Masker
@@ -27,6 +32,7 @@ class Ran:
     exit_code: int
     ended: Ended
     reports: Reports
+    excess: str = ""  # of what the pack used too much, as a sentence
 
 
 class PackRun:
@@ -55,6 +61,7 @@ class PackRun:
         self.keep = keep
         self.heartbeat = heartbeat
         self._supervision: Supervision | None = None
+        self._held = ExitStack()  # its environment's lock
         self._killed = False
         self._reader: ReportReader | None = None
 
@@ -70,14 +77,18 @@ class PackRun:
             ConfigurationError: the pack cannot be copied.
             EnvironmentBuildError: its environment cannot be built.
         """
-        with workspace(self.job.pack.path, keep=self.keep) as place:
+        with workspace(self.job.pack.path, keep=self.keep) as place, ExitStack() as self._held:
             if self.keep:
                 self.log(f"the run's folder is kept: {place.root}")
-            self._supervision = Supervision(self.job.timeout, [place.root], self.heartbeat)
+            sandboxed = sandbox.is_on(self.job.sandbox)
+            if not sandboxed and self.job.sandbox.mode == "auto":
+                self.log(f"packs are not kept from each other's files: this kernel has no {sandbox.NEEDED}")
+            build = sandbox.Confinement(grants=sandbox.ALL_FILES if sandboxed else None)
+            self._supervision = Supervision(self.job.timeout, [place.root], self.heartbeat, build)
             if self._killed:
                 self._supervision.kill()
             try:
-                return self._run(place, self._supervision)
+                return self._run(place, self._supervision, sandboxed=sandboxed)
             except CutShortError as error:
                 return Ran(exit_code=1, ended=error.ended, reports=Reports())
 
@@ -87,9 +98,11 @@ class PackRun:
         if self._supervision:
             self._supervision.kill()
 
-    def _run(self, place: Workspace, supervision: Supervision) -> Ran:
+    def _run(self, place: Workspace, supervision: Supervision, *, sandboxed: bool) -> Ran:
         mask = Masker(self.job.secrets)
-        variables = self._prepare(place, supervision)
+        environment = self._prepare(place, supervision)
+        variables = self.job.variables(place, [place.layer / "bin", environment.path / "bin"])
+        granted = self._grants(place, environment, variables) if sandboxed else None
         reader = self._reader = ReportReader(place.report, self.job.slugs, mask)
         try:
             result = supervision.run(
@@ -99,20 +112,40 @@ class PackRun:
                 log=self.log,
                 mask=mask,
                 tick=_ProgressLog(reader, self.log),
+                confinement=sandbox.Confinement(limits=self.job.limits, grants=granted),
             )
         finally:
             reports = reader.close()
-        return Ran(exit_code=result.exit_code, ended=result.ended, reports=reports)
+        return Ran(exit_code=result.exit_code, ended=result.ended, reports=reports, excess=result.excess)
 
-    def _prepare(self, place: Workspace, supervision: Supervision) -> dict[str, str]:
+    def _prepare(self, place: Workspace, supervision: Supervision) -> Environment:
         pack = self.job.pack
         python = pack.manifest.python if pack.manifest else None
-        environment = self.store.get(place.pack, pack.folder, python, supervision=supervision, log=self.log)
-        layer = make_layer(environment, place.layer)
-        write_context(place.context, self.job.context())
-        if self.job.base.password:
-            write_pgpass(place.pgpass, self.job.base.variables, self.job.base.password)
-        return self.job.variables(place, [layer, environment.path / "bin"])
+        using = self.store.use(place.pack, pack.folder, python, supervision=supervision, log=self.log)
+        environment = self._held.enter_context(using)
+        try:
+            make_layer(environment, place.layer)
+            write_context(place.context, self.job.context())
+            if self.job.base.password:
+                write_pgpass(place.pgpass, self.job.base.variables, self.job.base.password)
+        except OSError as error:
+            what = f"the run's folder cannot be written: {error.strerror}"
+            raise EnvironmentBuildError(what, str(place.root), "make room there, or set another TMPDIR") from error
+        return environment
+
+    def _grants(self, place: Workspace, environment: Environment, variables: dict[str, str]) -> sandbox.Grants:
+        """What the pack may see: besides its folder, its Python, and the files among its endpoints."""
+        python = Path(environment.interpreter.path).parent.parent  # with its standard library in lib/
+        files = [Path(target.host) for target in self.job.targets if os.path.isabs(target.host)]
+        return sandbox.grants(
+            self.job.sandbox,
+            own=place.root,
+            variables=variables,
+            read=[python, environment.path],
+            write=[
+                path for file in files if file.is_file() for path in sandbox.with_companions(self.job.sandbox, file)
+            ],
+        )
 
 
 class _ProgressLog:

@@ -78,9 +78,8 @@ def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
     Raises:
         ConfigurationError: the pack cannot be copied, or the disk is full.
     """
-    root = Path(tempfile.mkdtemp(prefix=PREFIX))
+    root, held = _make()
     place = Workspace(root=root)
-    held = _hold(root)
     _sweep(root.parent)
     try:
         try:
@@ -162,6 +161,19 @@ def _reason(error: OSError, pack: Path) -> str:
         return error.strerror or type(error).__name__
     source, _, why = entries[0]
     return f"{os.path.relpath(source, pack)}: {re.sub(r': .*', '', str(why))}"
+
+
+def _make() -> tuple[Path, int]:
+    """An empty folder of this run alone, locked."""
+    root = None
+    try:
+        root = Path(tempfile.mkdtemp(prefix=PREFIX))
+        return root, _hold(root)
+    except OSError as error:
+        if root:
+            shutil.rmtree(root, ignore_errors=True)
+        what = f"there is no folder for the run: {error.strerror}"
+        raise ConfigurationError(what, tempfile.gettempdir(), "make room there, or set another TMPDIR") from error
 
 
 def _hold(root: Path) -> int:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
-from hdm_airflow.errors import EnvironmentBuildError, PackFailedError
+from hdm_airflow.errors import EnvironmentBuildError, HdmError, PackFailedError
+from hdm_airflow.runner.environments import EnvironmentStore
+from hdm_airflow.runner.supervision import Supervision
 from tests.airflow.processes import ROOT, RUN_IN_CHILD, alive, eventually, left_behind
 from tests.airflow.stage import REPORT_ALL, endpoint
+from tests.integration.environment_harness import isolate
+from tests.packages import Index, build_wheel, sha256
 
 if TYPE_CHECKING:
     from tests.airflow.stage import Stage
@@ -20,35 +27,209 @@ HEART = endpoint("heart")
 ALL_OK = REPORT_ALL.format("ok")
 
 
-def test_unmodified_bootstrap_script_of_the_original_runs_offline_and_installs_once(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """`pip` and `python -m pip` find everything in place (fault 15: pip at every run, in the worker's environment)."""
-    wheel = build_wheel(tmp_path / "wheels", "hdmdummy", "1.0")
-    script = """pip install --upgrade pip
-python -m pip install --upgrade pip
+#: As the documentation of the original shows it, word for word.
+ORIGINAL = """pip install --upgrade pip          # also seen: python -m pip ...
 pip install -r requirements.txt
 cd process
 python metric_basic.py
 """
-    program = """
-import hdm, hdmdummy
-print("dummy", hdmdummy.VERSION)
+PROGRAM = """
+import hdm, importlib.metadata
+names = sorted(one.metadata["Name"] for one in importlib.metadata.distributions())
+print("installed:", [name for name in names if name.startswith("hdm")])
 run = hdm.load()
 [run.report(e, "ok") for e in run.endpoints]
 """
-    files = {"requirements.txt": f"hdmdummy @ {wheel.as_uri()}\n", "process/metric_basic.py": program}
-    stage.pack("basic", script, files=files)
+#: requirements.txt -> what of it is there then.
+REQUIREMENTS = {
+    "missing": (None, []),
+    "empty": ("", []),
+    "plain": ("hdmone\nhdmtwo==1.0\n", ["hdmone", "hdmtwo"]),
+    "CRLF": ("hdmone\r\nhdmtwo\r\n", ["hdmone", "hdmtwo"]),
+    "nested": ("-r other.txt\n", ["hdmtwo"]),
+    "index": ("--index-url {url}\nhdmone\n", ["hdmone"]),
+    "local path": ("./wheels/hdmlocal-1.0-py3-none-any.whl\n", ["hdmlocal"]),
+    "extra": ("hdmone[more]\n", ["hdmone", "hdmtwo"]),
+    "marker": ('hdmone; python_version < "3"\nhdmtwo\n', ["hdmtwo"]),
+    "hash": ("hdmtwo==1.0 \\\n    --hash=sha256:{hash}\n", ["hdmtwo"]),
+}
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
+    """The worker's package index, and nothing else to get packages from."""
+    isolate(monkeypatch, tmp_path / "cache")
+    build_wheel(tmp_path / "index", "hdmone", "1.0", extras={"more": "hdmtwo"})
+    for name in ("hdmtwo", "setuptools", "wheel"):
+        build_wheel(tmp_path / "index", name, "1.0")
+    build_wheel(tmp_path / "index", "hdmtwo", "1.0")
+    with Index(tmp_path / "index") as running:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", running.url)
+        yield running
+
+
+@pytest.mark.parametrize("form", REQUIREMENTS)
+def test_unmodified_bootstrap_script_of_the_original_runs_with_every_form_of_requirements(
+    stage: Stage, index: Index, tmp_path: Path, form: str
+) -> None:
+    """The second run asks no index at all (fault 15: pip at every run, in the worker's environment)."""
+    content, installed = REQUIREMENTS[form]
+    files = {"process/metric_basic.py": PROGRAM, "other.txt": "hdmtwo\n"}
+    if content is not None:
+        digest = sha256(tmp_path / "index/hdmtwo-1.0-py3-none-any.whl")
+        files["requirements.txt"] = content.replace("{url}", index.url).replace("{hash}", digest)
+    stage.pack("basic", ORIGINAL, files=files)
+    build_wheel(stage.folder / "metric-packs/basic/wheels", "hdmlocal", "1.0")
     stage.activate("mp_basic", HEART)
     stage.store = tmp_path / "own store"
     assert stage.run("mp_basic")["success"] == 1
-    wheel.unlink()
+    index.asked.clear()
+    assert stage.run("mp_basic")["success"] == 1
+    assert stage.lines.count(f"installed: {installed}") == 2
+    assert index.asked == []
+    assert len([line for line in stage.lines if line.startswith("building environment")]) == 1
+    assert "hdmone" not in sys.modules
+
+
+@pytest.mark.parametrize("pip", ["pip", "pip3", "python -m pip", "python3 -m pip", "pip{version}"])
+def test_every_spelling_of_pip_is_served_offline(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, index: Index, pip: str
+) -> None:
+    """With the index and the network gone after the first run."""
+    pip = pip.format(version=f"{sys.version_info[0]}.{sys.version_info[1]}")
+    script = ORIGINAL.replace("pip install", f"{pip} install")
+    stage.pack("basic", f"set -e\n{script}", files={"requirements.txt": "hdmone\n", "process/metric_basic.py": PROGRAM})
+    stage.activate("mp_basic", HEART)
+    stage.store = tmp_path / "own store"
+    assert stage.run("mp_basic")["success"] == 1
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
+    index.asked.clear()
     assert stage.run("mp_basic")["success"] == 1
-    assert stage.lines.count("dummy 1.0") == 2
-    assert len([line for line in stage.lines if line.startswith("building environment")]) == 1
-    assert "hdmdummy" not in sys.modules
+    assert len([line for line in stage.lines if line.startswith("Requirements already satisfied")]) == 4
+    assert index.asked == []
+
+
+def test_what_else_is_upgraded_with_pip_goes_into_the_layer(stage: Stage, index: Index, tmp_path: Path) -> None:
+    """`pip install --upgrade pip setuptools wheel`: pip is served, the rest comes from the worker's index."""
+    script = """set -e
+python3 -m pip install --upgrade pip setuptools wheel
+pip install --upgrade hdmtwo
+python -c 'import hdmtwo, sys; print("two", hdmtwo.VERSION, hdmtwo.__file__.startswith(sys.prefix))'
+"""
+    stage.pack("basic", script + ALL_OK, files={"requirements.txt": "hdmtwo\n"})
+    stage.activate("mp_basic", HEART)
+    stage.store = tmp_path / "own store"
+    stage.run("mp_basic")
+    assert "two 1.0 False" in stage.lines
+    before = snapshot(stage.store)
+    build_wheel(tmp_path / "index", "hdmtwo", "2.0")
+    stage.run("mp_basic")
+    assert "two 2.0 True" in stage.lines
+    assert "/simple/setuptools/" in index.asked
+    assert snapshot(stage.store) == before
+
+
+def test_no_run_changes_the_store_even_where_compiled_files_are_missing(stage: Stage, tmp_path: Path) -> None:
+    """A Python that finds no .pyc would write one; two runs could meet there."""
+    wheel = build_wheel(tmp_path / "wheels", "hdmdummy", "1.0")
+    stage.pack("basic", "python -c 'import hdmdummy'\n" + ALL_OK, files={"requirements.txt": f"{wheel}\n"})
+    stage.activate("mp_basic", HEART)
+    stage.store = tmp_path / "own store"
+    stage.run("mp_basic")
+    for compiled in stage.store.rglob("hdmdummy*.pyc"):
+        compiled.unlink()
+    before = snapshot(stage.store)
+    stage.run("mp_basic")
+    assert snapshot(stage.store) == before
+
+
+def snapshot(store: Path) -> dict[str, tuple[int, int]]:
+    """Every file of a store with its size and time, locks left out: their times tell of the last use."""
+    files = [path for path in store.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+
+
+def test_environment_is_in_use_as_long_as_its_run_lasts(stage: Stage, tmp_path: Path) -> None:
+    """And nothing may take it away until then."""
+    stage.pack("basic", ALL_OK)
+    stage.activate("mp_basic", HEART)
+    seen = []
+
+    class Looking(Supervision):
+        def run(self, command, **arguments):
+            seen.append([entry.in_use for entry in EnvironmentStore(stage.store).entries()])
+            return super().run(command, **arguments)
+
+    stage.store = tmp_path / "own store"
+    stage.run("mp_basic")
+    operator = stage.operator("mp_basic")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hdm_airflow.runner.run.Supervision", Looking)
+        stage.execute(operator)
+    assert seen == [[True]]
+    assert [entry.in_use for entry in EnvironmentStore(stage.store).entries()] == [False]
+
+
+def test_run_on_a_full_temporary_disk_fails_with_a_reason_and_leaves_nothing(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: Callable[[str, str | None], None]
+) -> None:
+    """Wherever in the run it happens: at the copy, the layer, the context, or in the pack itself."""
+    stage.pack("basic", "echo $HDM_DATE > $TMPDIR/note || exit 1\n" + ALL_OK)
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    reasons = []
+    for size in range(4, 120, 16):
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(disk)]
+        done = subprocess.run(mount, capture_output=True, text=True, check=False)
+        require("airflow", None if done.returncode == 0 else f"this user cannot mount: {done.stderr.strip()}")
+        try:
+            monkeypatch.setenv("TMPDIR", str(disk))
+            monkeypatch.setattr("tempfile.tempdir", str(disk))
+            with suppress(AirflowFailException, HdmError):
+                stage.run("mp_basic")
+            reasons.append(stage.ledger("mp_basic", "reason")[-1][2])
+            assert list(disk.iterdir()) == []
+        finally:
+            subprocess.run(["umount", "-l", str(disk)], check=True)
+    assert any("the pack cannot be copied for its run" in (reason or "") for reason in reasons)
+    assert any("the run's folder cannot be written: No space left" in (reason or "") for reason in reasons)
+    assert stage.ledger("mp_basic")[-1] == ("heart", "success")
+
+
+def test_pack_installs_from_the_workers_index_without_its_login(
+    stage: Stage, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A public index may have another package of that name; the login is the worker's alone."""
+    login = f"http://reader:geh-eim@{index.host}/simple"
+    monkeypatch.delenv("UV_DEFAULT_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", login)
+    script = (
+        'echo "index $PIP_INDEX_URL, $UV_DEFAULT_INDEX"\npip install hdmone\npython -c "import hdmone; print(hdmone)"\n'
+    )
+    stage.pack("basic", script + ALL_OK)
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic")
+    assert f"index {index.url}, {index.url}" in stage.lines
+    assert any(line.startswith("<module 'hdmone' from") for line in stage.lines)
+
+
+def test_login_of_the_index_that_a_manifest_asks_for_is_masked(
+    stage: Stage, tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reaches the pack, as a reviewer of the manifest has allowed, and no log."""
+    with Index(tmp_path / "index", login="reader:geh-eim") as closed:
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://reader:geh-eim@{closed.host}/simple")
+        monkeypatch.setenv("UV_DEFAULT_INDEX", closed.url)
+        script = 'echo "index $PIP_INDEX_URL"\npip install hdmone && echo it is there\n'
+        stage.pack("basic", script + ALL_OK, environment=["PIP_INDEX_URL"])
+        stage.activate("mp_basic", HEART)
+        stage.run("mp_basic")
+    assert "it is there" in stage.lines
+    assert f"index http://reader:***@{closed.host}/simple" in stage.lines
+    assert "geh-eim" not in stage.log
 
 
 def test_what_a_script_installs_on_top_stays_in_a_layer_of_that_run(stage: Stage, tmp_path: Path) -> None:
@@ -119,20 +300,3 @@ def test_build_of_the_environment_is_under_the_timeout_and_the_guard(stage: Stag
     assert eventually(lambda: alive(pids) == [])
     assert eventually(lambda: not left_behind(tmp_path))
     assert eventually(lambda: not list(stage.store.glob(".building-*")))
-
-
-def build_wheel(folder: Path, name: str, version: str) -> Path:
-    """A wheel with one module that knows its version."""
-    import zipfile
-
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{name}-{version}-py3-none-any.whl"
-    info = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr(f"{name}.py", f"VERSION = {version!r}\n")
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        wheel.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr(f"{info}/RECORD", "")
-    return path

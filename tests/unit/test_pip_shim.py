@@ -15,7 +15,7 @@ import pytest
 from hdm_airflow.runner import pip_shim
 
 CONTENT = b"requests==2.32\n"
-ENVIRONMENT = {"key": "abc", "requirements": hashlib.sha256(CONTENT).hexdigest(), "pip": ""}
+ENVIRONMENT = {"key": "abc", "requirements": hashlib.sha256(CONTENT).hexdigest(), "files": {}, "pip": ""}
 NOTHING = None  # nothing is left to install
 
 
@@ -124,6 +124,21 @@ def test_changed_requirements_are_not_served() -> None:
     """A bootstrap script may write the file that it then installs."""
     Path("requirements.txt").write_bytes(CONTENT + b"pandas\n")
     assert left("install -r requirements.txt") == "install -r requirements.txt"
+
+
+def test_changed_file_that_requirements_name_is_not_served() -> None:
+    """`-r other.txt` in it: what that file says counts as much."""
+    environment = {**ENVIRONMENT, "files": {"other.txt": hashlib.sha256(b"pandas\n").hexdigest()}}
+    command = ["install", "-r", "requirements.txt"]
+    assert pip_shim.without_served(command, environment) is NOTHING
+    Path("other.txt").write_bytes(b"polars\n")
+    assert pip_shim.without_served(command, environment) == command
+
+
+def test_missing_requirements_are_pips_to_refuse() -> None:
+    """As in the original, where the script then goes on, or not: that is its own choice."""
+    environment = {**ENVIRONMENT, "requirements": hashlib.sha256(b"").hexdigest()}
+    assert pip_shim.without_served(["install", "-r", "nowhere.txt"], environment) == ["install", "-r", "nowhere.txt"]
 
 
 def test_python_without_pip_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,188 @@
+"""The builder: makes one environment in a folder, with uv, or with venv and pip where uv is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from hdm_airflow.errors import EnvironmentBuildError
+from hdm_airflow.packs.pack import REQUIREMENTS
+from hdm_airflow.runner import package_index
+from hdm_airflow.runner.interpreter import Interpreter, build_variables, bundled_pip, uv_program
+from hdm_airflow.runner.masking import Masker
+from hdm_airflow.runner.package_index import masked, secrets
+from hdm_airflow.runner.record import site_packages
+from hdm_airflow.runner.requirements import Requirements
+from hdm_airflow.runner.supervision import CutShortError, Supervision
+
+_FULL = re.compile(r"No space left on device|Disk quota exceeded|\b(?:os error|Errno) (?:28|122)\b")
+_NO_GIT = re.compile(r"Git executable not found|Cannot find command 'git'")
+_ROOM = 64 << 20  # bytes: a disk with less is named as full
+
+
+@dataclass(frozen=True, kw_only=True)
+class Builder:
+    """Builds one environment.
+
+    Args:
+        pack: the run's copy of the pack; the working folder.
+        requirements: what to install.
+        interpreter: for which Python.
+        final: where the environment will be moved to.
+        aside: where it is built: a folder to be removed afterwards, whatever happens.
+        supervision: under which every step runs.
+    """
+
+    pack: Path
+    requirements: Requirements
+    interpreter: Interpreter
+    final: Path
+    aside: Path
+    supervision: Supervision
+
+    @cached_property
+    def _variables(self) -> dict[str, str]:
+        found = build_variables()
+        if self.requirements.names_index:  # as with pip, the file counts; uv lets the variables count before it
+            return {name: value for name, value in found.items() if name not in package_index.INDEXES}
+        return found
+
+    @property
+    def folder(self) -> Path:
+        """Where it is until it is moved."""
+        return self.aside / "env"
+
+    def build(self) -> str:
+        """Build it.
+
+        Returns:
+            With what, e.g. `uv 0.9.2`.
+
+        Raises:
+            EnvironmentBuildError: it cannot be built; the resolver's message is in it.
+            CutShortError: time was up, or the run was killed.
+        """
+        uv = uv_program()
+        version = _version(uv) if uv else ""
+        if uv and version:
+            self._build_with_uv(uv)
+        else:
+            version = self._build_with_pip()
+        if self.requirements.lines:
+            self._refuse_editables()
+            # uv writes no .pyc files, and a run must not: without them each run compiles its imports again
+            compile_all = ["-m", "compileall", "-qq", "-j", "0", str(self.folder / "lib")]
+            self._run([self._python, "-I", *compile_all], may_fail=True)  # some packages carry other versions' files
+        return version
+
+    @property
+    def _python(self) -> str:
+        return str(self.folder / "bin" / "python")
+
+    def _build_with_uv(self, uv: str) -> None:
+        quiet = ["--quiet", "--no-project"]
+        self._run([uv, "venv", *quiet, "--relocatable", "--python", self.interpreter.path, str(self.folder)])
+        if self.requirements.lines:
+            no_index = ["--no-index"] if self._variables.get("PIP_NO_INDEX") in {"1", "true"} else []
+            options = [*no_index, *self.requirements.uv_options, "--requirements", REQUIREMENTS]
+            self._run([uv, "pip", "install", "--quiet", "--python", self._python, *options])
+
+    def _build_with_pip(self) -> str:
+        pip = bundled_pip(self.interpreter.path) or bundled_pip(sys.executable)
+        if not pip:
+            what = f"uv is missing on this worker, and Python {self.interpreter.version} comes without pip"
+            raise EnvironmentBuildError(what, self.interpreter.path, "install uv, or python3-venv of your distribution")
+        self._run([self.interpreter.path, "-I", "-m", "venv", "--without-pip", str(self.folder)])
+        if self.requirements.lines:
+            options = ["--quiet", "--no-compile", "--no-input", "--disable-pip-version-check"]
+            self._run([self._python, f"{pip}/pip", "install", *options, "--requirement", REQUIREMENTS])
+        self._relocate()
+        return Path(pip).name.removesuffix("-py3-none-any.whl").replace("-", " ")
+
+    def _relocate(self) -> None:
+        """Make what names the folder of the build name the final one: scripts' first lines, activate, pyvenv.cfg."""
+        here, there = str(self.folder).encode(), str(self.final).encode()
+        for path in (*(self.folder / "bin").iterdir(), self.folder / "pyvenv.cfg"):
+            content = b"" if path.is_symlink() or not path.is_file() else path.read_bytes()
+            if here in content and b"\0" not in content:
+                path.write_bytes(content.replace(here, there))
+
+    def _refuse_editables(self) -> None:
+        """An editable install points into the run's copy of the pack, which is removed: no later run could import it.
+
+        New releases of uv install what `-e` names like any other package; older ones and pip do not.
+        """
+        packages = site_packages(self.folder, self.interpreter.version)
+        found = [path.stem for path in packages.glob("*.egg-link")]
+        found += [
+            path.parent.stem
+            for path in packages.glob("*.dist-info/direct_url.json")
+            if json.loads(path.read_bytes()).get("dir_info", {}).get("editable")
+        ]
+        if found:
+            what = f"an editable install (-e) cannot be kept: {', '.join(sorted(found))}"
+            raise EnvironmentBuildError(what, hint=f"write it without -e in {REQUIREMENTS}")
+
+    def _run(self, command: list[str], *, may_fail: bool = False) -> None:
+        """Run one step."""
+        lines: list[str] = []
+        result = self.supervision.run(
+            command,
+            folder=self.pack,
+            variables=self._variables,
+            log=lines.append,
+            mask=Masker(secrets(self._variables.values())),
+            leftovers=[self.aside],
+        )
+        if result.ended != "exit":
+            raise CutShortError(result.ended)
+        if result.exit_code and not may_fail:
+            raise self._fault("\n".join(lines).strip())
+
+    def _fault(self, output: str) -> EnvironmentBuildError:
+        what = f"the environment could not be built:\n{masked(output)}"
+        if _FULL.search(output):
+            cache = self._variables.get("UV_CACHE_DIR") or self._variables.get("XDG_CACHE_HOME") or "~/.cache"
+            return disk_full((self.aside, Path(cache).expanduser(), Path(tempfile.gettempdir())), output)
+        if _NO_GIT.search(output):
+            return EnvironmentBuildError(what, hint="install git on the worker, or name a released version instead")
+        return EnvironmentBuildError(what, hint="correct requirements.txt, or the index")
+
+
+def disk_full(places: Iterable[Path], output: str) -> EnvironmentBuildError:
+    """The error for a disk without room.
+
+    Args:
+        places: folders that are written to, the store's first.
+        output: what was said when it happened.
+    """
+    store, *others = places
+    root = store.parent if store.name.startswith(".") else store
+    full = [path for path in others if _free(path) < _ROOM and _free(path) != _free(root)]
+    named = "; ".join(f"{path} has {_free(path) / 1e6:.1f} MB left" for path in (root, *full))
+    what = f"the disk is full: the environment could not be built ({named}):\n{masked(output)}"
+    hint = "make room (airflow hdm envs prune), or set environment_store in the Variable hdm to a larger disk"
+    return EnvironmentBuildError(what, str(root), hint)
+
+
+def _free(path: Path) -> int:
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def _version(uv: str) -> str:
+    """What uv calls itself; '' where this machine cannot run it."""
+    try:
+        answer = subprocess.run([uv, "--version"], capture_output=True, text=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return " ".join(answer.stdout.split()[:2])

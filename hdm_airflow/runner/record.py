@@ -1,0 +1,142 @@
+"""The record of an environment: what it is made of, written into it when it is complete."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from hdm_airflow.runner.interpreter import Interpreter, bundled_pip
+
+FILE = "hdm-environment.json"
+_READ_ONLY = ~0o222
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A finished environment, as it was built."""
+
+    key: str
+    python: str  # major.minor
+    implementation: str
+    interpreter: str  # path of the Python that it stands on
+    pip: str  # path of the pip that comes with that Python; '' for none. Asked once: it takes 60 ms
+    builder: str  # e.g. 'uv 0.9.2'
+    created: str  # ISO 8601, UTC
+    requirements: str  # for people: without comments and logins
+    packages: int  # how many are installed
+    size: int  # bytes
+    content: str  # hash of what lies in its folder of packages: a change is damage
+
+
+def site_packages(path: Path, version: str) -> Path:
+    """Where an environment's packages lie."""
+    return path / "lib" / f"python{version}" / "site-packages"
+
+
+def write(path: Path, key: str, interpreter: Interpreter, requirements: str, builder: str) -> Record:
+    """Close a finished environment: make its files read-only and write its record.
+
+    Args:
+        path: of the environment.
+        key: its name to be.
+        interpreter: what it stands on.
+        requirements: what was installed, for people.
+        builder: with what.
+
+    Raises:
+        OSError: such as a full disk.
+    """
+    packages = site_packages(path, interpreter.version)
+    record = Record(
+        key=key,
+        python=interpreter.version,
+        implementation=interpreter.implementation,
+        interpreter=interpreter.path,
+        pip=bundled_pip(interpreter.path),
+        builder=builder,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        requirements=requirements,
+        packages=sum(1 for _ in packages.glob("*.dist-info")),
+        size=_close(path),
+        content=_content(packages),
+    )
+    (path / FILE).write_text(json.dumps(asdict(record), indent=1), "utf-8")
+    (path / FILE).chmod(0o444)
+    _flush(path)
+    return record
+
+
+def read(path: Path) -> Record | None:
+    """The record of an environment; None where it has none that can be read: then it is not complete."""
+    try:
+        return Record(**json.loads((path / FILE).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def fault(path: Path) -> str:
+    """What is visibly wrong with an environment; '' where nothing is. Cheap: every run asks.
+
+    Not every file is looked at: a package whose inside was changed is not noticed.
+    """
+    record = read(path)
+    if record is None or record.key != path.name:
+        return "it is not complete"
+    if not (path / "bin" / "python").exists():  # follows the link
+        return f"its Python is gone ({record.interpreter})"
+    try:
+        same = _content(site_packages(path, record.python)) == record.content
+    except OSError:
+        return "its packages are gone"
+    return "" if same else "its packages have been changed"
+
+
+def size(path: Path) -> int:
+    """Bytes of the files below a folder."""
+    return sum(entry.stat(follow_symlinks=False).st_size for entry in _files(path))
+
+
+def _close(path: Path) -> int:
+    """Make every file read-only, against accidents; folders stay as they are, so that `rm -r` works. Its size."""
+    total = 0
+    for entry in _files(path):
+        found = entry.stat(follow_symlinks=False)
+        total += found.st_size
+        if not entry.is_symlink() and found.st_nlink == 1:  # not a file that uv's cache shares
+            Path(entry.path).chmod(found.st_mode & _READ_ONLY)
+    return total
+
+
+def _flush(path: Path) -> None:
+    """Have the disk write it all: after a power failure, a folder may be renamed already and its files still empty."""
+    if sys.platform == "linux":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            ctypes.CDLL(None, use_errno=True).syncfs(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _files(path: Path) -> list[os.DirEntry[str]]:
+    found: list[os.DirEntry[str]] = []
+    folders: list[str | os.PathLike[str]] = [path]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    found.append(entry)
+    return found
+
+
+def _content(packages: Path) -> str:
+    with os.scandir(packages) as entries:
+        names = sorted(entry.name for entry in entries if entry.name != "__pycache__")
+    return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,185 @@
+"""Every form of requirements.txt, installed for real, with uv and with pip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hdm_airflow.errors import EnvironmentBuildError
+from hdm_airflow.runner.environments import EnvironmentStore
+from tests.integration.environment_harness import Shop, isolate, without_uv
+from tests.packages import Index, build_wheel, sha256, source_package
+
+#: requirements.txt -> what is installed then. The index has alpha 1.0, 2.0, 3.0rc1 and beta 1.0; the pack has the
+#: wheel of gamma, a folder of wheels with delta, and the sources of epsilon.
+FORMS: dict[str, tuple[str | bytes | None, dict[str, str]]] = {
+    "missing": (None, {}),
+    "empty": ("", {}),
+    "comments only": ("# nothing\n\n   # at all\n", {}),
+    "plain": ("alpha\nbeta\n", {"alpha": "2.0", "beta": "1.0"}),
+    "without a last line end": ("alpha==1.0", {"alpha": "1.0"}),
+    "CRLF": (b"alpha==1.0\r\n\r\nbeta\r\n", {"alpha": "1.0", "beta": "1.0"}),
+    "byte order mark": (b"\xef\xbb\xbfalpha==1.0\n", {"alpha": "1.0"}),
+    "UTF-16": ("alpha==1.0\n".encode("utf-16"), {"alpha": "1.0"}),
+    "comment behind": ("alpha==1.0  # because\n", {"alpha": "1.0"}),
+    "nested": ("-r more/other.txt\n", {"alpha": "2.0", "beta": "1.0"}),
+    "nested, long form": ("--requirement=more/third.txt\n", {"beta": "1.0"}),
+    "constraints": ("-c constraints.txt\nalpha\n", {"alpha": "1.0"}),
+    "index": ("--index-url {other}\nalpha\n", {"alpha": "9.0"}),
+    "index, short form": ("-i {other}\nalpha\n", {"alpha": "9.0"}),
+    "further index": ("--extra-index-url {other}\nzeta\nbeta\n", {"zeta": "9.0", "beta": "1.0"}),
+    "links": ("--no-index\n--find-links wheels\ndelta\n", {"delta": "1.0"}),
+    "local wheel": ("./gamma-1.0-py3-none-any.whl\n", {"gamma": "1.0"}),
+    "local folder": ("./epsilon\n", {"epsilon": "1.0"}),
+    "extra": ("alpha[more]==2.0\n", {"alpha": "2.0", "beta": "1.0"}),
+    "marker": ('alpha; python_version < "3"\nbeta; python_version >= "3"\n', {"beta": "1.0"}),
+    "hash": ("alpha==1.0 \\\n    --hash=sha256:" + "0" * 64 + " \\\n    --hash=sha256:{hash}\n", {"alpha": "1.0"}),
+    "required hash": ("--require-hashes\nalpha==1.0 --hash=sha256:{hash}\n", {"alpha": "1.0"}),
+    "pre-releases": ("--pre\nalpha\n", {"alpha": "3.0rc1"}),
+    "trusted host": ("--trusted-host {host}\n--index-url {other}\nalpha\n", {"alpha": "9.0"}),
+}
+#: requirements.txt -> what the error says then.
+FAULTS: dict[str, tuple[str, str]] = {
+    "no such package": ("alpha\nnowhere\n", "nowhere"),
+    "no such version": ("alpha==7.7\n", r"7\.7"),
+    "conflict": ("alpha==1.0\nalpha==2.0\n", "conflict|unsatisfiable"),
+    "wrong hash": ("alpha==1.0 --hash=sha256:" + "0" * 64 + "\n", "[Hh]ash(es)?"),
+    "hash left out": ("--require-hashes\nalpha==1.0\n", "hash"),
+    "no such file": ("-r nowhere.txt\n", r"nowhere\.txt"),
+    "no such wheel": ("./nowhere-1.0-py3-none-any.whl\n", r"nowhere-1\.0"),
+    "not to be read": ("alpha=1.0\n", "alpha=1.0"),
+}
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the indexes have."""
+    folder = tmp_path_factory.mktemp("index")
+    for version in ("1.0", "2.0", "3.0rc1"):
+        build_wheel(folder / "main", "alpha", version, extras={"more": "beta"})
+    build_wheel(folder / "main", "beta", "1.0")
+    for name in ("alpha", "zeta"):
+        build_wheel(folder / "other", name, "9.0")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other(wheels: Path) -> Iterator[Index]:
+    """Another index."""
+    with Index(wheels / "other") as index:
+        yield index
+
+
+@pytest.fixture(params=["uv", "pip"])
+def shop(
+    request: pytest.FixtureRequest, wheels: Path, other: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shop]:
+    """A pack with files of its own, and the main index, for each of the tools."""
+    isolate(monkeypatch, tmp_path / "cache")
+    if request.param == "pip":
+        without_uv(monkeypatch)
+    pack = tmp_path / "pack"
+    (pack / "more").mkdir(parents=True)
+    (pack / "more/other.txt").write_text("alpha\n-r third.txt\n")
+    (pack / "more/third.txt").write_text("beta\n")
+    (pack / "constraints.txt").write_text("alpha<2\n")
+    build_wheel(pack, "gamma", "1.0")
+    build_wheel(pack / "wheels", "delta", "1.0")
+    source_package(pack / "epsilon", "epsilon", "1.0", note=tmp_path / "note")
+    with Index(wheels / "main") as index:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
+        yield Shop(store=EnvironmentStore(tmp_path / "store"), pack=pack, tool=request.param)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_form_is_installed(form: str, shop: Shop, wheels: Path, other: Index) -> None:
+    """With either tool, the same; and nothing but the environment and its lock is left in the store."""
+    content, expected = FORMS[form]
+    if isinstance(content, str):
+        digest = sha256(wheels / "main/alpha-1.0-py3-none-any.whl")
+        for name, value in {"other": other.url, "host": other.host, "hash": digest}.items():
+            content = content.replace(f"{{{name}}}", value)
+    assert shop.installed(content) == expected
+    assert shop.installed(content) == expected
+    assert shop.builds == 1
+    assert not shop.leftovers
+
+
+@pytest.mark.parametrize(
+    ("shop", "form"), [("pip", "no such package"), *(("uv", form) for form in FAULTS)], indirect=["shop"]
+)
+def test_fault_is_told_in_the_words_of_the_resolver(form: str, shop: Shop) -> None:
+    """And nothing is left but the lock's file; with better requirements the next build goes well."""
+    content, message = FAULTS[form]
+    with pytest.raises(EnvironmentBuildError, match=message) as caught:
+        shop.get(content)
+    assert caught.value.what.startswith("the environment could not be built:\n")
+    assert caught.value.where == "pack/requirements.txt"
+    assert caught.value.hint
+    assert [path.suffix for path in shop.store.root.iterdir()] == [".lock"]
+    assert shop.installed("alpha==1.0\n") == {"alpha": "1.0"}
+
+
+def test_index_of_the_file_is_the_only_one(shop: Shop, other: Index) -> None:
+    """`--index-url` replaces the worker's: beta is not there."""
+    with pytest.raises(EnvironmentBuildError, match="beta"):
+        shop.get(f"--index-url {other.url}\nalpha\nbeta\n")
+
+
+def test_editable_package_is_installed_as_any_other_or_refused(shop: Shop) -> None:
+    """It would point into the run's copy of the pack, and the next run could not import it."""
+    shop.require("-e ./epsilon\n")
+    environment = shop.store.find(shop.pack, None)
+    if shop.tool == "uv":
+        shop.get("-e ./epsilon\n")
+        assert (environment.site_packages / "epsilon.py").is_file()
+        assert not list(environment.site_packages.glob("*.pth"))
+        return
+    with pytest.raises(EnvironmentBuildError, match=r"an editable install .* cannot be kept: epsilon") as caught:
+        shop.get("-e ./epsilon\n")
+    assert "without -e" in caught.value.hint
+    assert [path.suffix for path in shop.store.root.iterdir()] == [".lock"]
+
+
+def test_git_that_is_missing_is_named(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to do."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(EnvironmentBuildError, match=r"(?i)git") as caught:
+        shop.get("alpha @ git+https://reader:geheim@127.0.0.1:9/alpha.git\n")
+    assert caught.value.hint.startswith("install git on the worker")
+    assert "geheim" not in str(caught.value)
+
+
+def test_login_of_an_index_is_in_no_message_and_no_record(shop: Shop, wheels: Path) -> None:
+    """Neither of one in the file, nor of one in a line that the resolver repeats."""
+    lines = (
+        "--extra-index-url http://reader:gehe@im@127.0.0.1:9/simple\nnowhere @ http://reader:geheim@127.0.0.1:9/x.whl\n"
+    )
+    with pytest.raises(EnvironmentBuildError) as caught:
+        shop.get(lines)
+    assert "gehe" not in str(caught.value)
+    with Index(wheels / "other", login="reader:geheim") as index:
+        environment = shop.get(f"--index-url http://reader:geheim@{index.host}/simple\nalpha\n")
+    stored = (environment.path / "hdm-environment.json").read_text()
+    assert "geheim" not in stored
+    assert f"http://***@{index.host}/simple" in stored
+
+
+def test_changed_file_that_requirements_name_gives_another_environment(shop: Shop) -> None:
+    """As a changed requirements.txt does."""
+    for content, file in {
+        "-r more/other.txt\n": "more/third.txt",
+        "-c constraints.txt\nalpha\n": "constraints.txt",
+        "./epsilon\n": "epsilon/backend.py",
+    }.items():
+        shop.require(content)
+        before = shop.store.find(shop.pack, None).key
+        path = shop.pack / file
+        path.write_text(path.read_text() + "# changed\n")
+        after = shop.store.find(shop.pack, None).key
+        if file.endswith(".txt"):
+            path.write_text("alpha==1.0\n")
+            after = shop.store.find(shop.pack, None).key
+        assert after != before, file
