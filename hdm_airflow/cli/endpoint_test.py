@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import sqlite3
-import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import psycopg
 
 from hdm_airflow.base import endpoints
 from hdm_airflow.base.endpoints import Endpoint, Registered
 from hdm_airflow.cli.command import command
-from hdm_airflow.cli.console import show
-from hdm_airflow.cli.surroundings import open_base
-from hdm_airflow.credentials.airflow_connections import AirflowConnections, default_conn_id
+from hdm_airflow.cli.console import show, warn
+from hdm_airflow.cli.surroundings import choose_environment, load_settings, open_base
+from hdm_airflow.credentials import connect
+from hdm_airflow.credentials.chain import Answers
+from hdm_airflow.credentials.sources import open_chain
 from hdm_airflow.errors import ConfigurationError, HdmError
-from hdm_airflow.operators import targets
 from hdm_airflow.operators.plan import one_line
 from hdm_airflow.runner.masking import Masker
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from hdm_airflow.credentials.chain import Source
-
-_PATIENCE = 10  # seconds to wait for a server
 _AT_ONCE = 8  # servers asked at the same time
 UNREACHABLE = 1  # exit code
 
@@ -41,8 +34,9 @@ UNREACHABLE = 1  # exit code
 class Login:
     """One endpoint with what its password look-up gave."""
 
-    endpoint: Endpoint
-    password: str | None = None
+    endpoint: Endpoint  # with the user of the credential, where that has one
+    slug: str
+    password: str | None = field(default=None, repr=False)
     source: str = "none"  # where the password came from
     fault: str = ""  # why it could not be looked up
 
@@ -50,35 +44,32 @@ class Login:
 @command
 def test(args: Namespace) -> int:
     """Test the endpoints named, or all; 1 where one cannot be reached."""
+    settings = load_settings()
+    environment, _ = choose_environment(settings, args.environment, args.conn_id)
     with open_base(args) as base:
         found = [endpoints.find(base, text) for text in args.endpoints] or endpoints.registered(base)
-    sources = targets.sources()
-    logins = [look_up(one, sources) for one in found]  # one after the other: Airflow's look-up is not made for threads
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        rows = list(pool.map(probe, logins))
+    distinct = list({one.endpoint.slug: one for one in found}.values())
+    # Accounts that Vault makes are given back only after they were tried.
+    with open_chain(settings.credentials, environment=environment, pack=None, warn=warn) as chain:
+        answers = chain.find_all(distinct)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            rows = list(pool.map(probe, [_login(one, answers) for one in distinct]))
     show(rows, args.output)
     return 0 if all(row["reachable"] for row in rows) else UNREACHABLE
 
 
-def look_up(registered: Registered, sources: list[Source]) -> Login:
-    """The password that packs would get for an endpoint, and from where."""
-    endpoint = registered.endpoint
+def _login(registered: Registered, answers: Answers) -> Login:
+    """What packs would log in with."""
+    endpoint, slug = registered.endpoint, registered.endpoint.slug
     if endpoint.is_file:
-        return Login(endpoint=endpoint, source="not needed")
-    for source in sources:
-        try:
-            password = source.find(registered)
-        except HdmError as error:
-            return Login(endpoint=endpoint, fault=one_line(error))
-        if password is not None:
-            return Login(endpoint=endpoint, password=password, source=_name(source, registered))
-    return Login(endpoint=endpoint)
-
-
-def _name(source: Source, registered: Registered) -> str:
-    if isinstance(source, AirflowConnections):
-        return f"Airflow connection {registered.conn_id or default_conn_id(registered.endpoint.name)}"
-    return type(source).__name__
+        return Login(endpoint=endpoint, slug=slug, source="not needed")
+    if slug in answers.faults:
+        return Login(endpoint=endpoint, slug=slug, fault=one_line(answers.faults[slug]))
+    credential = answers.credentials.get(slug)
+    if credential is None:
+        return Login(endpoint=endpoint, slug=slug)
+    endpoint = replace(endpoint, user=credential.user or endpoint.user)
+    return Login(endpoint=endpoint, slug=slug, password=credential.password, source=credential.source)
 
 
 def probe(login: Login) -> dict[str, Any]:
@@ -94,7 +85,7 @@ def probe(login: Login) -> dict[str, Any]:
             fault = _first_line(error)
     mask = Masker([login.password or ""])
     return {
-        "endpoint": login.endpoint.slug,
+        "endpoint": login.slug,
         "reachable": not fault,
         "version": version,
         "seconds": round(time.monotonic() - begin, 2),
@@ -122,39 +113,13 @@ def _connector(endpoint: Endpoint) -> Callable[[Endpoint, str | None], str]:
 
 
 def _postgres(endpoint: Endpoint, password: str | None) -> str:
-    with psycopg.connect(
-        host=endpoint.host or "localhost",
-        port=endpoint.port or "5432",
-        dbname=endpoint.name,
-        user=endpoint.user,
-        password=password,
-        passfile=os.devnull,  # nobody else's password
-        sslmode="verify-full" if endpoint.ssl else "prefer",  # as the reference packs do
-        sslrootcert=(_authorities() or "system") if endpoint.ssl else "",
-        connect_timeout=_PATIENCE,
-        application_name="hdm endpoints test",
-    ) as connection:
-        connection.read_only = True
+    with connect.postgres(endpoint, password) as connection:
         row = connection.execute("SELECT current_setting('server_version')").fetchone()
     return f"PostgreSQL {row[0] if row else ''}"
 
 
 def _mysql(endpoint: Endpoint, password: str | None) -> str:
-    if importlib.util.find_spec("pymysql") is None:
-        raise ConfigurationError("PyMySQL is not installed here", endpoint.slug, "pip install PyMySQL to test MySQL")
-    import pymysql
-
-    connection = pymysql.connect(
-        host=endpoint.host or "localhost",
-        port=int(endpoint.port or 3306),
-        user=endpoint.user,
-        password=password or "",
-        database=endpoint.name,
-        connect_timeout=_PATIENCE,
-        read_timeout=_PATIENCE,
-        ssl=ssl.create_default_context(cafile=_authorities()) if endpoint.ssl else None,
-    )
-    with closing(connection), connection.cursor() as cursor:
+    with closing(connect.mysql(endpoint, password)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT version()")
         row = cursor.fetchone()
     version = str(row[0]) if row else ""
@@ -166,14 +131,9 @@ def _sqlite(endpoint: Endpoint, _password: str | None) -> str:
     if not file.is_file():
         raise ConfigurationError(f"there is no file {file}", endpoint.slug)
     uri = f"{file.as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE)) as connection:
+    with closing(sqlite3.connect(uri, uri=True, timeout=connect.PATIENCE)) as connection:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the first look into the file
     return f"SQLite {sqlite3.sqlite_version}"
-
-
-def _authorities() -> str | None:
-    """The file of certificate authorities that this machine trusts: SSL_CERT_FILE, else OpenSSL's own."""
-    return ssl.get_default_verify_paths().cafile
 
 
 def _first_line(error: Exception) -> str:

@@ -3,34 +3,55 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import Any
 
-from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowRuntimeError,
+    AirflowSecretsBackendAccessDenied,
+    ErrorType,
+)
+from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
+from airflow.sdk.execution_time.secrets import ExecutionAPISecretsBackend
+from airflow.sdk.execution_time.supervisor import ensure_secrets_backend_loaded
 
 from hdm_airflow.base.endpoints import Registered
+from hdm_airflow.credentials.source import Credential, Once, SourceDownError
 from hdm_airflow.errors import ConfigurationError
+
+_WHERE = "Airflow connections"
+#: What Airflow raises over a connection's text that it cannot parse. Their messages quote it, with the password.
+_MALFORMED = (ValueError, TypeError, KeyError, AttributeError, AirflowException)
+
+
+class _ApiError(Exception):
+    """The API server could not answer; the argument is what kind of error it was."""
 
 
 class AirflowConnections:
     """The connection that the endpoint names, else `hdm_<database name>`; only its password is used.
 
-    Looked up once per connection: a look-up takes about 10 ms, and one connection may serve many endpoints.
+    Looked up once per connection: a look-up takes about 10 ms, and one connection may serve many endpoints. Not several
+    at once: a task has one pipe to its supervisor, so that threads only wait for each other.
     """
 
-    def __init__(self) -> None:
-        self._get = cache(_get)
+    at_once = 1
 
-    def find(self, registered: Registered) -> str | None:
-        """The connection's password; None where there is no connection and none was named.
+    def __init__(self) -> None:
+        self._once = Once()
+        self._down: dict[str, SourceDownError] = {}
+
+    def find(self, registered: Registered) -> Credential | None:
+        """The connection's password; None where there is no connection and none was named, or it has no password.
 
         Raises:
-            ConfigurationError: the connection that the endpoint names is missing, or it is for another host.
+            ConfigurationError: the connection that the endpoint names is missing, it is for another host, or
+                malformed.
+            SourceDownError: Airflow's connections cannot be looked up.
         """
         endpoint = registered.endpoint
         conn_id = registered.conn_id or default_conn_id(endpoint.name)
-        connection = self._get(conn_id)
+        connection = self._once.get(conn_id, lambda: look_up(conn_id, self._down))
         if connection is None:
             if registered.conn_id is None:
                 return None
@@ -40,7 +61,12 @@ class AirflowConnections:
         if host and host != endpoint.host.lower():
             what = f"the connection {conn_id!r} is for host {connection.host!r}, the endpoint is on {endpoint.host!r}"
             raise ConfigurationError(what, endpoint.slug, "correct the connection's host, or leave it empty")
-        return connection.password or None
+        if not connection.password:
+            return None
+        return Credential(password=connection.password, source=f"Airflow connection {conn_id}")
+
+    def close(self, patience: float) -> None:
+        """Nothing was lent."""
 
 
 def default_conn_id(name: str) -> str:
@@ -48,8 +74,74 @@ def default_conn_id(name: str) -> str:
     return "hdm_" + re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
-def _get(conn_id: str) -> Any:
+def look_up(conn_id: str, down: dict[str, SourceDownError] | None = None) -> Any:
+    """An Airflow connection, or None where there is none.
+
+    Airflow's own look-up passes over a secrets backend that fails, and over text that it cannot parse, as if there were
+    no connection: the pack would then run without a password, or with one from elsewhere. So each backend is asked
+    here.
+
+    Args:
+        conn_id: its id.
+        down: secrets backends that could not be asked before, and are not asked again; changed here.
+
+    Raises:
+        ConfigurationError: the connection is malformed.
+        SourceDownError: a backend cannot be asked, or refuses.
+    """
+    for backend in ensure_secrets_backend_loaded():
+        name = type(backend).__name__
+        if down and name in down:
+            raise SourceDownError(*down[name].args)
+        try:
+            if isinstance(backend, ExecutionAPISecretsBackend):
+                connection = _ask_api(conn_id)
+            else:
+                connection = backend.get_connection(conn_id=conn_id)
+        except AirflowSecretsBackendAccessDenied:
+            hint = "give the Dag's team or the worker the right to read it"
+            raise ConfigurationError(f"the connection {conn_id!r} is refused by {name}", _WHERE, hint) from None
+        except _MALFORMED as error:
+            what = f"the connection {conn_id!r} cannot be read ({name}: {type(error).__name__})"
+            raise ConfigurationError(what, _WHERE, "write it anew: as JSON or as a URI, quoted") from None
+        except Exception as error:  # noqa: BLE001  # of any backend: a database, Vault, a cloud's
+            told = error.args[0] if isinstance(error, _ApiError) else type(error).__name__
+            what = f"the connections cannot be looked up ({name}: {told})"
+            hint = "see that the secrets backend is there: nothing else is asked in its place; a retry may help"
+            fault = SourceDownError(what, _WHERE, hint)
+            if down is not None:
+                down[name] = fault
+            raise fault from None
+        if connection is not None:
+            return _meaningful(connection, conn_id)
+    return None
+
+
+def _ask_api(conn_id: str) -> Any:
+    """From the API server, by way of the task's supervisor. Airflow's backend takes each failure for a `not found`."""
+    from airflow.sdk import Connection
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
     try:
-        return BaseHook.get_connection(conn_id)
-    except AirflowNotFoundException:
+        answer: Any = SUPERVISOR_COMMS.send(GetConnection(conn_id=conn_id))
+    except AirflowRuntimeError as error:
+        answer = error.error
+    if not isinstance(answer, ErrorResponse):
+        return Connection(**answer.model_dump(exclude={"type"}, by_alias=True))
+    if answer.error is ErrorType.CONNECTION_NOT_FOUND:
         return None
+    if answer.error is ErrorType.PERMISSION_DENIED:
+        raise AirflowSecretsBackendAccessDenied(conn_id)
+    raise _ApiError(answer.error.value)
+
+
+def _meaningful(connection: Any, conn_id: str) -> Any:
+    """The connection; text without any meaning, such as a password alone, parses as a URI with nothing in it.
+
+    Raises:
+        ConfigurationError: there is nothing in it.
+    """
+    if any((connection.conn_type, connection.host, connection.login, connection.password, connection.extra)):
+        return connection
+    what = f"the connection {conn_id!r} holds nothing that Airflow understands"
+    raise ConfigurationError(what, _WHERE, "write it anew: as JSON or as a URI, quoted")

@@ -2,44 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 from hdm_airflow.base.endpoints import Registered
+from hdm_airflow.credentials.pool import each
+from hdm_airflow.credentials.source import Credential, Source
+from hdm_airflow.errors import HdmError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
-class Source(Protocol):
-    """One place where passwords are kept."""
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What was found for some endpoints, by slug. One that is in neither has no password, and may need none."""
 
-    def find(self, registered: Registered) -> str | None:
-        """The password of an endpoint, or None where this source has no entry for it.
+    credentials: Mapping[str, Credential]
+    faults: Mapping[str, HdmError]  # why a password could not be looked up
 
-        Raises:
-            HdmError: the source cannot be asked, or its entry is for something else. That is not the same as having
-                no entry: the endpoint fails, and the next source is not asked.
-        """
+
+class Notes:
+    """Warnings of sources, from any thread, kept until the thread that may log takes them."""
+
+    def __init__(self) -> None:
+        self._texts: deque[str] = deque()
+
+    def __call__(self, text: str) -> None:
+        """Keep one."""
+        self._texts.append(text)
+
+    def pass_on(self, warn: Callable[[str], None]) -> None:
+        """Hand over what has come since the last time."""
+        while self._texts:
+            warn(self._texts.popleft())
 
 
 class Chain:
-    """Asks each source in turn; the first entry counts.
+    """Asks each source in turn; the first entry counts. A context manager: what was lent is given back at its end.
 
     Args:
         sources: in the order in which they are asked.
+        notes: what the sources have to tell.
+        warn: told the notes, in the thread that calls the chain.
+        patience: seconds that giving back may take, asked when it comes to that.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
-        self._sources = sources
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        notes: Notes,
+        warn: Callable[[str], None],
+        patience: Callable[[], float],
+    ) -> None:
+        self.sources, self._notes, self._warn, self._patience = sources, notes, warn, patience
 
-    def find(self, registered: Registered) -> str | None:
-        """The password of an endpoint, or None where no source has one and none may be needed.
+    def __enter__(self) -> Self:
+        return self
 
-        Raises:
-            HdmError: a source cannot be asked.
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for source in self.sources:
+            source.close(self._patience())
+        self.beat()
+
+    def find_all(self, registered: Sequence[Registered], check: Callable[[], None] = lambda: None) -> Answers:
+        """The credentials of some endpoints: source after source, and of each source several at once.
+
+        Args:
+            registered: the endpoints, each once.
+            check: called some times a second; what it raises ends the look-ups.
         """
-        if registered.endpoint.is_file:
-            return None
-        for source in self._sources:
-            password = source.find(registered)
-            if password is not None:
-                return password
-        return None
+        waiting = [one for one in registered if not one.endpoint.is_file]
+        credentials: dict[str, Credential] = {}
+        faults: dict[str, HdmError] = {}
+        for source in self.sources:
+            answers = each(source.find, waiting, at_once=source.at_once, check=check)
+            passed_on = []
+            for one, answer in zip(waiting, answers, strict=True):
+                if answer is None:
+                    passed_on.append(one)
+                elif isinstance(answer, HdmError):
+                    faults[one.endpoint.slug] = answer
+                else:
+                    credentials[one.endpoint.slug] = answer
+            waiting = passed_on
+        self.beat()
+        return Answers(credentials=credentials, faults=faults)
+
+    def beat(self) -> None:
+        """Pass on what the sources have to tell; never waits."""
+        self._notes.pass_on(self._warn)

@@ -2,52 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from hdm_airflow.credentials.airflow_connections import AirflowConnections
-from hdm_airflow.credentials.chain import Chain, Source
-from hdm_airflow.errors import HdmError
+from hdm_airflow.credentials.chain import Chain
+from hdm_airflow.credentials.source import Credential
 from hdm_airflow.operators.plan import Item, one_line
 from hdm_airflow.runner.job import Target
 
 
-def sources() -> list[Source]:
-    """Where passwords are looked for, in this order."""
-    return [AirflowConnections()]
-
-
-def find(items: Iterable[Item], chain: Chain, versions: Mapping[str, str]) -> tuple[list[Target], dict[str, str]]:
+def find(
+    items: Sequence[Item], chain: Chain, versions: Mapping[str, str], check: Callable[[], None]
+) -> tuple[list[Target], dict[str, str]]:
     """Look up each endpoint's password, once.
 
     Args:
         items: the planned endpoints.
         chain: where passwords come from.
         versions: slug -> last known version of the database.
+        check: called some times a second; what it raises ends the look-ups.
 
     Returns:
         The targets, and slug -> reason of each endpoint whose password could not be looked up.
     """
-    targets: list[Target] = []
-    refused: dict[str, str] = {}
-    for item in items:
-        try:
-            targets.append(_target(item, chain.find(item.registered), versions.get(item.slug, "0.0")))
-        except HdmError as error:
-            refused[item.slug] = one_line(error)
-    return targets, refused
+    answers = chain.find_all([item.registered for item in items], check)
+    targets = [
+        _target(item, answers.credentials.get(item.slug), versions.get(item.slug, "0.0"))
+        for item in items
+        if item.slug not in answers.faults
+    ]
+    return targets, {slug: one_line(error) for slug, error in answers.faults.items()}
 
 
-def _target(item: Item, password: str | None, version: str) -> Target:
+def _target(item: Item, credential: Credential | None, version: str) -> Target:
     endpoint = item.registered.endpoint
+    password = credential.password if credential else None
+    user = (credential and credential.user) or endpoint.user
     return Target(
         slug=endpoint.slug,
         database=endpoint.name,
         type=endpoint.type,
         host=endpoint.host,
         port=endpoint.port,
-        user=endpoint.user,
+        user=user,
         ssl=endpoint.ssl,
-        url=endpoint.url(password),
+        url=replace(endpoint, user=user).url(password),
         password=password,
         version=version,
         config=item.config,

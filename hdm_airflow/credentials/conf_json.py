@@ -1,0 +1,125 @@
+"""Passwords from a pack's own `process/conf.json`: as packs of the original keep them, and as they should not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from hdm_airflow.base.endpoints import Endpoint, Registered
+from hdm_airflow.credentials import read_only
+from hdm_airflow.credentials.source import Credential, Once, Tell
+from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.packs import files
+from hdm_airflow.packs.pack import Pack
+
+FILE = "process/conf.json"
+#: Part of a slug -> the keys under which packs in the wild write it.
+_KEYS = {
+    "name": ("name", "database", "db_name"),
+    "type": ("type", "db_type"),
+    "host": ("host", "db_host"),
+    "port": ("port", "db_port"),
+    "user": ("user", "username", "db_user"),
+    "ssl": ("ssl", "db_is_ssl", "is_ssl"),
+}
+_PASSWORD_KEYS = ("password", "db_password", "passwd", "pwd")
+_SAME = {"postgresql": "postgres", "sqlite3": "sqlite"}
+
+
+class ConfJson:
+    """The entry of the list `databases` that matches an endpoint; its account must only be able to read.
+
+    The list is that of the section named after the environment, where there is one, else the one at the top.
+
+    Args:
+        pack: whose file it is.
+        environment: name of the HDM environment.
+        tell: takes warnings.
+        refuse: a password there fails its endpoint.
+    """
+
+    at_once = 8
+
+    def __init__(self, pack: Pack, environment: str | None, tell: Tell, *, refuse: bool) -> None:
+        self._path = pack.path / FILE
+        self._where = f"{pack.folder}/{FILE}"
+        self._environment, self._tell, self._refuse = environment, tell, refuse
+        self._once = Once()
+
+    def find(self, registered: Registered) -> Credential | None:
+        """The password of the entry that matches; None where none does, or it has no password.
+
+        Raises:
+            ConfigurationError: the file is malformed, several entries match, its passwords are refused, or the account
+                may write.
+            HdmError: it cannot be checked whether the account may write.
+        """
+        endpoint = registered.endpoint
+        entries = self._once.get("file", self._entries)
+        passwords = {_first(entry, _PASSWORD_KEYS) for entry in entries if _matches(entry, endpoint)}
+        if len(passwords) > 1:
+            what = f"{len(passwords)} entries of `databases` match, with different passwords"
+            raise ConfigurationError(f"{what}: {endpoint.slug}", self._where, "give them host, port and user, too")
+        password = passwords.pop() if passwords else None
+        if not password:
+            return None
+        hint = "keep it in an Airflow connection or in Vault, and remove it from the file and its history"
+        if not isinstance(password, str):
+            raise ConfigurationError(f"the password of {endpoint.slug} is no text", self._where, "write it in quotes")
+        if self._refuse:
+            what = f"the password of {endpoint.slug} stands in the pack's conf.json, which the settings refuse"
+            raise ConfigurationError(what, self._where, hint)
+        self._tell(f"the password of {endpoint.slug} stands in {self._where}: {hint}")
+        if not read_only.check(endpoint, password, self._where):
+            kind = f"{endpoint.type} databases"
+            self._tell(f"it is not checked whether {endpoint.slug} can only be read: not known how for {kind}")
+        return Credential(password=password, source=self._where)
+
+    def close(self, patience: float) -> None:
+        """Nothing was lent."""
+
+    def _entries(self) -> list[Mapping[str, Any]]:
+        try:
+            text, _ = files.decode(files.read_bytes(self._path))
+            conf = json.loads(text)
+        except FileNotFoundError:
+            return []
+        except files.Unreadable as error:
+            raise ConfigurationError(f"conf.json {error.reason}", self._where, error.hint) from None
+        except (ValueError, RecursionError):  # its message may quote the text
+            raise ConfigurationError("conf.json is not JSON", self._where, "correct it there") from None
+        section = conf.get(self._environment) if isinstance(conf, dict) else None
+        for place in (section, conf):
+            if isinstance(place, dict) and "databases" in place:
+                return self._checked(place["databases"])
+        return []
+
+    def _checked(self, entries: Any) -> list[Mapping[str, Any]]:
+        if isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries):
+            return entries
+        hint = 'write [{"name": ..., "host": ..., "user": ..., "password": ...}]'
+        raise ConfigurationError("`databases` is not a list of objects", self._where, hint)
+
+
+def _first(entry: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+    """The value under the first of some keys that is there; lists and objects are no value."""
+    value = next((entry[key] for key in keys if entry.get(key) is not None), None)
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _matches(entry: Mapping[str, Any], endpoint: Endpoint) -> bool:
+    """Whether the entry names the database, and whatever else it says is the endpoint's."""
+    stated = {part: _first(entry, keys) for part, keys in _KEYS.items()}
+    if stated["name"] is None:
+        return False
+    return all(_same(part, value, getattr(endpoint, part)) for part, value in stated.items() if value is not None)
+
+
+def _same(part: str, stated: Any, own: Any) -> bool:
+    if part == "ssl":
+        return (str(stated).strip().lower() in {"true", "t", "1", "yes", "on"}) is own
+    text = str(stated).strip()
+    if part in {"host", "type"}:
+        text, own = text.lower(), own.lower()
+    return bool(_SAME.get(text, text) == _SAME.get(own, own)) if part == "type" else bool(text == own)

@@ -1,0 +1,64 @@
+"""Connecting to an endpoint as a pack would: with TLS verified where the slug says so, and no worker's variables."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from hdm_airflow.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from hdm_airflow.base.endpoints import Endpoint
+
+PATIENCE = 10  # seconds to wait for a server
+POSTGRES = {"postgres", "postgresql"}
+MYSQL = {"mysql", "mariadb"}
+
+
+def postgres(endpoint: Endpoint, password: str | None) -> psycopg.Connection[Any]:
+    """A connection that only reads. Raises the driver's errors."""
+    connection: psycopg.Connection[Any] = psycopg.connect(
+        host=endpoint.host or "localhost",
+        port=endpoint.port or "5432",
+        dbname=endpoint.name,
+        user=endpoint.user,
+        password=password,
+        passfile=os.devnull,  # nobody else's password
+        sslmode="verify-full" if endpoint.ssl else "prefer",  # as the reference packs do
+        sslrootcert=(_authorities() or "system") if endpoint.ssl else "",
+        connect_timeout=PATIENCE,
+        application_name="hdm",
+    )
+    connection.read_only = True
+    return connection
+
+
+def mysql(endpoint: Endpoint, password: str | None) -> Any:
+    """A connection to MySQL or MariaDB. Raises the driver's errors.
+
+    Raises:
+        ConfigurationError: the driver is not installed.
+    """
+    if importlib.util.find_spec("pymysql") is None:
+        raise ConfigurationError("PyMySQL is not installed here", endpoint.slug, "pip install PyMySQL to test MySQL")
+    import pymysql
+
+    return pymysql.connect(
+        host=endpoint.host or "localhost",
+        port=int(endpoint.port or 3306),
+        user=endpoint.user,
+        password=password or "",
+        database=endpoint.name,
+        connect_timeout=PATIENCE,
+        read_timeout=PATIENCE,
+        ssl=ssl.create_default_context(cafile=_authorities()) if endpoint.ssl else None,
+    )
+
+
+def _authorities() -> str | None:
+    """The file of certificate authorities that this machine trusts: SSL_CERT_FILE, else OpenSSL's own."""
+    return ssl.get_default_verify_paths().cafile

@@ -1,0 +1,140 @@
+"""Passwords from Keycloak: an access token of the client-credentials grant."""
+
+from __future__ import annotations
+
+import re
+import time
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+from airflow.sdk.log import mask_secret
+
+from hdm_airflow.base.endpoints import Registered
+from hdm_airflow.credentials.airflow_connections import look_up
+from hdm_airflow.credentials.options import KeycloakOptions
+from hdm_airflow.credentials.source import (
+    TIMEOUT,
+    Credential,
+    Once,
+    Outage,
+    SourceDownError,
+    Tell,
+    is_readable_on_the_way,
+)
+from hdm_airflow.errors import ConfigurationError, HdmError
+
+_UNKNOWN_LIFE = 60.0  # seconds a token is used that does not say how long it lasts
+_MARGIN = 10.0  # seconds before its end, or a tenth of its life, from which on a token is not handed out
+_SERVER_ERROR = 500
+_OK = 200
+_CODE = re.compile(r"[a-z_]{1,40}")  # of OAuth, such as invalid_client
+
+
+class Keycloak:
+    """One token for all endpoints that take one, until it ends.
+
+    Args:
+        options: from the settings.
+        tell: takes warnings.
+    """
+
+    at_once = 1  # whoever comes second has the first one's token
+
+    def __init__(self, options: KeycloakOptions, tell: Tell) -> None:
+        self._options, self._tell = options, tell
+        self._where = f"Keycloak realm {options.realm} (connection {options.conn_id})"
+        self._once, self._outage = Once(), Outage()
+        self._token, self._ends = "", 0.0  # monotonic clock
+
+    def find(self, registered: Registered) -> Credential | None:
+        """The token; None for an endpoint that the settings do not name.
+
+        Raises:
+            HdmError: Keycloak cannot be asked, or refuses.
+        """
+        slug = registered.endpoint.slug
+        if not any(fnmatchcase(slug, pattern) for pattern in self._options.endpoints):
+            return None
+        if time.monotonic() >= self._ends:
+            with self._outage.watch():
+                self._token, life = self._ask()
+            self._ends = time.monotonic() + life - min(_MARGIN, life / 10)
+        return Credential(password=self._token, source=f"Keycloak realm {self._options.realm}")
+
+    def close(self, patience: float) -> None:
+        """A token of this grant has no session to end."""
+
+    def _ask(self) -> tuple[str, float]:
+        """A token and how many seconds it lasts.
+
+        Raises:
+            SourceDownError: there is none, and none for the other endpoints either.
+        """
+        url, form = self._once.get("connection", self._request)
+        try:
+            with requests.Session() as session:
+                # `auth`: a .netrc file must not add its own. No redirect: the secret goes to the one address alone.
+                answer = session.post(url, data=form, timeout=TIMEOUT, allow_redirects=False, auth=lambda one: one)
+        except requests.RequestException as error:
+            hint = "see that it runs, and that its certificate is trusted; a retry may help"
+            raise SourceDownError(f"Keycloak cannot be reached ({type(error).__name__})", self._where, hint) from None
+        body = _object(answer)
+        if answer.status_code != _OK:
+            raise self._refusal(answer.status_code, str(body.get("error", "")))
+        token, life = body.get("access_token"), body.get("expires_in", _UNKNOWN_LIFE)
+        if not isinstance(token, str) or not token or isinstance(life, bool) or not isinstance(life, int | float):
+            hint = "see that the address and the realm are Keycloak's"
+            raise SourceDownError("Keycloak's answer cannot be understood", self._where, hint)
+        return token, float(life)
+
+    def _refusal(self, status: int, code: str) -> HdmError:
+        told = f"{status} {code}" if _CODE.fullmatch(code) else str(status)
+        if status >= _SERVER_ERROR:
+            return SourceDownError(f"Keycloak fails ({told})", self._where, "see its log; a retry may help")
+        hint = "see the realm, the client's id and secret in the connection, and that its service account is enabled"
+        return SourceDownError(f"Keycloak gives no token ({told})", self._where, hint)
+
+    def _request(self) -> tuple[str, dict[str, str]]:
+        """Where to ask, and with what."""
+        options = self._options
+        connection = look_up(options.conn_id)
+        if connection is None:
+            hint = "add it, or name another in credentials.keycloak.conn_id"
+            raise ConfigurationError(f"there is no connection {options.conn_id!r}", "Airflow connections", hint)
+        if not (connection.host and connection.login and connection.password):
+            hint = "host: Keycloak's address, login: the client's id, password: its secret"
+            raise ConfigurationError("the connection lacks host, login or password", self._where, hint)
+        mask_secret(connection.password)
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": connection.login,
+            "client_secret": connection.password,
+            "scope": options.scope,
+            "audience": options.audience,
+        }
+        address = f"{_address(connection)}/realms/{quote(options.realm, safe='')}/protocol/openid-connect/token"
+        if is_readable_on_the_way(address):
+            self._tell(f"{self._where} is reached without TLS: write https:// before the connection's host")
+        return address, {key: value for key, value in form.items() if value}
+
+
+def _address(connection: Any) -> str:
+    """Keycloak's address, by TLS where neither the host nor the schema says otherwise."""
+    host = connection.host.rstrip("/")
+    if "://" not in host:
+        scheme = connection.schema if connection.schema in {"http", "https"} else "https"
+        host = f"{scheme}://{host}"
+    parts = urlsplit(host)
+    if connection.port and parts.port is None:
+        parts = parts._replace(netloc=f"{parts.netloc}:{connection.port}")
+    return str(parts.geturl())
+
+
+def _object(answer: requests.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

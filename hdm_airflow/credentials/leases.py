@@ -1,0 +1,125 @@
+"""Leases: what Vault lends for a time. Renewed while the pack runs, given back at its end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hdm_airflow.credentials.pool import TimeIsUpError, each, until
+from hdm_airflow.credentials.source import Tell
+from hdm_airflow.errors import HdmError
+
+_AT_ONCE = 16  # requests
+_AGAIN = 30.0  # seconds at most until a renewal that failed is tried again
+_LEAST = 0.2  # seconds at least between two renewals of one lease
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """Something lent."""
+
+    name: str  # for people; no secret
+    seconds: float  # how long it lasts from now on, and how long each renewal asks for
+    renew: Callable[[], float] | None  # how many seconds it lasts then; None: it cannot be renewed
+    end: Callable[[], None]
+
+
+class Leases:
+    """Keeps leases alive from a thread of its own, so that nobody waits for Vault.
+
+    Args:
+        tell: takes warnings; called from that thread.
+    """
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._changed = threading.Condition()
+        self._due: dict[Lease, float] = {}  # monotonic clock; infinite: not any more
+        self._ends: dict[Lease, float] = {}  # when it runs out
+        self._warned: set[Lease] = set()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def add(self, lease: Lease) -> None:
+        """Keep one from now on. After `close` it is given back at once: somebody left the look-ups early."""
+        with self._changed:
+            closed = self._closed
+            if not closed:
+                now = time.monotonic()
+                self._ends[lease] = now + lease.seconds
+                self._due[lease] = now + lease.seconds / 2 if lease.renew else float("inf")
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._keep, name="hdm-leases", daemon=True)
+                    self._thread.start()
+                self._changed.notify()
+        if closed:
+            lease.end()
+        elif lease.renew is None:
+            self._tell(f"{lease.name} ends in {lease.seconds:.0f} s and cannot be renewed")
+
+    def close(self, patience: float) -> None:
+        """Give everything back, and tell what could not be.
+
+        Args:
+            patience: seconds.
+        """
+        with self._changed:
+            self._closed = True
+            lent = list(self._due)
+            self._changed.notify()
+        given_back: list[Lease] = []
+
+        def end(lease: Lease) -> None:
+            lease.end()
+            given_back.append(lease)
+
+        try:
+            each(end, lent, at_once=_AT_ONCE, check=until(time.monotonic() + patience))
+        except TimeIsUpError:
+            self._tell(f"{patience:.0f} s were not enough to give everything back")
+        now = time.monotonic()
+        for lease in lent:
+            if lease not in given_back:
+                self._tell(f"{lease.name} could not be given back; it ends in {max(0, self._ends[lease] - now):.0f} s")
+
+    def _keep(self) -> None:
+        while True:
+            with self._changed:
+                wait = min(self._due.values(), default=float("inf")) - time.monotonic()
+                if not self._closed and wait > 0:
+                    self._changed.wait(min(wait, threading.TIMEOUT_MAX))
+                if self._closed:
+                    return
+                now = time.monotonic()
+                due = [lease for lease, moment in self._due.items() if moment <= now]
+            each(self._renew, due, at_once=_AT_ONCE)
+
+    def _renew(self, lease: Lease) -> None:
+        assert lease.renew is not None  # noqa: S101  # others are never due
+        try:
+            seconds = lease.renew()
+        except HdmError as error:
+            left = self._ends[lease] - time.monotonic()
+            self._warn_once(lease, f"{lease.name} could not be renewed, and ends in {max(0, left):.0f} s: {error.what}")
+            again = time.monotonic() + min(_AGAIN, max(left / 3, _LEAST)) if left > 0 else float("inf")
+            self._plan(lease, again)
+            return
+        now = time.monotonic()
+        with self._changed:
+            self._ends[lease] = now + seconds
+        if seconds < lease.seconds / 2:  # Vault grants no more than what is left of the longest time
+            self._warn_once(lease, f"{lease.name} ends in {seconds:.0f} s: Vault prolongs it no further")
+            self._plan(lease, float("inf"))
+            return
+        self._plan(lease, now + max(seconds / 2, _LEAST))
+
+    def _plan(self, lease: Lease, moment: float) -> None:
+        with self._changed:
+            self._due[lease] = moment
+
+    def _warn_once(self, lease: Lease, text: str) -> None:
+        if lease not in self._warned:
+            self._warned.add(lease)
+            self._tell(text)

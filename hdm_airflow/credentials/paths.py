@@ -1,0 +1,65 @@
+"""Path templates: where in Vault an endpoint's secret lies, from the parts of its slug."""
+
+from __future__ import annotations
+
+from string import Formatter
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from hdm_airflow.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from hdm_airflow.base.endpoints import Endpoint
+
+PLACEHOLDERS = ("name", "type", "host", "port", "user", "environment")
+
+
+def checked(template: str) -> str:
+    """The template itself, without slashes around it.
+
+    Raises:
+        ValueError: it is no path, has an unknown placeholder, or none: it would then answer for every endpoint.
+    """
+    known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError:
+        raise ValueError(f"braces that do not match; placeholders are {known}") from None
+    named = [name for _, name, _, _ in parts if name is not None]
+    if any(spec or conversion for _, _, spec, conversion in parts) or set(named) - {*PLACEHOLDERS}:
+        raise ValueError(f"an unknown placeholder; there are {known}")
+    if not named:
+        raise ValueError(f"no placeholder: one secret would serve every endpoint; there are {known}")
+    path = template.strip("/")
+    if _is_wild(path) or not template.isprintable():
+        raise ValueError("write a path without empty, '.' or '..' parts")
+    return path
+
+
+def filled(template: str, endpoint: Endpoint, environment: str | None) -> str:
+    """The path of an endpoint. What is neither a letter, a digit nor one of `-_.~` in a value is percent-encoded.
+
+    Args:
+        template: as `checked` gave it.
+        endpoint: whose secret it is.
+        environment: name of the HDM environment; None where it is not known.
+
+    Raises:
+        ConfigurationError: the endpoint lacks a part, or the path would lead elsewhere.
+    """
+    parts = {**vars(endpoint), "environment": environment or ""}
+    values: dict[str, str] = {name: parts[name] for name in PLACEHOLDERS}
+    used = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+    missing = sorted(name for name in used if not values[name])
+    hint = f"change the template {template!r} (settings: credentials.vault)"
+    if missing:
+        raise ConfigurationError(f"the path in Vault needs {', '.join(missing)}, which is empty", endpoint.slug, hint)
+    path = template.format(**{name: quote(value, safe="") for name, value in values.items()})
+    if _is_wild(path):
+        raise ConfigurationError(f"{path!r} is no path in Vault", endpoint.slug, hint)
+    return path
+
+
+def _is_wild(path: str) -> bool:
+    """Whether it leads somewhere else than it reads."""
+    return any(part in {"", ".", ".."} for part in path.split("/"))

@@ -1,0 +1,119 @@
+"""Read-only: whether an account can only read, as the server itself says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from hdm_airflow.base.endpoints import Endpoint
+from hdm_airflow.credentials import connect
+from hdm_airflow.errors import ConfigurationError, HdmError
+
+_SHOWN = 5  # rights that an error names
+#: Rights of MySQL and MariaDB that change nothing that anybody else sees.
+_HARMLESS = {
+    "USAGE", "SELECT", "SHOW VIEW", "SHOW DATABASES", "SHOW CREATE ROUTINE", "PROCESS", "LOCK TABLES",
+    "CREATE TEMPORARY TABLES", "REPLICATION CLIENT", "BINLOG MONITOR", "SLAVE MONITOR", "REPLICA MONITOR",
+}  # fmt: skip
+_GRANT = re.compile(r"GRANT (?P<rights>.+?) ON (?P<place>.+?) TO .*?(?P<option> WITH .*GRANT OPTION.*)?", re.DOTALL)
+_ROLES = re.compile(r"GRANT (?P<roles>(?:(?!\sON\s).)+?) TO ", re.DOTALL)
+
+
+def check(endpoint: Endpoint, password: str, where: str) -> bool:
+    """Ask the server what the endpoint's account may do.
+
+    Args:
+        endpoint: with its user.
+        password: of the user.
+        where: the file that holds the account, for errors.
+
+    Returns:
+        Whether it was checked: not known how for types other than PostgreSQL and MySQL.
+
+    Raises:
+        ConfigurationError: the account may write.
+        HdmError: the server cannot be asked.
+    """
+    kind = endpoint.type.strip().lower()
+    if kind not in connect.POSTGRES | connect.MYSQL:
+        return False
+    try:
+        rights = _postgres(endpoint, password) if kind in connect.POSTGRES else _mysql(endpoint, password)
+    except HdmError as error:
+        what = f"it cannot be checked whether {endpoint.user} can only read {endpoint.name}: {error.what}"
+        raise HdmError(what, where, "install PyMySQL for Airflow's workers, or keep the password elsewhere") from None
+    except Exception as error:  # noqa: BLE001  # of any driver; its text may quote what it was given
+        what = f"it cannot be checked whether {endpoint.user} can only read {endpoint.name}: {type(error).__name__}"
+        raise HdmError(what, where, "see that the database is there, and the user and password right") from None
+    if rights:
+        shown = ", ".join(rights[:_SHOWN]) + (", ..." if len(rights) > _SHOWN else "")
+        what = f"{endpoint.user} can do more than read {endpoint.name}: {shown}"
+        hint = "use an account that can only read, or keep its password in an Airflow connection or in Vault"
+        raise ConfigurationError(what, where, hint)
+    return True
+
+
+def _postgres(endpoint: Endpoint, password: str) -> list[str]:
+    with connect.postgres(endpoint, password) as connection:
+        connection.execute(f"SET statement_timeout = '{connect.PATIENCE}s'".encode())
+        rows = connection.execute(Path(__file__).with_name("read_only.sql").read_bytes()).fetchall()
+    return [f"{what} ({place}{f' and {count - 1} more' if count > 1 else ''})" for what, place, count in rows]
+
+
+def _mysql(endpoint: Endpoint, password: str) -> list[str]:
+    with closing(connect.mysql(endpoint, password)) as connection, connection.cursor() as cursor:
+        own = _lines(cursor, "SHOW GRANTS")
+        grants = list(own)
+        if roles := _roles(own):
+            grants = _with_roles(cursor, own, roles)
+    return writing(grants)
+
+
+def _with_roles(cursor: Any, own: list[str], roles: list[str]) -> list[str]:
+    """The grants of the account with those of its roles, active or not."""
+    cursor.execute("SELECT version()")
+    if "MariaDB" not in str(cursor.fetchone()[0]):
+        return _lines(cursor, f"SHOW GRANTS FOR CURRENT_USER() USING {', '.join(roles)}")
+    grants = list(own)
+    for role in roles:  # MariaDB shows a role's grants, and those of its own roles, to whoever has become it
+        cursor.execute(f"SET ROLE {role}")
+        grants += _lines(cursor, "SHOW GRANTS FOR CURRENT_ROLE")
+    return grants
+
+
+def _lines(cursor: Any, statement: str) -> list[str]:
+    """The lines of SHOW GRANTS. The names in the statement are the server's own words, quoted by it."""
+    cursor.execute(statement)
+    return [str(row[0]) for row in cursor.fetchall()]
+
+
+def _roles(grants: Iterable[str]) -> list[str]:
+    """The roles that some lines of SHOW GRANTS name, as the server quotes them."""
+    found = [match["roles"] for line in grants if (match := _ROLES.match(line)) and not _GRANT.fullmatch(line)]
+    return [role.strip() for roles in found for role in _split(roles)]
+
+
+def writing(grants: Iterable[str]) -> list[str]:
+    """What lines of SHOW GRANTS allow beyond reading. A line that is not understood counts.
+
+    Passwords and their hashes, which MariaDB puts behind IDENTIFIED BY, are not repeated.
+    """
+    found: list[str] = []
+    for line in grants:
+        match = _GRANT.fullmatch(line)
+        if match is None:
+            if not _ROLES.match(line) and not line.startswith("SET DEFAULT ROLE "):
+                found.append("a grant that is not understood")
+            continue
+        rights = [re.sub(r"\s*\(.*\)", "", right, flags=re.DOTALL).strip().upper() for right in _split(match["rights"])]
+        bad = [right for right in rights if right not in _HARMLESS] + ["GRANT OPTION"] * bool(match["option"])
+        found += [f"{right} on {match['place']}" for right in bad]
+    return list(dict.fromkeys(found))
+
+
+def _split(text: str) -> list[str]:
+    """The parts between commas that stand in no brackets and no quotes."""
+    return [part.strip() for part in re.findall(r"(?:[^,(`'\"]|\([^)]*\)|`[^`]*`|'[^']*'|\"[^\"]*\")+", text)]

@@ -1,0 +1,57 @@
+"""Sources: the chain that the settings ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hdm_airflow.credentials.chain import Chain, Notes
+from hdm_airflow.credentials.options import CredentialOptions, SourceName
+from hdm_airflow.credentials.source import Source
+from hdm_airflow.packs.pack import Pack
+
+PATIENCE = 5.0  # seconds to give back what was lent; Airflow's timeout comes ten seconds after ours
+
+
+def open_chain(
+    options: CredentialOptions,
+    *,
+    environment: str | None,
+    pack: Pack | None,
+    warn: Callable[[str], None],
+    patience: Callable[[], float] = lambda: PATIENCE,
+) -> Chain:
+    """The chain over those sources that are named and set up. Nothing is asked yet.
+
+    Args:
+        options: from the settings.
+        environment: name of the HDM environment; None where it is not known.
+        pack: whose conf.json is read; None: no pack's.
+        warn: told what needs somebody's care.
+        patience: seconds that giving back leases may take, asked when it comes to that.
+    """
+    notes = Notes()
+    found = [_open(name, options, environment, pack, notes) for name in options.sources]
+    sources = [source for source in found if source is not None]
+    return Chain(sources, notes, warn, patience)
+
+
+def _open(
+    name: SourceName, options: CredentialOptions, environment: str | None, pack: Pack | None, notes: Notes
+) -> Source | None:
+    if name == "airflow":
+        from hdm_airflow.credentials.airflow_connections import AirflowConnections
+
+        return AirflowConnections()
+    if name == "vault" and options.vault:
+        from hdm_airflow.credentials.vault import Vault
+
+        return Vault(options.vault, environment, notes)
+    if name == "keycloak" and options.keycloak:
+        from hdm_airflow.credentials.keycloak import Keycloak
+
+        return Keycloak(options.keycloak, notes)
+    if name == "conf.json" and pack:
+        from hdm_airflow.credentials.conf_json import ConfJson
+
+        return ConfJson(pack, environment, notes, refuse=options.conf_json == "refuse")
+    return None

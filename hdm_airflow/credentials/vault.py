@@ -1,0 +1,113 @@
+"""Passwords from HashiCorp Vault: secrets of the KV engine, and dynamic database credentials."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from hdm_airflow.base.endpoints import Registered
+from hdm_airflow.credentials.leases import Lease, Leases
+from hdm_airflow.credentials.options import VaultOptions
+from hdm_airflow.credentials.paths import filled
+from hdm_airflow.credentials.pool import TimeIsUpError, each, until
+from hdm_airflow.credentials.source import Credential, Once, Tell
+from hdm_airflow.credentials.vault_client import AT_ONCE, VaultClient
+from hdm_airflow.errors import ConfigurationError, HdmError
+
+
+class Vault:
+    """Asks Vault for an endpoint's dynamic credentials, then for its secret; each path once.
+
+    Args:
+        options: from the settings.
+        environment: name of the HDM environment; None where it is not known.
+        tell: takes warnings.
+    """
+
+    at_once = AT_ONCE
+
+    def __init__(self, options: VaultOptions, environment: str | None, tell: Tell) -> None:
+        self._options, self._environment, self._tell = options, environment, tell
+        self._client = VaultClient(options.conn_id, tell)
+        self._once = Once()
+        self._leases = Leases(tell)
+
+    def find(self, registered: Registered) -> Credential | None:
+        """The endpoint's credential; None where neither path has an entry.
+
+        Raises:
+            HdmError: Vault cannot be asked, or its answer has no password.
+        """
+        options, endpoint = self._options, registered.endpoint
+        found: Credential | None = None
+        if options.dynamic_path:
+            path = filled(options.dynamic_path, endpoint, self._environment)
+            found = self._once.get(("dynamic", path), lambda: self._lend(path))
+        if found is None and options.path:
+            path = filled(options.path, endpoint, self._environment)
+            found = self._once.get(("kv", path), lambda: self._read(path))
+        return found
+
+    def close(self, patience: float) -> None:
+        """Give back the leases, then the token of our login."""
+        deadline = time.monotonic() + patience
+        self._leases.close(patience)
+        try:
+            answers = each(lambda end: end(), [self._client.log_out], at_once=1, check=until(deadline))
+        except TimeIsUpError:
+            answers = [HdmError(f"{patience:.0f} s were not enough")]
+        for answer in answers:
+            if isinstance(answer, HdmError):
+                self._tell(f"the token of the login to Vault could not be given back: {answer.what}")
+
+    def _read(self, path: str) -> Credential | None:
+        options = self._options
+        secret = self._client.read_kv(path, options.mount, options.kv_version)
+        if secret is None:
+            return None
+        return Credential(
+            password=self._text(secret, options.password_key, path),
+            user=self._text(secret, options.user_key, path) if options.user_key else None,
+            source=f"Vault {path}",
+        )
+
+    def _lend(self, path: str) -> Credential | None:
+        answer = self._client.read(path)
+        if answer is None:
+            return None
+        lease_id, seconds = answer.get("lease_id"), answer.get("lease_duration")
+        if lease_id and isinstance(seconds, int) and seconds > 0:
+            self._once.get("token", self._keep_token)
+            self._leases.add(
+                Lease(
+                    name=f"the account of {path}",
+                    seconds=seconds,
+                    renew=(lambda: self._client.renew(lease_id, seconds)) if answer.get("renewable") else None,
+                    end=lambda: self._client.revoke(lease_id),
+                )
+            )
+        data = answer["data"]
+        return Credential(
+            password=self._text(data, "password", path),
+            user=self._text(data, "username", path),
+            source=f"Vault {path}",
+        )
+
+    def _keep_token(self) -> None:
+        """What is lent ends with the token that asked for it: the token has to last as long."""
+        try:
+            seconds, renewable = self._client.token_life()
+        except HdmError as error:
+            self._tell(f"it is not known how long Vault's token lasts, and with it its accounts: {error.what}")
+            return
+        if math.isfinite(seconds):
+            renew = self._client.renew_token if renewable else None
+            self._leases.add(Lease(name="Vault's token", seconds=seconds, renew=renew, end=lambda: None))
+
+    def _text(self, fields: Any, key: str, path: str) -> str:
+        value = fields.get(key) if isinstance(fields, dict) else None
+        if isinstance(value, str) and value:
+            return value
+        what = f"the secret at {path} has no text {key!r}"
+        raise ConfigurationError(what, self._client.where, "add it there, or set credentials.vault.password_key")

@@ -1,0 +1,165 @@
+"""Access tokens of Keycloak as passwords, against a stand-in that speaks its token endpoint."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hdm_airflow.base.endpoints import Endpoint, Registered
+from hdm_airflow.credentials import keycloak as source
+from hdm_airflow.credentials.options import CredentialOptions
+from hdm_airflow.credentials.sources import open_chain
+from tests.stand_ins.keycloak import REALM, Keycloak
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hdm_airflow.credentials.chain import Answers, Chain
+
+
+@pytest.fixture
+def keycloak(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keycloak]:
+    """A stand-in behind the Airflow connection `keycloak`."""
+    with Keycloak() as server:
+        monkeypatch.setenv("AIRFLOW_CONN_KEYCLOAK", server.connection())
+        yield server
+
+
+def open_keycloak(told: list[str] | None = None, **options: Any) -> Chain:
+    stated = {"conn_id": "keycloak", "realm": REALM, "endpoints": ["*:trino:*"], **options}
+    found = CredentialOptions.model_validate({"sources": ["keycloak"], "keycloak": stated})
+    return open_chain(found, environment="prod", pack=None, warn=([] if told is None else told).append)
+
+
+def places(*names: str, kind: str = "trino") -> list[Registered]:
+    return [Registered(id=1, conn_id=None, endpoint=Endpoint(name=name, type=kind, host="h")) for name in names]
+
+
+def ask(*names: str, **options: Any) -> Answers:
+    with open_keycloak(**options) as chain:
+        return chain.find_all(places(*names))
+
+
+def test_one_token_serves_all_endpoints_that_take_one(keycloak: Keycloak) -> None:
+    """And none of the others: a token is no password of theirs."""
+    with open_keycloak(scope="openid hdm", audience="trino") as chain:
+        found = chain.find_all([*places("a", "b"), *places("c", kind="postgres")])
+    (password,) = {one.password for one in found.credentials.values()}
+    assert password.startswith("eyJ-token-1-")
+    assert {slug.partition(":")[0] for slug in found.credentials} == {"a", "b"}
+    assert {one.source for one in found.credentials.values()} == {f"Keycloak realm {REALM}"}
+    assert not found.faults
+    (form,) = keycloak.forms
+    assert (form["grant_type"], form["scope"], form["audience"]) == ("client_credentials", "openid hdm", "trino")
+
+
+def test_token_is_used_until_it_ends_and_no_longer(keycloak: Keycloak) -> None:
+    """A tenth of its life before, since the pack needs some of it."""
+    keycloak.seconds = 1
+    with open_keycloak() as chain:
+        first = chain.find_all(places("a"))
+        again = chain.find_all(places("b"))
+        time.sleep(1)
+        later = chain.find_all(places("c"))
+    tokens = [next(iter(one.credentials.values())).password for one in (first, again, later)]
+    assert tokens[0] == tokens[1] != tokens[2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"password": "wr0ng-s3cret"}, "Keycloak gives no token (401 invalid_client)"),
+        ({"password": ""}, "the connection lacks host, login or password"),
+        ({"host": "http://127.0.0.1:1"}, "Keycloak cannot be reached (ConnectionError)"),
+        ({"host": "https://127.0.0.1:1"}, "Keycloak cannot be reached (ConnectionError)"),
+    ],
+)
+def test_wrong_connection_fails_the_endpoints_and_shows_no_secret(
+    keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], told: str
+) -> None:
+    """With what to do; asked once for all of them."""
+    monkeypatch.setenv("AIRFLOW_CONN_KEYCLOAK", keycloak.connection(**changes))
+    found = ask("a", "b", "c")
+    assert {error.what for error in found.faults.values()} == {told}
+    assert len(found.faults) == 3
+    assert len(keycloak.asked) <= 1
+    assert all(error.hint and "s3cret" not in str(error) for error in found.faults.values())
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [(503, "Keycloak fails (503)"), ("garbage", "Keycloak's answer cannot be understood"), (302, "no token (302)")],
+)
+def test_keycloak_that_is_broken_fails_the_endpoints(keycloak: Keycloak, broken: int | str, told: str) -> None:
+    """It serves them: there is no `no entry`."""
+    keycloak.broken = broken
+    (error,) = ask("a").faults.values()
+    assert told in error.what
+
+
+def test_certificate_of_keycloak_is_verified(
+    keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The client's secret is sent to nobody else; an authority of the site is named as for every program."""
+    certificate = keycloak.encrypt(tmp_path)
+    monkeypatch.setenv("AIRFLOW_CONN_KEYCLOAK", keycloak.connection(host=f"https://127.0.0.1:{keycloak.port}"))
+    (error,) = ask("a").faults.values()
+    assert error.what == "Keycloak cannot be reached (SSLError)"
+    assert not keycloak.asked
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    assert len(ask("a").credentials) == 1
+
+
+def test_keycloak_that_hangs_is_given_up(keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, for all endpoints."""
+    monkeypatch.setattr(source, "TIMEOUT", (1.0, 0.2))
+    keycloak.broken = "hang"
+    assert len(ask(*[f"e{number}" for number in range(50)]).faults) == 50
+    assert len(keycloak.asked) == 1
+
+
+@pytest.mark.parametrize("seconds", ["300", None, True])
+def test_life_of_a_token_that_is_no_number_is_no_answer(keycloak: Keycloak, seconds: Any) -> None:
+    """Nobody would know until when to use it."""
+    keycloak.seconds = seconds
+    (error,) = ask("a").faults.values()
+    assert "cannot be understood" in error.what
+
+
+def test_realm_that_does_not_exist_is_told(keycloak: Keycloak) -> None:
+    """Its answer is a text that may hold anything: it is not repeated."""
+    (error,) = ask("a", realm="../master").faults.values()
+    assert error.what == "Keycloak gives no token (404)"
+    assert keycloak.paths() == ["/realms/../master/protocol/openid-connect/token"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "address"),
+    [
+        ({"host": "kc.example"}, "https://kc.example"),
+        ({"host": "kc.example", "port": 8443}, "https://kc.example:8443"),
+        ({"host": "kc.example", "schema": "http"}, "http://kc.example"),
+        ({"host": "https://kc.example/auth/"}, "https://kc.example/auth"),
+        ({"host": "http://kc.example", "port": 8080}, "http://kc.example:8080"),
+    ],
+)
+def test_address_is_by_tls_where_nothing_else_is_said(
+    keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], address: str
+) -> None:
+    """Airflow's forms for a host are many."""
+    asked: list[str] = []
+
+    def post(_session: Any, url: str, **_more: Any) -> None:
+        asked.append(url)
+        raise source.requests.ConnectionError
+
+    monkeypatch.setattr(source.requests.Session, "post", post)
+    monkeypatch.setenv("AIRFLOW_CONN_KEYCLOAK", keycloak.connection(**changes))
+    told: list[str] = []
+    with open_keycloak(told) as chain:
+        chain.find_all(places("a"))
+    assert ["without TLS" in text for text in told] == [True] * address.startswith("http://")
+    assert asked == [f"{address}/realms/{REALM}/protocol/openid-connect/token"]

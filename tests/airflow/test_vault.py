@@ -1,0 +1,334 @@
+"""Passwords from Vault, through the hook of Airflow's provider, against a stand-in that speaks Vault's HTTP API."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hdm_airflow.base.endpoints import Endpoint, Registered
+from hdm_airflow.credentials import vault_client
+from hdm_airflow.credentials.options import CredentialOptions
+from hdm_airflow.credentials.sources import open_chain
+from hdm_airflow.errors import HdmError
+from tests.stand_ins.vault import ROOT, Vault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hdm_airflow.credentials.chain import Answers, Chain
+
+SECRET = "p/ss:w rd+ü"
+WHERE = "secret/data/hdm"
+
+
+@pytest.fixture
+def vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
+    """A stand-in behind the Airflow connection `vault`, with a root token."""
+    with Vault() as server:
+        monkeypatch.setenv("AIRFLOW_CONN_VAULT", server.connection())
+        yield server
+
+
+def open_vault(told: list[str] | None = None, environment: str | None = "prod", **options: Any) -> Chain:
+    stated = options if {"path", "dynamic_path"} & options.keys() else {"path": "hdm/{name}", **options}
+    found = CredentialOptions.model_validate({"sources": ["vault"], "vault": {"conn_id": "vault", **stated}})
+    lines = [] if told is None else told
+    return open_chain(found, environment=environment, pack=None, warn=lines.append)
+
+
+def places(*names: str) -> list[Registered]:
+    return [
+        Registered(id=1, conn_id=None, endpoint=Endpoint(name=name, type="postgres", host="h", user="reader"))
+        for name in names
+    ]
+
+
+def ask(*names: str, told: list[str] | None = None, **options: Any) -> Answers:
+    with open_vault(told, **options) as chain:
+        return chain.find_all(places(*names))
+
+
+def passwords(found: Answers) -> dict[str, str]:
+    return {slug.partition(":")[0]: one.password for slug, one in found.credentials.items()}
+
+
+def fault(found: Answers) -> HdmError:
+    (error,) = found.faults.values()
+    assert ROOT not in str(error)
+    assert SECRET not in str(error)
+    return error
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_password_of_either_kv_engine_is_found_and_no_entry_is_no_error(vault: Vault, version: int) -> None:
+    """KV v2 wraps the fields, keeps deleted versions, and has `data` in its path."""
+    vault.kv1 = {"hdm/heart": {"password": SECRET, "other": 1}}
+    vault.kv2 = {"hdm/heart": {"password": SECRET}, "hdm/deleted": None}
+    mount = {1: "kv1", 2: "secret"}[version]
+    found = ask("heart", "lung", "deleted", mount=mount, kv_version=version)
+    assert passwords(found) == {"heart": SECRET}
+    assert not found.faults
+    assert next(iter(found.credentials.values())).source == "Vault hdm/heart"
+
+
+def test_mount_and_version_are_the_connections_where_the_settings_name_none(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A site that has set up Airflow's Vault connection has said it once."""
+    stated = json.loads(vault.connection(kv_engine_version=1))
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", json.dumps({**stated, "schema": "kv1"}))
+    vault.kv1 = {"hdm/heart": {"password": SECRET}}
+    assert passwords(ask("heart")) == {"heart": SECRET}
+
+
+def test_other_fields_can_hold_password_and_user(vault: Vault) -> None:
+    """The pack then logs in as that user."""
+    vault.kv2 = {"prod/heart": {"pw": SECRET, "login": "somebody"}}
+    found = ask("heart", path="{environment}/{name}", password_key="pw", user_key="login")
+    assert [one.user for one in found.credentials.values()] == ["somebody"]
+
+
+def test_sign_that_means_something_in_a_path_is_encoded(vault: Vault) -> None:
+    """The entry lies under the encoded name; it never leads to another one."""
+    vault.kv2 = {"hdm/a%2Fb%20c": {"password": SECRET}, "hdm/a/b c": {"password": "another's"}}
+    assert passwords(ask("a/b c")) == {"a/b c": SECRET}
+
+
+@pytest.mark.parametrize("fields", [{}, {"password": ""}, {"password": 7}, {"Password": SECRET}])
+def test_secret_without_a_password_fails_the_endpoint(vault: Vault, fields: dict[str, Any]) -> None:
+    """It is an entry, and it is wrong: to go on would hide that."""
+    vault.kv2 = {"hdm/heart": fields}
+    assert "the secret at hdm/heart has no text 'password'" in fault(ask("heart")).what
+
+
+def test_approle_logs_in_once_for_all_endpoints_and_logs_out(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand endpoints are no thousand logins, and no token is left behind."""
+    vault.app_roles = {"role-1": "secret-id-1"}
+    vault.kv2 = {f"hdm/e{number}": {"password": f"pw{number}"} for number in range(40)}
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_VAULT", vault.connection(auth_type="approle", login="role-1", password="secret-id-1")
+    )
+    found = ask(*[f"e{number}" for number in range(40)])
+    assert passwords(found) == {f"e{number}": f"pw{number}" for number in range(40)}
+    assert vault.paths("POST") == ["/v1/auth/approle/login", "/v1/auth/token/revoke-self"]
+    assert len(vault.paths("GET")) == len({*vault.paths("GET")})
+    assert set(vault.tokens) == {ROOT}
+
+
+def test_kubernetes_logs_in_with_the_token_of_the_service_account(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From its file; a file that is not there is told."""
+    (tmp_path / "jwt").write_text("eyJ.service.account\n")
+    vault.kubernetes = {"hdm": "eyJ.service.account"}
+    vault.kv2 = {"hdm/heart": {"password": SECRET}}
+    login = {"auth_type": "kubernetes", "kubernetes_role": "hdm", "password": None}
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(**login, kubernetes_jwt_path=str(tmp_path / "jwt")))
+    assert passwords(ask("heart")) == {"heart": SECRET}
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(**login, kubernetes_jwt_path=str(tmp_path / "no")))
+    assert "a file for the login cannot be read" in fault(ask("heart")).what
+
+
+def test_refused_login_fails_every_endpoint_with_one_request(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More would lock the role."""
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(auth_type="approle", login="role-1", password="wr0ng-1d"))
+    found = ask("a", "b", "c")
+    assert len(found.faults) == 3
+    assert all("refuses the login" in str(error) and "wr0ng-1d" not in str(error) for error in found.faults.values())
+    assert vault.paths() == ["/v1/auth/approle/login"]
+
+
+def test_forbidden_path_fails_its_endpoint_and_no_other(vault: Vault) -> None:
+    """A policy may allow the rest; and it is not the same as `no entry`."""
+    vault.kv2 = {"hdm/heart": {"password": SECRET}, "hdm/lung": {"password": SECRET}}
+    vault.denied = {f"{WHERE}/lung"}
+    found = ask("heart", "lung")
+    assert passwords(found) == {"heart": SECRET}
+    assert "refuses access to secret/hdm/lung" in fault(found).what
+
+
+def test_token_that_has_ended_fails_the_endpoint(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vault answers 403 then, never 404."""
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(password="hvs.ended"))
+    error = fault(ask("heart"))
+    assert "Forbidden" in error.what
+    assert "hvs.ended" not in str(error)
+
+
+@pytest.mark.parametrize("broken", [500, 501, 502, 503, 429, 418, "garbage"])
+def test_vault_that_is_sealed_or_broken_fails_the_endpoints(vault: Vault, broken: int | str) -> None:
+    """Whatever it answers: only 404 is `no entry`."""
+    vault.broken = broken
+    found = ask("a", "b")
+    assert len(found.faults) == 2
+    assert not found.credentials
+
+
+def test_vault_that_is_not_there_is_asked_once(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address is told, the token is not."""
+    vault.__exit__()
+    connects = []
+    original = vault_client.HTTPAdapter.send
+
+    def send(*arguments: Any, **more: Any) -> Any:
+        connects.append(arguments)
+        return original(*arguments, **more)
+
+    monkeypatch.setattr(vault_client.HTTPAdapter, "send", send)
+    found = ask(*[f"e{number}" for number in range(50)])
+    assert len(found.faults) == 50
+    assert {error.what for error in found.faults.values()} == {
+        "Vault cannot be reached (ConnectionError)",
+    }
+    assert len(connects) == 1
+
+
+def test_vault_that_hangs_is_given_up_after_a_few_waits(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a thousand times ten seconds: after the first threads have waited, nobody else does."""
+    monkeypatch.setattr(vault_client, "TIMEOUT", (1.0, 0.3))
+    with open_vault() as chain:
+        vault.kv2 = {"hdm/first": {"password": SECRET}}
+        assert chain.find_all(places("first")).credentials
+        vault.broken = "hang"
+        before = len(vault.asked)
+        found = chain.find_all(places(*[f"e{number}" for number in range(200)]))
+    assert len(found.faults) == 200
+    assert all("did not answer" in error.what for error in found.faults.values())
+    assert len(vault.asked) - before <= 2 * vault_client.AT_ONCE
+
+
+def test_wrong_mount_or_version_is_an_error_and_not_no_entry(vault: Vault) -> None:
+    """Both answer 404, as a missing secret does: a typing error would leave every pack without its password."""
+    assert "Vault has no engine at 'sekret'" in fault(ask("heart", mount="sekret")).what
+    assert "is of KV version 2" in fault(ask("heart", mount="secret", kv_version=1)).what
+    assert "Vault has no engine at 'db'" in fault(ask("heart", dynamic_path="db/creds/{name}")).what
+
+
+def test_missing_or_malformed_connection_to_vault_fails_the_endpoints(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Vault is configured: not to be able to ask it is no `no entry`."""
+    assert "there is no connection 'nowhere'" in fault(ask("heart", conn_id="nowhere", path="hdm/{name}")).what
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", '{"conn_type": "vault", "password": "' + ROOT)
+    assert "cannot be read" in fault(ask("heart")).what
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(auth_type="smartcard"))
+    assert "auth_type is not supported" in fault(ask("heart")).what
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(client_kwargs="verify"))
+    assert "extra cannot be understood" in fault(ask("heart")).what
+
+
+def test_certificates_are_always_verified(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that turns it off would hand its token to anybody in between."""
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(client_kwargs={"verify": False}))
+    assert "turns the verification of certificates off" in fault(ask("heart")).what
+    assert not vault.asked
+
+
+def test_certificate_that_nobody_vouches_for_is_refused_and_an_authority_can_be_named(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The token is sent to nobody who cannot prove to be Vault."""
+    vault.kv2 = {"hdm/heart": {"password": SECRET}}
+    certificate = vault.encrypt(tmp_path)
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(use_tls=True))
+    assert "Vault cannot be reached (SSLError)" in fault(ask("heart")).what
+    assert not vault.asked
+    trusting = vault.connection(use_tls=True, client_kwargs={"verify": str(certificate)})
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", trusting)
+    assert passwords(ask("heart")) == {"heart": SECRET}
+
+
+def test_dynamic_account_comes_with_its_user_and_is_taken_back(vault: Vault) -> None:
+    """One per path and run, whatever is asked how often."""
+    vault.roles = {"heart": {"seconds": 3600}}
+    with open_vault(dynamic_path="database/creds/{name}") as chain:
+        found = chain.find_all(places("heart", "lung"))
+        (credential,) = found.credentials.values()
+        assert (credential.user, credential.password) == ("v-token-heart-1", "dynamic-heart-1-Zx9/+ä")
+        assert len(vault.leases) == 1
+        assert not found.faults
+    assert not vault.leases
+
+
+def test_endpoints_of_one_path_share_one_account(vault: Vault) -> None:
+    """A server with a hundred databases does not need a hundred accounts."""
+    vault.roles = {"h": {"seconds": 3600}}
+    found = ask("a", "b", "c", dynamic_path="database/creds/{host}")
+    assert {one.user for one in found.credentials.values()} == {"v-token-h-1"}
+    assert vault.paths("GET").count("/v1/database/creds/h") == 1
+
+
+def test_secret_of_the_kv_engine_is_used_where_there_is_no_role(vault: Vault) -> None:
+    """Some databases have dynamic accounts, the others not yet."""
+    vault.roles = {"heart": {"seconds": 3600}}
+    vault.kv2 = {"hdm/heart": {"password": "old"}, "hdm/lung": {"password": SECRET}}
+    found = ask("heart", "lung", path="hdm/{name}", dynamic_path="database/creds/{name}")
+    assert passwords(found) == {"heart": "dynamic-heart-1-Zx9/+ä", "lung": SECRET}
+
+
+def test_database_that_vault_cannot_reach_fails_alone(vault: Vault) -> None:
+    """Vault answers 500 for it, and works otherwise."""
+    vault.roles = {"heart": {"seconds": 3600}, "lung": {"seconds": 3600}}
+    vault.broken_paths = {"database/creds/lung": 500}
+    found = ask("lung", "heart", dynamic_path="database/creds/{name}")
+    assert list(passwords(found)) == ["heart"]
+    assert "Vault fails at database/creds/lung" in fault(found).what
+
+
+def test_lease_and_the_token_it_hangs_on_are_renewed(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vault ends what was lent to a token together with it: a login of 2 s would end an account of an hour."""
+    vault.app_roles = {"role-1": "id-1"}
+    vault.token_seconds = 2
+    vault.roles = {"heart": {"seconds": 2}}
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(auth_type="approle", login="role-1", password="id-1"))
+    told: list[str] = []
+    with open_vault(told, dynamic_path="database/creds/{name}") as chain:
+        assert chain.find_all(places("heart")).credentials
+        deadline = time.monotonic() + 20
+        wanted = {"/v1/sys/leases/renew", "/v1/auth/token/renew-self"}
+        while not wanted <= {*vault.paths()} and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert wanted <= {*vault.paths()}
+    assert not vault.leases
+    assert set(vault.tokens) == {ROOT}
+    assert told == []
+
+
+def test_vault_that_goes_away_during_the_run_is_told_and_the_run_goes_on(vault: Vault) -> None:
+    """In words, and when the account ends."""
+    vault.roles = {"heart": {"seconds": 3}}
+    told: list[str] = []
+    with open_vault(told, dynamic_path="database/creds/{name}") as chain:
+        chain.find_all(places("heart"))
+        vault.broken = 503
+        deadline = time.monotonic() + 20
+        while not told and time.monotonic() < deadline:
+            chain.beat()
+            time.sleep(0.05)
+    assert told[0].startswith("the account of database/creds/heart could not be renewed, and ends in")
+    assert "the account of database/creds/heart could not be given back; it ends in" in told[-1]
+
+
+def test_lookups_that_are_left_early_do_not_wait_and_leave_no_account(vault: Vault) -> None:
+    """The task is killed: Vault's answer comes when nobody waits for it."""
+    vault.roles = {"heart": {"seconds": 3600}}
+    gone = time.monotonic() + 0.5
+
+    def check() -> None:
+        if time.monotonic() > gone:
+            raise HdmError("the task was killed")
+
+    with open_vault(dynamic_path="database/creds/{name}") as chain:
+        chain.find_all(places("nobody"))  # the login
+        vault.delay = 1.5
+        with pytest.raises(HdmError, match="the task was killed"):
+            chain.find_all(places("heart"), check)
+        vault.delay = 0.0
+    deadline = time.monotonic() + 10
+    while "/v1/sys/leases/revoke" not in vault.paths() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not vault.leases

@@ -1,0 +1,126 @@
+"""Where passwords come from, as the settings say it: options and path templates."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from hdm_airflow.base.endpoints import Endpoint
+from hdm_airflow.credentials.options import CredentialOptions
+from hdm_airflow.credentials.paths import PLACEHOLDERS, checked, filled
+from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.settings import Settings
+
+HEART = Endpoint(name="heart", type="postgres", host="db.example", port="5432", user="reader")
+VAULT = {"conn_id": "vault", "path": "hdm/{name}"}
+
+
+def faults(options: dict[str, Any]) -> list[str]:
+    with pytest.raises(ValidationError) as caught:
+        CredentialOptions.model_validate(options)
+    return [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in caught.value.errors()]
+
+
+def test_every_option_can_be_written_into_the_variable() -> None:
+    """As JSON, and back through the copy that HdmDag makes."""
+    stated = {
+        "sources": ["vault", "keycloak", "airflow"],
+        "vault": {
+            "conn_id": "v",
+            "mount": "kv",
+            "kv_version": 1,
+            "path": "hdm/{environment}/{name}",
+            "password_key": "pw",
+            "user_key": "login",
+            "dynamic_path": "database/creds/{name}",
+        },
+        "keycloak": {"conn_id": "k", "realm": "r", "endpoints": ["*:trino:*"], "scope": "s", "audience": "a"},
+        "conf_json": "refuse",
+    }
+    settings = Settings.parse(json.dumps({"credentials": stated})).override({})
+    assert json.loads(json.dumps(settings.credentials.model_dump())) == stated
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"sources": ["vault", "vault"]}, "named twice"),
+        ({"sources": []}, "sources"),
+        ({"sources": ["ldap"]}, "sources.0"),
+        ({"vault": {"conn_id": "v"}}, "write path, dynamic_path or both"),
+        ({"vault": {**VAULT, "kv_version": 3}}, "vault.kv_version"),
+        ({"vault": {"path": "a/{name}"}}, "vault.conn_id"),
+        ({"keycloak": {"conn_id": "k", "realm": "r", "endpoints": []}}, "keycloak.endpoints"),
+        ({"keycloak": {"conn_id": "k", "realm": "r"}}, "keycloak.endpoints"),
+        ({"conf_json": "allow"}, "conf_json"),
+        ({"passwords": {}}, "passwords"),
+    ],
+)
+def test_option_that_would_not_work_is_an_error_at_its_key(options: dict[str, Any], fault: str) -> None:
+    """When the Variable is read, not at night."""
+    assert any(fault in one for one in faults(options))
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["hdm/all", "", "/", "a//{name}", "../{name}", "a/./{name}", "{name", "{}", "{0}", "{password}", "{name!r}",
+     "{name:>9}", "{name.type}", "a\n/{name}"],
+)  # fmt: skip
+def test_template_that_is_no_path_or_names_no_endpoint_is_refused(template: str) -> None:
+    """One without a placeholder would hand one secret to every endpoint."""
+    assert faults({"vault": {"conn_id": "v", "path": template}})
+
+
+def test_template_is_filled_from_the_parts_of_the_slug() -> None:
+    """And from the environment."""
+    template = checked("/hdm/{environment}/{type}/{host}-{port}/{user}@{name}/")
+    assert filled(template, HEART, "prod") == "hdm/prod/postgres/db.example-5432/reader@heart"
+
+
+@pytest.mark.parametrize("name", ["..", ".", ""])
+def test_endpoint_cannot_lead_its_path_elsewhere(name: str) -> None:
+    """Whoever may register endpoints may not choose secrets by it."""
+    endpoint = Endpoint(name=name, type="mysql", host="h")
+    with pytest.raises(ConfigurationError):
+        filled("hdm/{name}", endpoint, "prod")
+
+
+def test_placeholder_without_a_value_is_an_error_that_names_it() -> None:
+    """An empty part would read another endpoint's secret, or a folder of them."""
+    with pytest.raises(ConfigurationError, match=r"needs environment, which is empty"):
+        filled("{environment}/{name}", HEART, None)
+
+
+@given(name=st.text(min_size=1), host=st.text(min_size=1))
+def test_two_endpoints_never_share_a_path_of_all_their_parts(name: str, host: str) -> None:
+    """Whatever signs are in them: nothing that is encoded can be confused with what is not."""
+    try:
+        path = filled("hdm/{host}/{name}", Endpoint(name=name, type="t", host=host), None)
+    except ConfigurationError:
+        assert {name, host} & {".", ".."}
+        return
+    except UnicodeEncodeError:
+        return
+    other = filled("hdm/{host}/{name}", Endpoint(name=f"{name}/x", type="t", host=host), None)
+    assert path.count("/") == 2
+    assert path != other
+
+
+def test_every_placeholder_is_a_part_of_an_endpoint_or_the_environment() -> None:
+    """A name that nothing fills would be empty for all."""
+    assert set(PLACEHOLDERS) - {"environment"} <= set(vars(HEART))
+
+
+def test_options_are_light_enough_for_each_parse() -> None:
+    """Every worker parses the Dag file for every task: no Airflow, no client of Vault, no driver."""
+    heavy = "{'hvac', 'requests', 'psycopg', 'airflow'}"
+    code = f"import sys, hdm_airflow.credentials.options; print({heavy} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,249 @@
+"""What all sources of passwords share: the chain, the pool, the memory of one that is down, leases."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hdm_airflow.base.endpoints import Endpoint, Registered
+from hdm_airflow.credentials.chain import Chain, Notes
+from hdm_airflow.credentials.leases import Lease, Leases
+from hdm_airflow.credentials.pool import TimeIsUpError, each, until
+from hdm_airflow.credentials.source import Credential, Once, Outage, SlowSourceError, SourceDownError
+from hdm_airflow.errors import HdmError
+
+
+def places(*names: str) -> list[Registered]:
+    return [Registered(id=1, endpoint=Endpoint(name=name, type="postgres", host="h"), conn_id=None) for name in names]
+
+
+class Book:
+    """A source that has entries in a dict; an error there is raised."""
+
+    at_once = 4
+
+    def __init__(self, entries: dict[str, Any]) -> None:
+        self.entries, self.asked, self.closed = entries, Counter[str](), False
+
+    def find(self, registered: Registered) -> Credential | None:
+        name = registered.endpoint.name
+        self.asked[name] += 1
+        found = self.entries.get(name)
+        if isinstance(found, Exception):
+            raise found
+        return Credential(password=found, source="book") if found else None
+
+    def close(self, patience: float) -> None:
+        self.closed = patience > 0
+
+
+def chain(*sources: Any, warn: Callable[[str], None] = print, notes: Notes | None = None) -> Chain:
+    return Chain(sources, notes or Notes(), warn, lambda: 1.0)
+
+
+def request(outage: Outage, error: HdmError, asked: list[str]) -> None:
+    """A request that fails; `asked` tells that it was made."""
+    with outage.watch():
+        asked.append(error.what)
+        raise error
+
+
+def eventually(condition: Callable[[], object], seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not condition():
+        time.sleep(0.01)
+    return bool(condition())
+
+
+def test_source_without_an_entry_passes_on_and_one_that_is_down_does_not() -> None:
+    """A password from the next source may be an old one, or somebody else's."""
+    first = Book({"a": "first", "b": SourceDownError("down")})
+    second = Book({"a": "second", "b": "second", "c": "second"})
+    with chain(first, second) as both:
+        found = both.find_all(places("a", "b", "c", "d"))
+    passwords = {slug.partition(":")[0]: one.password for slug, one in found.credentials.items()}
+    assert passwords == {"a": "first", "c": "second"}
+    assert [slug.partition(":")[0] for slug in found.faults] == ["b"]
+    assert second.asked == {"c": 1, "d": 1}
+    assert first.closed
+    assert second.closed
+
+
+def test_file_endpoint_is_never_looked_up() -> None:
+    """It has no account."""
+    book = Book({"lab": "pw"})
+    file = Registered(id=1, endpoint=Endpoint(name="lab", type="sqlite", host="/lab.db"), conn_id=None)
+    assert not chain(book).find_all([file]).credentials
+    assert not book.asked
+
+
+def test_credential_does_not_show_its_password() -> None:
+    """It may end up in a traceback."""
+    assert "s3cret" not in repr(Credential(password="s3cret", source="book"))
+
+
+def test_pool_asks_so_many_at_once_and_no_more() -> None:
+    """The source is somebody else's server."""
+    running, most, lock = 0, 0, threading.Lock()
+    together = threading.Barrier(3, timeout=10)
+
+    def ask(number: int) -> int:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        together.wait()
+        with lock:
+            running -= 1
+        return number * 2
+
+    assert each(ask, range(9), at_once=3) == [number * 2 for number in range(9)]
+    assert most == 3
+
+
+def test_whoever_waits_for_the_pool_can_leave_while_a_request_hangs() -> None:
+    """Airflow kills a task five seconds after it has asked it to end."""
+    hanging = threading.Event()
+    with pytest.raises(TimeIsUpError):
+        each(lambda _: hanging.wait(60), [1, 2, 3], at_once=1, check=until(time.monotonic() + 0.2))
+    threads = [thread for thread in threading.enumerate() if thread.name == "hdm-credentials"]
+    assert all(thread.daemon for thread in threads)
+    hanging.set()
+    assert eventually(lambda: not any(thread.is_alive() for thread in threads))
+
+
+def test_error_that_is_no_answer_comes_out_of_the_pool() -> None:
+    """A fault of ours is not an endpoint's."""
+
+    def fail(_: int) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        each(fail, [1], at_once=1)
+
+
+def test_question_is_asked_once_however_many_ask_it_at_once() -> None:
+    """Also when it fails."""
+    asked = Counter[str]()
+
+    def ask(key: str) -> str:
+        asked[key] += 1
+        time.sleep(0.05)
+        if key == "bad":
+            raise HdmError("no")
+        return key.upper()
+
+    once = Once()
+    answers = each(lambda key: once.get(key, lambda: ask(key)), ["good", "bad"] * 8, at_once=16)
+    assert asked == {"good": 1, "bad": 1}
+    assert [one for one in answers if not isinstance(one, HdmError)] == ["GOOD"] * 8
+
+
+def test_source_that_is_down_is_not_asked_again_and_a_slow_one_after_three_times() -> None:
+    """A thousand endpoints would wait ten seconds each; one slow answer may be one slow database."""
+    for error, times in ((SourceDownError("refused"), 1), (SlowSourceError("no answer"), 3)):
+        outage, asked = Outage(), list[str]()
+        for _ in range(10):
+            with pytest.raises(SourceDownError, match=error.what):
+                request(outage, error, asked)
+        assert len(asked) == times
+
+
+def test_answer_in_between_shows_that_a_slow_source_is_not_down() -> None:
+    """A refusal is an answer, too."""
+    outage, asked = Outage(), list[str]()
+    for error in [SlowSourceError("slow"), SlowSourceError("slow"), HdmError("refused")] * 3:
+        with pytest.raises(HdmError):
+            request(outage, error, asked)
+    assert len(asked) == 9
+
+
+def test_lease_is_renewed_in_time_and_ended_once() -> None:
+    """The thread that runs the pack waits for neither."""
+    told: list[str] = []
+    renewed, ended = Counter[str](), Counter[str]()
+    leases = Leases(told.append)
+
+    def lease(name: str, seconds: float) -> Lease:
+        def renew() -> float:
+            renewed[name] += 1
+            return seconds
+
+        return Lease(name=name, seconds=seconds, renew=renew, end=lambda: ended.update([name]))
+
+    leases.add(lease("long", 3600))
+    leases.add(lease("short", 0.4))
+    assert eventually(lambda: renewed["short"] >= 3)
+    leases.close(5)
+    assert ended == {"long": 1, "short": 1}
+    assert renewed["long"] == 0
+    assert told == []
+    leases.add(lease("late", 60))
+    assert ended["late"] == 1
+
+
+def test_lease_that_cannot_be_kept_is_told_once_and_the_others_are_renewed() -> None:
+    """The run goes on: the pack may be done with it."""
+    told: list[str] = []
+    renewed = Counter[str]()
+    leases = Leases(told.append)
+
+    def refuse() -> float:
+        renewed["refused"] += 1
+        raise HdmError("Vault is not ready")
+
+    def prolong() -> float:
+        renewed["good"] += 1
+        return 0.4
+
+    def nothing() -> None:
+        pass
+
+    leases.add(Lease(name="refused", seconds=1.5, renew=refuse, end=nothing))
+    leases.add(Lease(name="capped", seconds=0.6, renew=lambda: 0.1, end=nothing))
+    leases.add(Lease(name="fixed", seconds=90, renew=None, end=nothing))
+    leases.add(Lease(name="good", seconds=0.4, renew=prolong, end=nothing))
+    assert eventually(lambda: renewed["refused"] >= 2 and renewed["good"] >= 3)
+    leases.close(5)
+    assert sorted(one.partition(" ")[0] for one in told) == ["capped", "fixed", "refused"]
+    assert "Vault is not ready" in "".join(told)
+
+
+def test_lease_that_cannot_be_given_back_is_told_and_holds_nobody_up() -> None:
+    """It ends by itself; the text says when."""
+    told: list[str] = []
+    leases = Leases(told.append)
+    hanging = threading.Event()
+
+    def refuse() -> None:
+        raise HdmError("no")
+
+    leases.add(Lease(name="hangs", seconds=60, renew=lambda: 60.0, end=lambda: (hanging.wait(60), None)[1]))
+    leases.add(Lease(name="refused", seconds=60, renew=lambda: 60.0, end=refuse))
+    began = time.monotonic()
+    leases.close(0.3)
+    took = time.monotonic() - began
+    hanging.set()
+    assert took < 30
+    assert {one.partition(" ")[0] for one in told[1:]} == {"hangs", "refused"}
+    assert "could not be given back; it ends in" in told[-1]
+
+
+def test_notes_of_other_threads_are_told_in_the_thread_that_may_log() -> None:
+    """Airflow's log of a task is one pipe."""
+    notes, told = Notes(), []
+
+    class Teller(Book):
+        def find(self, registered: Registered) -> Credential | None:
+            notes(f"note on {registered.endpoint.name}")
+            return super().find(registered)
+
+    both = chain(Teller({}), warn=lambda text: told.append((text, threading.current_thread())), notes=notes)
+    both.find_all(places("a", "b"))
+    assert {text for text, _ in told} == {"note on a", "note on b"}
+    assert {thread for _, thread in told} == {threading.current_thread()}

@@ -1,0 +1,48 @@
+"""What MySQL's SHOW GRANTS says of an account: whether it can only read."""
+
+from __future__ import annotations
+
+import pytest
+
+from hdm_airflow.credentials.read_only import _roles, writing
+
+READING = [
+    "GRANT USAGE ON *.* TO `r`@`%` IDENTIFIED BY PASSWORD '*6BB4837EB74329105EE4568DDA7DC67ED2CA2AD9'",
+    "GRANT SELECT, SHOW VIEW ON `heart`.* TO `r`@`%`",
+    "GRANT SELECT (`id`, `INSERT,name`), CREATE TEMPORARY TABLES ON `heart`.`visit` TO `r`@`%`",
+    "GRANT `reading`@`%`,`more`@`%` TO `r`@`%`",
+    "SET DEFAULT ROLE reading FOR r@%",
+]
+
+
+def test_rights_that_change_nothing_are_reading() -> None:
+    """Temporary tables are the session's own; a column may have any name."""
+    assert writing(READING) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [
+        ("GRANT ALL PRIVILEGES ON *.* TO `root`@`%`", "ALL PRIVILEGES on *.*"),
+        ("GRANT SELECT ON `heart`.* TO `r`@`%` WITH GRANT OPTION", "GRANT OPTION on `heart`.*"),
+        ("GRANT SELECT, INSERT (`a`, `b`) ON `heart`.`t` TO `r`@`%`", "INSERT on `heart`.`t`"),
+        ("GRANT SELECT, FILE ON *.* TO `r`@`%`", "FILE on *.*"),
+        ("GRANT EXECUTE ON PROCEDURE `heart`.`purge` TO `r`@`%`", "EXECUTE on PROCEDURE `heart`.`purge`"),
+        ("GRANT PROXY ON ''@'%' TO 'r'@'%'", "PROXY on ''@'%'"),
+        ("REVOKE INSERT ON `heart`.* FROM `r`@`%`", "a grant that is not understood"),
+    ],
+)
+def test_right_that_may_change_something_is_named(line: str, right: str) -> None:
+    """And what nobody understands counts as one."""
+    assert writing([*READING, line]) == [right]
+
+
+def test_hash_of_a_password_is_not_repeated() -> None:
+    """MariaDB prints it to everybody who may see the grants."""
+    line = "GRANT INSERT ON *.* TO `r`@`%` IDENTIFIED BY PASSWORD '*6BB4837EB74329105EE4568DDA7DC67ED2CA2AD9'"
+    assert writing([line]) == ["INSERT on *.*"]
+
+
+def test_roles_are_found_as_the_server_quotes_them() -> None:
+    """They are put into the next statement in its own words."""
+    assert _roles(READING) == ["`reading`@`%`", "`more`@`%`"]
