@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import secrets
 import sys
 import time
 from contextlib import ExitStack
@@ -29,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _ROWS = 10_000
 _MOST_ROWS = 1_000_000  # what the demo is made for
 _ACTOR = "demo"
+_PACKS = "hdm_packs"  # the packs' own role, its schema, and the Airflow connection
 
 
 def main() -> int:
@@ -100,7 +102,24 @@ def _airflow(folder: Path, postgres: Postgres, base: Database) -> Airflow:
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     migrate.upgrade(HdmHook())
+    _make_role(base)
     return Airflow(folder / "airflow", dags=ROOT / "dags", path=(postgres.bin_dir,))
+
+
+def _make_role(base: Database) -> None:
+    """Give packs a role of their own, as an administrator and the base's owner would."""
+    from psycopg import sql
+
+    from hdm_airflow.base import pack_role
+    from hdm_airflow.base.hook import HdmHook
+
+    name, password = sql.Identifier(_PACKS), secrets.token_urlsafe(18)
+    with HdmHook().session() as owner:
+        owner.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(name))  # of a former demo, whose base is gone
+        owner.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(password)))
+        pack_role.grant(owner, _PACKS, actor=_ACTOR)
+    server = base.server
+    os.environ["AIRFLOW_CONN_HDM_PACKS"] = f"postgresql://{_PACKS}:{password}@{server.host}:{server.port}/{base.name}"
 
 
 def _nights(
@@ -114,10 +133,13 @@ def _nights(
     from hdm_airflow.base.hook import HdmHook
 
     first, second = dates
-    variable = {"environments": {"prod": {"conn_id": "hdm"}}}
-    pipeline.prepare(airflow, [_connection("hdm", base), *_connections(places)], json.dumps(variable))
-    with HdmHook().session() as connection:
-        _activate(connection, places)
+    variable = {"environments": {"prod": {"conn_id": "hdm", "pack_conn_id": _PACKS}}}
+    password = HdmHook(_PACKS).libpq()[1]
+    of_base = [_connection("hdm", base), {**_connection(_PACKS, base), "login": _PACKS, "password": password}]
+    pipeline.prepare(airflow, [*of_base, *_connections(places)], json.dumps(variable))
+    with HdmHook().session() as owner:
+        _activate(owner, places)
+    with HdmHook(_PACKS).session() as connection:
         console.print("[bold]3[/] the first night: all is well")
         pipeline.run(airflow, first)
         connection.execute((ROOT / "demo" / "rules.sql").read_text("utf-8").encode())
@@ -182,7 +204,9 @@ def _connections(places: list[Site]) -> list[dict[str, Any]]:
 def _say_where_to_look(console: Console, airflow: Airflow, postgres: Postgres) -> None:
     console.print("\n[bold]Where to look[/]")
     console.print(f"  Airflow   {airflow.url}/dags/{pipeline.DAG}   user {airflow.user}, password {airflow.password}")
-    console.print(f"  HDM base  {postgres.bin_dir / 'psql'} {Database(postgres, 'hdm').dsn}", soft_wrap=True)
+    psql = postgres.bin_dir / "psql"
+    console.print(f"  HDM base  {psql} {os.environ['AIRFLOW_CONN_HDM_PACKS']}   as packs see it", soft_wrap=True)
+    console.print(f"            {psql} {Database(postgres, 'hdm').dsn}   as its owner", soft_wrap=True)
 
 
 def _wait(console: Console) -> None:

@@ -6,9 +6,20 @@ it is still free, the port again.
 """
 
 from demo.services.airflow import Airflow
+from demo.services.celery_worker import CeleryWorker
 from demo.services.mariadb import MariaDB
 from demo.services.postgres import Database, Postgres
 from demo.services.redis import Redis
 from demo.services.service import Service, ServiceError, free_port
 
-__all__ = ["Airflow", "Database", "MariaDB", "Postgres", "Redis", "Service", "ServiceError", "free_port"]
+__all__ = [
+    "Airflow",
+    "CeleryWorker",
+    "Database",
+    "MariaDB",
+    "Postgres",
+    "Redis",
+    "Service",
+    "ServiceError",
+    "free_port",
+]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import sys
 import urllib.error
 import urllib.request
+from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Any, ClassVar
 
+from demo.services.redis import Redis
 from demo.services.service import PROGRAM_PATH, Service, ServiceError
 
 _CALL_SECONDS = 30.0
@@ -19,13 +22,15 @@ _CALL_SECONDS = 30.0
 class Airflow(Service):
     """What `airflow standalone` starts, on 127.0.0.1 alone: its log servers would listen on every interface.
 
-    A user `admin`, a LocalExecutor of four workers, SQLite metadata.
+    A user `admin`, SQLite metadata, and a LocalExecutor of four workers; with a queue a CeleryExecutor, whose workers
+    are servers of their own (CeleryWorker).
 
     Args:
         folder: becomes AIRFLOW_HOME; its metadata database is made anew at each start.
         dags: the dags folder.
         variables: environment variables on top, for Airflow and all its tasks.
         path: folders that go before the search path.
+        queue: where a CeleryExecutor leaves tasks for its workers; it must run. None: a LocalExecutor.
         start_seconds: how long a start may take.
     """
 
@@ -39,13 +44,16 @@ class Airflow(Service):
         dags: Path,
         variables: dict[str, str] | None = None,
         path: tuple[Path, ...] = (),
+        queue: Redis | None = None,
         start_seconds: float = 180.0,
     ) -> None:
         super().__init__(folder, start_seconds=start_seconds)
         self.dags = dags
         self.variables = variables or {}
         self.path = path
+        self.queue = queue
         self._token = ""
+        self._shared = _secrets() if queue else {}
 
     @classmethod
     def available(cls) -> str | None:
@@ -90,6 +98,10 @@ class Airflow(Service):
             text = answer.read()
         return json.loads(text) if text else None
 
+    def environment(self) -> dict[str, str]:
+        """The environment variables of every component, those of workers included."""
+        return self._environment()
+
     def _prepare(self) -> None:
         for name in ("airflow.db", "airflow.db-wal", "airflow.db-shm"):
             (self.folder / name).unlink(missing_ok=True)
@@ -117,7 +129,14 @@ class Airflow(Service):
             "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
             "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
             "USAGE_DATA_COLLECTION__ENABLED": "False",
+            **self._shared,
         }
+        if self.queue:
+            settings |= {
+                "CORE__EXECUTOR": "CeleryExecutor",
+                "CELERY__BROKER_URL": self.queue.url(0),
+                "CELERY__RESULT_BACKEND": self.queue.url(1),
+            }
         return {
             **kept,
             **proxies,
@@ -135,6 +154,15 @@ class Airflow(Service):
             parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
             return all(health[part]["status"] == "healthy" for part in parts)
         return False
+
+
+def _secrets() -> dict[str, str]:
+    """What components on several machines must agree on; without them each would make up its own."""
+    return {
+        "API_AUTH__JWT_SECRET": secrets.token_urlsafe(48),
+        "API__SECRET_KEY": secrets.token_urlsafe(32),
+        "CORE__FERNET_KEY": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+    }
 
 
 def _reaches_network(name: str) -> bool:

@@ -112,7 +112,9 @@ class Service:
             process.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
-                return
+                break
+        with contextlib.suppress(ProcessLookupError):  # what a leader that was killed, or gave up, has left behind
+            os.killpg(process.pid, signal.SIGKILL)
 
     def __enter__(self) -> Self:
         self.start()

@@ -56,10 +56,10 @@ def scripts(pack: Pack) -> list[Script]:
 
 
 def apply(owner: Base, runner: Base, kind: Kind, pack: str, scripts: Sequence[Script]) -> list[str]:
-    """Apply the scripts that have not been applied with this content, each in a transaction of its own.
+    """Apply the scripts that have not been applied with this content, each in one transaction with its record.
 
     Args:
-        owner: the connection that keeps the record, in autocommit mode.
+        owner: the connection that reads the record and keeps others out, in autocommit mode.
         runner: the connection that runs the scripts: the pack's own role where one is configured, else the owner's.
         kind: of the pack.
         pack: its name.
@@ -80,9 +80,7 @@ def apply(owner: Base, runner: Base, kind: Kind, pack: str, scripts: Sequence[Sc
         if new:
             runner.execute(queries("pack_schema")["limit_waiting"])
         for script in new:
-            _run(runner, task_id, script)
-            # At once, not in one transaction with the next: a script whose record is lost would run again.
-            owner.execute(queries("pack_schema")["record"], {**values, "file": script.file, "sha256": script.sha256})
+            _run(runner, task_id, script, {**values, "file": script.file, "sha256": script.sha256})
     return [script.file for script in new]
 
 
@@ -106,15 +104,24 @@ def _try_lock(owner: Base, key: str) -> bool:
     return bool(row and row["locked"])
 
 
-def _run(runner: Base, task_id: str, script: Script) -> None:
+def _run(runner: Base, task_id: str, script: Script, record: dict[str, str]) -> None:
+    """Run a script and record it, both or neither: one whose record is lost would run again, and fail for ever.
+
+    A script that commits by itself is recorded just after.
+    """
     from psycopg import DataError, Error
 
     from hdm_airflow.base.hook import told
 
+    recording = False
     try:
         with runner.transaction():
             runner.execute(script.sql.encode("utf-8"))
+            recording = True
+            runner.execute(queries("pack_schema")["record"], record)
     except Error as error:
+        if recording:  # the base's fault, not the script's
+            raise
         context = None if isinstance(error, DataError) else error.diag.context  # which repeats the value, too
         where = f"{task_id}/{script.file}" + (f", {context}" if context else "")
         raise BaseError(f"the pack's SQL script failed: {told(error)}", where, _hint(error)) from None

@@ -84,15 +84,44 @@ def start(base: Base, attempt: Attempt, slugs: Iterable[str]) -> None:
 
 def finish(base: Base, attempt: Attempt, outcomes: Iterable[Outcome]) -> None:
     """Write how this attempt ended, in one transaction: its `running` rows are closed, others are added."""
-    from psycopg.types.json import Jsonb
-
-    values = [{**asdict(attempt), **asdict(one), "incomplete": Jsonb(list(one.incomplete))} for one in outcomes]
     with base.transaction(), base.cursor() as cursor:
-        cursor.executemany(queries("runs")["finish"], values)
+        cursor.executemany(queries("runs")["finish"], _ended(attempt, outcomes))
+
+
+def close(base: Base, attempt: Attempt, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Close this attempt's `running` rows, in one transaction; to repeat it changes nothing.
+
+    Returns:
+        The outcomes as the ledger has them: where somebody else has closed the row before, that end counts.
+    """
+    known: list[Outcome] = []
+    with base.transaction(), base.cursor() as cursor:
+        cursor.executemany(queries("runs")["close"], _ended(attempt, outcomes), returning=True)
+        for outcome in outcomes:
+            row = cursor.fetchone()
+            known.append(_as_kept(outcome, row))
+            cursor.nextset()
+    return known
+
+
+def note(base: Base, attempt: Attempt, outcomes: Sequence[Outcome]) -> None:
+    """Keep what the pack has said of endpoints so far, in their `running` rows: a worker that dies cannot tell.
+
+    Args:
+        base: the connection.
+        attempt: whose rows they are.
+        outcomes: `reported` where the pack has said ok; without it where it has taken that back.
+    """
+    for values in _ended(attempt, outcomes):
+        # One statement each, in no transaction: a signal handler that interrupts this thread closes the same rows on
+        # another connection, and would wait for a lock that only this thread can release.
+        base.execute(queries("runs")["note"], values)
 
 
 def close_stale(base: Base, kind: Kind, pack: str, metric_date: date) -> int:
     """Close `running` rows of attempts that are over; call it while holding or sharing the pack's lock.
+
+    They have failed, but for the endpoints of which the pack had said ok.
 
     Returns:
         How many there were.
@@ -123,6 +152,20 @@ def recent(
     """The ledger's newest rows, newest first, filtered by what is given."""
     values = {"limit": limit, "pack": pack, "endpoint": endpoint, "status": status, "date": metric_date}
     return base.execute(queries("runs")["recent"], values).fetchall()
+
+
+def _ended(attempt: Attempt, outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+    from psycopg.types.json import Jsonb
+
+    return [{**asdict(attempt), **asdict(one), "incomplete": Jsonb(list(one.incomplete))} for one in outcomes]
+
+
+def _as_kept(outcome: Outcome, row: dict[str, Any] | None) -> Outcome:
+    if row is None:
+        return Outcome(endpoint=outcome.endpoint, status="failed", reason="the ledger has no row of this attempt")
+    if (row["status"], row["reason"] or "") == (outcome.status, outcome.reason):
+        return outcome
+    return Outcome(endpoint=outcome.endpoint, status=row["status"], reason=f"closed before: {row['reason'] or ''}")
 
 
 def _lock(base: Base, name: str, kind: Kind, pack: str, metric_date: date) -> bool:

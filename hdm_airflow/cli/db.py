@@ -1,16 +1,20 @@
-"""`airflow hdm db upgrade` and `check`."""
+"""`airflow hdm db upgrade`, `check` and `grant`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hdm_airflow.base import migrate
+from hdm_airflow.base import migrate, pack_role
+from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.cli.command import command
-from hdm_airflow.cli.console import say
-from hdm_airflow.cli.surroundings import find_hook
+from hdm_airflow.cli.console import say, warn
+from hdm_airflow.cli.surroundings import UnreachableVariableError, actor, choose_environment, find_hook, load_settings
+from hdm_airflow.errors import HdmError
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+_PAGE = "docs: how-to/give-packs-a-role-of-their-own"
 
 
 @command
@@ -30,7 +34,59 @@ def check(args: Namespace) -> int:
     current, head = migrate.check(hook)
     if current == head:
         say(f"the HDM base ({hook.where}) is current: version {head}")
+        _check_role(hook, args)
         return 0
     say(f"the HDM base is at version {current or 'none'}, this release needs {head}")
     say(f"in: {hook.where}\ndo: run: airflow hdm db upgrade")
     return 1
+
+
+@command
+def grant(args: Namespace) -> int:
+    """Give packs a role of their own."""
+    hook = find_hook(args)
+    migrate.require_current(hook)
+    with hook.session() as base:
+        done = pack_role.grant(base, args.role, move=args.move or (), actor=actor())
+    say(f"the role {args.role} {'has now' if done.changed else 'had already'} the rights of packs ({hook.where})")
+    for table in done.moved:
+        say(f"{table} was handed over to it, with its rows")
+    if done.left:
+        say(f"these tables of schema {done.schema} stay as they are: {', '.join(done.left)}")
+        say("do: hand over those that packs have made: repeat this with --move TABLE ...")
+    return 0
+
+
+def _check_role(hook: HdmHook, args: Namespace) -> None:
+    """Warn where the rights of packs are not as `grant` makes them."""
+    pack_conn_id = _pack_conn_id(args)
+    if pack_conn_id in (None, hook.conn_id):
+        warn(f"packs reach this base with its owner's rights: there is no pack_conn_id\ndo: give them a role ({_PAGE})")
+        return
+    try:
+        with hook.session() as base, HdmHook(pack_conn_id).session() as other:
+            (_, database), (role, theirs) = pack_role.whoami(base), pack_role.whoami(other)
+            if database != theirs:
+                warn(f"connection {pack_conn_id} leads to the database {theirs}, not {database}\ndo: correct it")
+                return
+            more, less = pack_role.excess(base, role), pack_role.lacking(base, role)
+    except HdmError as error:
+        warn(f"the rights of packs were not checked: {error}")
+        return
+    if more:
+        warn(f"the role {role} of packs is too mighty: it {'; it '.join(more)}\ndo: see {_PAGE}")
+    elif less:
+        warn(f"the role {role} of packs lacks {', '.join(less)}\ndo: run: airflow hdm db grant {role}")
+    else:
+        say(f"packs have a role of their own ({role}), with the rights that they need")
+
+
+def _pack_conn_id(args: Namespace) -> str | None:
+    try:
+        settings = load_settings()
+    except UnreachableVariableError:
+        if args.conn_id:  # the base is stated: it was not needed so far
+            return None
+        raise
+    _, environment = choose_environment(settings, args.environment, args.conn_id)
+    return environment.pack_conn_id

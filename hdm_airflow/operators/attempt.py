@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 from hdm_airflow.base import pack_schema, runs
 from hdm_airflow.base.hook import Base, HdmHook
-from hdm_airflow.credentials.chain import Chain
 from hdm_airflow.credentials.options import CredentialOptions
-from hdm_airflow.errors import ConfigurationError, PackFailedError
+from hdm_airflow.credentials.sources import PATIENCE, open_chain
+from hdm_airflow.errors import ConfigurationError, HdmError, PackFailedError
 from hdm_airflow.operators import lock, plan, targets, verdict
 from hdm_airflow.operators.execution import Execution
 from hdm_airflow.operators.plan import Plan
@@ -24,7 +24,10 @@ from hdm_airflow.packs.pack import Pack
 from hdm_airflow.runner.environments import EnvironmentStore
 from hdm_airflow.runner.job import BaseAccess, Job, Target
 from hdm_airflow.runner.process import dying_with_parent
+from hdm_airflow.runner.retention import Retention
 from hdm_airflow.runner.sandbox import Sandbox
+
+_HURRY = 2.0  # seconds to give back leases of passwords after an abort: SIGKILL follows after five
 
 
 class Log(Protocol):
@@ -50,6 +53,7 @@ class Conditions:
     deadline: float | None = None  # monotonic clock: when all must be over; None where only the pack is limited
     require_reports: bool  # refuse metrics that only an exit code vouches for
     environment_store: Path  # folder of the software environments
+    environment_retention: Retention  # how long and how many of them are kept
     credentials: CredentialOptions
     limits: Limits  # the manifest may ask for less
     sandbox: Sandbox
@@ -120,6 +124,13 @@ class PackAttempt:
         self._planned: Plan | None = None
         self._early: tuple[runs.Outcome, ...] = ()  # of what failed before the pack started
         self._aborted = ""  # the reason
+        self._chain = open_chain(
+            conditions.credentials,
+            environment=attempt.environment,
+            pack=pack,
+            warn=lambda text: log.warning("%s", text),
+            patience=lambda: _HURRY if self._aborted else PATIENCE,
+        )
 
     @property
     def result(self) -> Result | None:
@@ -137,7 +148,7 @@ class PackAttempt:
         conditions = self.conditions
         hook = _load(conditions.conn_id)
         fate = dying_with_parent() if self.dies_with_parent else nullcontext()
-        with fate, hook.session() as base:
+        with fate, hook.session() as base, self._chain:
             deadline = time.monotonic() + self._left()
             lock.take(base, self.attempt, self.pack, deadline=deadline, check=self._check)
             planned = self._planned = plan.read(
@@ -147,8 +158,9 @@ class PackAttempt:
             self._check()
             found = self._start(hook, base, planned)
             if self._execution:
-                store = EnvironmentStore(conditions.environment_store)
-                self._execution.run(partial(self._job, hook, base, planned, found), store)
+                store = EnvironmentStore(conditions.environment_store, conditions.environment_retention)
+                begin = partial(runs.start, base, self.attempt, [target.slug for target in found])
+                self._execution.run(begin, partial(self._job, hook, base, planned, found), store)
         result = self._result(planned)
         self._tell_outcome(result)
         return result
@@ -178,11 +190,24 @@ class PackAttempt:
         if self._aborted:
             raise PackFailedError(self._aborted, self.pack.folder, "nothing was run; start it again")
 
+    def _check_time(self, deadline: float) -> None:
+        """While passwords are looked up: a source may answer without end."""
+        self._check()
+        if time.monotonic() > deadline:
+            hint = "see which source is slow: airflow hdm endpoints test"
+            raise HdmError("time was up before all passwords were looked up", self.pack.folder, hint)
+
     def _left(self) -> float:
         """Seconds the pack may run from now on."""
         if self.conditions.deadline is None:
             return self.conditions.timeout
         return max(0.0, min(self.conditions.timeout, self.conditions.deadline - time.monotonic()))
+
+    @property
+    def _limits(self) -> Limits:
+        """What the conditions allow, and less where the manifest asks for less."""
+        asked = self.pack.manifest and self.pack.manifest.limits
+        return self.conditions.limits.within(asked) if asked else self.conditions.limits
 
     # The steps, in the order of `run` ---------------------------------------------------------------------------
 
@@ -207,9 +232,10 @@ class PackAttempt:
             self.log.info("%s", verdict.sentence(result.summary))
 
     def _start(self, hook: HdmHook, base: Base, planned: Plan) -> list[Target]:
-        """Look up the passwords, record what cannot run, and begin what can."""
+        """Look up the passwords, record what cannot run, and make ready for what can."""
         versions = runs.dbversions(base, [item.slug for item in planned.run])
-        found, refused = targets.find(planned.run, Chain(targets.sources()), versions)
+        check = partial(self._check_time, time.monotonic() + self._left())
+        found, refused = targets.find(planned.run, self._chain, versions, check)
         broken = {**planned.broken, **refused}
         failed = [runs.Outcome(endpoint=slug, status="failed", reason=why) for slug, why in broken.items()]
         gated = [runs.Outcome(endpoint=slug, status="skipped", reason=why) for slug, why in planned.gated.items()]
@@ -217,10 +243,11 @@ class PackAttempt:
         self._early = tuple(failed)
         if found:  # before the first `running` row: whatever ends us from here on closes it
             self._execution = self._make_execution(hook, base, [target.slug for target in found])
-        runs.start(base, self.attempt, [target.slug for target in found])
         if found:
             pack = f"{self.pack.task_id} {self.pack.version}"
-            self.log.info("%s runs on %d endpoint(s), metric date %s", pack, len(found), self.attempt.metric_date)
+            rights = "" if self.conditions.pack_conn_id else ", with the rights of the HDM base's owner"
+            date = self.attempt.metric_date
+            self.log.info("%s runs on %d endpoint(s), metric date %s%s", pack, len(found), date, rights)
         return found
 
     def _make_execution(self, hook: HdmHook, base: Base, slugs: list[str]) -> Execution:
@@ -230,7 +257,7 @@ class PackAttempt:
             slugs,
             lambda line: self.log.info("%s", line),
             keep=self.keep,
-            heartbeat=lock.Heartbeat(base),
+            heartbeat=lock.Heartbeat(base, self.attempt, also=self._chain.beat),
         )
 
     def _job(self, hook: HdmHook, base: Base, planned: Plan, found: list[Target]) -> Job:
@@ -252,6 +279,8 @@ class PackAttempt:
             targets=tuple(found),
             timezone=conditions.timezone,
             timeout=self._left(),
+            limits=self._limits,
+            sandbox=conditions.sandbox,
         )
 
     def _create_tables(self, base: Base, pack_hook: HdmHook) -> None:

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from hdm_airflow.base import runs
-from hdm_airflow.base.hook import HdmHook
+from hdm_airflow.base.hook import Base, HdmHook
 from hdm_airflow.errors import BaseError, HdmError
 from hdm_airflow.operators import verdict
+from hdm_airflow.operators.lock import Heartbeat
 from hdm_airflow.runner.environments import EnvironmentStore
 from hdm_airflow.runner.job import Job
 from hdm_airflow.runner.report import Reports
@@ -16,6 +17,7 @@ from hdm_airflow.runner.run import PackRun
 
 _PATIENCE = 60.0  # seconds to try to write the end of a run
 _PAUSE = 2.0  # seconds between two tries
+_NOTED = 1.0  # seconds between two looks at what was reported ok
 _REASON_LIMIT = 300  # characters
 
 
@@ -25,10 +27,10 @@ class Execution:
     Args:
         hook: the HDM base. The end is written on a connection of its own: the one that began may have been lost.
         attempt: whose rows they are.
-        slugs: the endpoints, each with a `running` row.
+        slugs: the endpoints.
         log: called with each line of output.
+        heartbeat: called some times a second, and told what the pack newly says; what it raises ends the run.
         keep: leave the run's folder behind, without its secrets.
-        heartbeat: called some times a second; what it raises ends the run.
     """
 
     def __init__(
@@ -38,33 +40,44 @@ class Execution:
         slugs: Sequence[str],
         log: Callable[[str], None],
         *,
+        heartbeat: Heartbeat,
         keep: bool = False,
-        heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
         self._hook, self._attempt, self._slugs, self._log = hook, attempt, slugs, log
         self._keep, self._heartbeat = keep, heartbeat
         self._run: PackRun | None = None
-        self._outcomes: list[runs.Outcome] | None = None  # what the ledger was told
+        self._begun = False  # whether the ledger has `running` rows of it, for all we know
+        self._closing = False  # somebody writes the end, or has
+        self._outcomes: list[runs.Outcome] | None = None  # what the ledger was told, and says itself
+        self._noted: dict[str, runs.Outcome] = {}  # slug -> what it was told before the end
+        self._next_note = 0.0
 
     @property
     def outcomes(self) -> tuple[runs.Outcome, ...]:
         """What the ledger was told; nothing before the end."""
         return tuple(self._outcomes or ())
 
-    def run(self, make_job: Callable[[], Job], store: EnvironmentStore) -> list[runs.Outcome]:
+    def run(
+        self, begin: Callable[[], None], make_job: Callable[[], Job], store: EnvironmentStore
+    ) -> list[runs.Outcome]:
         """Prepare and run the job.
 
         Args:
+            begin: writes the `running` rows.
             make_job: what can fail before the pack starts belongs to the run, too.
             store: where environments come from.
 
         Returns:
-            One outcome per endpoint, as written to the ledger.
+            One outcome per endpoint, as the ledger has it.
         """
         try:
+            if self._outcomes is not None:  # aborted before there was anything to run
+                return self._outcomes
+            begin()
+            self._begun = True
             job = make_job()
-            self._run = PackRun(job, store, self._log, keep=self._keep, heartbeat=self._heartbeat)
-            if self._outcomes is not None:  # aborted while the job was made
+            self._run = PackRun(job, store, self._log, keep=self._keep, heartbeat=self._beat)
+            if self._closing:  # aborted while the job was made
                 self._run.kill()
             ran = self._run.run()
             for problem in _problems(ran.reports):
@@ -77,34 +90,63 @@ class Execution:
     def abort(self, reason: str) -> None:
         """From a signal handler: write the ledger while there is time, then end the pack's processes."""
         try:
-            self._close(self._interrupted(reason), patience=0)
+            self._close(self._interrupted(reason), patient=False)
         finally:
             if self._run:
                 self._run.kill()
+
+    def _beat(self) -> None:
+        """Keep the lock, and tell the ledger what was reported ok: nobody could after a SIGKILL."""
+        self._heartbeat()
+        if self._run is None or time.monotonic() < self._next_note or self._closing:
+            return
+        self._next_note = time.monotonic() + _NOTED
+        told = {one.endpoint: one for one in self._interrupted("it still runs") if one.status == "success"}
+        news = [one for slug, one in told.items() if one != self._noted.get(slug)]
+        news += [runs.Outcome(endpoint=slug, status="failed") for slug in self._noted if slug not in told]
+        if news:
+            self._heartbeat.note(news)
+            self._noted = told
 
     def _interrupted(self, reason: str) -> list[runs.Outcome]:
         reports = self._run.reports if self._run else None
         return verdict.interrupted(reports, self._slugs, reason)
 
-    def _close(self, outcomes: list[runs.Outcome], *, patience: float = _PATIENCE) -> list[runs.Outcome]:
-        if self._outcomes is None:
-            self._outcomes = outcomes
-            deadline = time.monotonic() + patience
-            while not self._write(outcomes, last=time.monotonic() >= deadline):
-                time.sleep(_PAUSE)
-        return self._outcomes
-
-    def _write(self, outcomes: list[runs.Outcome], *, last: bool) -> bool:
-        """Whether the ledger took them; hours of a run shall not be lost to a restart of the base."""
-        try:
-            with self._hook.session() as base:
-                runs.finish(base, self._attempt, outcomes)
-        except BaseError as error:
-            if last:
+    def _close(self, outcomes: list[runs.Outcome], *, patient: bool = True) -> list[runs.Outcome]:
+        """Write the end, unless that was done or given up before."""
+        if not self._closing:
+            self._closing = True
+            try:
+                self._outcomes = self._written(outcomes, time.monotonic() + (_PATIENCE if patient else 0))
+            except BaseException as error:
+                # Nobody tries again after a minute in vain. A signal handler has no minute, and whoever was
+                # interrupted by a timeout has not tried for long enough.
+                self._closing = patient and isinstance(error, BaseError)
                 raise
-            self._log(f"the ledger could not be written, trying again: {error.what}")
-            return False
-        return True
+        return self._outcomes or []
+
+    def _written(self, outcomes: list[runs.Outcome], deadline: float) -> list[runs.Outcome]:
+        """The outcomes as the ledger has them then; hours of a run shall not be lost to a restart of the base."""
+        while True:
+            last = time.monotonic() >= deadline
+            try:
+                with self._hook.session() as base:
+                    return self._tell(base, outcomes)
+            except BaseError as error:
+                if last:
+                    raise
+                self._log(f"the ledger could not be written, trying again: {error.what}")
+            time.sleep(_PAUSE)
+
+    def _tell(self, base: Base, outcomes: list[runs.Outcome]) -> list[runs.Outcome]:
+        if not self._begun:
+            runs.finish(base, self._attempt, outcomes)
+            return outcomes
+        kept = runs.close(base, self._attempt, outcomes)
+        for before, now in zip(outcomes, kept, strict=True):
+            if before != now:
+                self._log(f"the ledger keeps {now.status} for {now.endpoint} ({now.reason}), not {before.status}")
+        return kept
 
 
 def _problems(reports: Reports) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 from psycopg import Error
@@ -55,10 +56,12 @@ class Heartbeat:
 
     Args:
         base: the session.
+        attempt: whose locks they are.
+        also: called each time; never waits.
     """
 
-    def __init__(self, base: Base) -> None:
-        self._base = base
+    def __init__(self, base: Base, attempt: runs.Attempt, also: Callable[[], None] = lambda: None) -> None:
+        self._base, self._attempt, self._also = base, attempt, also
         self._next = time.monotonic() + _HEARTBEAT
 
     def __call__(self) -> None:
@@ -67,14 +70,29 @@ class Heartbeat:
         Raises:
             BaseError: it is gone, and with it the locks: another attempt may have begun.
         """
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + _HEARTBEAT
-        try:
-            self._base.execute(queries("runs")["heartbeat"])
-        except Error as error:
-            what = f"the lock of the pack was lost: the connection to the HDM base ended ({type(error).__name__})"
-            raise BaseError(what, "HDM base", "see its log; the pack was ended, and a retry runs it again") from None
+        self._also()
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _HEARTBEAT
+            with _lock_lost():
+                self._base.execute(queries("runs")["heartbeat"])
+
+    def note(self, outcomes: Sequence[runs.Outcome]) -> None:
+        """Keep what the pack has said of endpoints so far in the ledger.
+
+        Raises:
+            BaseError: as above.
+        """
+        with _lock_lost():
+            runs.note(self._base, self._attempt, outcomes)
+
+
+@contextmanager
+def _lock_lost() -> Iterator[None]:
+    try:
+        yield
+    except Error as error:
+        what = f"the lock of the pack was lost: the connection to the HDM base ended ({type(error).__name__})"
+        raise BaseError(what, "HDM base", "see its log; the pack was ended, and a retry runs it again") from None
 
 
 def _wait(deadline: float, check: Callable[[], None], holder: str, try_lock: Callable[[], bool]) -> None:

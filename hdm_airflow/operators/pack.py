@@ -15,6 +15,7 @@ from hdm_airflow.errors import ConfigurationError, PackFailedError
 from hdm_airflow.operators.metric_date import metric_date
 from hdm_airflow.packs.limits import DEFAULT_LIMITS, Limits
 from hdm_airflow.packs.pack import Pack
+from hdm_airflow.runner.retention import Retention
 from hdm_airflow.runner.sandbox import Sandbox
 from hdm_airflow.settings import DEFAULT_STORE, DEFAULT_TIMEOUT
 
@@ -41,6 +42,7 @@ class PackOperator(BaseOperator):
         timeout: seconds a run may take; None: the manifest's, else six hours.
         require_reports: refuse metrics that only an exit code vouches for.
         environment_store: folder of the software environments.
+        environment_retention: how long and how many of them are kept.
         credentials: where passwords come from.
         limits: how much of the machine a run may use; the manifest may ask for less.
         sandbox: how far the pack is kept from the files and processes of others.
@@ -58,6 +60,7 @@ class PackOperator(BaseOperator):
         timeout: float | None = None,
         require_reports: bool = False,
         environment_store: str = DEFAULT_STORE,
+        environment_retention: Retention | Mapping[str, Any] | None = None,
         credentials: CredentialOptions | Mapping[str, Any] | None = None,
         limits: Limits | Mapping[str, Any] | None = None,
         sandbox: Sandbox | Mapping[str, Any] | None = None,
@@ -71,6 +74,7 @@ class PackOperator(BaseOperator):
         self.timeout = timeout
         self.require_reports = require_reports
         self.environment_store = environment_store
+        self.environment_retention = environment_retention
         self.credentials = credentials
         self.limits = limits
         self.sandbox = sandbox
@@ -145,8 +149,9 @@ class PackOperator(BaseOperator):
             deadline=None if self._airflow_limit is None else time.monotonic() + self._airflow_limit,
             require_reports=self.require_reports,
             environment_store=Path(self.environment_store).expanduser(),
+            environment_retention=Retention.model_validate(self.environment_retention or {}),
             credentials=CredentialOptions.model_validate(self.credentials or {}),
-            limits=Limits.model_validate(self.limits or DEFAULT_LIMITS),
+            limits=DEFAULT_LIMITS if self.limits is None else Limits.stated(self.limits),
             sandbox=Sandbox.model_validate(self.sandbox or {}),
             timezone=context["dag"].timezone.name,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date
@@ -13,6 +14,12 @@ from hdm_airflow.runner.run import SKIPPED, Ran
 
 _STATUS: dict[str, Status] = {"ok": "success", "partial": "partial", "failed": "failed", "skipped": "skipped"}
 _SHOWN = 100  # endpoints that the summary names; it goes to XCom
+_SIGNALLED = 128  # what a shell adds to a signal's number
+_MEANING = {
+    "SIGKILL": ": killed, perhaps since the machine was out of memory",
+    "SIGXCPU": ": its processor time was used up",
+    "SIGXFSZ": ": a file grew beyond its limit",
+}
 
 
 def outcomes(ran: Ran, slugs: Iterable[str], timeout: float | None) -> list[Outcome]:
@@ -78,9 +85,20 @@ def _fault(ran: Ran, timeout: float | None) -> str:
         return f"ended after its timeout of {round(timeout or 0, 1):g} s"
     if ran.ended == "killed":
         return "the task was killed"
+    if ran.ended == "limit":
+        return f"ended: {ran.excess}"
     if ran.exit_code in (0, SKIPPED):
         return ""
-    return f"the bootstrap script ended with exit code {ran.exit_code}"
+    return f"the bootstrap script ended with exit code {ran.exit_code}{_signal(ran.exit_code)}"
+
+
+def _signal(exit_code: int) -> str:
+    """What a shell's exit code says of the signal that ended its program."""
+    try:
+        name = signal.Signals(exit_code - _SIGNALLED).name
+    except ValueError:
+        return ""
+    return f" ({name}{_MEANING.get(name, '')})"
 
 
 def _outcome(slug: str, reports: Reports, fault: str, exit_code: int) -> Outcome:

@@ -11,12 +11,15 @@ import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
 from demo.browser import Browser
 from demo.services import Airflow
 from tests.airflow.stage import REPORT_ALL, Stage, endpoint
+from tests.stand_ins.keycloak import REALM, Keycloak
+from tests.stand_ins.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,13 +29,22 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).parents[2]
 SECRET = "canary-7d1f&e/9"
-HEART = endpoint("heart")
+VAULT_SECRET = "canary-kv-8e2/&w"
+STORED_SECRET = "canary-db-4c5/&m"
+HEART, LUNG, BRAIN, LIVER = endpoint("heart"), endpoint("lung"), endpoint("brain"), endpoint("liver", type="trino")
+KIDNEY = endpoint("kidney")
+CREDENTIALS = {
+    "vault": {"conn_id": "vault", "path": "hdm/{name}", "dynamic_path": "database/creds/{name}"},
+    "keycloak": {"conn_id": "keycloak", "realm": REALM, "endpoints": ["*:trino:*"]},
+}
 ALL_OK = REPORT_ALL.format("ok")
 LEAK = """
-import base64, hdm, sys
+import base64, hdm, sys, time
 run = hdm.load()
+time.sleep(3)  # the processes are looked at meanwhile
 for e in run.endpoints:
     print("plain", e.password, file=sys.stderr)
+    sys.stdout.write("split " + e.password[:7]); sys.stdout.flush(); print(e.password[7:], flush=True)
     print("coded", base64.b64encode(("u:" + e.password).encode()).decode())
     print("url", e.url)
     run.report(e, "ok", message="done with " + e.password)
@@ -91,7 +103,9 @@ def running(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
     (dags / "packs").mkdir(parents=True)
     shutil.copy(ROOT / "dags" / ".airflowignore", dags)
     stage = Stage(base=database, folder=dags / "packs", store=folder / "store")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, Vault() as vault, Keycloak() as keycloak:
+        vault.kv2 = {"hdm/lung": {"password": VAULT_SECRET}}
+        vault.roles = {"brain": {"seconds": 3600}}
         patch.setenv("AIRFLOW_CONN_HDM", database.dsn)
         migrate.upgrade(HdmHook())
         _write_packs(stage, folder)
@@ -104,7 +118,16 @@ def running(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
         variables = {
             "AIRFLOW_CONN_HDM": database.dsn,
             "AIRFLOW_CONN_HDM_HEART": json.dumps({"conn_type": "generic", "password": SECRET}),
-            "AIRFLOW_VAR_HDM": json.dumps({"environment_store": str(stage.store), "schedule": None}),
+            "AIRFLOW_CONN_VAULT": vault.connection(),
+            "AIRFLOW_CONN_KEYCLOAK": keycloak.connection(),
+            "AIRFLOW_VAR_HDM": json.dumps(
+                {
+                    "environment_store": str(stage.store),
+                    "schedule": None,
+                    "credentials": CREDENTIALS,
+                    "sandbox": {"write": [str(folder)]},  # where the packs leave traces
+                }
+            ),
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
             "TMPDIR": str(folder),
@@ -112,6 +135,8 @@ def running(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
         with Airflow(folder / "airflow", dags=dags, variables=variables) as airflow:
             found = Running(airflow, stage)
             assert eventually(lambda: airflow.call("GET", "/dags")["total_entries"] == 4, 60)
+            stored = {"connection_id": "hdm_kidney", "conn_type": "generic", "password": STORED_SECRET}
+            airflow.call("POST", "/connections", stored)
             yield found
     postgres.drop_database(database.name)
 
@@ -125,15 +150,27 @@ def _write_packs(stage: Stage, folder: Path) -> None:
     stage.pack("endless", f"(trap '' TERM; echo $BASHPID > {folder}/endless; while true; do sleep 0.2; done)\n")
     for task_id in ("mp_leaky", "rp_judge", "mp_long", "mp_endless"):
         stage.activate(task_id, HEART)
+    stage.activate("mp_leaky", LUNG, BRAIN, LIVER, KIDNEY)
 
 
 def test_password_is_nowhere_in_what_airflow_keeps_or_prints(running: Running) -> None:
-    """Task log, XCom, rendered fields, ledger, and the output of every Airflow process."""
-    path, states = running.run("good")
-    assert set(states.values()) == {"success"}
+    """Task log, XCom, rendered fields, doc_md, ledger, processes and their output, and every file that is left.
+
+    The environment of Airflow's processes holds the password that this test gives to them there, and no other.
+    """
+    path = running.start("good")
+    seen: list[tuple[str, str]] = []  # command lines, environments
+    state = ""
+    while state not in {"success", "failed"}:
+        seen.append(processes())
+        state = running.airflow.call("GET", path)["state"]
+        time.sleep(0.2)
+    assert set(running.states(path).values()) == {"success"}
+    assert any("bootstrap-script.sh" in commands for commands, _ in seen), "the pack was looked at while it ran"
     task = "hdm-prod.mp_leaky"
     log = running.log(path, task)
-    assert "plain ***" in log
+    assert log.count("plain ***") == 5, "each of the passwords was there to be seen"
+    assert log.count("split ***") == 5
     with running.stage.base.connect() as connection:
         ledger = repr(connection.execute("SELECT * FROM hdm_pack_run").fetchall())
     api = running.airflow
@@ -144,12 +181,23 @@ def test_password_is_nowhere_in_what_airflow_keeps_or_prints(running: Running) -
         "ledger": ledger,
         "processes": api.log.read_text(),
         "log files": "".join(file.read_text() for file in (api.folder / "logs").rglob("*.log")),
+        "dag": json.dumps([api.call("GET", f"/dags/good/{page}") for page in ("details", "tasks")]),
+        "command lines": "\n".join(commands for commands, _ in seen),
     }
-    coded = base64.b64encode(SECRET.encode()).decode()[2:-4]
-    forms = [SECRET, coded, "canary-7d1f%26e%2F9"]
+    fetched = [VAULT_SECRET, STORED_SECRET, "dynamic-brain-1-Zx9/+ä", "eyJ-token-1-Zx9+/=.none"]
+    forms = [form for secret in (SECRET, *fetched) for form in coded(secret)]
+    places["files"] = "\n".join(
+        file.read_bytes().decode("utf-8", "replace")
+        for folder in (running.stage.store.parent, Path(os.environ["AIRFLOW_HOME"]))
+        for file in folder.rglob("*")
+        if file.is_file() and not file.is_symlink()
+    )
     assert {place: [form for form in forms if form in text] for place, text in places.items()} == {
         place: [] for place in places
     }
+    environments = "\n".join(environment for _, environment in seen)
+    assert SECRET in environments, "it is there to be seen, so others would be"
+    assert not [secret for secret in fetched if secret in environments]
 
 
 def test_quarantined_pack_is_a_red_task_whose_log_says_what_to_do(running: Running) -> None:
@@ -205,6 +253,25 @@ def test_ui_shows_the_group_and_its_tasks_in_a_browser(
     with Browser(running.airflow, tmp_path) as browser:
         page = browser.read("/dags/good/tasks", until="mp_leaky")
     assert "rp_judge" in page
+
+
+def coded(secret: str) -> list[str]:
+    """What a reader could make a password of."""
+    raw = secret.encode()
+    pieces = [base64.b64encode(before + raw).decode()[4:-4] for before in (b"", b"x", b"ab")]
+    return [secret, quote(secret), quote(secret, safe=""), *pieces]
+
+
+def processes() -> tuple[str, str]:
+    """The command lines and environments of all processes, as /proc shows them."""
+    texts: dict[str, list[str]] = {"cmdline": [], "environ": []}
+    for folder in Path("/proc").glob("[0-9]*"):
+        for name, found in texts.items():
+            try:
+                found.append((folder / name).read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+            except OSError:  # it has ended
+                continue
+    return "\n".join(texts["cmdline"]), "\n".join(texts["environ"])
 
 
 def ancestors(pid: int) -> list[int]:

@@ -106,23 +106,61 @@ def test_an_attempt_closes_its_own_rows_only(session):
 
 
 def test_a_closed_row_is_never_changed(session):
-    """A second end of one attempt leaves the first one as it is; what is told later stands beside it."""
+    """A second end of one attempt leaves the first one as it is, adds none, and is told which one counts."""
     runs.start(session, FIRST, [HEART])
-    runs.finish(session, FIRST, [Outcome(endpoint=HEART, status="failed", reason="killed")])
+    killed = Outcome(endpoint=HEART, status="failed", reason="killed")
+    assert runs.close(session, FIRST, [killed]) == [killed]
     closed = rows(session, "*")
-    runs.finish(session, FIRST, [Outcome(endpoint=HEART, status="success")])
-    assert rows(session, "*")[:1] == closed
+    (kept,) = runs.close(session, FIRST, [Outcome(endpoint=HEART, status="success")])
+    assert (kept.status, kept.reason) == ("failed", "closed before: killed")
+    assert rows(session, "*") == closed
+
+
+def test_an_end_whose_commit_was_not_acknowledged_can_be_written_again(session):
+    """The connection broke just then, and nobody knows whether it was written: one row all the same."""
+    runs.start(session, FIRST, [HEART, LUNGS])
+    ends = [Outcome(endpoint=HEART, status="success", metrics=3), Outcome(endpoint=LUNGS, status="partial")]
+    assert runs.close(session, FIRST, ends) == ends
+    closed = rows(session, "*")
+    assert runs.close(session, FIRST, ends) == ends
+    assert rows(session, "*") == closed
+    assert rows(session, "status") == [("success",), ("partial",)]
+
+
+def test_an_end_without_a_row_is_no_success(session):
+    """Somebody has emptied the ledger under a running pack: what is not in it did not happen."""
+    (kept,) = runs.close(session, FIRST, [Outcome(endpoint=HEART, status="success")])
+    assert (kept.status, kept.reason) == ("failed", "the ledger has no row of this attempt")
+    assert rows(session, "*") == []
 
 
 def test_a_worker_that_was_given_up_cannot_speak_for_a_newer_attempt(session):
-    """It lost the lock but lived: its row stays closed, and the attempt that took over is the one that counts."""
+    """It lost the lock but lived: its row stays closed, it learns so, and the attempt that took over counts."""
     runs.start(session, FIRST, [HEART])
     assert runs.close_stale(session, SECOND.kind, SECOND.pack, SECOND.metric_date) == 1
     runs.start(session, SECOND, [HEART])
-    runs.finish(session, FIRST, [Outcome(endpoint=HEART, status="success")])
+    runs.note(session, FIRST, [Outcome(endpoint=HEART, status="success", reported=True)])
+    (kept,) = runs.close(session, FIRST, [Outcome(endpoint=HEART, status="success")])
+    assert (kept.status, kept.reason) == ("failed", "closed before: the worker died")
     assert newest(session) == {("rule", "basic", HEART): "running"}
-    runs.finish(session, SECOND, [Outcome(endpoint=HEART, status="failed")])
+    runs.close(session, SECOND, [Outcome(endpoint=HEART, status="failed")])
     assert rows(session, "try_number", "status", "reason") == [(1, "failed", "the worker died"), (2, "failed", None)]
+
+
+def test_what_was_reported_ok_outlives_the_worker(session):
+    """Ninety-nine good databases are not measured twice because the worker died at the hundredth."""
+    runs.start(session, FIRST, [HEART, LUNGS, "liver:a:b:1:c:false"])
+    ok = Outcome(endpoint=HEART, status="success", reason="all tables", reported=True, metrics=7, dbversion="2.0")
+    taken_back = Outcome(endpoint=LUNGS, status="success", reported=True, metrics=5)
+    runs.note(session, FIRST, [ok, taken_back])
+    runs.note(session, FIRST, [Outcome(endpoint=LUNGS, status="failed")])
+    assert rows(session, "status") == [("running",)] * 3
+    assert runs.close_stale(session, FIRST.kind, FIRST.pack, FIRST.metric_date) == 3
+    assert rows(session, "status", "reason", "reported", "metrics", "dbversion") == [
+        ("success", "all tables; the worker died afterwards", True, 7, "2.0"),
+        ("failed", "the worker died", False, None, None),
+        ("failed", "the worker died", False, None, None),
+    ]
 
 
 def test_the_rows_of_one_end_are_written_together_or_not_at_all(session):

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from psycopg import errors
 
 from hdm_airflow.base import pack_schema
 from hdm_airflow.base.hook import HdmHook
@@ -173,23 +174,40 @@ def test_a_table_of_that_name_with_other_columns_is_to_be_renamed(session, runne
 
 @pytest.fixture
 def pack_role(session, base):
-    """A role that may make tables and nothing else."""
+    """A role that may make tables, and record that."""
     role = f"pack_{base.name}"
     session.execute(f"CREATE ROLE {role}")
     session.execute(f"GRANT CREATE, USAGE ON SCHEMA public TO {role}")
+    session.execute(f"GRANT INSERT ON hdm_pack_schema TO {role}")
     yield role
     session.execute(f"DROP OWNED BY {role}")
     session.execute(f"DROP ROLE {role}")
 
 
 def test_scripts_run_as_the_pack_s_own_role(session, runner, pack_role):
-    """Its tables are its own; the record is the owner's; the base's tables are out of its reach."""
+    """Its tables are its own; the base's tables are out of its reach."""
     runner.execute(f"SET ROLE {pack_role}")
     assert apply(session, runner, CREATE) == [CREATE.file]
     owner = session.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'metric_été'").fetchone()
     assert owner == {"tableowner": pack_role}
     with pytest.raises(BaseError, match="permission denied for table hdm_audit"):
         apply(session, runner, Script(file="x.sql", sql="DELETE FROM hdm_audit"))
+
+
+def test_a_script_is_there_with_its_record_or_not_at_all(session, runner, pack_role):
+    """A worker that dies between the two would leave a table that the script cannot make a second time."""
+    dying = Script(file="create-table/a.sql", sql="CREATE TABLE a (); SELECT pg_terminate_backend(pg_backend_pid())")
+    with pytest.raises(BaseError), HdmHook().session() as lost:
+        apply(session, lost, dying)
+    session.execute(f"REVOKE INSERT ON hdm_pack_schema FROM {pack_role}")
+    runner.execute(f"SET ROLE {pack_role}")
+    with pytest.raises(errors.InsufficientPrivilege):
+        apply(session, runner, CREATE)
+    assert not exists(session, "a")
+    assert not exists(session, "metric_été")
+    assert applied(session) == []
+    runner.execute("RESET ROLE")
+    assert apply(session, runner, CREATE) == [CREATE.file]
 
 
 def pack(folder):

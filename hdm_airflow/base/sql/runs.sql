@@ -28,8 +28,7 @@ VALUES (%(kind)s, %(pack)s, %(pack_version)s, %(endpoint)s, %(metric_date)s, %(e
     %(task_id)s, %(try_number)s, 'running');
 
 -- name: finish
--- One endpoint's attempt ends; without a running row of this very attempt (skipped, failed early) it is added.
--- A row that close_stale closed stays as it is: its worker lost the lock but lived, and a newer attempt counts.
+-- One endpoint's attempt is over; without a running row of this very attempt (skipped, failed early) it is added.
 WITH closed AS (
     UPDATE hdm_pack_run SET
         status = %(status)s, reason = nullif(%(reason)s, ''), reported = %(reported)s, metrics = %(metrics)s,
@@ -45,16 +44,42 @@ INSERT INTO hdm_pack_run
 SELECT %(kind)s, %(pack)s, %(pack_version)s, %(endpoint)s, %(metric_date)s, %(environment)s, %(dag_id)s, %(run_id)s,
     %(task_id)s, %(try_number)s, %(status)s, nullif(%(reason)s, ''), %(reported)s, %(metrics)s::bigint,
     %(alerts)s::bigint, %(incomplete)s, %(dbversion)s, clock_timestamp()
-WHERE NOT EXISTS (SELECT FROM closed) AND NOT EXISTS (
-    SELECT FROM hdm_pack_run
+WHERE NOT EXISTS (SELECT FROM closed);
+
+-- name: close
+-- One endpoint's attempt, which has begun, ends. What comes back says how its row stands now, whoever closed it:
+-- a worker that lost its lock but lives finds it closed, and one whose commit was not acknowledged finds its own.
+WITH own AS (
+    SELECT id, status, reason FROM hdm_pack_run
     WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(metric_date)s AND endpoint = %(endpoint)s
         AND dag_id = %(dag_id)s AND run_id = %(run_id)s AND task_id = %(task_id)s AND try_number = %(try_number)s
-        AND status = 'failed' AND reason = 'the worker died'
-);
+    ORDER BY id DESC LIMIT 1
+), closed AS (
+    UPDATE hdm_pack_run SET
+        status = %(status)s, reason = nullif(%(reason)s, ''), reported = %(reported)s, metrics = %(metrics)s,
+        alerts = %(alerts)s, incomplete = %(incomplete)s, dbversion = %(dbversion)s, finished_at = clock_timestamp()
+    WHERE id = (SELECT id FROM own) AND status = 'running'
+    RETURNING id, status, reason
+)
+SELECT status, reason FROM closed
+UNION ALL
+SELECT status, reason FROM own WHERE NOT EXISTS (SELECT FROM closed);
+
+-- name: note
+-- The pack has said `ok` of an endpoint, or has taken it back, while it still runs.
+UPDATE hdm_pack_run SET
+    reported = %(reported)s, reason = nullif(%(reason)s, ''), metrics = %(metrics)s, alerts = %(alerts)s,
+    dbversion = %(dbversion)s
+WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(metric_date)s AND endpoint = %(endpoint)s
+    AND dag_id = %(dag_id)s AND run_id = %(run_id)s AND task_id = %(task_id)s AND try_number = %(try_number)s
+    AND status = 'running';
 
 -- name: close_stale
--- The lock of this pack and date is ours, so whoever wrote these rows is gone.
-UPDATE hdm_pack_run SET status = 'failed', reason = 'the worker died', finished_at = clock_timestamp()
+-- The lock of this pack and date is ours, so whoever wrote these rows is gone. What was reported ok before stands.
+UPDATE hdm_pack_run SET
+    status = CASE WHEN reported THEN 'success' ELSE 'failed' END,
+    reason = CASE WHEN reported THEN concat_ws('; ', reason, 'the worker died afterwards') ELSE 'the worker died' END,
+    finished_at = clock_timestamp()
 WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(date)s AND status = 'running';
 
 -- name: keep_session

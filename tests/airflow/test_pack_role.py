@@ -1,0 +1,148 @@
+"""The reference packs under a role of their own, from the command that grants it to the second night."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from psycopg import sql
+
+from demo.services import Database
+from hdm_airflow.errors import BaseError
+from tests.airflow.cli_harness import Hdm
+from tests.airflow.stage import MONDAY, REPORT_ALL, endpoint
+from tests.airflow.ward import COLUMNS, Ward
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from demo.services import Postgres
+    from tests.airflow.stage import Stage
+
+HEART = endpoint("heart")
+ALL_OK = REPORT_ALL.format("ok")
+
+
+@pytest.fixture
+def hdm(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Hdm:
+    """Commands in this process, with a connection to the heart: they look into the metadata database for others."""
+    monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", "generic://:secret@127.0.0.1")
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", '{"environments": {"prod": {"conn_id": "hdm", "pack_conn_id": "packs"}}}')
+    return Hdm(capsys)
+
+
+@pytest.fixture
+def role(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A role as an administrator makes it, behind the Airflow connection `packs`."""
+    server, name = stage.base.server, f"packs_{uuid4().hex[:8]}"
+    with Database(server, "postgres").connect(autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(sql.Identifier(name)))
+        address = f"{server.host}:{server.port}/{stage.base.name}"
+        monkeypatch.setenv("AIRFLOW_CONN_PACKS", f"postgres://{name}:secret@{address}")
+        yield name
+        server.drop_database(stage.base.name)
+        admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def ward(stage: Stage, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
+    """Two endpoints with metric pack and rule pack basic."""
+    databases = {name: postgres.create_database(f"{name}_{stage.base.name}") for name in ("heart", "lung")}
+    ward = Ward(stage=stage, databases=databases, tally=tmp_path / "tally")
+    for name, value in ward.connections.items():
+        monkeypatch.setenv(name, value)
+    ward.prepare()
+    yield ward
+    for database in databases.values():
+        postgres.drop_database(database.name)
+
+
+def tables_of(stage: Stage, role: str) -> set[str]:
+    """The tables in the role's schema, all of them its own."""
+    with stage.base.connect() as connection:
+        query = "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tableowner = %s"
+        return {name for (name,) in connection.execute(query, [role, role])}
+
+
+def test_reference_packs_run_unchanged_under_a_role_of_their_own(ward: Ward, role: str, hdm: Hdm) -> None:
+    """Create-table scripts, metrics, rules, alerts; twice on one date, and once more on the next."""
+    hdm("db", "grant", role)
+    stage = ward.stage
+    for day in (MONDAY, MONDAY, MONDAY + timedelta(days=1)):
+        assert stage.run("mp_basic", day=day, pack_conn_id="packs")["success"] == 2
+        assert stage.run("rp_basic", day=day, pack_conn_id="packs")["alerts"] == 2
+    ward.check_ledger()
+    with stage.base.connect() as connection:
+        connection.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(role)))
+        counts = connection.execute('SELECT "date", count(*) FROM metric_basic GROUP BY 1 ORDER BY 1').fetchall()
+    assert [number for _, number in counts] == [2 * COLUMNS, 2 * COLUMNS]
+    assert len(ward.rows("SELECT FROM hdm_alerts")) == 4
+    assert tables_of(stage, role) == {"metric_basic", "metric_basic_levels", "rule_basic", "rule_basic_error"}
+    assert "rights of the HDM base's owner" not in stage.log
+
+
+def test_packs_that_ran_as_the_owner_go_on_under_the_role_with_their_metrics(ward: Ward, role: str, hdm: Hdm) -> None:
+    """Handed over with --move; what is not named is told, and a changed script can still alter the table."""
+    stage = ward.stage
+    stage.run("mp_basic")
+    stage.run("rp_basic")
+    assert "with the rights of the HDM base's owner" in stage.log
+    told = hdm("db", "grant", role, "--move", "metric_basic", "metric_basic_levels").err
+    assert "metric_basic was handed over to it, with its rows" in told
+    assert "stay as they are: rule_basic, rule_basic_error" in told
+    hdm("db", "grant", role, "--move", "rule_basic", "rule_basic_error")
+    script = stage.folder / "metric-packs" / "basic" / "create-table" / "create.sql"
+    script.write_text(script.read_text() + "ALTER TABLE metric_basic ADD IF NOT EXISTS more text;\n")
+    for task_id in ("mp_basic", "rp_basic"):
+        assert stage.run(task_id, day=MONDAY + timedelta(days=1), pack_conn_id="packs")["success"] == 2
+    with stage.base.connect() as connection:
+        connection.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(role)))
+        previous = connection.execute("SELECT count(previous_date), count(more) FROM metric_basic").fetchone()
+    assert previous == (2 * COLUMNS, 0)
+    ward.check_ledger()
+
+
+def test_script_that_reaches_for_the_ledger_fails_the_run_and_changes_nothing(
+    stage: Stage, role: str, hdm: Hdm
+) -> None:
+    """What a pack must not do, it cannot: neither by its script nor by a table in the base's schema."""
+    hdm("db", "grant", role)
+    for number, statement in enumerate(("DELETE FROM hdm_pack_run", "CREATE TABLE public.mine ()")):
+        stage.pack("basic", ALL_OK, files={"create-table/create.sql": f"{statement};"})
+        if not number:
+            stage.activate("mp_basic", HEART)
+        with pytest.raises(BaseError, match="permission denied"):
+            stage.run("mp_basic", pack_conn_id="packs")
+    assert [status for _, status in stage.ledger("mp_basic")] == ["failed", "failed"]
+
+
+def test_check_tells_whose_rights_packs_have(
+    stage: Stage, role: str, hdm: Hdm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Silence only where all is well; the exit code is that of the base's version."""
+    assert f"do: run: airflow hdm db grant {role}" in hdm("db", "check").err
+    assert f"the role {role} has now the rights of packs" in hdm("db", "grant", role).err
+    assert f"the role {role} had already the rights of packs" in hdm("db", "grant", role).err
+    told = hdm("db", "check").err
+    assert f"packs have a role of their own ({role})" in told
+    assert "warning" not in told
+    with stage.base.connect(autocommit=True) as connection:
+        connection.execute(sql.SQL("GRANT UPDATE ON hdm_pack_run TO {}").format(sql.Identifier(role)))
+    assert f"the role {role} of packs is too mighty: it has UPDATE on hdm_pack_run" in hdm("db", "check").err
+    monkeypatch.setenv("AIRFLOW_CONN_PACKS", stage.base.dsn)
+    assert "of packs is too mighty: it is a superuser" in hdm("db", "check").err
+    monkeypatch.setenv("AIRFLOW_CONN_PACKS", stage.base.server.dsn("postgres"))
+    assert "leads to the database postgres" in hdm("db", "check").err
+    monkeypatch.delenv("AIRFLOW_CONN_PACKS")
+    assert "warning: the rights of packs were not checked: there is no connection 'packs'" in hdm("db", "check").err
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", "{}")
+    assert "warning: packs reach this base with its owner's rights" in hdm("db", "check").err
+
+
+def test_grant_of_a_role_that_is_not_there_says_how_to_make_it(stage: Stage, hdm: Hdm) -> None:
+    """On a base that is migrated; before that, the upgrade comes first."""
+    assert 'CREATE ROLE "nobody" LOGIN' in hdm("db", "grant", "nobody", code=2).err
+    assert "too mighty" in hdm("db", "grant", stage.base.server.user, code=2).err

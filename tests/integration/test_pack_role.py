@@ -1,0 +1,385 @@
+"""The packs' own role: what a grant gives, what it refuses, and that every forbidden statement is refused."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import errors, sql
+
+from demo.services import Database
+from hdm_airflow.base import pack_role
+from hdm_airflow.base.hook import HdmHook
+from hdm_airflow.errors import BaseError, ConfigurationError, HdmError
+
+SCHEMA = Path(__file__).parents[2] / "hdm_airflow" / "base" / "schema.sql"
+PROTECTED = [name for name in pack_role.TABLES if name not in (*pack_role.WRITE, *pack_role.APPEND)]
+PLAIN_TABLES = [name for name in PROTECTED if name not in {"hdm_endpoint", "hdm_activation", "hdm_configuration"}]
+
+
+@pytest.fixture
+def session(base):
+    """The owner's session: on this server a superuser."""
+    with HdmHook().session() as connection:
+        yield connection
+
+
+@contextmanager
+def roles(base):
+    """Makes roles, which are dropped in the end: they belong to the server, not to the database."""
+    made = []
+
+    def make(options="LOGIN PASSWORD 'secret'", prefix="packs"):
+        name = f"{prefix}_{uuid4().hex[:8]}"
+        with base.connect(autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE ROLE {} {}").format(sql.Identifier(name), sql.SQL(options)))
+        made.append(name)
+        return name
+
+    yield make
+    base.server.drop_database(base.name)
+    with Database(base.server, "postgres").connect(autocommit=True) as connection:
+        for name in reversed(made):
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def make_role(base):
+    """Makes roles."""
+    with roles(base) as make:
+        yield make
+
+
+@pytest.fixture
+def role(make_role):
+    """A role as an administrator makes it."""
+    return make_role()
+
+
+def connect(base, role):
+    """A session of the role, in autocommit mode."""
+    server = base.server
+    login = {"host": server.host, "port": server.port, "dbname": base.name, "user": role, "password": "secret"}
+    return psycopg.connect(**login, autocommit=True)
+
+
+@pytest.fixture(scope="module")
+def granted(postgres, base_template):
+    """A base with a role after the grant, for all tests that change nothing: every statement in them is refused."""
+    shared = postgres.create_database(f"hdm_{uuid4().hex}", template=base_template.name)
+    with roles(shared) as make:
+        role = make()
+        with shared.connect(autocommit=True, row_factory=psycopg.rows.dict_row) as owner:
+            pack_role.grant(owner, role, actor="test")
+            yield SimpleNamespace(base=shared, role=role, owner=owner)
+
+
+@pytest.fixture
+def refused(granted):
+    """The role's session there."""
+    with connect(granted.base, granted.role) as connection:
+        yield connection
+
+
+@pytest.fixture
+def packs(session, base, role):
+    """The role's session, after the grant, on a base of its own."""
+    pack_role.grant(session, role, actor="test")
+    with connect(base, role) as connection:
+        yield connection
+
+
+def audit(session):
+    return [tuple(row.values()) for row in session.execute("SELECT action, object, old, new FROM hdm_audit")]
+
+
+def test_every_table_of_the_base_has_its_place(session):
+    """A new table that nobody thought of here would be out of reach at best."""
+    made = set(re.findall(r"^CREATE (?:TABLE|VIEW) (\w+)", SCHEMA.read_text(), re.MULTILINE))
+    assert made | {"hdm_alembic_version"} == set(pack_role.TABLES)
+    assert len(set(pack_role.TABLES)) == len(pack_role.TABLES)
+
+
+# What the role may not -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", PROTECTED)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO public.{} DEFAULT VALUES",
+        "DELETE FROM public.{}",
+        "TRUNCATE public.{}",
+        "COPY public.{} FROM STDIN",
+        "ALTER TABLE public.{} OWNER TO CURRENT_USER",
+        "ALTER TABLE public.{} RENAME TO stolen",
+        "CREATE RULE r AS ON INSERT TO public.{} DO INSTEAD NOTHING",
+        "COMMENT ON TABLE public.{} IS 'mine'",
+    ],
+)
+def test_role_changes_no_protected_table(refused, statement, table):
+    """Neither endpoints, activation, configuration nor ledger, nor through the views on them."""
+    with pytest.raises((errors.InsufficientPrivilege, errors.ObjectNotInPrerequisiteState, errors.WrongObjectType)):
+        refused.execute(sql.SQL(statement).format(sql.Identifier(table)))
+
+
+@pytest.mark.parametrize("table", PLAIN_TABLES)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE public.{table} SET {column} = DEFAULT",
+        "SELECT * FROM public.{table} FOR UPDATE",
+        "BEGIN; LOCK TABLE public.{table} IN ACCESS EXCLUSIVE MODE",
+        "DROP TABLE public.{table}",
+        "ALTER TABLE public.{table} ADD mine text",
+        "ALTER TABLE public.{table} DISABLE TRIGGER ALL",
+        "ALTER TABLE public.{table} ENABLE ROW LEVEL SECURITY",
+        "CREATE INDEX mine ON public.{table} ({column})",
+        "CREATE TABLE child () INHERITS (public.{table})",
+        "CREATE TRIGGER t AFTER INSERT ON public.{table} EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "CREATE POLICY p ON public.{table}",
+    ],
+)
+def test_role_neither_alters_nor_blocks_a_protected_table(refused, granted, statement, table):
+    """Nor puts code behind it that the owner would run."""
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum = 1"
+    column = sql.Identifier(granted.owner.execute(query, [table]).fetchone()["attname"])
+    with pytest.raises(errors.InsufficientPrivilege):
+        refused.execute(sql.SQL(statement).format(table=sql.Identifier(table), column=column))
+
+
+@pytest.mark.parametrize("table", pack_role.HIDDEN)
+def test_role_does_not_read_what_is_not_its_business(refused, table):
+    """The audit trail holds every value that a configuration ever had."""
+    with pytest.raises(errors.InsufficientPrivilege):
+        refused.execute(sql.SQL("SELECT FROM public.{}").format(sql.Identifier(table)))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE FUNCTION public.lower(text) RETURNS text LANGUAGE sql RETURN 'mine'",
+        "CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = text, FUNCTION = texteq)",
+        "CREATE TABLE public.hdm_core_mail_list ()",
+        "CREATE VIEW public.v AS SELECT 1",
+        "CREATE SCHEMA other",
+        "CREATE SCHEMA hdm",
+        "SET ROLE hdm",
+        "SET SESSION AUTHORIZATION hdm",
+        "CREATE ROLE friend",
+        "ALTER SCHEMA public RENAME TO mine",
+        "DROP SCHEMA public CASCADE",
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "COPY (SELECT 1) TO '/tmp/mine'",
+        "ALTER SYSTEM SET fsync = off",
+        "UPDATE public.hdm_pack_schema SET sha256 = ''",
+        "DELETE FROM public.hdm_pack_schema",
+        "TRUNCATE public.hdm_pack_schema",
+        "TRUNCATE public.hdm_alerts",
+        "DROP TABLE public.hdm_alerts",
+        "ALTER TABLE public.hdm_alerts ADD mine text",
+        "CREATE TRIGGER t AFTER INSERT ON public.hdm_alerts EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "CREATE TABLE child (endpoint text REFERENCES public.hdm_core_table_corr_db_mp (db_key))",
+    ],
+)
+def test_role_plants_nothing_and_becomes_nobody_else(refused, statement):
+    """A function in the base's schema would run with the owner's rights (CVE-2018-1058)."""
+    with pytest.raises((errors.InsufficientPrivilege, errors.InvalidForeignKey)):
+        refused.execute(statement)
+
+
+def test_role_cannot_end_the_session_that_holds_the_locks(refused, granted):
+    """Its lock would be free, and a second attempt could begin."""
+    with pytest.raises(errors.InsufficientPrivilege):
+        refused.execute("SELECT pg_terminate_backend(%s)", [granted.owner.info.backend_pid])
+
+
+def test_role_gives_nothing_away(refused, granted):
+    """PostgreSQL only warns of a GRANT without the right to it."""
+    for table in pack_role.TABLES:
+        with suppress(errors.InsufficientPrivilege):
+            refused.execute(sql.SQL("GRANT ALL ON public.{} TO PUBLIC").format(sql.Identifier(table)))
+    assert pack_role.excess(granted.owner, granted.role) == []
+
+
+# What it may ---------------------------------------------------------------------------------------------------------
+
+
+def test_role_reads_what_packs_query_and_writes_its_own(packs):
+    """Tables of its own come into its own schema; alerts into the base's table."""
+    for table in pack_role.READ:
+        packs.execute(sql.SQL("SELECT FROM {}").format(sql.Identifier(table)))
+    packs.execute("CREATE TABLE mine (n int); INSERT INTO mine VALUES (1); ALTER TABLE mine ADD x int")
+    found = packs.execute("SELECT schemaname FROM pg_tables WHERE tablename = 'mine'").fetchall()
+    assert found == [(packs.info.user,)]
+    packs.execute("INSERT INTO hdm_alerts (rule_pack, endpoint) VALUES ('basic', 'a')")
+    packs.execute("UPDATE hdm_alerts SET alert_level = 'High'")
+    assert packs.execute("SELECT alert_level FROM hdm_alerts").fetchall() == [("High",)]
+    packs.execute("DELETE FROM hdm_alerts")
+    packs.execute("CREATE TEMP TABLE passing ()")
+
+
+def test_owner_does_not_find_what_packs_have_made_under_a_name_of_its_own(packs, session):
+    """A table or a function of the packs never stands before the owner's."""
+    packs.execute("CREATE TABLE hdm_pack_run (fake int)")
+    packs.execute("CREATE FUNCTION clock_timestamp() RETURNS text LANGUAGE sql RETURN 'fake'")
+    found = session.execute("SELECT to_regclass('hdm_pack_run') = 'public.hdm_pack_run'::regclass AS own").fetchone()
+    assert found["own"]
+    assert session.execute("SELECT pg_typeof(clock_timestamp())::text AS type").fetchone()["type"] != "text"
+
+
+# The grant -----------------------------------------------------------------------------------------------------------
+
+
+def test_grant_repeated_changes_nothing_and_is_audited_once(session, role):
+    """The audit trail tells what was given, and what was before."""
+    assert pack_role.grant(session, role, actor="ann").changed
+    (entry,) = audit(session)
+    assert entry[:2] == ("grant", f"role {role}")
+    assert entry[2] == {"rights": []}
+    assert "SELECT on hdm_activation" in entry[3]["rights"]
+    assert f"CREATE on schema {role}" in entry[3]["rights"]
+    assert not pack_role.grant(session, role, actor="ann").changed
+    assert len(audit(session)) == 1
+    assert pack_role.excess(session, role) == []
+    assert pack_role.lacking(session, role) == []
+
+
+def test_grant_takes_away_what_was_given_too_much(session, role):
+    """As by the statements of an older manual, or by hand; also the right that PostgreSQL 13 gives everybody."""
+    name = sql.Identifier(role)
+    session.execute(sql.SQL("GRANT ALL ON hdm_pack_run, hdm_audit TO {}").format(name))
+    session.execute(sql.SQL("GRANT UPDATE (pack_config) ON hdm_pack_metric_conf TO {}").format(name))
+    session.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(name))
+    session.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    found = pack_role.excess(session, role)
+    assert {"has CREATE on schema public", "has SELECT on hdm_audit", "has UPDATE on hdm_pack_metric_conf"} <= {*found}
+    pack_role.grant(session, role, actor="ann")
+    assert pack_role.excess(session, role) == []
+
+
+def test_grant_that_cannot_take_a_right_away_takes_itself_back(session, role):
+    """What everybody may is not ours to change behind an administrator's back."""
+    session.execute("GRANT INSERT ON hdm_pack_run TO PUBLIC")
+    with pytest.raises(BaseError, match="would still have: INSERT on hdm_pack_run"):
+        pack_role.grant(session, role, actor="ann")
+    assert "SELECT on hdm_activation" in pack_role.lacking(session, role)
+    assert audit(session) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "power"),
+    [
+        ("LOGIN SUPERUSER", "is a superuser"),
+        ("LOGIN CREATEROLE", "CREATEROLE"),
+        ("LOGIN REPLICATION", "REPLICATION"),
+        ("LOGIN IN ROLE hdm", "is a member of the role hdm"),
+        ("LOGIN NOINHERIT IN ROLE hdm", "is a member of the role hdm"),
+        ("LOGIN IN ROLE pg_write_all_data", "is a member of the role pg_write_all_data"),
+        ("LOGIN IN ROLE pg_execute_server_program", "is a member of the role pg_execute_server_program"),
+        ("NOLOGIN", "may not log in"),
+    ],
+)
+def test_role_that_is_no_packs_role_is_refused(session, make_role, options, power):
+    """No GRANT and no REVOKE makes it harmless."""
+    role = make_role(options)
+    with pytest.raises(ConfigurationError, match=re.escape(power)):
+        pack_role.grant(session, role, actor="ann")
+    assert audit(session) == []
+
+
+def test_owner_itself_is_refused_and_a_role_that_is_not_there_gets_its_statement(session):
+    """Whoever reads the error can go on."""
+    with pytest.raises(ConfigurationError, match="too mighty"):
+        pack_role.grant(session, "hdm", actor="ann")
+    with pytest.raises(ConfigurationError, match="there is no role") as failure:
+        pack_role.grant(session, 'no "such"', actor="ann")
+    assert 'CREATE ROLE "no ""such""" LOGIN' in failure.value.hint
+
+
+def test_tables_that_packs_made_as_the_owner_are_handed_over_with_their_rows(session, base, role):
+    """Only those that are named: the database may hold others' tables, and the answer tells which are left."""
+    session.execute("CREATE TABLE metric_old (id int GENERATED ALWAYS AS IDENTITY, n int)")
+    session.execute("CREATE TABLE others (n int); INSERT INTO metric_old (n) VALUES (1), (2)")
+    done = pack_role.grant(session, role, move=["metric_old"], actor="ann")
+    assert (done.moved, done.left) == (("metric_old",), ("others",))
+    with connect(base, role) as packs:
+        assert packs.execute("SELECT sum(n) FROM metric_old").fetchone() == (3,)
+        packs.execute("INSERT INTO metric_old (n) VALUES (3)")
+        packs.execute("ALTER TABLE metric_old ADD more text")
+        with pytest.raises(errors.InsufficientPrivilege):
+            packs.execute("SELECT FROM others")
+    assert audit(session)[0][3]["moved"] == ["metric_old"]
+    assert pack_role.grant(session, role, move=["metric_old"], actor="ann").moved == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("hdm_alerts", "is a table of the base itself"),
+        ("nowhere", "there is no table 'nowhere'"),
+        ("seen", "is no table"),
+        ("twice", "too: the packs have made it anew"),
+    ],
+)
+def test_what_cannot_be_handed_over_is_refused_and_nothing_is_done(session, role, name, fault):
+    """One wrong name takes the others back."""
+    schema = sql.Identifier(role)
+    session.execute("CREATE VIEW seen AS SELECT 1; CREATE TABLE twice (); CREATE TABLE good ()")
+    session.execute(sql.SQL("CREATE SCHEMA {0}; CREATE TABLE {0}.twice ()").format(schema))
+    with pytest.raises(ConfigurationError, match=fault):
+        pack_role.grant(session, role, move=["good", name], actor="ann")
+    assert session.execute("SELECT to_regclass('public.good') AS here").fetchone()["here"] == "good"
+    assert audit(session) == []
+
+
+def test_owner_without_further_rights_can_grant(base, make_role):
+    """The base's owner is no superuser at most sites: what only an administrator may do is said, with the statement."""
+    owner, role = make_role(prefix="owner"), make_role()
+    with base.connect(autocommit=True) as admin:
+        admin.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*map(sql.Identifier, (base.name, owner))))
+        for name in pack_role.TABLES:
+            admin.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(*map(sql.Identifier, (name, owner))))
+        admin.execute(sql.SQL("CREATE TABLE old (); ALTER TABLE old OWNER TO {}").format(sql.Identifier(owner)))
+        with connect(base, owner) as connection:
+            connection.row_factory = psycopg.rows.dict_row
+            with pytest.raises(ConfigurationError, match="only a member of") as failure:
+                pack_role.grant(connection, role, move=["old"], actor="ann")
+            assert failure.value.hint.endswith(f'GRANT "{role}" TO "{owner}"')
+            admin.execute(failure.value.hint.partition(": ")[2])
+            assert pack_role.grant(connection, role, move=["old"], actor="ann").moved == ("old",)
+            assert pack_role.excess(connection, role) == []
+    with connect(base, role) as packs:
+        packs.execute("ALTER TABLE old ADD n int; CREATE TABLE mine (); SELECT FROM hdm_activation")
+
+
+def test_owner_who_does_not_own_the_schema_is_told_what_an_administrator_must_run(base, make_role):
+    """On PostgreSQL 13 and 14 everybody may create in `public`, which belongs to a superuser."""
+    owner, role = make_role(prefix="owner"), make_role()
+    with base.connect(autocommit=True) as admin:
+        admin.execute("ALTER SCHEMA public OWNER TO hdm; GRANT CREATE ON SCHEMA public TO PUBLIC")
+        admin.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*map(sql.Identifier, (base.name, owner))))
+        for name in pack_role.TABLES:
+            admin.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(*map(sql.Identifier, (name, owner))))
+        with connect(base, owner) as connection:
+            connection.row_factory = psycopg.rows.dict_row
+            with pytest.raises(HdmError) as failure:
+                pack_role.grant(connection, role, actor="ann")
+            admin.execute(failure.value.hint.partition(": ")[2])
+            pack_role.grant(connection, role, actor="ann")
+    with connect(base, role) as packs, pytest.raises(errors.InsufficientPrivilege):
+        packs.execute("CREATE TABLE public.mine ()")
+
+
+def test_schema_of_that_name_that_is_somebody_elses_is_refused(session, role, make_role):
+    """Packs would write among a stranger's tables."""
+    stranger = make_role(prefix="stranger")
+    statement = "CREATE SCHEMA {} AUTHORIZATION {}"
+    session.execute(sql.SQL(statement).format(sql.Identifier(role), sql.Identifier(stranger)))
+    with pytest.raises(ConfigurationError, match="which belongs to"):
+        pack_role.grant(session, role, actor="ann")
