@@ -193,6 +193,7 @@ def _task(pack: Pack, settings: Settings, environment: str) -> BaseOperator:
         "timeout": settings.timeout,
         "require_reports": settings.require_reports,
         "environment_store": settings.environment_store,
+        "environment_retention": settings.environment_retention,
         "credentials": settings.credentials,
         "limits": settings.limits,
         "sandbox": settings.sandbox,

@@ -7,11 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 
 from hdm_airflow.credentials.options import CredentialOptions
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.limits import DEFAULT_LIMITS, Limits
+from hdm_airflow.runner.retention import Retention
 from hdm_airflow.runner.sandbox import Sandbox
 
 VARIABLE = "hdm"
@@ -66,8 +76,11 @@ class Settings(BaseModel):
     environment_store: Annotated[str, AfterValidator(_absolute)] = Field(
         DEFAULT_STORE, description="Folder of the packs' software environments on each worker."
     )
+    environment_retention: Retention = Field(Retention(), description="How long and how many of them are kept.")
     credentials: CredentialOptions = Field(CredentialOptions(), description="Where passwords come from.")
-    limits: Limits = Field(DEFAULT_LIMITS, description="How much of a machine one pack run may use.")
+    limits: Annotated[Limits, BeforeValidator(Limits.stated)] = Field(
+        DEFAULT_LIMITS, description="How much of a machine one pack run may use."
+    )
     sandbox: Sandbox = Field(Sandbox(), description="How far packs are kept from the files and processes of others.")
 
     @field_validator("environments")

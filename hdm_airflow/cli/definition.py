@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow.cli.cli_config import ActionCommand, GroupCommand
 
+from hdm_airflow.cli.definition_envs import ENVS
 from hdm_airflow.cli.definition_packs import PACKS
 from hdm_airflow.cli.options import (
     BASE,
@@ -17,13 +18,14 @@ from hdm_airflow.cli.options import (
     Trailing,
     action,
     arg,
+    several,
 )
 
 
 def get_hdm_cli_commands() -> list[ActionCommand | GroupCommand]:
     """The one group that this provider adds."""
     text = "Data quality packs: check, run and configure them"
-    return [GroupCommand(name="hdm", help=text, subcommands=(PACKS, DB, ENDPOINTS, *ACTIVATION, CONFIG, RUNS))]
+    return [GroupCommand(name="hdm", help=text, subcommands=(PACKS, ENVS, DB, ENDPOINTS, *ACTIVATION, CONFIG, RUNS))]
 
 
 DB = GroupCommand(
@@ -45,6 +47,20 @@ DB = GroupCommand(
             BASE,
             example="airflow hdm db check",
             exit_codes="0 current, 1 not current, 2 the base cannot be reached",
+            more="Warns where packs have rights on the base that they do not need, or lack some.",
+        ),
+        action(
+            "grant",
+            "Give packs a role of their own on the HDM base, which can change neither activation nor configuration",
+            "db.grant",
+            (
+                arg("role", metavar="ROLE", help="A role that exists on the server, may log in, and is nothing else"),
+                several("--move", "TABLE", "Tables that packs made before: hand them over, with their rows"),
+                *BASE,
+            ),
+            example="airflow hdm db grant hdm_packs --move metric_basic metric_basic_levels",
+            more="Run by the owner's connection; safe to repeat, and to be repeated after an upgrade. Packs then make "
+            "their tables in a schema of the role's name. Name the role's own connection as pack_conn_id.",
         ),
     ),
 )

@@ -88,6 +88,7 @@ def _conditions(pack: Pack, settings: Settings, environment: Environment) -> Con
         timeout=(pack.manifest and pack.manifest.timeout) or settings.timeout,
         require_reports=settings.require_reports,
         environment_store=settings.store,
+        environment_retention=settings.environment_retention,
         credentials=settings.credentials,
         limits=settings.limits,
         sandbox=settings.sandbox,

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 if TYPE_CHECKING:
     import pytest
@@ -49,7 +50,8 @@ class Hdm:
         found: object = 0
         try:
             args = get_parser().parse_args(["hdm", *map(str, words)])
-            args.func(args)
+            with patch.dict(os.environ):  # a command tells Airflow in what kind of process it runs
+                args.func(args)
         except SystemExit as end:
             found = end.code
         out, err = self._capsys.readouterr()

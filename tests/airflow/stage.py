@@ -59,6 +59,7 @@ class Stage:
     def operator(self, task_id: str, **arguments: Any) -> PackOperator:
         """The operator of a pack."""
         pack = Catalog.scan(self.folder).find(task_id)
+        arguments.setdefault("sandbox", {"write": [str(self.folder.parent)]})  # where the tests' packs leave traces
         return PackOperator(task_id=task_id, pack=pack, environment_store=str(self.store), **arguments)
 
     def run(

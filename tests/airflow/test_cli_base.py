@@ -105,7 +105,7 @@ def test_endpoint_is_removed_only_with_consent(hdm: Hdm, monkeypatch: pytest.Mon
 
 
 def test_endpoints_are_tested_with_the_password_that_packs_get(
-    hdm: Hdm, database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    hdm: Hdm, database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, metadata: None
 ) -> None:
     """Reached, not reached and not there: each says so, and none says a password."""
     for slug in (HEART, LUNG, OTHER_LUNG):

@@ -53,6 +53,7 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "partial": st.booleans(),
     "backfill": st.booleans(),
     "environment": st.lists(st.from_regex(r"[A-Z_][A-Z0-9_]{0,5}", fullmatch=True), max_size=3),
+    "limits": st.sampled_from([None, {}, {"memory": "2 GB", "cpu": 60}, {"disk": 1, "processes": 5, "files": 20}]),
 }
 OBJECTS = st.fixed_dictionaries({}, optional={key: likely | JSON for key, likely in LIKELY.items()}).flatmap(
     lambda known: st.dictionaries(st.text(max_size=5), JSON, max_size=2).map(lambda unknown: {**unknown, **known})

@@ -10,8 +10,12 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from hdm_airflow.credentials.options import CredentialOptions, KeycloakOptions, VaultOptions
 from hdm_airflow.packs.finding import CODES
+from hdm_airflow.packs.limits import Limits
 from hdm_airflow.packs.manifest import REQUIRED, Manifest, json_schema
+from hdm_airflow.runner.retention import Retention
+from hdm_airflow.runner.sandbox import Sandbox
 from hdm_airflow.settings import Environment, Settings
 from tests.unit.test_zoo import DEEP
 
@@ -44,7 +48,17 @@ def default(field: FieldInfo) -> str:
 
 @pytest.mark.parametrize(
     ("name", "number", "model"),
-    [("properties.md", 0, Manifest), ("settings.md", 0, Settings), ("settings.md", 1, Environment)],
+    [
+        ("properties.md", 0, Manifest),
+        ("settings.md", 0, Settings),
+        ("settings.md", 1, Environment),
+        ("settings.md", 2, Limits),
+        ("settings.md", 3, Sandbox),
+        ("settings.md", 4, Retention),
+        ("settings.md", 5, CredentialOptions),
+        ("settings.md", 6, VaultOptions),
+        ("settings.md", 7, KeycloakOptions),
+    ],
 )
 def test_page_has_every_key_with_its_default_and_meaning(name: str, number: int, model: type[BaseModel]) -> None:
     """In the order of the model, and no key that it does not have."""

@@ -49,6 +49,15 @@ def test_every_key_can_be_set() -> None:
         "timeout": 60,
         "require_reports": True,
         "environment_store": "/var/lib/hdm",
+        "environment_retention": {"days": 30.5, "size": 20_000_000_000},
+        "credentials": {
+            "sources": ["vault", "keycloak"],
+            "vault": {"conn_id": "vault", "path": "hdm/{name}"},
+            "keycloak": {"conn_id": "keycloak", "realm": "hospital", "endpoints": ["*:trino:*"]},
+            "conf_json": "refuse",
+        },
+        "limits": {"memory": 2_000_000_000, "cpu": 3600, "disk": 1, "output": 1, "processes": 10, "files": 100},
+        "sandbox": {"mode": "required", "read": ["/srv"], "write": ["/data"], "hide": ["/var/log/airflow"]},
     }
     assert stated.keys() == Settings.model_fields.keys()
     found = Settings.parse(json.dumps(stated))
