@@ -103,6 +103,11 @@ def lacking(base: Base, role: str) -> list[str]:
     return _column(base, "lacking", _values(_place(base)["schema"], role))
 
 
+def hidden(base: Base, role: str) -> list[str]:
+    """Tables of the base that packs do not find, since they have made tables of their own under these names."""
+    return _column(base, "hidden", _values(_place(base)["schema"], role))
+
+
 def whoami(base: Base) -> tuple[str, str]:
     """The role of a connection, and its database."""
     row = base.execute(queries("pack_role")["whoami"]).fetchone()
@@ -168,6 +173,8 @@ def _grant_tables(base: Base, place: dict[str, Any], role: str) -> None:
     ):
         for name in names:
             _run(base, statement, schema, name, role)
+    for name in _column(base, "sequences", _values(schema, role)):
+        _run(base, "REVOKE ALL ON SEQUENCE {}.{} FROM {}", schema, name, role)
 
 
 def _move(base: Base, place: dict[str, Any], role: str, name: str) -> bool:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hdm_airflow.base.pack_role import TABLES
 from hdm_airflow.base.queries import queries
 from hdm_airflow.errors import BaseError, ConfigurationError
 from hdm_airflow.packs import files
@@ -79,6 +80,7 @@ def apply(owner: Base, runner: Base, kind: Kind, pack: str, scripts: Sequence[Sc
         new = [script for script in scripts if (script.file, script.sha256) not in known]
         if new:
             runner.execute(queries("pack_schema")["limit_waiting"])
+            values["schema"] = _schema(owner)
         for script in new:
             _run(runner, task_id, script, {**values, "file": script.file, "sha256": script.sha256})
     return [script.file for script in new]
@@ -104,6 +106,12 @@ def _try_lock(owner: Base, key: str) -> bool:
     return bool(row and row["locked"])
 
 
+def _schema(owner: Base) -> str:
+    row = owner.execute(queries("pack_schema")["schema"]).fetchone()
+    assert row is not None, "the record is read before"  # noqa: S101
+    return str(row["schema"])
+
+
 def _run(runner: Base, task_id: str, script: Script, record: dict[str, str]) -> None:
     """Run a script and record it, both or neither: one whose record is lost would run again, and fail for ever.
 
@@ -118,6 +126,7 @@ def _run(runner: Base, task_id: str, script: Script, record: dict[str, str]) -> 
         with runner.transaction():
             runner.execute(script.sql.encode("utf-8"))
             recording = True
+            _check_names(runner, task_id, script, record["schema"])
             runner.execute(queries("pack_schema")["record"], record)
     except Error as error:
         if recording:  # the base's fault, not the script's
@@ -125,6 +134,16 @@ def _run(runner: Base, task_id: str, script: Script, record: dict[str, str]) -> 
         context = None if isinstance(error, DataError) else error.diag.context  # which repeats the value, too
         where = f"{task_id}/{script.file}" + (f", {context}" if context else "")
         raise BaseError(f"the pack's SQL script failed: {told(error)}", where, _hint(error)) from None
+
+
+def _check_names(runner: Base, task_id: str, script: Script, schema: str) -> None:
+    """All packs would take such a table for the base's: no alert would be found where it belongs."""
+    values = {"schema": schema, "tables": list(TABLES)}
+    names = [row["name"] for row in runner.execute(queries("pack_schema")["hiding"], values)]
+    if names:
+        what = f"tables of the same name would hide the base's own from packs: {', '.join(names)}"
+        hint = "take them out of the script: every HDM base has these. If it made none, see: airflow hdm db check"
+        raise BaseError(what, f"{task_id}/{script.file}", hint)
 
 
 def _hint(error: Exception) -> str:

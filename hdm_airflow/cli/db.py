@@ -70,6 +70,7 @@ def _check_role(hook: HdmHook, args: Namespace) -> None:
                 warn(f"connection {pack_conn_id} leads to the database {theirs}, not {database}\ndo: correct it")
                 return
             more, less = pack_role.excess(base, role), pack_role.lacking(base, role)
+            hidden = pack_role.hidden(base, role)
     except HdmError as error:
         warn(f"the rights of packs were not checked: {error}")
         return
@@ -77,6 +78,9 @@ def _check_role(hook: HdmHook, args: Namespace) -> None:
         warn(f"the role {role} of packs is too mighty: it {'; it '.join(more)}\ndo: see {_PAGE}")
     elif less:
         warn(f"the role {role} of packs lacks {', '.join(less)}\ndo: run: airflow hdm db grant {role}")
+    elif hidden:
+        what = f"packs do not find {', '.join(hidden)} of the base: the schema {role} has tables of the same name"
+        warn(f"{what}\ndo: look which pack made them, move what they hold, and drop them as {role}")
     else:
         say(f"packs have a role of their own ({role}), with the rights that they need")
 

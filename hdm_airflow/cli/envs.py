@@ -15,6 +15,7 @@ from hdm_airflow.errors import ConfigurationError, EnvironmentBuildError, HdmErr
 from hdm_airflow.packs.catalog import Catalog
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.packs.selection import choose
+from hdm_airflow.runner import sandbox, settling
 from hdm_airflow.runner.environments import EnvironmentStore
 from hdm_airflow.runner.retention import Entry, Retention
 from hdm_airflow.runner.supervision import CutShortError, Supervision
@@ -149,9 +150,11 @@ def _warm(store: EnvironmentStore, pack: Pack, settings: Settings) -> dict[str, 
         if pack.errors:
             raise ConfigurationError("it is quarantined", pack.folder, f"airflow hdm packs check {pack.path}")
         with workspace(pack.path) as place:
-            supervision = Supervision(timeout, [place.root], lambda: None)
+            build = sandbox.build_confinement(sandboxed=sandbox.is_on(settings.sandbox))
+            supervision = Supervision(timeout, [place.root], lambda: None, build)
             using = store.use(place.pack, pack.folder, _python(pack), supervision=supervision, log=narrate)
             with using as environment:
+                settling.settle(environment, supervision)
                 row |= {"environment": environment.key, "state": "built" if built else "was there"}
     except CutShortError:
         say(f"{pack.task_id}: ended after its timeout of {timeout:g} s")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from hdm_airflow.base.endpoints import Endpoint
 
 PATIENCE = 10  # seconds to wait for a server
+#: What libpq would otherwise take from the worker's variables, PGHOSTADDR the server's address, for one.
+_NOT_THE_WORKERS: dict[str, Any] = {"hostaddr": "", "options": "", "target_session_attrs": "any", "sslcert": "", "sslkey": ""}
 POSTGRES = {"postgres", "postgresql"}
 MYSQL = {"mysql", "mariadb"}
 
@@ -28,6 +30,7 @@ def postgres(endpoint: Endpoint, password: str | None) -> psycopg.Connection[Any
         user=endpoint.user,
         password=password,
         passfile=os.devnull,  # nobody else's password
+        **_NOT_THE_WORKERS,
         sslmode="verify-full" if endpoint.ssl else "prefer",  # as the reference packs do
         sslrootcert=(_authorities() or "system") if endpoint.ssl else "",
         connect_timeout=PATIENCE,

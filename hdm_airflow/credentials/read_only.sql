@@ -18,6 +18,17 @@ WITH role AS (
     UNION ALL
     SELECT 3, 'ownership', relation.name FROM relation JOIN role ON role.oid = relowner
     UNION ALL
+    SELECT 3, 'ownership of a function', pg_catalog.quote_ident(nspname) || '.' || pg_catalog.quote_ident(proname)
+    FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+    JOIN role ON role.oid = proowner WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+    UNION ALL
+    SELECT 3, 'ownership of a large object', l.oid::text
+    FROM pg_catalog.pg_largeobject_metadata AS l JOIN role ON role.oid = lomowner
+    UNION ALL
+    SELECT 4, 'UPDATE of a large object', l.oid::text
+    FROM pg_catalog.pg_largeobject_metadata AS l CROSS JOIN LATERAL pg_catalog.aclexplode(lomacl) AS a
+    WHERE a.privilege_type = 'UPDATE' AND (a.grantee = 0 OR a.grantee IN (SELECT oid FROM role))
+    UNION ALL
     SELECT 4, priv, relation.name
     FROM relation CROSS JOIN role CROSS JOIN unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS priv
     WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_catalog.has_table_privilege(role.oid, relation.oid, priv)

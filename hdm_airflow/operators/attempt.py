@@ -158,6 +158,7 @@ class PackAttempt:
             self._check()
             found = self._start(hook, base, planned)
             if self._execution:
+                self._check()  # from here on `abort` ends the execution; before, there was none yet
                 store = EnvironmentStore(conditions.environment_store, conditions.environment_retention)
                 begin = partial(runs.start, base, self.attempt, [target.slug for target in found])
                 self._execution.run(begin, partial(self._job, hook, base, planned, found), store)
@@ -242,8 +243,8 @@ class PackAttempt:
         runs.finish(base, self.attempt, [*failed, *gated])
         self._early = tuple(failed)
         if found:  # before the first `running` row: whatever ends us from here on closes it
+            self._check()  # an abort until here has found nothing to end
             self._execution = self._make_execution(hook, base, [target.slug for target in found])
-        if found:
             pack = f"{self.pack.task_id} {self.pack.version}"
             rights = "" if self.conditions.pack_conn_id else ", with the rights of the HDM base's owner"
             date = self.attempt.metric_date

@@ -46,7 +46,9 @@ class Execution:
         self._hook, self._attempt, self._slugs, self._log = hook, attempt, slugs, log
         self._keep, self._heartbeat = keep, heartbeat
         self._run: PackRun | None = None
+        self._beginning = False  # its `running` rows are being written
         self._begun = False  # whether the ledger has `running` rows of it, for all we know
+        self._aborted = ""  # the reason, where nothing could be written yet
         self._closing = False  # somebody writes the end, or has
         self._outcomes: list[runs.Outcome] | None = None  # what the ledger was told, and says itself
         self._noted: dict[str, runs.Outcome] = {}  # slug -> what it was told before the end
@@ -71,24 +73,31 @@ class Execution:
             One outcome per endpoint, as the ledger has it.
         """
         try:
+            self._beginning = True
             if self._outcomes is not None:  # aborted before there was anything to run
                 return self._outcomes
             begin()
-            self._begun = True
+            self._begun, self._beginning = True, False
+            if self._aborted:
+                return self._close(self._interrupted(self._aborted), patient=False)
             job = make_job()
             self._run = PackRun(job, store, self._log, keep=self._keep, heartbeat=self._beat)
-            if self._closing:  # aborted while the job was made
+            if self._closing or self._aborted:  # while the job was made
                 self._run.kill()
             ran = self._run.run()
             for problem in _problems(ran.reports):
                 self._log(problem)
             return self._close(verdict.outcomes(ran, self._slugs, job.timeout))
         except BaseException as error:  # Airflow's timeout is no Exception, and its rows must not stay `running`
+            self._beginning = False
             self._close(self._interrupted(_reason(error)))
             raise
 
     def abort(self, reason: str) -> None:
         """From a signal handler: write the ledger while there is time, then end the pack's processes."""
+        if self._beginning:  # its rows are not there yet, and would come after their end: `run` closes them at once
+            self._aborted = reason
+            return
         try:
             self._close(self._interrupted(reason), patient=False)
         finally:
@@ -104,8 +113,7 @@ class Execution:
         told = {one.endpoint: one for one in self._interrupted("it still runs") if one.status == "success"}
         news = [one for slug, one in told.items() if one != self._noted.get(slug)]
         news += [runs.Outcome(endpoint=slug, status="failed") for slug in self._noted if slug not in told]
-        if news:
-            self._heartbeat.note(news)
+        if news and self._heartbeat.note(news):
             self._noted = told
 
     def _interrupted(self, reason: str) -> list[runs.Outcome]:

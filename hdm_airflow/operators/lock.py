@@ -11,7 +11,7 @@ from functools import partial
 from psycopg import Error
 
 from hdm_airflow.base import runs
-from hdm_airflow.base.hook import Base
+from hdm_airflow.base.hook import Base, told
 from hdm_airflow.base.queries import queries
 from hdm_airflow.errors import BaseError
 from hdm_airflow.packs.pack import Pack
@@ -63,6 +63,7 @@ class Heartbeat:
     def __init__(self, base: Base, attempt: runs.Attempt, also: Callable[[], None] = lambda: None) -> None:
         self._base, self._attempt, self._also = base, attempt, also
         self._next = time.monotonic() + _HEARTBEAT
+        self._warned = False
 
     def __call__(self) -> None:
         """Ask the session for a sign of life when it is time to.
@@ -76,14 +77,26 @@ class Heartbeat:
             with _lock_lost():
                 self._base.execute(queries("runs")["heartbeat"])
 
-    def note(self, outcomes: Sequence[runs.Outcome]) -> None:
+    def note(self, outcomes: Sequence[runs.Outcome]) -> bool:
         """Keep what the pack has said of endpoints so far in the ledger.
+
+        Returns:
+            Whether it was: a full disk or the like is no reason to end the pack while the session lives.
 
         Raises:
             BaseError: as above.
         """
         with _lock_lost():
-            runs.note(self._base, self._attempt, outcomes)
+            try:
+                runs.note(self._base, self._attempt, outcomes)
+            except Error as error:
+                if self._base.closed:
+                    raise
+                if not self._warned:
+                    log.warning("what the pack has reported could not be noted in the ledger: %s", told(error))
+                self._warned = True
+                return False
+        return True
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from hdm_airflow.runner.supervision import CutShortError, Supervision
 
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|\b(?:os error|Errno) (?:28|122)\b")
 _NO_GIT = re.compile(r"Git executable not found|Cannot find command 'git'")
+_SHOWN = 50_000  # characters of what a build said, its end
 _ROOM = 64 << 20  # bytes: a disk with less is named as full
 
 
@@ -78,9 +79,6 @@ class Builder:
             version = self._build_with_pip()
         if self.requirements.lines:
             self._refuse_editables()
-            # uv writes no .pyc files, and a run must not: without them each run compiles its imports again
-            compile_all = ["-m", "compileall", "-qq", "-j", "0", str(self.folder / "lib")]
-            self._run([self._python, "-I", *compile_all], may_fail=True)  # some packages carry other versions' files
         return version
 
     @property
@@ -131,7 +129,7 @@ class Builder:
             what = f"an editable install (-e) cannot be kept: {', '.join(sorted(found))}"
             raise EnvironmentBuildError(what, hint=f"write it without -e in {REQUIREMENTS}")
 
-    def _run(self, command: list[str], *, may_fail: bool = False) -> None:
+    def _run(self, command: list[str]) -> None:
         """Run one step."""
         lines: list[str] = []
         result = self.supervision.run(
@@ -142,13 +140,16 @@ class Builder:
             mask=Masker(secrets(self._variables.values())),
             leftovers=[self.aside],
         )
+        if result.ended == "limit":
+            what = f"the environment could not be built: {result.excess}"
+            raise EnvironmentBuildError(what, hint="see what the packages run when they are installed")
         if result.ended != "exit":
             raise CutShortError(result.ended)
-        if result.exit_code and not may_fail:
+        if result.exit_code:
             raise self._fault("\n".join(lines).strip())
 
     def _fault(self, output: str) -> EnvironmentBuildError:
-        what = f"the environment could not be built:\n{masked(output)}"
+        what = f"the environment could not be built:\n{masked(output)[-_SHOWN:]}"
         if _FULL.search(output):
             cache = self._variables.get("UV_CACHE_DIR") or self._variables.get("XDG_CACHE_HOME") or "~/.cache"
             return disk_full((self.aside, Path(cache).expanduser(), Path(tempfile.gettempdir())), output)

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -33,6 +34,8 @@ from hdm_airflow.runner.supervision import Supervision
 _LOCK_INTERVAL = 0.1  # seconds between two tries
 _PATIENCE = 2.0  # seconds of waiting after which the log says so
 _TRIES = 3  # builds of one environment in one run
+#: What an environment is called. Whatever else lies in the store's folder is not ours to look into or to remove.
+_KEY = re.compile(r"[0-9a-f]{24}")
 _ASIDE = (".building-", ".removing-")
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
@@ -109,7 +112,8 @@ class EnvironmentStore:
 
     def entries(self) -> list[Entry]:
         """Every environment of the store, the one used last first."""
-        folders = [path for path in self.root.glob("[!.]*") if path.is_dir()] if self.root.is_dir() else []
+        found = self.root.glob("*") if self.root.is_dir() else ()
+        folders = [path for path in found if _KEY.fullmatch(path.name) and path.is_dir()]
         return sorted(map(self._entry, folders), key=lambda entry: entry.last_used, reverse=True)
 
     def prune(
@@ -130,7 +134,7 @@ class EnvironmentStore:
             return list(chosen)
         removed = [entry for entry in chosen if self._remove(entry.key, log)]
         for lock in self.root.glob("*.lock"):
-            if not lock.with_suffix("").exists():
+            if _KEY.fullmatch(lock.stem) and not lock.with_suffix("").exists():
                 self._remove(lock.stem, log)  # what was left of it, and the lock's file
         return removed
 

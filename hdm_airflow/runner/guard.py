@@ -46,6 +46,8 @@ SECRETS = ("context.json", "pgpass")
 GIVE_UP = 10.0
 #: Seconds that processes get which the pack left behind when it ended by itself.
 LEFTOVER_GRACE = 0.5
+_BREATH = 0.01  # seconds between two looks at what is left
+_NEAR = 4  # numbers after that of a dead process, one of which its child has
 _NOTE = "hdm: {} the pack left behind were ended\n"
 _INTERVAL = 0.25  # seconds between two looks at what is used
 _SHARE = 30  # a look is followed by at least so many times its own length of rest
@@ -122,7 +124,8 @@ def clean(folders: list[str], *, everything: bool) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(folder, name))
         if everything:
-            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(RecursionError):  # the next run's sweep takes what lies deeper
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def closed(control: int) -> bool:
@@ -180,14 +183,17 @@ class Watch:
 
     def look(self) -> str:
         """`limit used`, for example `memory 2147483648`, where something is used up; '' where nothing is."""
+        if not self.limits:
+            return ""
         began = time.monotonic()
-        used = self.used() if self.limits else {}
-        self.pause = max(self.pause, _SHARE * (time.monotonic() - began))
+        used = self.used()
+        self.pause = max(_INTERVAL, _SHARE * (time.monotonic() - began))
+        used.update(self.on_disk())  # after a rest of its own: a slow walk must not put the other looks off
         over = [f"{name} {value:.0f}" for name, value in used.items() if value > self.limits.get(name, value)]
         return over[0] if over else ""
 
     def used(self) -> dict[str, float]:
-        """What is used of each thing that has a limit."""
+        """What is used of each thing that has a limit and can be told quickly."""
         processes = descendants()
         found: dict[str, float] = {"processes": len(processes)}
         if "memory" in self.limits:
@@ -196,10 +202,15 @@ class Watch:
             gone = resource.getrusage(resource.RUSAGE_CHILDREN)
             ticks = sum(sum(map(int, fields[11:15])) for fields in processes.values())
             found["cpu"] = gone.ru_utime + gone.ru_stime + ticks / _TICKS
-        if "disk" in self.limits and time.monotonic() >= self.next_walk:
-            began = time.monotonic()
-            found["disk"] = disk_usage(self.folder)
-            self.next_walk = time.monotonic() + _DISK_SHARE * (time.monotonic() - began)
+        return found
+
+    def on_disk(self) -> dict[str, float]:
+        """What is used of the disk, where that has a limit and it is time for a walk."""
+        began = time.monotonic()
+        if "disk" not in self.limits or began < self.next_walk:
+            return {}
+        found = {"disk": float(disk_usage(self.folder))}
+        self.next_walk = time.monotonic() + _DISK_SHARE * (time.monotonic() - began)
         return found
 
 
@@ -215,11 +226,15 @@ def own_memory(pid: int) -> int:
 
 def disk_usage(folder: str) -> int:
     """Bytes that a folder takes on disk."""
-    total = 0
-    for place, _, files in os.walk(folder):
-        for name in files:
-            with contextlib.suppress(OSError):  # removed meanwhile
-                total += os.lstat(os.path.join(place, name)).st_blocks * 512
+    total, folders = 0, [folder]  # os.walk calls itself, up to Python 3.11: a pack may make folders deeper than that
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:  # removed meanwhile
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    with contextlib.suppress(OSError):
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
     return total
 
 
@@ -233,9 +248,9 @@ def end_all(pack: int, status: int | None, grace: float) -> tuple[int, int]:
     while True:
         late = reap(pack)
         status = late if status is None else status
-        left = list(descendants())
-        if not left and (status is not None or sys.platform == "linux"):
+        if childless() if sys.platform == "linux" else status is not None:
             return (status if status is not None else 0), len(first)
+        left = list(descendants())
         if time.monotonic() >= deadline + GIVE_UP:
             with contextlib.suppress(OSError):
                 os.write(2, f"hdm: these processes could not be ended: {left}\n".encode())
@@ -244,7 +259,45 @@ def end_all(pack: int, status: int | None, grace: float) -> tuple[int, int]:
             signal_all(left, signal.SIGKILL)
             if sys.platform != "linux":
                 os.killpg(0, signal.SIGKILL)
-        time.sleep(0.01)
+            late = chase(pack)
+            status = late if status is None else status
+        else:
+            time.sleep(_BREATH)
+
+
+def childless() -> bool:
+    """Whether no process is left, for sure: what forks while /proc is read may be in no reading of it."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:  # whatever the pack has started is the child of a child, and at its parent's end ours
+        return True
+    return False
+
+
+def chase(pack: int) -> int | None:
+    """For a moment, kill the next process as soon as one has died: one that forks and ends at once is never met else.
+
+    Returns:
+        The pack's wait status if it has died meanwhile.
+    """
+    found, end = None, time.monotonic() + _BREATH
+    while time.monotonic() < end and not childless():
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == pack:
+            found = status
+        for near in range(pid + 1, pid + 1 + _NEAR) if pid else ():
+            if parent(near) == os.getpid():
+                signal_all([near], signal.SIGKILL)
+    return found
+
+
+def parent(pid: int) -> int:
+    """The parent of a process; 0 where there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rsplit(b")", 1)[1].split()[1])
+    except (OSError, IndexError):
+        return 0
 
 
 def signal_all(pids: list[int], number: int) -> None:

@@ -11,8 +11,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
-from typing import Any
+
+TYPE_CHECKING = False  # not from typing: it takes as long as all the rest
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 #: Options of `pip install` that change neither what is installed nor where, alone or with a value.
 _FLAGS = {

@@ -25,6 +25,8 @@ GRACE = 3.0
 LINE_LIMIT = 1 << 20  # bytes; the rest of a longer line is dropped, and the log says so
 _CHUNK = 1 << 18
 _TICK = 0.25  # seconds between two looks at clock and report file
+_PIPE = 1 << 20  # bytes that may wait in the pipe when the guard has ended: what comes later is a stray's
+_OVERDUE = GRACE + guard.GIVE_UP + 5.0  # seconds after which a guard that was told to end has been stopped itself
 
 
 Ended = Literal["exit", "timeout", "killed", "limit"]
@@ -84,6 +86,7 @@ class Child:
                 start_new_session=True,
             )
         self._ended: Ended = "exit"
+        self._overdue = math.inf  # monotonic clock
         with suppress(BrokenPipeError), _stream(self._process.stdin) as stdin:  # killed already: `wait` sees it
             stdin.write(json.dumps(orders).encode())
 
@@ -107,9 +110,9 @@ class Child:
                 if deadline is not None and time.monotonic() > deadline:
                     self.end("timeout")
                     deadline = None
+                if time.monotonic() > self._overdue:
+                    self._process.kill()
             code = self._process.wait()
-            if code < 0:  # somebody killed the guard
-                end_strays(self._variables)
             lines.close()
             excess = self._excess()
         finally:
@@ -120,7 +123,7 @@ class Child:
     def end(self, why: Ended) -> None:
         """Tell the guard to end everything; safe to call from a signal handler, and more than once."""
         if self._ended == "exit" and self._process.returncode is None and self._control.fileno() >= 0:
-            self._ended = why
+            self._ended, self._overdue = why, time.monotonic() + _OVERDUE
             with suppress(BrokenPipeError):  # the guard is gone: `wait` ends what it has left
                 self._control.send(b"T")
 
@@ -129,7 +132,12 @@ class Child:
         self._control.close()
         if self._process.stdout:
             self._process.stdout.close()
-        self._process.wait()
+        try:
+            self._process.wait(_OVERDUE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            end_strays(self._variables)
 
     def _excess(self) -> str:
         """Of what the pack used too much; '' where the guard says nothing of it."""
@@ -145,7 +153,7 @@ class Child:
         with selectors.DefaultSelector() as selector:
             selector.register(stream, selectors.EVENT_READ)
             selector.register(self._control, selectors.EVENT_READ)
-            is_over, is_open = False, True
+            is_over, is_open, room = False, True, _PIPE
             while True:
                 ready = {key.fileobj for key, _ in selector.select(0 if is_over else _TICK)}
                 chunk = stream.read(_CHUNK) if stream in ready else None
@@ -156,10 +164,12 @@ class Child:
                     return
                 if self._control in ready:  # the guard says its last word, or has ended: nothing more is written
                     selector.unregister(self._control)
-                    self._process.wait()
+                    if self._process.wait() < 0:  # somebody killed the guard
+                        end_strays(self._variables)
                     is_over = True
-                if is_over and not is_open:
+                if is_over and not (is_open and room > 0):
                     return
+                room -= len(chunk or b"") if is_over else 0
                 yield chunk or b""
 
 
@@ -208,14 +218,18 @@ class _Lines:
         self._dropped += max(0, len(piece) - room)
 
     def _flush(self) -> None:
-        rest, dropped = self._rest, self._dropped
-        self._rest, self._dropped = b"", 0
-        if dropped:  # the cut may fall into a secret: leave out what could be its beginning
-            text = rest.decode("utf-8", "replace")
-            text = self._mask(text)[: max(0, len(text) - self._mask.longest)]
-            self._log(f"{text} ... [{dropped:,} bytes of this line left out]")
+        if self._dropped:
+            self._log(self._shortened())  # a logger's own copies are enough: nothing else holds the text meanwhile
         else:
+            rest, self._rest = self._rest, b""
             self._emit(rest)
+
+    def _shortened(self) -> str:
+        """What is kept of a line that is too long."""
+        text = self._mask(self._rest.decode("utf-8", "replace"))
+        dropped, self._rest, self._dropped = self._dropped, b"", 0
+        # the cut may fall into a secret: leave out what could be its beginning
+        return f"{text[: max(0, len(text) - self._mask.longest)]} ... [{dropped:,} bytes of this line left out]"
 
     def _emit(self, block: bytes) -> None:
         for line in self._mask(block.decode("utf-8", "replace")).split("\n"):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import os
-import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
 
 from hdm_airflow.runner.interpreter import Interpreter, bundled_pip
 
 FILE = "hdm-environment.json"
+#: Is there as soon as all modules are compiled and all files are on the disk.
+SETTLED = "hdm-settled"
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _READ_ONLY = ~0o222
 
 
@@ -31,6 +32,7 @@ class Record:
     requirements: str  # for people: without comments and logins
     packages: int  # how many are installed
     size: int  # bytes
+    boot: str  # which start of the machine it was built in; '' where that cannot be told
     content: str  # hash of what lies in its folder of packages: a change is damage
 
 
@@ -64,20 +66,22 @@ def write(path: Path, key: str, interpreter: Interpreter, requirements: str, bui
         requirements=requirements,
         packages=sum(1 for _ in packages.glob("*.dist-info")),
         size=_close(path),
+        boot=_boot(),
         content=_content(packages),
     )
     (path / FILE).write_text(json.dumps(asdict(record), indent=1), "utf-8")
     (path / FILE).chmod(0o444)
-    _flush(path)
     return record
 
 
 def read(path: Path) -> Record | None:
     """The record of an environment; None where it has none that can be read: then it is not complete."""
     try:
-        return Record(**json.loads((path / FILE).read_bytes()))
-    except (OSError, ValueError, TypeError):
+        found = Record(**json.loads((path / FILE).read_bytes()))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
+    fitting = all(isinstance(getattr(found, one.name), int if one.type == "int" else str) for one in fields(found))
+    return found if fitting and "\0" not in found.python else None
 
 
 def fault(path: Path) -> str:
@@ -88,6 +92,8 @@ def fault(path: Path) -> str:
     record = read(path)
     if record is None or record.key != path.name:
         return "it is not complete"
+    if record.boot != _boot() and not is_settled(path):  # a folder may be in its place, and its files still empty
+        return "the machine went down before it was on the disk"
     if not (path / "bin" / "python").exists():  # follows the link
         return f"its Python is gone ({record.interpreter})"
     try:
@@ -95,6 +101,11 @@ def fault(path: Path) -> str:
     except OSError:
         return "its packages are gone"
     return "" if same else "its packages have been changed"
+
+
+def is_settled(path: Path) -> bool:
+    """Whether an environment is compiled and on the disk (see settling.py)."""
+    return (path / SETTLED).exists()
 
 
 def size(path: Path) -> int:
@@ -113,14 +124,11 @@ def _close(path: Path) -> int:
     return total
 
 
-def _flush(path: Path) -> None:
-    """Have the disk write it all: after a power failure, a folder may be renamed already and its files still empty."""
-    if sys.platform == "linux":
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            ctypes.CDLL(None, use_errno=True).syncfs(descriptor)
-        finally:
-            os.close(descriptor)
+def _boot() -> str:
+    try:
+        return _BOOT.read_text("ascii").strip()
+    except OSError:  # not Linux
+        return ""
 
 
 def _files(path: Path) -> list[os.DirEntry[str]]:

@@ -94,7 +94,7 @@ class _Reader:
                 self._note_local(line, folder)
                 continue
             path = folder / nested[1].strip("\"'")
-            if path.is_file() and path not in self._read:
+            if os.path.isfile(path) and path not in self._read:  # noqa: PTH113  # a name may be too long for one
                 inner = self.content(path)
                 self.files[self._name(path)] = hashlib.sha256(inner).hexdigest()
                 yield from self.lines(inner, path.parent)
@@ -109,8 +109,8 @@ class _Reader:
             plain = word.removeprefix("file:")
             for path in {folder / plain, self._pack / plain} if plain else ():
                 if os.path.normpath(path).startswith(os.path.normpath(self._pack)):
-                    inner = path.rglob("*") if path.is_dir() else [path]
-                    whole = (one for one in inner if one.is_file() and "__pycache__" not in one.parts)
+                    inner = path.rglob("*") if os.path.isdir(path) else [path]  # noqa: PTH112  # as above
+                    whole = (one for one in inner if os.path.isfile(one) and "__pycache__" not in one.parts)  # noqa: PTH113
                     self.files.update({self._name(one): _sha256(one) for one in whole})
 
     def _name(self, path: Path) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hdm_airflow.errors import EnvironmentBuildError
 from hdm_airflow.packs.pack import SCRIPT
-from hdm_airflow.runner import sandbox
+from hdm_airflow.runner import sandbox, settling
 from hdm_airflow.runner.environments import Environment, EnvironmentStore
 from hdm_airflow.runner.job import Job
 from hdm_airflow.runner.layer import make_layer
@@ -83,7 +83,7 @@ class PackRun:
             sandboxed = sandbox.is_on(self.job.sandbox)
             if not sandboxed and self.job.sandbox.mode == "auto":
                 self.log(f"packs are not kept from each other's files: this kernel has no {sandbox.NEEDED}")
-            build = sandbox.Confinement(grants=sandbox.ALL_FILES if sandboxed else None)
+            build = sandbox.build_confinement(sandboxed=sandboxed)
             self._supervision = Supervision(self.job.timeout, [place.root], self.heartbeat, build)
             if self._killed:
                 self._supervision.kill()
@@ -101,6 +101,7 @@ class PackRun:
     def _run(self, place: Workspace, supervision: Supervision, *, sandboxed: bool) -> Ran:
         mask = Masker(self.job.secrets)
         environment = self._prepare(place, supervision)
+        self._held.enter_context(settling.beside(environment, sandbox.build_confinement(sandboxed=sandboxed)))
         variables = self.job.variables(place, [place.layer / "bin", environment.path / "bin"])
         granted = self._grants(place, environment, variables) if sandboxed else None
         reader = self._reader = ReportReader(place.report, self.job.slugs, mask)
@@ -137,8 +138,9 @@ class PackRun:
         """What the pack may see: besides its folder, its Python, and the files among its endpoints."""
         python = Path(environment.interpreter.path).parent.parent  # with its standard library in lib/
         files = [Path(target.host) for target in self.job.targets if os.path.isabs(target.host)]
+        hide = (*self.job.sandbox.hide, str(self.store.root))  # what others have there, wherever the store is
         return sandbox.grants(
-            self.job.sandbox,
+            self.job.sandbox.model_copy(update={"hide": hide}),
             own=place.root,
             variables=variables,
             read=[python, environment.path],

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hdm_airflow.errors import ConfigurationError
-from hdm_airflow.packs.limits import Limits
+from hdm_airflow.packs.limits import DEFAULT_LIMITS, Limits
 from hdm_airflow.runner import confine
 
 Mode = Literal["auto", "required", "off"]
@@ -22,15 +22,17 @@ Mode = Literal["auto", "required", "off"]
 #: What the sandbox is made of.
 NEEDED = "Landlock (Linux 5.19 or later)"
 #: Where others keep secrets and data: the worker's home and Airflow's, other runs, mounted secrets.
-_HIDDEN = ("~", "/tmp", "/var/tmp", "/run/secrets", "/run/user")  # noqa: S108  # named in order to be hidden
+_HIDDEN = (
+    "~", "/tmp", "/var/tmp", "/run/secrets", "/var/run/secrets", "/vault/secrets", "/run/user",  # noqa: S108
+)  # fmt: skip
 _AIRFLOW_HOME = "~/airflow"  # Airflow's own default
 #: What every program needs to write to. Of the other devices, disks among them, nothing is seen.
 _DEVICES = tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm"))
 _DEVICE_FOLDER = "/dev"
-#: Variables that hold the path of a file or folder which a program needs in order to reach a network.
+#: Variables with paths of files and folders that a program needs in order to reach a network or a package index.
 _PATHS_IN_VARIABLES = (
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "PGSSLROOTCERT",
-    "PGSSLCERT", "PGSSLKEY",
+    "PGSSLCERT", "PGSSLKEY", "PIP_CERT", "PIP_FIND_LINKS",
 )  # fmt: skip
 #: Limits that hold for all processes of a pack together.
 _WATCHED = ("memory", "cpu", "disk", "processes")
@@ -91,6 +93,13 @@ class Confinement:
 
 #: For the build of an environment: every file, but no look into another process and no signal to one.
 ALL_FILES = Grants(write=("/",))
+#: Of memory and disk, compilers may need more than packs. The output is kept in memory; no resolver has more to say.
+_LIMITS_OF_BUILDS = Limits(processes=DEFAULT_LIMITS.processes, output=1 << 26)
+
+
+def build_confinement(*, sandboxed: bool) -> Confinement:
+    """What the build of an environment is kept from."""
+    return Confinement(limits=_LIMITS_OF_BUILDS, grants=ALL_FILES if sandboxed else None)
 
 
 @cache
@@ -128,7 +137,7 @@ def grants(
     """
     hidden = _hidden(sandbox)
     shown = [str(path) for path in around("/", hidden) if path != _DEVICE_FOLDER]
-    named = [variables[name] for name in _PATHS_IN_VARIABLES if name in variables]
+    named = [path.removeprefix("file://") for name in _PATHS_IN_VARIABLES for path in variables.get(name, "").split()]
     programs = _programs(variables.get("PATH", ""), hidden)
     return Grants(
         read=tuple(dict.fromkeys([*shown, *programs, *named, *map(str, read), *_expanded(sandbox.read)])),
@@ -164,7 +173,8 @@ def with_companions(sandbox: Sandbox, file: Path) -> list[Path]:
 
 
 def _hidden(sandbox: Sandbox) -> frozenset[str]:
-    places = [*_HIDDEN, os.environ.get("AIRFLOW_HOME", _AIRFLOW_HOME), tempfile.gettempdir(), *sandbox.hide]
+    airflow = [os.environ.get(name) or _AIRFLOW_HOME for name in ("AIRFLOW_HOME", "AIRFLOW_CONFIG")]
+    places = [*_HIDDEN, *airflow, tempfile.gettempdir(), *sandbox.hide]
     return frozenset(os.path.realpath(path) for path in _expanded(places)) - {"/"}
 
 

@@ -8,11 +8,12 @@ import logging
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import count, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,10 @@ def _hold(root: Path) -> int:
 def _sweep(folder: Path) -> None:
     """Remove this user's run folders whose process is gone: a worker without power could not."""
     for root in folder.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # another user's, kept on purpose, in use, or swept by somebody else just now
+        with suppress(OSError):  # kept on purpose, in use, or swept by somebody else just now
+            found = root.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+                continue  # somebody else may put a link to one of our own folders in its place at any time
             descriptor = os.open(root / _LOCK, os.O_RDWR | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -195,18 +199,40 @@ def _sweep(folder: Path) -> None:
                 os.close(descriptor)
 
 
+def _flatten(root: Path) -> None:
+    """Empty a folder of any depth: each folder below it is moved up into it, so that no path gets too long."""
+    root.chmod(0o700)
+    numbers = count()
+    while folders := _emptied(root):
+        for folder in folders:
+            for below in _emptied(folder):
+                while (to := root / f".{next(numbers)}").exists():
+                    pass
+                os.rename(below, to)
+            os.rmdir(folder)
+
+
+def _emptied(folder: Path | str) -> list[str]:
+    """The folders in a folder, made ours to change, when all else in it has been removed."""
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):  # a link's target is not ours to change
+                os.chmod(entry.path, 0o700)
+                found.append(entry.path)
+            else:
+                os.unlink(entry.path)
+    return found
+
+
 def _remove(root: Path) -> None:
-    """Remove the folder, also where the pack took its own rights on a part of it away."""
-    shutil.rmtree(root, ignore_errors=True)
+    """Remove the folder, also where the pack took its own rights on a part of it away, or made folders in folders."""
+    with suppress(RecursionError):  # it calls itself, up to Python 3.12
+        shutil.rmtree(root, ignore_errors=True)
     if not root.exists():
         return
     try:
-        root.chmod(0o700)
-        for folder, below, _ in os.walk(root):
-            for name in below:  # before the walk goes in; a link's target is not ours to change
-                path = Path(folder, name)
-                if not path.is_symlink():
-                    path.chmod(0o700)
-        shutil.rmtree(root)
+        _flatten(root)
+        root.rmdir()
     except OSError as error:  # files of another user, as a container leaves them: the run's outcome counts all the same
         log.warning("the run's folder could not be removed: %s (%s); remove it by hand", root, error.strerror)

@@ -174,6 +174,16 @@ def test_postgresql_account_that_can_only_read_is_used(ask: Any, account: Callab
     assert len(ask.told) == 1
 
 
+def test_account_is_checked_on_its_own_server_whatever_the_workers_variables_say(
+    ask: Any, account: Callable[..., Endpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PGHOSTADDR goes before the host: the password would be sent there."""
+    monkeypatch.setenv("PGHOSTADDR", "127.255.255.254")
+    monkeypatch.setenv("PGOPTIONS", "-c role=nobody")
+    endpoint = account()
+    assert ask({"databases": [entry(name=endpoint.name)]}, endpoint) == SECRET
+
+
 @pytest.mark.parametrize(
     ("statement", "told"),
     [
@@ -196,6 +206,11 @@ def test_postgresql_account_that_can_only_read_is_used(ask: Any, account: Callab
         ("CREATE SCHEMA own AUTHORIZATION {user}", "CREATE on schema (own)"),
         ("GRANT pg_write_all_data TO {user}", "membership (pg_write_all_data)"),
         ("CREATE TABLE own (id int); ALTER TABLE own OWNER TO {user}; REVOKE ALL ON own FROM {user}", "ownership"),
+        (
+            "CREATE FUNCTION own() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION own() OWNER TO {user}",
+            "ownership of a function (public.own)",
+        ),
+        ("SELECT lo_create(4711); GRANT UPDATE ON LARGE OBJECT 4711 TO PUBLIC", "UPDATE of a large object (4711)"),
     ],
 )
 def test_postgresql_account_that_can_do_more_fails_its_endpoint(
@@ -252,6 +267,7 @@ def test_mysql_account_that_can_only_read_is_used(ask: Any, mysql_account: Calla
     [
         (["GRANT INSERT ON `{database}`.visit TO {user}"], "INSERT on `{database}`.`visit`"),
         (["GRANT ALL ON *.* TO {user}"], "ALL PRIVILEGES on *.*"),
+        (["GRANT UPDATE (id) ON `{database}`.visit TO {user}"], "UPDATE on `{database}`.`visit`"),
         (["GRANT FILE ON *.* TO {user}"], "FILE on *.*"),
         (["GRANT SELECT ON `{database}`.* TO {user} WITH GRANT OPTION"], "GRANT OPTION on"),
         (["GRANT DELETE ON `{database}`.* TO {role}", "GRANT {role} TO {user}"], "DELETE on `{database}`.*"),

@@ -9,10 +9,11 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hdm_airflow.base import runs
 from hdm_airflow.errors import BaseError, PackFailedError
 from tests.airflow.processes import RUN_IN_CHILD, STUBBORN, alive, eventually, left_behind
 from tests.airflow.stage import MONDAY, REPORT_ALL, endpoint
@@ -69,6 +70,24 @@ def test_on_kill_while_waiting_for_the_lock_starts_nothing(stage: Stage) -> None
         killer.start()
         with pytest.raises(PackFailedError, match="the task was killed"):
             stage.execute(operator)
+    assert not (stage.folder / "ran").exists()
+    assert stage.ledger("mp_basic") == []
+
+
+def test_on_kill_just_before_the_pack_would_start_starts_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal comes at any moment, also when the last look at it was just over."""
+    stage.pack("basic", f"touch {stage.folder}/ran\n" + ALL_OK)
+    stage.activate("mp_basic", HEART)
+    operator = stage.operator("mp_basic")
+    finish = runs.finish
+
+    def finish_and_kill(*args: Any) -> None:
+        finish(*args)
+        operator.on_kill()
+
+    monkeypatch.setattr(runs, "finish", finish_and_kill)
+    with pytest.raises(PackFailedError, match="the task was killed"):
+        stage.execute(operator)
     assert not (stage.folder / "ran").exists()
     assert stage.ledger("mp_basic") == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
@@ -11,6 +12,9 @@ import pytest
 from hdm_airflow.base import runs
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.base.runs import Attempt, Outcome
+from hdm_airflow.errors import BaseError
+from hdm_airflow.operators.execution import Execution
+from hdm_airflow.operators.lock import Heartbeat
 
 TODAY = date(2024, 5, 1)
 YESTERDAY = date(2024, 4, 30)
@@ -127,6 +131,21 @@ def test_an_end_whose_commit_was_not_acknowledged_can_be_written_again(session):
     assert rows(session, "status") == [("success",), ("partial",)]
 
 
+def test_a_row_that_is_closed_at_the_same_moment_is_seen_as_it_was_closed(session, other):
+    """Whoever waits for the other's commit must not take the row for `running` still: the task would be green."""
+    runs.start(session, FIRST, [HEART])
+    with ThreadPoolExecutor() as pool:
+        with other.transaction():
+            runs.close_stale(other, FIRST.kind, FIRST.pack, FIRST.metric_date)
+            closing = pool.submit(runs.close, session, FIRST, [Outcome(endpoint=HEART, status="success")])
+            waiting = "SELECT FROM pg_locks WHERE pid = %s AND NOT granted"
+            while not other.execute(waiting, [session.info.backend_pid]).fetchall():
+                time.sleep(0.01)
+        (kept,) = closing.result()
+    assert (kept.status, kept.reason) == ("failed", "closed before: the worker died")
+    assert rows(session, "status") == [("failed",)]
+
+
 def test_an_end_without_a_row_is_no_success(session):
     """Somebody has emptied the ledger under a running pack: what is not in it did not happen."""
     (kept,) = runs.close(session, FIRST, [Outcome(endpoint=HEART, status="success")])
@@ -151,15 +170,16 @@ def test_what_was_reported_ok_outlives_the_worker(session):
     """Ninety-nine good databases are not measured twice because the worker died at the hundredth."""
     runs.start(session, FIRST, [HEART, LUNGS, "liver:a:b:1:c:false"])
     ok = Outcome(endpoint=HEART, status="success", reason="all tables", reported=True, metrics=7, dbversion="2.0")
+    ok = dataclasses.replace(ok, incomplete=("old",))
     taken_back = Outcome(endpoint=LUNGS, status="success", reported=True, metrics=5)
     runs.note(session, FIRST, [ok, taken_back])
     runs.note(session, FIRST, [Outcome(endpoint=LUNGS, status="failed")])
     assert rows(session, "status") == [("running",)] * 3
     assert runs.close_stale(session, FIRST.kind, FIRST.pack, FIRST.metric_date) == 3
-    assert rows(session, "status", "reason", "reported", "metrics", "dbversion") == [
-        ("success", "all tables; the worker died afterwards", True, 7, "2.0"),
-        ("failed", "the worker died", False, None, None),
-        ("failed", "the worker died", False, None, None),
+    assert rows(session, "status", "reason", "reported", "metrics", "dbversion", "incomplete") == [
+        ("success", "all tables; the worker died afterwards", True, 7, "2.0", ["old"]),
+        ("failed", "the worker died", False, None, None, []),
+        ("failed", "the worker died", False, None, None, []),
     ]
 
 
@@ -170,6 +190,38 @@ def test_the_rows_of_one_end_are_written_together_or_not_at_all(session):
     with pytest.raises(Exception, match="hdm_pack_run_status_check"):
         runs.finish(session, FIRST, [Outcome(endpoint=HEART, status="success"), bad])
     assert rows(session, "status") == [("running",), ("running",)]
+
+
+def test_a_task_that_is_killed_while_its_rows_are_written_leaves_none_running(session, base):
+    """A signal comes at any moment: the end is written after the beginning, not before it."""
+    hook = HdmHook()
+    hook.load()
+    execution = Execution(hook, FIRST, [HEART, LUNGS], print, heartbeat=Heartbeat(session, FIRST))
+
+    def begin():
+        with session.transaction():
+            runs.start(session, FIRST, [HEART, LUNGS])
+            execution.abort("the task was killed")
+
+    ended = execution.run(begin, lambda: pytest.fail("it has no job"), None)
+    assert [one.status for one in ended] == ["failed", "failed"]
+    assert rows(session, "status", "reason") == [("failed", "the task was killed")] * 2
+
+
+def test_a_note_that_the_base_refuses_ends_no_pack_while_the_session_lives(session, caplog):
+    """As on a full disk: the lock is held, so nothing is lost but the note; it is told once."""
+    heartbeat = Heartbeat(session, FIRST)
+    runs.start(session, FIRST, [HEART])
+    ok = [Outcome(endpoint=HEART, status="success", reported=True)]
+    session.execute("ALTER TABLE hdm_pack_run ADD CONSTRAINT full_disk CHECK (NOT reported)")
+    assert not heartbeat.note(ok)
+    assert not heartbeat.note(ok)
+    session.execute("ALTER TABLE hdm_pack_run DROP CONSTRAINT full_disk")
+    assert heartbeat.note(ok)
+    assert caplog.text.count("could not be noted in the ledger") == 1
+    session.close()
+    with pytest.raises(BaseError, match="the lock of the pack was lost"):
+        heartbeat.note(ok)
 
 
 def test_stale_rows_of_one_pack_and_date_are_closed(session):

@@ -272,6 +272,42 @@ def test_grant_that_cannot_take_a_right_away_takes_itself_back(session, role):
     assert audit(session) == []
 
 
+def test_right_of_a_role_that_it_can_become_counts_as_its_own(session, make_role):
+    """NOINHERIT only means that it has to say SET ROLE first."""
+    writer = make_role("NOLOGIN", prefix="writer")
+    role = make_role(f"LOGIN NOINHERIT IN ROLE {writer}")
+    session.execute(sql.SQL("GRANT UPDATE ON hdm_pack_run TO {}").format(sql.Identifier(writer)))
+    with pytest.raises(BaseError, match="would still have: UPDATE on hdm_pack_run"):
+        pack_role.grant(session, role, actor="ann")
+    session.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(writer)))
+
+
+def test_numbers_of_the_ledger_are_out_of_reach(session, base, role):
+    """The row with the highest number counts: whoever sets the counter back decides which that is."""
+    session.execute(sql.SQL("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {}").format(sql.Identifier(role)))
+    assert "has UPDATE on hdm_pack_run_id_seq" in pack_role.excess(session, role)
+    pack_role.grant(session, role, actor="ann")
+    assert pack_role.excess(session, role) == []
+    with connect(base, role) as packs, pytest.raises(errors.InsufficientPrivilege):
+        packs.execute("SELECT setval('public.hdm_pack_run_id_seq', 1)")
+
+
+def test_right_to_lock_a_table_is_too_much(session, role):
+    """PostgreSQL 17 calls it MAINTAIN."""
+    if session.info.server_version < 170000:
+        pytest.skip("this server has no such right")
+    session.execute("GRANT MAINTAIN ON hdm_pack_run TO PUBLIC")
+    assert pack_role.excess(session, role) == ["has MAINTAIN on hdm_pack_run"]
+
+
+def test_table_of_packs_that_hides_one_of_the_base_is_named(packs, session):
+    """Every pack would write its alerts there, and nobody would find them."""
+    role = packs.info.user
+    assert pack_role.hidden(session, role) == []
+    packs.execute("CREATE TABLE IF NOT EXISTS hdm_alerts (LIKE public.hdm_alerts)")
+    assert pack_role.hidden(session, role) == ["hdm_alerts"]
+
+
 @pytest.mark.parametrize(
     ("options", "power"),
     [

@@ -68,6 +68,17 @@ def test_scripts_may_be_empty_or_bring_their_own_transaction(session, runner):
     assert exists(session, "a")
 
 
+def test_a_script_may_not_hide_a_table_of_the_base(session, runner):
+    """`IF NOT EXISTS` looks into the packs' schema alone: every pack's alerts would go where nobody looks."""
+    runner.execute("CREATE SCHEMA packs; SET search_path = packs, public")
+    bad = Script(file="create-table/b.sql", sql="CREATE TABLE b (); CREATE TABLE IF NOT EXISTS hdm_alerts (x int);")
+    with pytest.raises(BaseError, match="would hide the base's own from packs: hdm_alerts"):
+        apply(session, runner, bad)
+    assert not exists(runner, "b")
+    assert applied(session) == []
+    assert apply(session, session, Script(file=bad.file, sql="CREATE TABLE IF NOT EXISTS hdm_alerts (x int);"))
+
+
 def test_a_failing_script_leaves_nothing_and_names_the_file(session, runner):
     """The table it made before its fault is gone, and it is tried again after it was corrected."""
     bad = Script(file="create-table/b.sql", sql="CREATE TABLE b (); CREATE TABLE c (x splendid);")

@@ -49,26 +49,56 @@ WHERE NOT role.rolsuper AND (
 ORDER BY 1, 2;
 
 -- name: excess
--- What a role may do to the base beyond its due, by whatever way it came to that: PUBLIC and other roles included.
-WITH tables AS (
+-- What a role may do to the base beyond its due, by whatever way it came to that: PUBLIC and other roles included, also
+-- those that it does not inherit from, but can become by SET ROLE.
+WITH roles AS (
+    SELECT oid FROM pg_roles WHERE pg_has_role(%(role)s, oid, 'MEMBER')
+), tables AS (
     SELECT c.oid, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = %(schema)s AND c.relname = ANY(%(tables)s) AND c.relkind IN ('r', 'v', 'p')
+), sequences AS (  -- of identity columns: the order of the ledger's rows is theirs
+    SELECT c.oid, c.relname FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
+    JOIN tables ON d.refclassid = 'pg_class'::regclass AND d.refobjid = tables.oid
+    WHERE c.relkind = 'S'
+), privileges AS (
+    SELECT unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS privilege
+    UNION ALL SELECT 'MAINTAIN' WHERE current_setting('server_version_num')::integer >= 170000
 )
 SELECT privilege || ' on ' || relname AS excess
-FROM tables
-CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS privilege
+FROM tables CROSS JOIN privileges
 WHERE NOT EXISTS (
     SELECT FROM unnest(%(due_tables)s::text[], %(due_privileges)s::text[]) AS due (relname, privilege)
-    WHERE due.relname = tables.relname AND due.privilege = privilege.privilege
-) AND (
-    has_table_privilege(%(role)s, tables.oid, privilege)
-    OR privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
-        AND has_any_column_privilege(%(role)s, tables.oid, privilege)
+    WHERE due.relname = tables.relname AND due.privilege = privileges.privilege
+) AND EXISTS (
+    SELECT FROM roles
+    WHERE has_table_privilege(roles.oid, tables.oid, privilege)
+        OR privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
+            AND has_any_column_privilege(roles.oid, tables.oid, privilege)
 )
 UNION ALL
-SELECT 'CREATE on schema ' || %(schema)s WHERE has_schema_privilege(%(role)s, %(schema)s, 'CREATE')
+SELECT privilege || ' on ' || relname FROM sequences CROSS JOIN unnest(ARRAY['USAGE', 'UPDATE']) AS privilege
+WHERE EXISTS (SELECT FROM roles WHERE has_sequence_privilege(roles.oid, sequences.oid, privilege))
 UNION ALL
-SELECT 'CREATE on database ' || current_database() WHERE has_database_privilege(%(role)s, current_database(), 'CREATE')
+SELECT 'CREATE on schema ' || %(schema)s
+WHERE EXISTS (SELECT FROM roles WHERE has_schema_privilege(roles.oid, %(schema)s, 'CREATE'))
+UNION ALL
+SELECT 'CREATE on database ' || current_database()
+WHERE EXISTS (SELECT FROM roles WHERE has_database_privilege(roles.oid, current_database(), 'CREATE'))
+ORDER BY 1;
+
+-- name: sequences
+-- The sequences behind the base's tables.
+SELECT c.relname AS name
+FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
+JOIN pg_class t ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
+JOIN pg_namespace n ON n.oid = t.relnamespace
+WHERE c.relkind = 'S' AND n.nspname = %(schema)s AND t.relname = ANY(%(tables)s)
+ORDER BY 1;
+
+-- name: hidden
+-- Tables of the base that a role's own, of the same name, stand before.
+SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %(role)s AND n.nspname <> %(schema)s AND c.relname = ANY(%(tables)s)
 ORDER BY 1;
 
 -- name: lacking

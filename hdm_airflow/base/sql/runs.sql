@@ -53,7 +53,7 @@ WITH own AS (
     SELECT id, status, reason FROM hdm_pack_run
     WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(metric_date)s AND endpoint = %(endpoint)s
         AND dag_id = %(dag_id)s AND run_id = %(run_id)s AND task_id = %(task_id)s AND try_number = %(try_number)s
-    ORDER BY id DESC LIMIT 1
+    ORDER BY id DESC LIMIT 1 FOR UPDATE  -- or whoever closes it just now would be missed
 ), closed AS (
     UPDATE hdm_pack_run SET
         status = %(status)s, reason = nullif(%(reason)s, ''), reported = %(reported)s, metrics = %(metrics)s,
@@ -69,7 +69,7 @@ SELECT status, reason FROM own WHERE NOT EXISTS (SELECT FROM closed);
 -- The pack has said `ok` of an endpoint, or has taken it back, while it still runs.
 UPDATE hdm_pack_run SET
     reported = %(reported)s, reason = nullif(%(reason)s, ''), metrics = %(metrics)s, alerts = %(alerts)s,
-    dbversion = %(dbversion)s
+    incomplete = %(incomplete)s, dbversion = %(dbversion)s
 WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(metric_date)s AND endpoint = %(endpoint)s
     AND dag_id = %(dag_id)s AND run_id = %(run_id)s AND task_id = %(task_id)s AND try_number = %(try_number)s
     AND status = 'running';

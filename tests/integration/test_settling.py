@@ -1,0 +1,83 @@
+"""That a fresh environment is compiled and on the disk sooner or later, and its first run need not wait for it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from hdm_airflow.runner import record, settling
+from hdm_airflow.runner.environments import EnvironmentStore
+from hdm_airflow.runner.sandbox import Confinement
+from hdm_airflow.runner.supervision import Supervision
+from tests.integration.environment_harness import Shop
+from tests.packages import build_wheel
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """An empty store, and a pack that needs one package."""
+    (tmp_path / "pack").mkdir()
+    return Shop(store=EnvironmentStore(tmp_path / "store"), pack=tmp_path / "pack")
+
+
+@pytest.fixture
+def needs(tmp_path: Path) -> str:
+    """Requirements with one package."""
+    return f"{build_wheel(tmp_path / 'wheels', 'hdmsettle', '1.0')}\n"
+
+
+def compiled(path: Path) -> list[Path]:
+    return list(path.rglob("hdmsettle*.pyc"))
+
+
+def test_environment_is_settled_while_its_first_run_goes_on(shop: Shop, needs: str) -> None:
+    """The run starts at once; later ones find everything compiled, and nothing is done twice."""
+    with shop.use(needs) as environment:
+        assert not compiled(environment.path)
+        with settling.beside(environment, Confinement()):
+            deadline = time.monotonic() + 60
+            while not record.is_settled(environment.path) and time.monotonic() < deadline:
+                time.sleep(0.05)
+    (first,) = compiled(environment.path)
+    before = first.stat().st_mtime_ns
+    with shop.use(needs), settling.beside(environment, Confinement()):
+        time.sleep(0.3)
+    assert first.stat().st_mtime_ns == before
+    assert shop.builds == 1
+
+
+def test_run_that_is_shorter_ends_the_settling_and_another_goes_on(shop: Shop, needs: str) -> None:
+    """A short pack does not wait for it; nothing of it stays behind."""
+    with shop.use(needs) as environment:
+        with settling.beside(environment, Confinement()):
+            pass
+        assert not record.is_settled(environment.path)
+        settling.settle(environment, Supervision(None, [], lambda: None))
+    assert record.is_settled(environment.path)
+    assert compiled(environment.path)
+
+
+def test_one_run_of_several_settles(shop: Shop, needs: str) -> None:
+    """Eight tasks that start at once would compile the same files eight times."""
+    with shop.use(needs) as environment, settling.beside(environment, Confinement()):
+        settling.settle(environment, Supervision(None, [], lambda: None))  # returns at once: somebody is at it
+        assert not record.is_settled(environment.path)
+
+
+def test_environment_that_was_not_on_the_disk_when_the_machine_went_down_is_built_anew(
+    shop: Shop, needs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may be in its place, and its files still empty. A settled one is known to be whole."""
+    boot = tmp_path / "boot_id"
+    boot.write_text("another start")
+    shop.get(needs)
+    monkeypatch.setattr(record, "_BOOT", boot)
+    environment = shop.get(needs)
+    assert "the machine went down before it was on the disk" in "".join(shop.lines)
+    assert shop.builds == 2
+    settling.settle(environment, Supervision(None, [], lambda: None))
+    boot.write_text("a third one")
+    shop.get(needs)
+    assert shop.builds == 2
