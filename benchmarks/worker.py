@@ -26,6 +26,7 @@ _ROOT = Path(__file__).parents[1]
 class Execution:
     """One execution of a task."""
 
+    began: float  # when `execute` was called, as time.time()
     seconds: float  # from the call of `execute` to its return: what the operator imports then is in it
     peak: float  # MB of memory that the task's process had at most, what it shares with the worker included
     start: float  # MB when `execute` was called
@@ -97,14 +98,14 @@ def main(dag_file: str, task_id: str) -> int:
 
     def measured(*arguments: object, **named: object) -> object:
         """In the task's process, around the operator's `execute`."""
-        failure, start, began = "", _memory("VmRSS"), time.perf_counter()
+        failure, start, clock, began = "", _memory("VmRSS"), time.time(), time.perf_counter()
         try:
             return execute(*arguments, **named)
         except BaseException as error:
             failure = f"{type(error).__name__}: {error}"
             raise
         finally:
-            found = {"seconds": time.perf_counter() - began, "start": start, "peak": _memory("VmHWM")}
+            found = {"began": clock, "seconds": time.perf_counter() - began, "start": start, "peak": _memory("VmHWM")}
             (logs / log_name).with_suffix(".json").write_text(json.dumps({**found, "failure": failure}))
 
     task_runner._execute_task = measured  # noqa: SLF001

@@ -45,6 +45,15 @@ _LIBPQ_VARIABLES = {
     "options": "PGOPTIONS",
     "target_session_attrs": "PGTARGETSESSIONATTRS",
 }
+#: How long a session may be without a sign of the server. The server waits for ours for a minute before it frees the
+#: locks of the session (`keep_session` in sql/runs.sql): we must know before. Without effect on a Unix socket.
+_PRESENCE: dict[str, int] = {
+    "keepalives": 1,
+    "keepalives_idle": 15,  # seconds
+    "keepalives_interval": 5,  # seconds
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds that what was sent may stay without an acknowledgement
+}
 #: From the first quotation mark of a message to the last, in whatever language the server speaks.
 _QUOTED = re.compile(r"[\"«»„“”].*[\"«»„“”]", re.DOTALL)
 #: How the SQLSTATE of a lost or refused connection begins: broken, not authorized, too many, server shut down.
@@ -85,6 +94,9 @@ class HdmHook(PostgresHook):
         # libpq's default is to wait for ever; a signal handler has less than five seconds to write the ledger
         os.environ.setdefault("PGCONNECT_TIMEOUT", "4")
         return self.get_conn()
+
+    def _create_connection(self, conn_args: dict[str, Any]) -> Any:
+        return super()._create_connection({**_PRESENCE, **conn_args})  # the connection's own extras count more
 
     @contextmanager
     def session(self) -> Iterator[Base]:

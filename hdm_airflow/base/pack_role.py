@@ -103,6 +103,11 @@ def lacking(base: Base, role: str) -> list[str]:
     return _column(base, "lacking", _values(_place(base)["schema"], role))
 
 
+def settings(base: Base, role: str) -> list[str]:
+    """Settings that sessions of a role begin with, other than its search path: each may stop packs, or change them."""
+    return _column(base, "settings", {"role": role})
+
+
 def hidden(base: Base, role: str) -> list[str]:
     """Tables of the base that packs do not find, since they have made tables of their own under these names."""
     return _column(base, "hidden", _values(_place(base)["schema"], role))

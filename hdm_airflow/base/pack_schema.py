@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hdm_airflow.base.pack_role import TABLES
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 _PATIENCE = 60.0  # seconds to wait for another attempt that applies the same pack's scripts
 _INTERVAL = 0.25  # seconds between two tries
+_GLANCE = 0.1  # seconds between two looks at whether a script may go on
+_LEAST = 5.0  # seconds that a script has at least: most need a few milliseconds
+_HEADSTART = 1.0  # seconds by which the server's own limit comes before ours
+_LONGEST = 2**31 - 1  # milliseconds, as PostgreSQL counts them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,20 @@ class Script:
     def sha256(self) -> str:
         """The digest of its content."""
         return hashlib.sha256(self.sql.encode("utf-8")).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Limit:
+    """How long scripts may run."""
+
+    seconds: float
+    check: Callable[[], None]  # what it raises ends them
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left; below zero afterwards."""
+        return self.began + self.seconds - time.monotonic()
 
 
 def scripts(pack: Pack) -> list[Script]:
@@ -56,7 +75,16 @@ def scripts(pack: Pack) -> list[Script]:
     return found
 
 
-def apply(owner: Base, runner: Base, kind: Kind, pack: str, scripts: Sequence[Script]) -> list[str]:
+def apply(
+    owner: Base,
+    runner: Base,
+    kind: Kind,
+    pack: str,
+    scripts: Sequence[Script],
+    *,
+    seconds: float = math.inf,
+    check: Callable[[], None] = lambda: None,
+) -> list[str]:
     """Apply the scripts that have not been applied with this content, each in one transaction with its record.
 
     Args:
@@ -65,29 +93,33 @@ def apply(owner: Base, runner: Base, kind: Kind, pack: str, scripts: Sequence[Sc
         kind: of the pack.
         pack: its name.
         scripts: in the order in which they are to run.
+        seconds: how long they may run, all of them together.
+        check: called some times a second; what it raises ends the script that runs.
 
     Returns:
         The files that were applied now.
 
     Raises:
-        BaseError: a script failed; nothing of it remains, but what ran before it does. Or somebody else kept
-            applying them for a minute.
+        BaseError: a script failed or ran too long; nothing of it remains, but what ran before it does. Or somebody
+            else kept applying them for a minute.
     """
     values = {"kind": kind, "pack": pack}
     task_id = PREFIX[kind] + pack
-    with _lock(owner, f"hdm:schema:{kind}:{pack}", task_id):
+    with _lock(owner, f"hdm:schema:{kind}:{pack}", task_id, check):
         known = {(row["file"], row["sha256"]) for row in owner.execute(queries("pack_schema")["applied"], values)}
         new = [script for script in scripts if (script.file, script.sha256) not in known]
         if new:
             runner.execute(queries("pack_schema")["limit_waiting"])
             values["schema"] = _schema(owner)
+        limit = _Limit(seconds=max(seconds, _LEAST), check=check)
         for script in new:
-            _run(runner, task_id, script, {**values, "file": script.file, "sha256": script.sha256})
+            record = {**values, "file": script.file, "sha256": script.sha256}
+            _run(runner, task_id, script, record, limit)
     return [script.file for script in new]
 
 
 @contextmanager
-def _lock(owner: Base, key: str, task_id: str) -> Iterator[None]:
+def _lock(owner: Base, key: str, task_id: str, check: Callable[[], None]) -> Iterator[None]:
     """Keep others out: two metric dates of one pack may start at once."""
     deadline = time.monotonic() + _PATIENCE
     while not _try_lock(owner, key):
@@ -95,6 +127,7 @@ def _lock(owner: Base, key: str, task_id: str) -> Iterator[None]:
             what = f"another run of {task_id} still applies its create-table scripts after {_PATIENCE:.0f} seconds"
             raise BaseError(what, "lock of the pack's tables", "see what it does: SELECT * FROM pg_stat_activity")
         time.sleep(_INTERVAL)
+        check()
     try:
         yield
     finally:
@@ -112,28 +145,54 @@ def _schema(owner: Base) -> str:
     return str(row["schema"])
 
 
-def _run(runner: Base, task_id: str, script: Script, record: dict[str, str]) -> None:
+def _run(runner: Base, task_id: str, script: Script, record: dict[str, str], limit: _Limit) -> None:
     """Run a script and record it, both or neither: one whose record is lost would run again, and fail for ever.
 
     A script that commits by itself is recorded just after.
     """
     from psycopg import DataError, Error
+    from psycopg.errors import QueryCanceled
 
+    from hdm_airflow.base.errand import Errand
     from hdm_airflow.base.hook import told
 
     recording = False
-    try:
+
+    def run() -> None:
+        nonlocal recording
         with runner.transaction():
             runner.execute(script.sql.encode("utf-8"))
             recording = True
             _check_names(runner, task_id, script, record["schema"])
             runner.execute(queries("pack_schema")["record"], record)
+
+    if limit.left < math.inf:
+        milliseconds = min(int(limit.left * 1000), _LONGEST)
+        runner.execute(queries("pack_schema")["limit_running"], {"limit": str(max(milliseconds, 1))})
+    errand = Errand(runner, run)
+    try:
+        errand.begin()
+        while not errand.is_over(_GLANCE):
+            limit.check()
+            if limit.left < -_HEADSTART:
+                raise _too_long(task_id, script, limit)
     except Error as error:
+        if isinstance(error, QueryCanceled) and limit.left < _HEADSTART:
+            raise _too_long(task_id, script, limit) from None
         if recording:  # the base's fault, not the script's
             raise
         context = None if isinstance(error, DataError) else error.diag.context  # which repeats the value, too
         where = f"{task_id}/{script.file}" + (f", {context}" if context else "")
         raise BaseError(f"the pack's SQL script failed: {told(error)}", where, _hint(error)) from None
+    finally:
+        errand.leave(cancel=True)
+
+
+def _too_long(task_id: str, script: Script, limit: _Limit) -> BaseError:
+    left = f"{limit.seconds:.0f} s that were left of the time limit"
+    what = f"the pack's SQL script was ended: it ran longer than the {left}"
+    hint = "see what takes so long; else raise timeout in properties.json"
+    return BaseError(what, f"{task_id}/{script.file}", hint)
 
 
 def _check_names(runner: Base, task_id: str, script: Script, schema: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -130,6 +130,31 @@ def close_stale(base: Base, kind: Kind, pack: str, metric_date: date) -> int:
     return base.execute(queries("runs")["close_stale"], values).rowcount
 
 
+def close_other_dates(base: Base, attempt: Attempt) -> int:
+    """Close the stale rows of a pack's other dates: nobody may ever run one of these again.
+
+    A date whose lock is taken is left alone: an attempt of it is under way.
+
+    Returns:
+        How many rows there were.
+    """
+    values = {"kind": attempt.kind, "pack": attempt.pack, "date": attempt.metric_date}
+    closed = 0
+    for row in base.execute(queries("runs")["stale_dates"], values).fetchall():
+        metric_date = row["metric_date"]
+        if _lock(base, "lock", attempt.kind, attempt.pack, metric_date):
+            try:
+                closed += close_stale(base, attempt.kind, attempt.pack, metric_date)
+            finally:
+                base.execute(queries("runs")["unlock"], {"key": _key(attempt.kind, attempt.pack, metric_date)})
+    return closed
+
+
+def limit_closing(base: Base, seconds: float) -> None:
+    """Wait for nobody's row lock for longer than that, in this session."""
+    base.execute(queries("runs")["limit_closing"], {"limit": f"{seconds * 1000:.0f}ms"})
+
+
 def try_lock(base: Base, attempt: Attempt) -> bool:
     """Try to take the lock of (pack, metric date) for this session: only one attempt at a time runs a pack."""
     return _lock(base, "lock", attempt.kind, attempt.pack, attempt.metric_date)
@@ -163,12 +188,17 @@ def _ended(attempt: Attempt, outcomes: Iterable[Outcome]) -> list[dict[str, Any]
 def _as_kept(outcome: Outcome, row: dict[str, Any] | None) -> Outcome:
     if row is None:
         return Outcome(endpoint=outcome.endpoint, status="failed", reason="the ledger has no row of this attempt")
-    if (row["status"], row["reason"] or "") == (outcome.status, outcome.reason):
-        return outcome
-    return Outcome(endpoint=outcome.endpoint, status=row["status"], reason=f"closed before: {row['reason'] or ''}")
+    incomplete = tuple(row["incomplete"] or ())
+    kept = Outcome(endpoint=outcome.endpoint, **{**row, "reason": row["reason"] or "", "incomplete": incomplete})
+    if (kept.status, kept.reason) == (outcome.status, outcome.reason):
+        return kept
+    return replace(kept, reason=f"closed before: {kept.reason}")
 
 
 def _lock(base: Base, name: str, kind: Kind, pack: str, metric_date: date) -> bool:
-    key = f"hdm:{kind}:{pack}:{metric_date.isoformat()}"
-    row = base.execute(queries("runs")[name], {"key": key}).fetchone()
+    row = base.execute(queries("runs")[name], {"key": _key(kind, pack, metric_date)}).fetchone()
     return bool(row and row["locked"])
+
+
+def _key(kind: Kind, pack: str, metric_date: date) -> str:
+    return f"hdm:{kind}:{pack}:{metric_date.isoformat()}"

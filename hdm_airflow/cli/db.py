@@ -70,10 +70,13 @@ def _check_role(hook: HdmHook, args: Namespace) -> None:
                 warn(f"connection {pack_conn_id} leads to the database {theirs}, not {database}\ndo: correct it")
                 return
             more, less = pack_role.excess(base, role), pack_role.lacking(base, role)
-            hidden = pack_role.hidden(base, role)
+            hidden, settings = pack_role.hidden(base, role), pack_role.settings(base, role)
     except HdmError as error:
         warn(f"the rights of packs were not checked: {error}")
         return
+    if settings:
+        what = f"the role {role} of packs has settings of its own: {', '.join(settings)}"
+        warn(f"{what}\ndo: see them in psql by \\drds; reset those that packs do not want")
     if more:
         warn(f"the role {role} of packs is too mighty: it {'; it '.join(more)}\ndo: see {_PAGE}")
     elif less:
@@ -81,7 +84,7 @@ def _check_role(hook: HdmHook, args: Namespace) -> None:
     elif hidden:
         what = f"packs do not find {', '.join(hidden)} of the base: the schema {role} has tables of the same name"
         warn(f"{what}\ndo: look which pack made them, move what they hold, and drop them as {role}")
-    else:
+    elif not settings:
         say(f"packs have a role of their own ({role}), with the rights that they need")
 
 

@@ -67,7 +67,10 @@ class Chain:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for source in self.sources:
-            source.close(self._patience())
+            try:
+                source.close(self._patience())
+            except Exception as fault:  # noqa: BLE001  # the run is over, and its ledger closed: this changes nothing of it
+                self._notes(f"what was lent may not have been given back ({type(fault).__name__})")
         self.beat()
 
     def find_all(self, registered: Sequence[Registered], check: Callable[[], None] = lambda: None) -> Answers:

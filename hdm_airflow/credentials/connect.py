@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 PATIENCE = 10  # seconds to wait for a server
 #: What libpq would otherwise take from the worker's variables, PGHOSTADDR the server's address, for one.
-_NOT_THE_WORKERS: dict[str, Any] = {"hostaddr": "", "options": "", "target_session_attrs": "any", "sslcert": "", "sslkey": ""}
+_NOT_THE_WORKERS: dict[str, Any] = {
+    "hostaddr": "", "options": "", "target_session_attrs": "any", "sslcert": "", "sslkey": "",
+}  # fmt: skip
 POSTGRES = {"postgres", "postgresql"}
 MYSQL = {"mysql", "mariadb"}
 

@@ -94,15 +94,19 @@ class Leases:
                     return
                 now = time.monotonic()
                 due = [lease for lease, moment in self._due.items() if moment <= now]
-            each(self._renew, due, at_once=_AT_ONCE)
+            try:
+                each(self._renew, due, at_once=_AT_ONCE)
+            except RuntimeError:  # there is no room for a thread; those that were not renewed are still due
+                time.sleep(_LEAST)
 
     def _renew(self, lease: Lease) -> None:
         assert lease.renew is not None  # noqa: S101  # others are never due
         try:
             seconds = lease.renew()
-        except HdmError as error:
+        except Exception as error:  # noqa: BLE001  # the thread must live on: nobody else would renew the others
             left = self._ends[lease] - time.monotonic()
-            self._warn_once(lease, f"{lease.name} could not be renewed, and ends in {max(0, left):.0f} s: {error.what}")
+            why = error.what if isinstance(error, HdmError) else type(error).__name__
+            self._warn_once(lease, f"{lease.name} could not be renewed, and ends in {max(0, left):.0f} s: {why}")
             again = time.monotonic() + min(_AGAIN, max(left / 3, _LEAST)) if left > 0 else float("inf")
             self._plan(lease, again)
             return

@@ -15,6 +15,8 @@ from hdm_airflow.credentials.source import Credential, Once, Tell
 from hdm_airflow.credentials.vault_client import AT_ONCE, VaultClient
 from hdm_airflow.errors import ConfigurationError, HdmError
 
+_NO_END = 365 * 86_400  # seconds: what stands for Vault's 0, a lease that does not run out
+
 
 class Vault:
     """Asks Vault for an endpoint's dynamic credentials, then for its secret; each path once.
@@ -77,7 +79,8 @@ class Vault:
         if answer is None:
             return None
         lease_id, seconds = answer.get("lease_id"), answer.get("lease_duration")
-        if lease_id and isinstance(seconds, int) and seconds > 0:
+        if lease_id:
+            seconds = seconds if isinstance(seconds, int) and seconds > 0 else _NO_END
             self._once.get("token", self._keep_token)
             self._leases.add(
                 Lease(

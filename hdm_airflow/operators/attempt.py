@@ -288,8 +288,11 @@ class PackAttempt:
         scripts = pack_schema.scripts(self.pack)
         if scripts:
             with pack_hook.session() as runner:
-                for file in pack_schema.apply(base, runner, self.pack.kind, self.pack.name, scripts):
-                    self.log.info("%s was applied to the HDM base", file)
+                applied = pack_schema.apply(
+                    base, runner, self.pack.kind, self.pack.name, scripts, seconds=self._left(), check=self._check
+                )
+            for file in applied:
+                self.log.info("%s was applied to the HDM base", file)
 
 
 def _load(conn_id: str) -> HdmHook:

@@ -17,6 +17,7 @@ from hdm_airflow.runner.run import PackRun
 
 _PATIENCE = 60.0  # seconds to try to write the end of a run
 _PAUSE = 2.0  # seconds between two tries
+_IN_USE = 20.0, 2.0  # seconds to wait for a row that somebody else has locked: at most in one try, and at least
 _NOTED = 1.0  # seconds between two looks at what was reported ok
 _REASON_LIMIT = 300  # characters
 
@@ -84,7 +85,10 @@ class Execution:
             self._run = PackRun(job, store, self._log, keep=self._keep, heartbeat=self._beat)
             if self._closing or self._aborted:  # while the job was made
                 self._run.kill()
-            ran = self._run.run()
+            try:
+                ran = self._run.run()
+            finally:
+                self._heartbeat.leave()
             for problem in _problems(ran.reports):
                 self._log(problem)
             return self._close(verdict.outcomes(ran, self._slugs, job.timeout))
@@ -113,7 +117,8 @@ class Execution:
         told = {one.endpoint: one for one in self._interrupted("it still runs") if one.status == "success"}
         news = [one for slug, one in told.items() if one != self._noted.get(slug)]
         news += [runs.Outcome(endpoint=slug, status="failed") for slug in self._noted if slug not in told]
-        if news and self._heartbeat.note(news):
+        if news:
+            self._heartbeat.note(news)
             self._noted = told
 
     def _interrupted(self, reason: str) -> list[runs.Outcome]:
@@ -136,9 +141,11 @@ class Execution:
     def _written(self, outcomes: list[runs.Outcome], deadline: float) -> list[runs.Outcome]:
         """The outcomes as the ledger has them then; hours of a run shall not be lost to a restart of the base."""
         while True:
-            last = time.monotonic() >= deadline
+            left = deadline - time.monotonic()
+            last = left <= 0
             try:
                 with self._hook.session() as base:
+                    runs.limit_closing(base, max(min(left, _IN_USE[0]), _IN_USE[1]))
                     return self._tell(base, outcomes)
             except BaseError as error:
                 if last:

@@ -11,6 +11,7 @@ from functools import partial
 from psycopg import Error
 
 from hdm_airflow.base import runs
+from hdm_airflow.base.errand import Errand
 from hdm_airflow.base.hook import Base, told
 from hdm_airflow.base.queries import queries
 from hdm_airflow.errors import BaseError
@@ -20,6 +21,11 @@ log = logging.getLogger(__name__)
 
 _INTERVAL = 2.0  # seconds between two tries
 _HEARTBEAT = 20.0  # seconds between two signs of life
+#: Seconds after which a session that does not answer counts as lost. With the former it makes less than the minute
+#: after which the server takes us for dead and frees the lock (`keep_session` in sql/runs.sql).
+_ANSWER = 30.0
+_AGAIN = 1.0  # seconds until a note is tried again that was refused
+_HINT = "see its log; the pack was ended, and a retry runs it again"
 
 
 def take(
@@ -28,7 +34,7 @@ def take(
     """Take the pack's lock and share those of the packs it requires, for the session of `base`.
 
     While a metric pack's lock is shared its metrics do not change. With a lock in hand, a `running` row under it is
-    one whose worker died: it is closed.
+    one whose worker died: it is closed. So are those of the pack's other dates, where nobody holds their locks.
 
     Args:
         base: whose session holds the locks.
@@ -44,6 +50,7 @@ def take(
     wait = partial(_wait, deadline, check)
     wait(f"another run of {pack.task_id}", partial(runs.try_lock, base, attempt))
     stale = runs.close_stale(base, attempt.kind, attempt.pack, attempt.metric_date)
+    stale += runs.close_other_dates(base, attempt)
     for name in sorted(requirement.name for requirement in pack.requires):
         wait(f"mp_{name}", partial(runs.try_lock_required, base, name, attempt.metric_date))
         stale += runs.close_stale(base, "metric", name, attempt.metric_date)
@@ -52,7 +59,10 @@ def take(
 
 
 class Heartbeat:
-    """Shows now and then that the session with the locks lives, and keeps it from idling.
+    """Shows now and then that the session with the locks lives, and keeps in the ledger what the pack has said.
+
+    Its calls never wait: what they ask of the base is an errand, one at a time. While one is under way the session is
+    the errand's; from `leave` on it is the caller's again.
 
     Args:
         base: the session.
@@ -62,40 +72,79 @@ class Heartbeat:
 
     def __init__(self, base: Base, attempt: runs.Attempt, also: Callable[[], None] = lambda: None) -> None:
         self._base, self._attempt, self._also = base, attempt, also
+        self._errand: Errand | None = None
         self._next = time.monotonic() + _HEARTBEAT
+        self._waiting: dict[str, runs.Outcome] = {}  # slug -> what is to be noted
+        self._under_way: dict[str, runs.Outcome] = {}
+        self._not_before = 0.0  # monotonic clock: when to note anything again
+        self._refusal: Error | None = None  # of the last note
         self._warned = False
 
     def __call__(self) -> None:
-        """Ask the session for a sign of life when it is time to.
+        """Go on: see what the base has answered, and ask what is to be asked.
 
         Raises:
-            BaseError: it is gone, and with it the locks: another attempt may have begun.
+            BaseError: the session is gone or does not answer, and with it the locks: another attempt may have begun.
         """
         self._also()
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + _HEARTBEAT
-            with _lock_lost():
-                self._base.execute(queries("runs")["heartbeat"])
+        self._go_on()
 
-    def note(self, outcomes: Sequence[runs.Outcome]) -> bool:
-        """Keep what the pack has said of endpoints so far in the ledger.
+    def note(self, outcomes: Sequence[runs.Outcome]) -> None:
+        """Keep what the pack has said of endpoints so far in the ledger, now or soon.
 
-        Returns:
-            Whether it was: a full disk or the like is no reason to end the pack while the session lives.
+        It is tried again where the base refuses: a full disk or the like is no reason to end the pack.
 
         Raises:
             BaseError: as above.
         """
+        self._waiting |= {one.endpoint: one for one in outcomes}
+        self._go_on()
+
+    def leave(self) -> None:
+        """End what is under way: nothing of it is left afterwards, whatever the base does."""
+        if self._errand:
+            self._errand.leave()
+
+    def _go_on(self) -> None:
+        if self._errand is None or self._is_answered(self._errand):
+            now = time.monotonic()
+            notes = self._waiting if now >= self._not_before else {}
+            if notes or now >= self._next:
+                self._next = now + _HEARTBEAT
+                self._ask(notes)
+
+    def _ask(self, notes: dict[str, runs.Outcome]) -> None:
+        if notes:
+            self._under_way, self._waiting = notes, {}
+        self._errand = Errand(self._base, partial(self._tell, list(notes.values())))
+        self._errand.begin()
+
+    def _tell(self, notes: list[runs.Outcome]) -> None:
+        """The errand, in its thread."""
+        if not notes:
+            self._base.execute(queries("runs")["heartbeat"])
+            return
+        try:
+            runs.note(self._base, self._attempt, notes)
+        except Error as error:
+            if self._base.closed:
+                raise
+            self._refusal = error
+
+    def _is_answered(self, errand: Errand) -> bool:
         with _lock_lost():
-            try:
-                runs.note(self._base, self._attempt, outcomes)
-            except Error as error:
-                if self._base.closed:
-                    raise
-                if not self._warned:
-                    log.warning("what the pack has reported could not be noted in the ledger: %s", told(error))
-                self._warned = True
+            if not errand.is_over():
+                if errand.seconds > _ANSWER:
+                    what = f"the lock of the pack was lost: the HDM base has not answered for {_ANSWER:.0f} s"
+                    raise BaseError(what, "HDM base", _HINT)
                 return False
+        self._errand = None
+        if self._refusal:
+            if not self._warned:
+                log.warning("what the pack has reported could not be noted in the ledger: %s", told(self._refusal))
+            self._warned, self._refusal = True, None
+            self._waiting = {**self._under_way, **self._waiting}
+            self._not_before = time.monotonic() + _AGAIN
         return True
 
 
@@ -105,7 +154,7 @@ def _lock_lost() -> Iterator[None]:
         yield
     except Error as error:
         what = f"the lock of the pack was lost: the connection to the HDM base ended ({type(error).__name__})"
-        raise BaseError(what, "HDM base", "see its log; the pack was ended, and a retry runs it again") from None
+        raise BaseError(what, "HDM base", _HINT) from None
 
 
 def _wait(deadline: float, check: Callable[[], None], holder: str, try_lock: Callable[[], bool]) -> None:

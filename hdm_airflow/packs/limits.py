@@ -32,7 +32,7 @@ class Limits(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     memory: Bytes | None = Field(None, description="Bytes of memory of its own.")
-    cpu: float | None = Field(None, gt=0, description="Seconds of processor time.")
+    cpu: float | None = Field(None, gt=0, allow_inf_nan=False, description="Seconds of processor time.")
     disk: Bytes | None = Field(None, description="Bytes in the folder of the run.")
     output: Bytes | None = Field(None, description="Bytes of output that the log takes; the rest is left out.")
     processes: int | None = Field(None, gt=0, description="Processes at the same time.")

@@ -52,6 +52,10 @@ class Builder:
     @cached_property
     def _variables(self) -> dict[str, str]:
         found = build_variables()
+        if not self.supervision.sandboxed:
+            # Linked, a damaged file of the store would damage uv's cache, too, and come back from there. In the sandbox
+            # no pack can damage one; and copies take twice as long.
+            found.setdefault("UV_LINK_MODE", "copy")
         if self.requirements.names_index:  # as with pip, the file counts; uv lets the variables count before it
             return {name: value for name, value in found.items() if name not in package_index.INDEXES}
         return found

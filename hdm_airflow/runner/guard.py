@@ -18,6 +18,7 @@ import os
 import resource
 import select
 import signal
+import stat
 import sys
 import time
 
@@ -25,6 +26,7 @@ from hdm_airflow.runner import confine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import TypedDict
 
     class Orders(TypedDict):
@@ -52,6 +54,7 @@ _NOTE = "hdm: {} the pack left behind were ended\n"
 _INTERVAL = 0.25  # seconds between two looks at what is used
 _SHARE = 30  # a look is followed by at least so many times its own length of rest
 _DISK_SHARE = 100  # the same for the walk through the folder
+_MUCH_SHARED = 1 << 24  # bytes: from here on it is worth asking whether it is files or memory, which takes longer
 _PAGE = resource.getpagesize()
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -209,19 +212,23 @@ class Watch:
         began = time.monotonic()
         if "disk" not in self.limits or began < self.next_walk:
             return {}
-        found = {"disk": float(disk_usage(self.folder))}
+        found = {"disk": float(disk_usage(self.folder) + removed_usage(descendants(), self.folder))}
         self.next_walk = time.monotonic() + _DISK_SHARE * (time.monotonic() - began)
         return found
 
 
 def own_memory(pid: int) -> int:
-    """Bytes of memory that a process shares with no file."""
+    """Bytes of memory that a process shares with no file; of what it shares with other processes, its part."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
             _, resident, shared = map(int, file.read().split()[:3])
     except (OSError, ValueError):
         return 0  # it has just ended
-    return (resident - shared) * _PAGE
+    parts = []
+    if shared * _PAGE > _MUCH_SHARED:
+        with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            parts = [int(line.split()[1]) for line in file if line.startswith((b"Pss_Anon:", b"Pss_Shmem:"))]
+    return sum(parts) * 1024 if parts else (resident - shared) * _PAGE
 
 
 def disk_usage(folder: str) -> int:
@@ -238,31 +245,48 @@ def disk_usage(folder: str) -> int:
     return total
 
 
+def removed_usage(pids: Iterable[int], folder: str) -> int:
+    """Bytes of files on the folder's disk that are removed already, and that some process still has open."""
+    try:
+        device = os.stat(folder).st_dev
+    except OSError:
+        return 0
+    sizes: dict[int, int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):  # it has just ended
+            for name in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    found = os.stat(f"/proc/{pid}/fd/{name}")
+                    if not found.st_nlink and found.st_dev == device and stat.S_ISREG(found.st_mode):
+                        sizes[found.st_ino] = found.st_blocks * 512
+    return sum(sizes.values())
+
+
 def end_all(pack: int, status: int | None, grace: float) -> tuple[int, int]:
     """End every descendant: SIGTERM, then after `grace` seconds SIGKILL, again until none is left."""
     first = list(descendants())
     signal_all(first, signal.SIGTERM if grace else signal.SIGSTOP)  # stopped, none forks while others are killed
     if sys.platform != "linux":
         os.killpg(0, signal.SIGTERM)  # the guard itself ignores it
-    deadline = time.monotonic() + grace
+    ended, deadline = len(first), time.monotonic() + grace
     while True:
         late = reap(pack)
         status = late if status is None else status
         if childless() if sys.platform == "linux" else status is not None:
-            return (status if status is not None else 0), len(first)
+            return (status if status is not None else 0), ended
         left = list(descendants())
         if time.monotonic() >= deadline + GIVE_UP:
             with contextlib.suppress(OSError):
                 os.write(2, f"hdm: these processes could not be ended: {left}\n".encode())
-            return (status if status is not None else signal.SIGKILL), len(first)
+            return (status if status is not None else signal.SIGKILL), ended
         if time.monotonic() >= deadline:
             signal_all(left, signal.SIGKILL)
-            if sys.platform != "linux":
-                os.killpg(0, signal.SIGKILL)
-            late = chase(pack)
-            status = late if status is None else status
-        else:
-            time.sleep(_BREATH)
+            if sys.platform == "linux":
+                late, caught = chase(pack)
+                status, ended = late if status is None else status, ended or len(left) or int(caught)
+                continue
+            os.killpg(0, signal.SIGKILL)
+        time.sleep(_BREATH)
 
 
 def childless() -> bool:
@@ -274,13 +298,13 @@ def childless() -> bool:
     return False
 
 
-def chase(pack: int) -> int | None:
+def chase(pack: int) -> tuple[int | None, bool]:
     """For a moment, kill the next process as soon as one has died: one that forks and ends at once is never met else.
 
     Returns:
-        The pack's wait status if it has died meanwhile.
+        The pack's wait status if it has died meanwhile, and whether any process was killed.
     """
-    found, end = None, time.monotonic() + _BREATH
+    found, caught, end = None, False, time.monotonic() + _BREATH
     while time.monotonic() < end and not childless():
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == pack:
@@ -288,7 +312,8 @@ def chase(pack: int) -> int | None:
         for near in range(pid + 1, pid + 1 + _NEAR) if pid else ():
             if parent(near) == os.getpid():
                 signal_all([near], signal.SIGKILL)
-    return found
+                caught = True
+    return found, caught
 
 
 def parent(pid: int) -> int:

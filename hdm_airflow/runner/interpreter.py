@@ -17,7 +17,7 @@ from pathlib import Path
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from hdm_airflow.errors import EnvironmentBuildError
-from hdm_airflow.runner import package_index, sandbox
+from hdm_airflow.runner import package_index
 
 #: Which of the worker's variables a build sees: where packages come from, and how to get there.
 _BUILD_VARIABLES = (
@@ -137,9 +137,6 @@ def build_variables() -> dict[str, str]:
         if (name in _ALWAYS or name.upper().startswith(_BUILD_VARIABLES)) and name not in _NOT
     }
     return {
-        # Linked, a damaged file of the store would damage uv's cache, too, and come back from there. In the sandbox no
-        # pack can damage one; and copies take twice as long.
-        **({} if sandbox.available() else {"UV_LINK_MODE": "copy"}),
         **found,
         **package_index.for_uv(found),
         **package_index.for_pip(found),

@@ -75,7 +75,7 @@ class PackRun:
 
         Raises:
             ConfigurationError: the pack cannot be copied.
-            EnvironmentBuildError: its environment cannot be built.
+            EnvironmentBuildError: its environment cannot be built, or the disk is full.
         """
         with workspace(self.job.pack.path, keep=self.keep) as place, ExitStack() as self._held:
             if self.keep:
@@ -101,7 +101,7 @@ class PackRun:
     def _run(self, place: Workspace, supervision: Supervision, *, sandboxed: bool) -> Ran:
         mask = Masker(self.job.secrets)
         environment = self._prepare(place, supervision)
-        self._held.enter_context(settling.beside(environment, sandbox.build_confinement(sandboxed=sandboxed)))
+        self._held.enter_context(settling.beside(environment, supervision))
         variables = self.job.variables(place, [place.layer / "bin", environment.path / "bin"])
         granted = self._grants(place, environment, variables) if sandboxed else None
         reader = self._reader = ReportReader(place.report, self.job.slugs, mask)
@@ -136,17 +136,20 @@ class PackRun:
 
     def _grants(self, place: Workspace, environment: Environment, variables: dict[str, str]) -> sandbox.Grants:
         """What the pack may see: besides its folder, its Python, and the files among its endpoints."""
+        pack, setting = self.job.pack, self.job.sandbox
+        packs = pack.path.parents[
+            len(Path(pack.folder).parts) - 1
+        ]  # a run needs its copy alone, and none of the others
+        hide = (*setting.hide, str(packs), str(self.store.root))  # wherever they are
+        setting = setting.model_copy(update={"hide": hide})
         python = Path(environment.interpreter.path).parent.parent  # with its standard library in lib/
         files = [Path(target.host) for target in self.job.targets if os.path.isabs(target.host)]
-        hide = (*self.job.sandbox.hide, str(self.store.root))  # what others have there, wherever the store is
         return sandbox.grants(
-            self.job.sandbox.model_copy(update={"hide": hide}),
+            setting,
             own=place.root,
             variables=variables,
             read=[python, environment.path],
-            write=[
-                path for file in files if file.is_file() for path in sandbox.with_companions(self.job.sandbox, file)
-            ],
+            write=[path for file in files if file.is_file() for path in sandbox.with_companions(setting, file)],
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ _HIDDEN = (
 )  # fmt: skip
 _AIRFLOW_HOME = "~/airflow"  # Airflow's own default
 #: What every program needs to write to. Of the other devices, disks among them, nothing is seen.
-_DEVICES = tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm"))
+_DEVICES = tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "shm"))
 _DEVICE_FOLDER = "/dev"
 #: Variables with paths of files and folders that a program needs in order to reach a network or a package index.
 _PATHS_IN_VARIABLES = (
@@ -137,7 +138,12 @@ def grants(
     """
     hidden = _hidden(sandbox)
     shown = [str(path) for path in around("/", hidden) if path != _DEVICE_FOLDER]
-    named = [path.removeprefix("file://") for name in _PATHS_IN_VARIABLES for path in variables.get(name, "").split()]
+    named = [
+        path.removeprefix("file://")
+        for name in _PATHS_IN_VARIABLES
+        for path in [variables.get(name, ""), *re.split(r"[\s:]+", variables.get(name, ""))]
+        if path.removeprefix("file://").startswith("/")
+    ]
     programs = _programs(variables.get("PATH", ""), hidden)
     return Grants(
         read=tuple(dict.fromkeys([*shown, *programs, *named, *map(str, read), *_expanded(sandbox.read)])),

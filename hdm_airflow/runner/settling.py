@@ -17,56 +17,63 @@ from hdm_airflow.runner.environments import Environment
 from hdm_airflow.runner.interpreter import build_variables
 from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.process import Child
-from hdm_airflow.runner.sandbox import Confinement
-from hdm_airflow.runner.supervision import Supervision
+from hdm_airflow.runner.sandbox import Confinement, Grants
+from hdm_airflow.runner.supervision import CutShortError, Supervision
 
-#: Under the environment's own Python: files that are no Python of its version are passed over. Others write them whole.
+_PATIENCE = 60.0  # seconds that a run which is over waits for it; the next one goes on where it ends
+#: Under the environment's own Python, without `site`: a package's .pth files would run, outside of the pack's sandbox.
+#: Files that are no Python of its version are passed over, and so are tests: they take half of the time, and nobody
+#: imports them. Each `.pyc` is written whole.
 _PROGRAM = """
-import compileall, os, sys
-folder, workers, marker = sys.argv[1:]
+import compileall, os, re, sys
+folder, marker = sys.argv[1:]
 os.nice(19)
-compileall.compile_dir(folder, quiet=2, workers=int(workers))
+compileall.compile_dir(folder, quiet=2, workers=0, rx=re.compile(re.escape(folder) + ".*/tests?/"))
 os.sync()
 open(marker, "w").close()
 """
+_DEVICES = ("/dev/null", "/dev/shm")  # noqa: S108  # the locks of several processes
 
 
 @contextmanager
-def beside(environment: Environment, confinement: Confinement) -> Iterator[None]:
-    """Settle an environment while the context lasts, at the lowest priority; the next run goes on where this one ends.
+def beside(environment: Environment, supervision: Supervision) -> Iterator[None]:
+    """Settle an environment while the context lasts, at the lowest priority, and wait for its end.
 
     Args:
         environment: held by the caller.
-        confinement: what the program is kept from.
+        supervision: its time limit and its end are the settling's, too.
     """
     with _claim(environment.path) as is_ours:
         if not is_ours:
             yield
             return
         child = Child(
-            _command(environment, workers=1),
+            _command(environment),
             folder=environment.path,
             variables=build_variables(),
             leftovers=[],
-            confinement=confinement,
+            confinement=_confinement(environment, supervision),
         )
         try:
             yield
+            with suppress(CutShortError):  # the run is over all the same
+                supervision.check()
+                child.wait(log=_nothing, mask=Masker([]), timeout=_PATIENCE, tick=supervision.check)
         finally:
-            child.end("killed")
-            child.wait(log=lambda _: None, mask=Masker([]), timeout=None, tick=lambda: None)
+            child.close()
 
 
 def settle(environment: Environment, supervision: Supervision) -> None:
-    """Settle an environment now, on all processors; one that is settled, or being settled, is left to itself."""
+    """Settle an environment now; one that is settled, or being settled, is left to itself."""
     with _claim(environment.path) as is_ours:
         if is_ours:
             supervision.run(
-                _command(environment, workers=0),
+                _command(environment),
                 folder=environment.path,
                 variables=build_variables(),
-                log=lambda _: None,
+                log=_nothing,
                 mask=Masker([]),
+                confinement=_confinement(environment, supervision),
             )
 
 
@@ -87,8 +94,17 @@ def _claim(path: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _command(environment: Environment, *, workers: int) -> list[str]:
-    """The program, with how many processes compile; 0: one per processor."""
+def _confinement(environment: Environment, supervision: Supervision) -> Confinement:
+    if not supervision.sandboxed:
+        return Confinement()
+    return Confinement(grants=Grants(read=("/",), write=(str(environment.path), *_DEVICES)))
+
+
+def _command(environment: Environment) -> list[str]:
     python = str(environment.path / "bin" / "python")
     marker = str(environment.path / record.SETTLED)
-    return [python, "-I", "-c", _PROGRAM, str(environment.path / "lib"), str(workers), marker]
+    return [python, "-I", "-S", "-c", _PROGRAM, str(environment.path / "lib"), marker]
+
+
+def _nothing(line: str) -> None:
+    """What it says is not for the task's log: packages carry files of other Pythons."""

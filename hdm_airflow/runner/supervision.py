@@ -43,6 +43,11 @@ class Supervision:
         self._child: Child | None = None
         self._killed = False
 
+    @property
+    def sandboxed(self) -> bool:
+        """Whether programs are kept from the files and processes of others."""
+        return self._confinement.grants is not None
+
     def run(
         self,
         command: Sequence[str],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
@@ -17,13 +18,14 @@ from itertools import count, zip_longest
 from pathlib import Path
 from typing import Any
 
-from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.errors import ConfigurationError, EnvironmentBuildError, HdmError
 from hdm_airflow.packs.pack import SCRIPT
 
 log = logging.getLogger(__name__)
 
 PREFIX = "hdm-run-"
 _LOCK = ".lock"
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,8 @@ def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
         keep: leave all of it but the files with passwords.
 
     Raises:
-        ConfigurationError: the pack cannot be copied, or the disk is full.
+        ConfigurationError: the pack cannot be copied.
+        EnvironmentBuildError: the disk is full: a retry may find room.
     """
     root, held = _make()
     place = Workspace(root=root)
@@ -91,7 +94,7 @@ def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
         except (OSError, shutil.Error) as error:
             what = f"the pack cannot be copied for its run: {_reason(error, pack)}"
             hint = f"check that Airflow's user can read it and that {root.parent} has room"
-            raise ConfigurationError(what, str(pack), hint) from error
+            raise _kind(error)(what, str(pack), hint) from error
         yield place
     finally:
         if keep:
@@ -164,6 +167,16 @@ def _reason(error: OSError, pack: Path) -> str:
     return f"{os.path.relpath(source, pack)}: {re.sub(r': .*', '', str(why))}"
 
 
+def _kind(error: OSError) -> type[HdmError]:
+    """Whether a retry may help: others give room back when they end, or somebody makes some."""
+    entries = error.args[0] if isinstance(error, shutil.Error) and error.args else None
+    if isinstance(entries, list):  # it keeps the text of what went wrong alone
+        full = any(str(why).startswith(tuple(f"[Errno {number}]" for number in _NO_ROOM)) for *_, why in entries)
+    else:
+        full = error.errno in _NO_ROOM
+    return EnvironmentBuildError if full else ConfigurationError
+
+
 def _make() -> tuple[Path, int]:
     """An empty folder of this run alone, locked."""
     root = None
@@ -174,7 +187,7 @@ def _make() -> tuple[Path, int]:
         if root:
             shutil.rmtree(root, ignore_errors=True)
         what = f"there is no folder for the run: {error.strerror}"
-        raise ConfigurationError(what, tempfile.gettempdir(), "make room there, or set another TMPDIR") from error
+        raise _kind(error)(what, tempfile.gettempdir(), "make room there, or set another TMPDIR") from error
 
 
 def _hold(root: Path) -> int:

@@ -16,7 +16,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
 from demo.services import Database
-from hdm_airflow.errors import BaseError, PackFailedError
+from hdm_airflow.errors import BaseError, EnvironmentBuildError, PackFailedError
 from tests.airflow.processes import ROOT, RUN_IN_CHILD, eventually
 from tests.airflow.stage import REPORT_ALL, endpoint
 from tests.airflow.ward import ALL, WRITES, Ward
@@ -278,7 +278,7 @@ def test_disk_that_is_full_before_the_pack_starts_fails_the_run_and_leaves_nothi
     stage.activate("mp_basic", HEART)
     filling = small_disk / "filling"
     filling.write_bytes(b"x" * 1_700_000)
-    with pytest.raises(Exception, match="No space left on device"):
+    with pytest.raises(EnvironmentBuildError, match="No space left on device"):  # which Airflow tries again
         stage.run("mp_basic")
     assert list(small_disk.iterdir()) == [filling]
     ((_, status, reason),) = stage.ledger("mp_basic", "reason")

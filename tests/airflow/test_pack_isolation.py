@@ -172,6 +172,11 @@ def test_sandbox_that_is_required_and_not_to_be_had_runs_nothing(stage: Stage, m
             r"ended: the pack used \d+.\d MB of memory, its limit is 200.0 MB \(limits.memory\)",
         ),
         (
+            {"memory": "200 MB"},
+            "python -c \"import mmap, time; m = mmap.mmap(-1, 4 << 27); m.write(b'x' * (3 << 27)); time.sleep(30)\"",
+            r"ended: the pack used \d+.\d MB of memory, its limit is 200.0 MB \(limits.memory\)",
+        ),
+        (
             {"cpu": 1},
             "(while true; do :; done) & while true; do :; done",
             r"ended: the pack used \d s of processor time, its limit is 1 \(limits.cpu\)",
@@ -187,12 +192,17 @@ def test_sandbox_that_is_required_and_not_to_be_had_runs_nothing(stage: Stage, m
             r"exit code 153 \(SIGXFSZ: a file grew beyond its limit\)",
         ),
         (
+            {"disk": "20 MB"},
+            "cd $TMPDIR; exec 3>a 4>b; rm a b; head -c 15000000 /dev/zero >&3; head -c 15000000 /dev/zero >&4; sleep 30",
+            r"ended: the pack used 30.\d MB of disk, its limit is 20.0 MB \(limits.disk\)",
+        ),
+        (
             {"processes": 50},
             "for i in $(seq 400); do sleep 60 & done; wait",
             r"ended: the pack used \d+ processes at a time, its limit is 50 \(limits.processes\)",
         ),
     ],
-    ids=["memory", "memory of several", "cpu", "disk", "one file", "processes"],
+    ids=["memory", "memory of several", "shared memory", "cpu", "disk", "one file", "removed files", "processes"],
 )
 def test_pack_that_uses_too_much_is_ended_and_the_task_says_of_what(
     stage: Stage, pids: Path, tmp_path: Path, limits: dict[str, object], script: str, reason: str

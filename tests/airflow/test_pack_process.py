@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,9 @@ from tests.airflow.processes import RUN_IN_CHILD, STUBBORN, alive, eventually, l
 from tests.airflow.stage import MONDAY, REPORT_ALL, endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hdm_airflow.operators.pack import PackOperator
     from tests.airflow.stage import Stage
 
 HEART = endpoint("heart")
@@ -170,6 +175,113 @@ def test_on_kill_writes_the_ledger_and_ends_the_tree(stage: Stage, pids: Path, t
     assert alive(pids) == []
     assert not left_behind(tmp_path)
     assert stage.ledger("mp_basic", "reason") == [("heart", "failed", "the task was killed")]
+
+
+@contextmanager
+def frozen_lock(stage: Stage, pids: Path) -> Iterator[None]:
+    """As soon as the pack runs, the server process that holds its lock answers nothing any more."""
+    found: list[int] = []
+
+    def freeze() -> None:
+        assert eventually(lambda: pids.exists() and len(pids.read_text().split()) == 3)
+        with stage.base.connect() as connection:
+            holders = "SELECT DISTINCT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = "
+            current = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+            found.extend(pid for (pid,) in connection.execute(holders + current))
+        os.kill(found[0], signal.SIGSTOP)
+
+    freezer = threading.Thread(target=freeze)
+    freezer.start()
+    try:
+        yield
+    finally:
+        freezer.join()
+        os.kill(found[0], signal.SIGCONT)
+
+
+def test_timeout_holds_while_the_base_does_not_answer(
+    stage: Stage, pids: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for the lock's session must not stop the clock; nobody is left to wait for it."""
+    monkeypatch.setattr("hdm_airflow.operators.lock._HEARTBEAT", 0.2)
+    stage.pack("basic", STUBBORN.format(pids=pids) + ALL_OK + "wait\n", timeout=5)
+    stage.activate("mp_basic", HEART)
+    began = time.monotonic()
+    with frozen_lock(stage, pids):
+        stage.run("mp_basic")  # it had reported ok
+        assert time.monotonic() - began < 5 + 10
+        assert alive(pids) == []
+        assert stage.ledger("mp_basic", "metrics") == [("heart", "success", None)]
+        assert "hdm-base" not in [thread.name for thread in threading.enumerate()]
+    assert not left_behind(tmp_path)
+
+
+def test_base_that_does_not_answer_is_a_lost_lock(stage: Stage, pids: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server may have taken us for dead: the pack is ended before another attempt begins."""
+    monkeypatch.setattr("hdm_airflow.operators.lock._HEARTBEAT", 0.2)
+    monkeypatch.setattr("hdm_airflow.operators.lock._ANSWER", 1.0)
+    stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n")
+    stage.activate("mp_basic", HEART)
+    with frozen_lock(stage, pids), pytest.raises(BaseError, match="has not answered for 1 s"):
+        stage.run("mp_basic")
+    assert alive(pids) == []
+    ((_, status, reason),) = stage.ledger("mp_basic", "reason")
+    assert (status, reason) == ("failed", "the lock of the pack was lost: the HDM base has not answered for 1 s")
+
+
+def test_on_kill_is_heeded_while_the_base_does_not_answer(
+    stage: Stage, pids: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a signal handler, in the thread that may just look after the lock."""
+    monkeypatch.setattr("hdm_airflow.operators.lock._HEARTBEAT", 0.2)
+    stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n")
+    stage.activate("mp_basic", HEART)
+    operator = stage.operator("mp_basic")
+    with frozen_lock(stage, pids), killed_in(6, operator), pytest.raises(PackFailedError, match="the task was killed"):
+        stage.execute(operator)
+    assert alive(pids) == []
+    assert stage.ledger("mp_basic", "reason") == [("heart", "failed", "the task was killed")]
+
+
+def test_on_kill_ends_a_create_table_script(stage: Stage) -> None:
+    """On the server, too: it would go on for days, and keep its locks."""
+    stage.pack("basic", ALL_OK, files={"create-table/a.sql": "CREATE TABLE a (); SELECT pg_sleep(1000);"})
+    stage.activate("mp_basic", HEART)
+    operator = stage.operator("mp_basic")
+    began = time.monotonic()
+    with killed_in(2, operator), pytest.raises(PackFailedError, match="the task was killed"):
+        stage.execute(operator)
+    assert time.monotonic() - began < 2 + 4
+    assert stage.ledger("mp_basic", "reason") == [("heart", "failed", "the task was killed")]
+    with stage.base.connect() as connection:
+        assert not connection.execute("SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'").fetchall()
+        assert connection.execute("SELECT to_regclass('a')").fetchone() == (None,)
+
+
+def test_create_table_script_that_runs_beyond_the_timeout_is_ended(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time limit of a pack is also that of its script."""
+    monkeypatch.setattr("hdm_airflow.base.pack_schema._LEAST", 0.1)
+    stage.pack("basic", ALL_OK, files={"create-table/a.sql": "SELECT pg_sleep(1000)"}, timeout=2)
+    stage.activate("mp_basic", HEART)
+    with pytest.raises(BaseError, match="it ran longer than the 2 s that were left of the time limit"):
+        stage.run("mp_basic")
+    ((_, status, reason),) = stage.ledger("mp_basic", "reason")
+    assert status == "failed"
+    assert reason.startswith("the pack's SQL script was ended")
+
+
+@contextmanager
+def killed_in(seconds: float, operator: PackOperator) -> Iterator[None]:
+    """on_kill as Airflow calls it: out of a signal handler, wherever the task happens to be."""
+    before = signal.signal(signal.SIGALRM, lambda *_: operator.on_kill())
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Alarm(BaseException):

@@ -142,6 +142,24 @@ def test_check_tells_whose_rights_packs_have(
     assert "warning: packs reach this base with its owner's rights" in hdm("db", "check").err
 
 
+def test_check_names_settings_of_the_role_that_packs_may_stumble_over(stage: Stage, role: str, hdm: Hdm) -> None:
+    """All rights are there, and every pack fails: its sessions may only read. Where tables lie, grant has set."""
+    hdm("db", "grant", role)
+    with stage.base.connect(autocommit=True) as connection:
+        name, base = sql.Identifier(role), sql.Identifier(stage.base.name)
+        connection.execute(sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(name))
+        connection.execute(sql.SQL("ALTER ROLE {} IN DATABASE {} SET work_mem = '64kB'").format(name, base))
+        connection.execute(sql.SQL("ALTER ROLE {} IN DATABASE postgres SET lock_timeout = 1").format(name))
+    told = hdm("db", "check").err
+    assert f"warning: the role {role} of packs has settings of its own: default_transaction_read_only, work_mem" in told
+    assert "lock_timeout" not in told
+    assert "packs have a role of their own" not in told
+    with stage.base.connect(autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER ROLE {} RESET ALL").format(name))
+        connection.execute(sql.SQL("ALTER ROLE {} IN DATABASE {} RESET work_mem").format(name, base))
+    assert f"packs have a role of their own ({role})" in hdm("db", "check").err
+
+
 def test_grant_of_a_role_that_is_not_there_says_how_to_make_it(stage: Stage, hdm: Hdm) -> None:
     """On a base that is migrated; before that, the upgrade comes first."""
     assert 'CREATE ROLE "nobody" LOGIN' in hdm("db", "grant", "nobody", code=2).err

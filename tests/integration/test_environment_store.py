@@ -98,13 +98,19 @@ def test_files_that_the_store_has_for_itself_are_read_only(shop: Shop, monkeypat
     assert not [path for path in files if path.stat().st_mode & 0o222]
 
 
-def test_nothing_is_shared_with_the_cache_where_packs_could_damage_it(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_shared_with_the_cache_where_packs_could_damage_it(shop: Shop) -> None:
     """A file that both have would come back damaged when the environment is built anew."""
-    monkeypatch.setattr(sandbox, "available", lambda: False)
     environment = shop.get(ALPHA)
     assert {path.stat().st_nlink for path in environment.path.rglob("*") if path.is_file()} == {1}
+
+
+def test_files_are_shared_with_the_cache_where_packs_cannot_damage_them(shop: Shop, tmp_path: Path) -> None:
+    """Copies take twice as long, and each environment as much disk again."""
+    shop.require(ALPHA)
+    supervision = Supervision(None, [], lambda: None, sandbox.build_confinement(sandboxed=True))
+    with shop.store.use(shop.pack, "pack", None, supervision=supervision, log=shop.lines.append) as environment:
+        module = environment.site_packages / "alpha.py"
+        assert module.stat().st_nlink > 1
 
 
 def test_store_is_for_its_user_alone(shop: Shop) -> None:
@@ -450,3 +456,17 @@ def test_python_of_the_manifest_is_found(
     with pytest.raises(EnvironmentBuildError, match=r"there is no Python '3\.99' here"):
         shop.get(ALPHA, "3.99")
     find_interpreter.cache_clear()
+
+
+def test_what_else_lies_in_the_stores_folder_is_none_of_its_business(shop: Shop) -> None:
+    """Somebody may set environment_store to a folder that has other things in it; pruning removes what is damaged."""
+    shop.get(ALPHA)
+    stranger = shop.store.root / "patients" / "2025"
+    stranger.mkdir(parents=True)
+    lock = shop.store.root / "uv.lock"
+    lock.touch()
+    assert len(shop.store.entries()) == 1
+    shop.store.prune(Retention(days=0))
+    assert stranger.exists()
+    assert lock.exists()
+    assert shop.store.entries() == []

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
+import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +19,10 @@ from hdm_airflow.base import runs
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.base.runs import Attempt, Outcome
 from hdm_airflow.errors import BaseError
+from hdm_airflow.operators import lock
 from hdm_airflow.operators.execution import Execution
 from hdm_airflow.operators.lock import Heartbeat
+from hdm_airflow.packs.pack import Pack
 
 TODAY = date(2024, 5, 1)
 YESTERDAY = date(2024, 4, 30)
@@ -31,6 +39,9 @@ FIRST = Attempt(
 )
 SECOND = dataclasses.replace(FIRST, try_number=2)
 METRIC = dataclasses.replace(FIRST, kind="metric", task_id="hdm-prod.mp_basic")
+PACK = Pack(
+    kind="rule", name="basic", version="1.0", folder="basic", path=Path("basic"), task_id="rp_basic", manifest=None
+)
 HEART, LUNGS = "cœur:mysql:db:3306:h%25m:false", "lungs:mysql:db:3306:hdm:false"
 
 
@@ -118,6 +129,17 @@ def test_a_closed_row_is_never_changed(session):
     (kept,) = runs.close(session, FIRST, [Outcome(endpoint=HEART, status="success")])
     assert (kept.status, kept.reason) == ("failed", "closed before: killed")
     assert rows(session, "*") == closed
+
+
+def test_whoever_finds_its_row_closed_learns_all_that_it_says(session):
+    """The summary of the task counts what the ledger counts."""
+    runs.start(session, FIRST, [HEART])
+    told = Outcome(endpoint=HEART, status="success", reported=True, metrics=7, alerts=2, dbversion="2.0")
+    told = dataclasses.replace(told, incomplete=("old",))
+    runs.note(session, FIRST, [told])
+    runs.close_stale(session, FIRST.kind, FIRST.pack, FIRST.metric_date)
+    (kept,) = runs.close(session, FIRST, [Outcome(endpoint=HEART, status="failed", reason="lost")])
+    assert kept == dataclasses.replace(told, reason="closed before: the worker died afterwards")
 
 
 def test_an_end_whose_commit_was_not_acknowledged_can_be_written_again(session):
@@ -208,20 +230,124 @@ def test_a_task_that_is_killed_while_its_rows_are_written_leaves_none_running(se
     assert rows(session, "status", "reason") == [("failed", "the task was killed")] * 2
 
 
-def test_a_note_that_the_base_refuses_ends_no_pack_while_the_session_lives(session, caplog):
+def test_a_note_that_the_base_refuses_ends_no_pack_while_the_session_lives(session, other, caplog, monkeypatch):
     """As on a full disk: the lock is held, so nothing is lost but the note; it is told once."""
+    monkeypatch.setattr("hdm_airflow.operators.lock._AGAIN", 0.1)
     heartbeat = Heartbeat(session, FIRST)
-    runs.start(session, FIRST, [HEART])
+    runs.start(other, FIRST, [HEART])
     ok = [Outcome(endpoint=HEART, status="success", reported=True)]
-    session.execute("ALTER TABLE hdm_pack_run ADD CONSTRAINT full_disk CHECK (NOT reported)")
-    assert not heartbeat.note(ok)
-    assert not heartbeat.note(ok)
-    session.execute("ALTER TABLE hdm_pack_run DROP CONSTRAINT full_disk")
-    assert heartbeat.note(ok)
+    other.execute("ALTER TABLE hdm_pack_run ADD CONSTRAINT full_disk CHECK (NOT reported)")
+    heartbeat.note(ok)
+    beat(heartbeat, 0.5)
+    assert rows(other, "reported") == [(False,)]
+    other.execute("ALTER TABLE hdm_pack_run DROP CONSTRAINT full_disk")
+    beat(heartbeat, 0.5)
+    assert rows(other, "reported") == [(True,)]
     assert caplog.text.count("could not be noted in the ledger") == 1
+    heartbeat.leave()
     session.close()
+    heartbeat.note(ok)
     with pytest.raises(BaseError, match="the lock of the pack was lost"):
-        heartbeat.note(ok)
+        beat(heartbeat, 0.5)
+
+
+def beat(heartbeat, seconds):
+    """As while a pack runs; the longest that one call took."""
+    longest, end = 0.0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        began = time.monotonic()
+        heartbeat()
+        longest = max(longest, time.monotonic() - began)
+        time.sleep(0.01)
+    return longest
+
+
+def errands():
+    return [thread for thread in threading.enumerate() if thread.name == "hdm-base"]
+
+
+@contextmanager
+def frozen(session):
+    """A server process that answers nothing while its machine acknowledges all that is sent."""
+    pid = session.info.backend_pid  # of a session that was given up it is 0
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_base_that_does_not_answer_is_no_lock_and_holds_up_nobody(session, monkeypatch):
+    """Its silence is told apart from a slow answer by the clock; no thread stays with it."""
+    monkeypatch.setattr("hdm_airflow.operators.lock._ANSWER", 1.0)
+    heartbeat = Heartbeat(session, FIRST)
+    with frozen(session):
+        heartbeat.note([Outcome(endpoint=HEART, status="success", reported=True)])
+        assert beat(heartbeat, 0.5) < 0.2
+        heartbeat.note([Outcome(endpoint=LUNGS, status="success", reported=True)])
+        with pytest.raises(BaseError, match="the lock of the pack was lost: the HDM base has not answered for 1 s"):
+            beat(heartbeat, 2)
+        began = time.monotonic()
+        heartbeat.leave()
+        assert time.monotonic() - began < 3
+        assert not errands()
+    session.close()
+
+
+def test_what_is_noted_while_the_base_is_slow_is_noted_when_it_answers(session, other):
+    """The newest word on each endpoint counts."""
+    heartbeat = Heartbeat(session, FIRST)
+    runs.start(other, FIRST, [HEART, LUNGS])
+    with frozen(session):
+        for metrics in (1, 2, 3):
+            heartbeat.note([Outcome(endpoint=HEART, status="success", reported=True, metrics=metrics)])
+        heartbeat.note([Outcome(endpoint=LUNGS, status="success", reported=True, metrics=4)])
+        beat(heartbeat, 0.2)
+    beat(heartbeat, 0.5)
+    heartbeat.leave()
+    assert not errands()
+    assert session.execute("SELECT 1 AS one").fetchone() == {"one": 1}
+    assert sorted(rows(other, "endpoint", "metrics")) == [(HEART, 3), (LUNGS, 4)]
+
+
+def test_the_client_gives_a_silent_session_up_before_the_server_does(session, base, monkeypatch):
+    """In a network that drops everything the server frees the lock after a minute: the pack must be ended by then."""
+    lock.take(session, FIRST, PACK, deadline=0)
+
+    def server(name):
+        return int(
+            session.execute("SELECT current_setting(%s) AS value", [f"tcp_keepalives_{name}"]).fetchone()["value"]
+        )
+
+    patience = server("idle") + server("interval") * server("count")
+    assert patience == 60
+    with socket.socket(fileno=os.dup(session.fileno())) as line:
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+        idle, interval, count, unanswered = (line.getsockopt(socket.IPPROTO_TCP, option) for option in options)
+        assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert idle + interval * count < patience
+    assert lock._HEARTBEAT + unanswered / 1000 < patience
+    assert patience > lock._HEARTBEAT + lock._ANSWER
+    monkeypatch.setenv("AIRFLOW_CONN_HDM", f"{base.dsn}?keepalives_idle=7")
+    with HdmHook().session() as own:
+        assert own.info.get_parameters()["keepalives_idle"] == "7"
+
+
+def test_whoever_is_killed_does_not_wait_for_a_row_that_somebody_holds(session, other):
+    """As a frozen session may: SIGKILL comes after five seconds, and the pack is to be ended before."""
+    hook = HdmHook()
+    hook.load()
+    runs.start(session, FIRST, [HEART])
+    execution = Execution(hook, FIRST, [HEART], print, heartbeat=Heartbeat(session, FIRST))
+    execution._begun = True
+    with other.transaction():
+        other.execute("SELECT FROM hdm_pack_run FOR UPDATE")
+        began = time.monotonic()
+        with pytest.raises(BaseError, match="a lock was not had in time"):
+            execution.abort("the task was killed")
+        assert time.monotonic() - began < 4
+    execution.abort("the task was killed")
+    assert rows(session, "status", "reason") == [("failed", "the task was killed")]
 
 
 def test_stale_rows_of_one_pack_and_date_are_closed(session):
@@ -238,6 +364,24 @@ def test_stale_rows_of_one_pack_and_date_are_closed(session):
         ("running", None),
         ("running", None),
     ]
+
+
+def test_stale_rows_of_dates_that_nobody_runs_again_are_closed_with_the_next_run(session, other, caplog):
+    """Where the date's lock is free; an attempt that holds it is under way. Other packs look after their own."""
+    gone, busy = (dataclasses.replace(FIRST, metric_date=day) for day in (YESTERDAY, date(2024, 1, 1)))
+    for attempt in (gone, busy, METRIC, dataclasses.replace(gone, pack="other")):
+        runs.start(session, attempt, [HEART, LUNGS])
+    runs.note(session, gone, [Outcome(endpoint=LUNGS, status="success", reported=True)])
+    assert runs.try_lock(other, busy)
+    lock.take(session, FIRST, PACK, deadline=0)
+    assert rows(session, "status", "reason") == [
+        ("failed", "the worker died"),
+        ("success", "the worker died afterwards"),
+        *[("running", None)] * 6,
+    ]
+    assert "2 ledger row(s) of a worker that died were closed" in caplog.text
+    assert runs.try_lock(other, gone)
+    assert not runs.try_lock(other, FIRST)
 
 
 def test_the_newest_row_of_a_metric_date_counts(session):

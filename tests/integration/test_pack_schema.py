@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 
@@ -155,6 +157,44 @@ def test_a_script_waits_ten_seconds_for_a_table_and_may_run_longer(session, runn
     apply(session, runner, Script(file="a.sql", sql="SELECT 1"))
     limits = runner.execute("SELECT current_setting('lock_timeout') AS l, current_setting('statement_timeout') AS s")
     assert limits.fetchone() == {"l": "10s", "s": "0"}
+
+
+@pytest.mark.parametrize("before", ["", "SET statement_timeout = 0;"], ids=["server", "client"])
+def test_a_script_that_runs_too_long_is_ended_and_the_error_says_so(session, runner, monkeypatch, before):
+    """Also one that lifts the server's limit; nothing of it remains, on the server neither."""
+    monkeypatch.setattr(pack_schema, "_LEAST", 1.0)
+    slow = Script(file="create-table/a.sql", sql=f"CREATE TABLE a (); {before} SELECT pg_sleep(1000)")
+    began = time.monotonic()
+    with pytest.raises(BaseError) as failure:
+        pack_schema.apply(session, runner, "metric", "basic", [CREATE, slow], seconds=0.5)
+    assert time.monotonic() - began < 5
+    assert "it ran longer than the 1 s that were left of the time limit" in failure.value.what
+    assert failure.value.where == "mp_basic/create-table/a.sql"
+    assert applied(session) == [CREATE.file]
+    assert not exists(session, "a")
+    assert not session.execute("SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%1000)'").fetchall()
+    assert apply(session, runner, Script(file=slow.file, sql="CREATE TABLE a ()")) == [slow.file]
+
+
+def test_a_script_whose_server_is_frozen_is_left(session, base):
+    """It can neither be ended nor waited for: the task goes on to its end, and leaves no thread."""
+
+    def give_up():
+        if time.monotonic() > began + 1:
+            raise KeyboardInterrupt
+
+    with HdmHook().session() as lost:
+        pid = lost.info.backend_pid
+        sql = f"COPY (SELECT 1) TO PROGRAM 'kill -STOP {pid}'; CREATE TABLE a ()"
+        began = time.monotonic()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                pack_schema.apply(session, lost, "metric", "basic", [Script(file="a.sql", sql=sql)], check=give_up)
+            assert time.monotonic() - began < 6
+            assert "hdm-base" not in [thread.name for thread in threading.enumerate()]
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    assert applied(session) == []
 
 
 def test_a_script_that_finds_its_table_in_use_says_so(session, runner):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
 from hdm_airflow.runner import record, settling
 from hdm_airflow.runner.environments import EnvironmentStore
-from hdm_airflow.runner.sandbox import Confinement
 from hdm_airflow.runner.supervision import Supervision
 from tests.integration.environment_harness import Shop
 from tests.packages import build_wheel
@@ -28,41 +26,49 @@ def needs(tmp_path: Path) -> str:
     return f"{build_wheel(tmp_path / 'wheels', 'hdmsettle', '1.0')}\n"
 
 
+def endless() -> Supervision:
+    return Supervision(None, [], lambda: None)
+
+
 def compiled(path: Path) -> list[Path]:
     return list(path.rglob("hdmsettle*.pyc"))
 
 
-def test_environment_is_settled_while_its_first_run_goes_on(shop: Shop, needs: str) -> None:
-    """The run starts at once; later ones find everything compiled, and nothing is done twice."""
+def test_environment_is_settled_by_its_first_run(shop: Shop, needs: str) -> None:
+    """Beside it: the run starts at once. Later ones find everything compiled, and nothing is done twice."""
     with shop.use(needs) as environment:
         assert not compiled(environment.path)
-        with settling.beside(environment, Confinement()):
-            deadline = time.monotonic() + 60
-            while not record.is_settled(environment.path) and time.monotonic() < deadline:
-                time.sleep(0.05)
+        with settling.beside(environment, endless()):
+            assert not record.is_settled(environment.path)
+        assert record.is_settled(environment.path)
     (first,) = compiled(environment.path)
     before = first.stat().st_mtime_ns
-    with shop.use(needs), settling.beside(environment, Confinement()):
-        time.sleep(0.3)
+    with shop.use(needs), settling.beside(environment, endless()):
+        pass
     assert first.stat().st_mtime_ns == before
     assert shop.builds == 1
 
 
-def test_run_that_is_shorter_ends_the_settling_and_another_goes_on(shop: Shop, needs: str) -> None:
-    """A short pack does not wait for it; nothing of it stays behind."""
+def test_run_that_is_killed_ends_the_settling_and_another_goes_on(shop: Shop, needs: str) -> None:
+    """Airflow's SIGKILL comes five seconds after a kill: nothing is waited for, and nothing stays behind."""
+    killed = endless()
     with shop.use(needs) as environment:
-        with settling.beside(environment, Confinement()):
-            pass
+        with settling.beside(environment, killed):
+            killed.kill()
         assert not record.is_settled(environment.path)
-        settling.settle(environment, Supervision(None, [], lambda: None))
+        with pytest.raises(KeyError), settling.beside(environment, endless()):
+            raise KeyError
+        assert not record.is_settled(environment.path)
+        settling.settle(environment, endless())
     assert record.is_settled(environment.path)
     assert compiled(environment.path)
 
 
 def test_one_run_of_several_settles(shop: Shop, needs: str) -> None:
     """Eight tasks that start at once would compile the same files eight times."""
-    with shop.use(needs) as environment, settling.beside(environment, Confinement()):
-        settling.settle(environment, Supervision(None, [], lambda: None))  # returns at once: somebody is at it
+    with shop.use(needs) as environment, settling._claim(environment.path) as is_ours:
+        assert is_ours
+        settling.settle(environment, endless())  # returns at once: somebody is at it
         assert not record.is_settled(environment.path)
 
 
@@ -77,7 +83,7 @@ def test_environment_that_was_not_on_the_disk_when_the_machine_went_down_is_buil
     environment = shop.get(needs)
     assert "the machine went down before it was on the disk" in "".join(shop.lines)
     assert shop.builds == 2
-    settling.settle(environment, Supervision(None, [], lambda: None))
+    settling.settle(environment, endless())
     boot.write_text("a third one")
     shop.get(needs)
     assert shop.builds == 2

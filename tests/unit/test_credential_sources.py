@@ -214,6 +214,21 @@ def test_lease_that_cannot_be_kept_is_told_once_and_the_others_are_renewed() -> 
     assert "Vault is not ready" in "".join(told)
 
 
+def test_fault_that_nobody_foresaw_does_not_end_the_renewal_of_other_leases() -> None:
+    """The accounts of the others would end in silence."""
+
+    def fail() -> float:
+        raise LookupError("s3cret")
+
+    renewed, told = threading.Semaphore(0), []
+    leases = Leases(told.append)
+    leases.add(Lease(name="one", seconds=0.4, renew=fail, end=lambda: None))
+    leases.add(Lease(name="other", seconds=0.4, renew=lambda: renewed.release() or 0.4, end=lambda: None))
+    assert all(renewed.acquire(timeout=10) for _ in range(3))
+    leases.close(1)
+    assert told == ["one could not be renewed, and ends in 0 s: LookupError"]
+
+
 def test_lease_that_cannot_be_given_back_is_told_and_holds_nobody_up() -> None:
     """It ends by itself; the text says when."""
     told: list[str] = []

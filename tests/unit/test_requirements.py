@@ -96,3 +96,11 @@ def test_options_that_uv_takes_on_its_command_line_only_are_found(tmp_path: Path
 def test_index_of_the_file_is_noticed(tmp_path: Path, line: str, expected: bool) -> None:
     """It counts before the worker's."""
     assert read(tmp_path, f"{line}\n").names_index is expected
+
+
+@pytest.mark.parametrize(
+    "line", ["-r " + "n" * 300, "./" + "n" * 300, "a @ https://x.example/a.zip?signature=" + "n" * 300]
+)
+def test_name_that_is_too_long_for_a_file_names_none(tmp_path: Path, line: str) -> None:
+    """The system's error would quote the line, and with it the signature of an address."""
+    assert read(tmp_path, line).files == {}

@@ -138,6 +138,14 @@ WHERE s.setrole = to_regrole(quote_ident(%(role)s)) AND setting LIKE 'search\_pa
     AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
 ORDER BY 1;
 
+-- name: settings
+-- What each session of a role begins with, other than where it looks for tables; without the values.
+SELECT DISTINCT split_part(setting, '=', 1) AS name
+FROM pg_db_role_setting s, unnest(s.setconfig) AS setting
+WHERE s.setrole = to_regrole(quote_ident(%(role)s)) AND setting NOT LIKE 'search\_path=%%'
+    AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+ORDER BY 1;
+
 -- name: schema_owner
 -- Whose the packs' schema is; no row where there is none.
 SELECT pg_get_userbyid(nspowner) AS owner FROM pg_namespace WHERE nspname = %(role)s;

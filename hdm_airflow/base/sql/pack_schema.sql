@@ -10,6 +10,10 @@ SELECT pg_advisory_unlock(hashtextextended(%(key)s, 0));
 -- A script that waits for a table that somebody reads makes every later reader wait behind it.
 SET lock_timeout = '10s';
 
+-- name: limit_running
+-- Also after our end: the server may learn of that only when the script is over.
+SELECT set_config('statement_timeout', %(limit)s, false);
+
 -- name: applied
 -- What has been applied for a pack.
 SELECT file, sha256 FROM hdm_pack_schema WHERE kind = %(kind)s AND pack = %(pack)s;

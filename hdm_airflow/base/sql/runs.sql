@@ -50,7 +50,7 @@ WHERE NOT EXISTS (SELECT FROM closed);
 -- One endpoint's attempt, which has begun, ends. What comes back says how its row stands now, whoever closed it:
 -- a worker that lost its lock but lives finds it closed, and one whose commit was not acknowledged finds its own.
 WITH own AS (
-    SELECT id, status, reason FROM hdm_pack_run
+    SELECT id, status, reason, reported, metrics, alerts, incomplete, dbversion FROM hdm_pack_run
     WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(metric_date)s AND endpoint = %(endpoint)s
         AND dag_id = %(dag_id)s AND run_id = %(run_id)s AND task_id = %(task_id)s AND try_number = %(try_number)s
     ORDER BY id DESC LIMIT 1 FOR UPDATE  -- or whoever closes it just now would be missed
@@ -59,11 +59,15 @@ WITH own AS (
         status = %(status)s, reason = nullif(%(reason)s, ''), reported = %(reported)s, metrics = %(metrics)s,
         alerts = %(alerts)s, incomplete = %(incomplete)s, dbversion = %(dbversion)s, finished_at = clock_timestamp()
     WHERE id = (SELECT id FROM own) AND status = 'running'
-    RETURNING id, status, reason
+    RETURNING id, status, reason, reported, metrics, alerts, incomplete, dbversion
 )
-SELECT status, reason FROM closed
+SELECT status, reason, reported, metrics, alerts, incomplete, dbversion FROM closed
 UNION ALL
-SELECT status, reason FROM own WHERE NOT EXISTS (SELECT FROM closed);
+SELECT status, reason, reported, metrics, alerts, incomplete, dbversion FROM own WHERE NOT EXISTS (SELECT FROM closed);
+
+-- name: limit_closing
+-- A frozen session may hold a row that is to be closed: whoever closes it has little time, and may try again.
+SELECT set_config('lock_timeout', %(limit)s, false);
 
 -- name: note
 -- The pack has said `ok` of an endpoint, or has taken it back, while it still runs.
@@ -82,6 +86,12 @@ UPDATE hdm_pack_run SET
     finished_at = clock_timestamp()
 WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(date)s AND status = 'running';
 
+-- name: stale_dates
+-- Other dates under which rows of a pack are `running`: of attempts under way, or of workers that died.
+SELECT DISTINCT metric_date FROM hdm_pack_run
+WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date <> %(date)s AND status = 'running'
+ORDER BY 1;
+
 -- name: keep_session
 -- The session holds locks for hours: let neither side take it for dead while it lives, nor for alive when it is not.
 SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
@@ -96,6 +106,10 @@ SELECT 1;
 -- name: lock
 -- Exclusive, held until the session ends.
 SELECT pg_try_advisory_lock(hashtextextended(%(key)s, 0)) AS locked;
+
+-- name: unlock
+-- Before the session ends.
+SELECT pg_advisory_unlock(hashtextextended(%(key)s, 0));
 
 -- name: lock_shared
 -- Shared, held until the session ends.

@@ -1,0 +1,34 @@
+"""What the sandbox hides, and how often the guard looks."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from hdm_airflow.runner import guard, sandbox
+from hdm_airflow.runner.sandbox import Sandbox
+
+
+def test_airflows_configuration_is_hidden_wherever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hold the Fernet key and the password of the metadata database; AIRFLOW_CONFIG says where it is."""
+    monkeypatch.setenv("AIRFLOW_CONFIG", "/etc/hosts")
+    seen = sandbox.grants(Sandbox(), own=tmp_path, variables={}, read=[], write=[]).read
+    assert not {"/", "/etc", "/etc/hosts"} & set(seen)
+    assert "/etc/passwd" in seen
+
+
+def test_one_slow_look_does_not_put_off_those_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pack could make one slow, with many processes or files, and use what it likes for minutes."""
+    found = guard.descendants()
+    watch = guard.Watch({"processes": 10, "disk": 1e9}, str(tmp_path))
+    monkeypatch.setattr(guard, "descendants", lambda: (time.sleep(0.1), found)[1])
+    assert watch.look() == ""
+    assert watch.pause > 1
+    monkeypatch.setattr(guard, "descendants", lambda: found)
+    monkeypatch.setattr(guard, "disk_usage", lambda _: (time.sleep(0.1), 0)[1])
+    watch.next_walk = 0.0
+    assert watch.look() == ""
+    assert watch.pause < 1
+    assert watch.next_walk > time.monotonic() + 1

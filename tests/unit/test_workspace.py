@@ -1,0 +1,84 @@
+"""The private folder of a run: what is swept, and what is not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hdm_airflow.errors import ConfigurationError, EnvironmentBuildError
+from hdm_airflow.runner.workspace import workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pack, and a TMPDIR of its own."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "bootstrap-script.sh").touch()
+    return tmp_path / "pack"
+
+
+def test_link_in_the_temporary_folder_leads_no_sweep_elsewhere(pack: Path, tmp_path: Path) -> None:
+    """Everybody may make one there; what it points to would lose its modes, or all that is in it."""
+    mine = tmp_path / "mine"
+    (mine / "below").mkdir(parents=True)
+    (mine / "below").chmod(0o750)
+    (mine / ".lock").touch()
+    (tmp_path / "tmp" / "hdm-run-link").symlink_to(mine)
+    with workspace(pack):
+        pass
+    assert (mine / ".lock").exists()
+    assert (mine / "below").stat().st_mode & 0o777 == 0o750
+
+
+def test_folders_without_rights_and_of_any_depth_are_removed(pack: Path) -> None:
+    """A pack may have made both, and a link out of them is only a link."""
+    with workspace(pack) as place:
+        bottom = place.tmp
+        for number in range(40):
+            bottom /= f"{number:0200}"
+            bottom.parent.chmod(0o700)
+            if len(str(bottom)) < 4000:
+                bottom.mkdir()
+            else:
+                break
+        (place.home / "own").mkdir()
+        (place.home / "own" / "link").symlink_to(pack)
+        (place.home / "own").chmod(0)
+    assert not place.root.exists()
+    assert pack.exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_full_disk_is_an_error_that_a_retry_may_outlive(
+    pack: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Other runs give their room back when they end; a pack that cannot be read stays so."""
+
+    def fails(fault: OSError) -> Callable[..., None]:
+        def copy(*_: object, **__: object) -> None:
+            raise fault
+
+        return copy
+
+    full, denied = OSError(number, os.strerror(number)), PermissionError(errno.EACCES, "denied")
+    for fault, kind in (
+        (full, EnvironmentBuildError),
+        (shutil.Error([("a", "b", str(full))]), EnvironmentBuildError),
+        (denied, ConfigurationError),
+        (shutil.Error([("a", "b", str(denied))]), ConfigurationError),
+    ):
+        for name in ("shutil.copytree", "tempfile.mkdtemp"):
+            with monkeypatch.context() as patch:
+                patch.setattr(name, fails(fault))
+                with pytest.raises(kind), workspace(pack):
+                    pass
