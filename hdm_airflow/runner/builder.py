@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -91,21 +92,23 @@ class Builder:
 
     def _build_with_uv(self, uv: str) -> None:
         quiet = ["--quiet", "--no-project"]
-        self._run([uv, "venv", *quiet, "--relocatable", "--python", self.interpreter.path, str(self.folder)])
+        steps = [[uv, "venv", *quiet, "--relocatable", "--python", self.interpreter.path, str(self.folder)]]
         if self.requirements.lines:
             no_index = ["--no-index"] if self._variables.get("PIP_NO_INDEX") in {"1", "true"} else []
             options = [*no_index, *self.requirements.uv_options, "--requirements", REQUIREMENTS]
-            self._run([uv, "pip", "install", "--quiet", "--python", self._python, *options])
+            steps.append([uv, "pip", "install", "--quiet", "--python", self._python, *options])
+        self._run(*steps)
 
     def _build_with_pip(self) -> str:
         pip = bundled_pip(self.interpreter.path) or bundled_pip(sys.executable)
         if not pip:
             what = f"uv is missing on this worker, and Python {self.interpreter.version} comes without pip"
             raise EnvironmentBuildError(what, self.interpreter.path, "install uv, or python3-venv of your distribution")
-        self._run([self.interpreter.path, "-I", "-m", "venv", "--without-pip", str(self.folder)])
+        steps = [[self.interpreter.path, "-I", "-m", "venv", "--without-pip", str(self.folder)]]
         if self.requirements.lines:
             options = ["--quiet", "--no-compile", "--no-input", "--disable-pip-version-check"]
-            self._run([self._python, f"{pip}/pip", "install", *options, "--requirement", REQUIREMENTS])
+            steps.append([self._python, f"{pip}/pip", "install", *options, "--requirement", REQUIREMENTS])
+        self._run(*steps)
         self._relocate()
         return Path(pip).name.removesuffix("-py3-none-any.whl").replace("-", " ")
 
@@ -133,11 +136,11 @@ class Builder:
             what = f"an editable install (-e) cannot be kept: {', '.join(sorted(found))}"
             raise EnvironmentBuildError(what, hint=f"write it without -e in {REQUIREMENTS}")
 
-    def _run(self, command: list[str]) -> None:
-        """Run one step."""
+    def _run(self, *steps: list[str]) -> None:
+        """Run the steps, each if the one before it went well: under one guard, whose start takes its time."""
         lines: list[str] = []
         result = self.supervision.run(
-            command,
+            ["sh", "-c", " && ".join(map(shlex.join, steps))],
             folder=self.pack,
             variables=self._variables,
             log=lines.append,

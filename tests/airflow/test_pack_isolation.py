@@ -193,7 +193,7 @@ def test_sandbox_that_is_required_and_not_to_be_had_runs_nothing(stage: Stage, m
         ),
         (
             {"disk": "20 MB"},
-            "cd $TMPDIR; exec 3>a 4>b; rm a b; head -c 15000000 /dev/zero >&3; head -c 15000000 /dev/zero >&4; sleep 30",
+            "exec 3>a 4>b; rm a b; head -c 15000000 /dev/zero >&3; head -c 15000000 /dev/zero >&4; sleep 30",
             r"ended: the pack used 30.\d MB of disk, its limit is 20.0 MB \(limits.disk\)",
         ),
         (
