@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -55,7 +56,7 @@ def find_interpreter(wanted: str | None) -> Interpreter:
     """The Python that a manifest asks for, among those on this machine: the one that runs Airflow where it fits."""
     own = platform.python_version()
     if wanted in {None, own, own.rpartition(".")[0]}:
-        path = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+        path = _own()
         version, full, system = own.rpartition(".")[0], own, sys.platform
     else:
         path, version, full, system = _find_python(str(wanted))
@@ -122,11 +123,24 @@ def _ask(command: list[str]) -> str:
 @cache
 def bundled_pip(python: str) -> str:
     """The pip wheel that comes with an interpreter's ensurepip; '' where a distribution has taken it out."""
-    script = "import ensurepip, os; print(os.path.join(os.path.dirname(ensurepip.__file__), '_bundled'))"
-    answer = subprocess.run([python, "-I", "-S", "-c", script], capture_output=True, text=True, check=False)
-    folders = [*answer.stdout.splitlines()[:1], "/usr/share/python-wheels"]
+    folders = [_ensurepip(python), "/usr/share/python-wheels"]
     wheels = [wheel for folder in folders if folder for wheel in Path(folder).glob("pip-*.whl")]
     return str(max(wheels, key=lambda wheel: [int(digits) for digits in re.findall(r"\d+", wheel.name)], default=""))
+
+
+def _ensurepip(python: str) -> str:
+    """Where an interpreter keeps its wheels; '' where it has none."""
+    if python == _own():
+        spec = find_spec("ensurepip")
+        return str(Path(spec.origin).with_name("_bundled")) if spec and spec.origin else ""
+    script = "import ensurepip, os; print(os.path.join(os.path.dirname(ensurepip.__file__), '_bundled'))"
+    answer = subprocess.run([python, "-I", "-S", "-c", script], capture_output=True, text=True, check=False)
+    return (answer.stdout.splitlines() or [""])[0]
+
+
+def _own() -> str:
+    """The Python that runs Airflow, not the link to it in a virtual environment."""
+    return os.path.realpath(getattr(sys, "_base_executable", sys.executable))
 
 
 def build_variables() -> dict[str, str]:

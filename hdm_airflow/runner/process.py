@@ -22,8 +22,8 @@ from hdm_airflow.runner.sandbox import Confinement
 
 #: Seconds between SIGTERM and SIGKILL: Airflow sends its own SIGKILL 5 s after on_kill.
 GRACE = 3.0
-LINE_LIMIT = 1 << 20  # bytes; the rest of a longer line is dropped, and the log says so
-_CHUNK = 1 << 18
+LINE_LIMIT = 1 << 15  # bytes; the rest of a longer line is dropped, and the log says so
+_CHUNK = 1 << 16
 _TICK = 0.25  # seconds between two looks at clock and report file
 _PIPE = 1 << 20  # bytes that may wait in the pipe when the guard has ended: what comes later is a stray's
 _OVERDUE = GRACE + guard.GIVE_UP + 5.0  # seconds after which a guard that was told to end has been stopped itself

@@ -21,6 +21,7 @@ from hdm_airflow.packs.catalog import Catalog
 if TYPE_CHECKING:
     from demo.services import Database
 
+ROOT = Path(__file__).parents[2]
 MONDAY = date(2026, 1, 5)
 #: Reports every endpoint of the run with the status in $1; the pack's Python reads the context.
 REPORT_ALL = 'python -c "import hdm, sys; run = hdm.load(); [run.report(e, sys.argv[1]) for e in run.endpoints]" {}\n'
@@ -59,7 +60,8 @@ class Stage:
     def operator(self, task_id: str, **arguments: Any) -> PackOperator:
         """The operator of a pack."""
         pack = Catalog.scan(self.folder).find(task_id)
-        arguments.setdefault("sandbox", {"write": [str(self.folder.parent)]})  # where the tests' packs leave traces
+        # where the tests' packs leave traces, and where the server's programs may be: both may be hidden folders
+        arguments.setdefault("sandbox", {"write": [str(self.folder.parent)], "read": [str(ROOT)]})
         return PackOperator(task_id=task_id, pack=pack, environment_store=str(self.store), **arguments)
 
     def run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -118,8 +119,10 @@ def test_interrupted_run_ends_the_pack_and_closes_the_ledger(
     hdm("endpoints", "add", ENDPOINT.format(file))
     hdm("activate", "slow", "--all", "--packs-dir", packs)
     command = [sys.executable, "-m", "airflow", "hdm", "packs", "run", "slow", "--packs-dir", str(packs)]
+    settings = {"environment_store": str(store), "sandbox": {"write": [str(tmp_path)]}}  # where it leaves its trace
     with subprocess.Popen(
         command,
+        env={**os.environ, "AIRFLOW_VAR_HDM": json.dumps(settings)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

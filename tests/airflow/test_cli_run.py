@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.airflow.cli_harness import Hdm
+from tests.airflow.cli_harness import ROOT, Hdm
 
 if TYPE_CHECKING:
     from demo.services import Database
@@ -30,7 +30,8 @@ def hdm(
     capsys: pytest.CaptureFixture[str], base: Database, packs: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Hdm:
     """Commands in this process, with the metric pack `pulse`, the rule pack of its name, and two SQLite endpoints."""
-    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"environment_store": str(store)}))
+    settings = {"environment_store": str(store), "sandbox": {"read": [str(ROOT)]}}  # psql's libraries are not beside it
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps(settings))
     monkeypatch.setenv("PATH", f"{base.server.bin_dir}:/usr/bin:/bin")
     hdm = Hdm(capsys)
     for kind in ("metric", "rule"):

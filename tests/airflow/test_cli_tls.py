@@ -139,6 +139,7 @@ def test_new_metric_pack_in_shell_asks_psql_to_verify_the_server(
     spy.write_text(f'#!/bin/bash\necho "$PGPASSFILE $PGSSLMODE $PGSSLROOTCERT" >> {seen}\nexit 2\n')
     spy.chmod(0o755)
     monkeypatch.setenv("PATH", f"{spy.parent}:/usr/bin:/bin")
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"sandbox": {"write": [str(tmp_path)]}}))  # for the spy's notes
     hdm(*run, code=1)
     monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate))
     hdm(*run, code=1)

@@ -88,9 +88,9 @@ for e in run.endpoints:
     for before in ("", "x", "ab"):
         print("b64", base64.b64encode((before + p + "tail").encode()).decode())
     print("url", e.url, quote(p), quote_plus(p), quote(p, safe=""))
-    print("x" * (1 << 20) + p)
+    print("x" * (1 << 15) + p)
     masked = (p + " ") * 50  # shorter after masking: the cut of the line must reckon with that
-    print(masked + "x" * ((1 << 20) - len(masked.encode()) - 8) + p + "tail")
+    print(masked + "x" * ((1 << 15) - len(masked.encode()) - 8) + p + "tail")
     run.report(e, "failed", message="login failed for " + p, incomplete=["table " + p])
 """
     stage.pack("basic", "python process/main.py\n", files={"process/main.py": program})
