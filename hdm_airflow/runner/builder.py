@@ -140,7 +140,7 @@ class Builder:
         """Run the steps, each if the one before it went well: under one guard, whose start takes its time."""
         lines: list[str] = []
         result = self.supervision.run(
-            ["sh", "-c", " && ".join(map(shlex.join, steps))],
+            ["/bin/sh", "-c", " && ".join(map(shlex.join, steps))],
             folder=self.pack,
             variables=self._variables,
             log=lines.append,

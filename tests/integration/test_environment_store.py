@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from hdm_airflow.errors import ConfigurationError, EnvironmentBuildError
+from hdm_airflow.errors import EnvironmentBuildError
 from hdm_airflow.runner import record, sandbox, store_lock
 from hdm_airflow.runner.environments import EnvironmentStore
 from hdm_airflow.runner.interpreter import find_interpreter
@@ -356,7 +356,7 @@ def test_full_temporary_folder_is_told_and_leaves_nothing_of_the_run(
     monkeypatch.setattr("tempfile.tempdir", None)
     (shop.pack / "bootstrap-script.sh").write_text("#!/bin/bash\n")
     (shop.pack / "large").write_bytes(b"\0" * 2_000_000)
-    with pytest.raises(ConfigurationError, match="No space left") as caught, workspace(shop.pack):
+    with pytest.raises(EnvironmentBuildError, match="No space left") as caught, workspace(shop.pack):
         pass
     assert str(disk) in str(caught.value)
     assert list(disk.iterdir()) == []
