@@ -137,9 +137,7 @@ class PackRun:
     def _grants(self, place: Workspace, environment: Environment, variables: dict[str, str]) -> sandbox.Grants:
         """What the pack may see: besides its folder, its Python, and the files among its endpoints."""
         pack, setting = self.job.pack, self.job.sandbox
-        packs = pack.path.parents[
-            len(Path(pack.folder).parts) - 1
-        ]  # a run needs its copy alone, and none of the others
+        packs = pack.path.parents[len(Path(pack.folder).parts) - 1]  # a run needs its own copy alone
         hide = (*setting.hide, str(packs), str(self.store.root))  # wherever they are
         setting = setting.model_copy(update={"hide": hide})
         python = Path(environment.interpreter.path).parent.parent  # with its standard library in lib/

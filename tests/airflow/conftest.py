@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from demo.services import Database
     from tests.airflow.stage import Stage
+    from tests.stand_ins.keycloak import Keycloak
+    from tests.stand_ins.vault import Vault
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +42,26 @@ def stage(base: Database, tmp_path: Path, store: Path, monkeypatch: pytest.Monke
 def pids(tmp_path: Path) -> Path:
     """Where stubborn packs write their process ids."""
     return tmp_path / "pids"
+
+
+@pytest.fixture
+def vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
+    """A stand-in for Vault behind the Airflow connection `vault`, with a root token."""
+    from tests.stand_ins.vault import Vault
+
+    with Vault() as server:
+        monkeypatch.setenv("AIRFLOW_CONN_VAULT", server.connection())
+        yield server
+
+
+@pytest.fixture
+def keycloak(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keycloak]:
+    """A stand-in for Keycloak behind the Airflow connection `keycloak`."""
+    from tests.stand_ins.keycloak import Keycloak
+
+    with Keycloak() as server:
+        monkeypatch.setenv("AIRFLOW_CONN_KEYCLOAK", server.connection())
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,20 @@ ROOT = Path(__file__).parents[2]
 MONDAY = date(2026, 1, 5)
 #: Reports every endpoint of the run with the status in $1; the pack's Python reads the context.
 REPORT_ALL = 'python -c "import hdm, sys; run = hdm.load(); [run.report(e, sys.argv[1]) for e in run.endpoints]" {}\n'
+#: Prints each password in every form that is masked, and puts it into the report.
+LEAK = """
+import base64, hdm, sys
+from urllib.parse import quote, quote_plus
+run = hdm.load()
+for e in run.endpoints:
+    p = e.password
+    print("plain", p, flush=True)
+    sys.stdout.write("split " + p[:4]); sys.stdout.flush(); sys.stdout.write(p[4:] + chr(10)); sys.stdout.flush()
+    for before in ("", "x", "ab"):
+        print("b64", base64.b64encode((before + p + "tail").encode()).decode())
+    print("url", e.url, quote(p), quote_plus(p), quote(p, safe=""))
+    run.report(e, "failed", message="login failed for " + p, incomplete=["table " + p])
+"""
 
 
 def endpoint(name: str, **parts: Any) -> Endpoint:

@@ -12,8 +12,6 @@ from tests.stand_ins.keycloak import REALM, Keycloak
 from tests.stand_ins.vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from demo.services import Database
 
 OPTIONS = {
@@ -28,22 +26,6 @@ def hdm(capsys: pytest.CaptureFixture[str], base: Database, monkeypatch: pytest.
     """Commands in this process, with sources other than Airflow's connections."""
     monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"credentials": OPTIONS}))
     return Hdm(capsys)
-
-
-@pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
-    """Vault, behind its connection."""
-    with Vault() as server:
-        monkeypatch.setenv("AIRFLOW_CONN_VAULT", server.connection())
-        yield server
-
-
-@pytest.fixture
-def keycloak(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keycloak]:
-    """Keycloak, behind its connection."""
-    with Keycloak() as server:
-        monkeypatch.setenv("AIRFLOW_CONN_KEYCLOAK", server.connection())
-        yield server
 
 
 def test_source_of_each_password_is_named_and_none_is_shown(

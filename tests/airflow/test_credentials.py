@@ -16,13 +16,11 @@ import pytest
 from hdm_airflow.credentials import vault_client
 from hdm_airflow.errors import HdmError, PackFailedError
 from tests.airflow.processes import eventually, left_behind
-from tests.airflow.stage import REPORT_ALL, endpoint
+from tests.airflow.stage import LEAK, REPORT_ALL, endpoint
 from tests.stand_ins.keycloak import REALM, Keycloak
 from tests.stand_ins.vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.airflow.stage import Stage
 
 HEART, LUNG, LIVER = endpoint("heart"), endpoint("lung"), endpoint("liver", type="trino")
@@ -37,35 +35,6 @@ TELL = (
     "python -c \"import hdm; [hdm.load().report(e, 'ok', message=e.user + ' ' + str(len(e.password or ''))) "
     'for e in hdm.load().endpoints]"\n'
 )
-LEAK = """
-import base64, hdm, sys
-from urllib.parse import quote, quote_plus
-run = hdm.load()
-for e in run.endpoints:
-    p = e.password
-    print("plain", p, flush=True)
-    sys.stdout.write("split " + p[:7]); sys.stdout.flush(); sys.stdout.write(p[7:] + chr(10)); sys.stdout.flush()
-    for before in ("", "x", "ab"):
-        print("b64", base64.b64encode((before + p + "tail").encode()).decode())
-    print("url", e.url, quote(p), quote_plus(p), quote(p, safe=""))
-    run.report(e, "failed", message="login failed for " + p, incomplete=["table " + p])
-"""
-
-
-@pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
-    """Vault, behind its connection."""
-    with Vault() as server:
-        monkeypatch.setenv("AIRFLOW_CONN_VAULT", server.connection())
-        yield server
-
-
-@pytest.fixture
-def keycloak(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keycloak]:
-    """Keycloak, behind its connection."""
-    with Keycloak() as server:
-        monkeypatch.setenv("AIRFLOW_CONN_KEYCLOAK", server.connection())
-        yield server
 
 
 def coded(secret: str) -> list[str]:

@@ -14,18 +14,9 @@ from hdm_airflow.credentials.sources import open_chain
 from tests.stand_ins.keycloak import REALM, Keycloak
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from hdm_airflow.credentials.chain import Answers, Chain
-
-
-@pytest.fixture
-def keycloak(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keycloak]:
-    """A stand-in behind the Airflow connection `keycloak`."""
-    with Keycloak() as server:
-        monkeypatch.setenv("AIRFLOW_CONN_KEYCLOAK", server.connection())
-        yield server
 
 
 def open_keycloak(told: list[str] | None = None, **options: Any) -> Chain:

@@ -13,7 +13,7 @@ import pytest
 
 from hdm_airflow.errors import PackFailedError
 from tests.airflow.processes import left_behind
-from tests.airflow.stage import MONDAY, REPORT_ALL, endpoint
+from tests.airflow.stage import LEAK, MONDAY, REPORT_ALL, endpoint
 
 if TYPE_CHECKING:
     from tests.airflow.stage import Stage
@@ -77,22 +77,12 @@ def test_context_file_is_private_and_psql_needs_no_argument(stage: Stage, tmp_pa
 def test_password_is_in_no_log_line_no_xcom_and_no_ledger_row(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when the pack prints it: plain, in base64 inside a longer text, URL-quoted, in two writes of one line."""
     monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", json.dumps({"conn_type": "generic", "password": SECRET}))
-    program = """
-import base64, hdm, sys
-from urllib.parse import quote, quote_plus
-run = hdm.load()
-for e in run.endpoints:
-    p = e.password
-    print("plain", p, flush=True)
-    sys.stdout.write("split " + p[:4]); sys.stdout.flush(); sys.stdout.write(p[4:] + chr(10)); sys.stdout.flush()
-    for before in ("", "x", "ab"):
-        print("b64", base64.b64encode((before + p + "tail").encode()).decode())
-    print("url", e.url, quote(p), quote_plus(p), quote(p, safe=""))
+    long = """
     print("x" * (1 << 15) + p)
     masked = (p + " ") * 50  # shorter after masking: the cut of the line must reckon with that
     print(masked + "x" * ((1 << 15) - len(masked.encode()) - 8) + p + "tail")
-    run.report(e, "failed", message="login failed for " + p, incomplete=["table " + p])
 """
+    program = LEAK + long
     stage.pack("basic", "python process/main.py\n", files={"process/main.py": program})
     stage.activate("mp_basic", HEART)
     with pytest.raises(PackFailedError) as caught:

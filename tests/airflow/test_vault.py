@@ -16,21 +16,12 @@ from hdm_airflow.errors import HdmError
 from tests.stand_ins.vault import ROOT, Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from hdm_airflow.credentials.chain import Answers, Chain
 
 SECRET = "p/ss:w rd+ü"
 WHERE = "secret/data/hdm"
-
-
-@pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
-    """A stand-in behind the Airflow connection `vault`, with a root token."""
-    with Vault() as server:
-        monkeypatch.setenv("AIRFLOW_CONN_VAULT", server.connection())
-        yield server
 
 
 def open_vault(told: list[str] | None = None, environment: str | None = "prod", **options: Any) -> Chain:

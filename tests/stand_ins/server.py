@@ -6,6 +6,7 @@ import json
 import ssl
 import subprocess
 import threading
+from abc import ABC, abstractmethod
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -25,7 +26,7 @@ class Asked(NamedTuple):
     body: bytes
 
 
-class StandIn:
+class StandIn(ABC):
     """A context manager; `answer` is what it plays.
 
     Attributes:
@@ -72,9 +73,9 @@ class StandIn:
         """The paths asked for, in order."""
         return [one.path for one in self.asked if method in {"", one.method}]
 
+    @abstractmethod
     def answer(self, asked: Asked) -> tuple[int, Any]:
         """The status and JSON value of an answer."""
-        raise NotImplementedError
 
     def respond(self, asked: Asked) -> tuple[int, bytes]:
         """The status and body of an answer, misbehaviour included."""
