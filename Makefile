@@ -1,13 +1,14 @@
 # `make demo` and `make test` work on a machine that has Python >= 3.10 and nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
+NATIVE := dags/packs/metric-packs/basic/native
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint constraints clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## /  make \1\t/' | expand -t 22
 
-install: .venv/.installed  ## make .venv with the pinned dependencies
+install: .venv/.installed .venv/.native  ## make .venv with the pinned dependencies
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python >= 3.10 is needed: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
@@ -15,6 +16,12 @@ install: .venv/.installed  ## make .venv with the pinned dependencies
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	@# uv writes no .pyc files: without this the first start of Airflow's components takes twice as long
 	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null || true
+	@touch $@
+
+# What metric pack basic imports, for tests that run packs in .venv. Without a C compiler, one comes with the build.
+.venv/.native: .venv/.installed $(wildcard $(addprefix $(NATIVE)/,*.py *.toml src/* hdm_profile/*.py))
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --build-constraints constraints.txt \
+	    --reinstall-package hdm-profile ./$(NATIVE)
 	@touch $@
 
 demo: install  ## a real Airflow, a synthetic hospital, two nights of metrics and alerts (ONCE=1 ends by itself)

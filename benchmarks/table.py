@@ -41,12 +41,13 @@ class Table:
         assert len(cells) == len(self.columns), "one cell per column"
         self.rows.append(cells)
 
-    def finish(self, method: str, *facts: str) -> None:
+    def finish(self, method: str, *facts: str, keep: bool = True) -> None:
         """Print the table and write it to results/<name>.md.
 
         Args:
             method: how it was measured: rounds, what is timed.
             facts: what else a reader needs, such as a server's version.
+            keep: False: print it only.
         """
         system = f"{platform.system()} {platform.machine()}"
         machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {system}"
@@ -57,5 +58,6 @@ class Table:
         notes = "\n".join(f"- {fact}" for fact in (method, machine, *facts, f"again: `make bench-{self.name}`"))
         text = f"# {self.title}\n\n" + "\n".join(f"| {line} |" for line in (head, rule, *lines)) + f"\n\n{notes}\n"
         print(text)
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{self.name}.md").write_text(text, "utf-8")
+        if keep:
+            RESULTS.mkdir(exist_ok=True)
+            (RESULTS / f"{self.name}.md").write_text(text, "utf-8")

@@ -17,7 +17,7 @@ _PIP = """#!/bin/sh
 held=
 case "$*" in
     "install --upgrade pip" | "install -U pip") held=true ;;
-    "install -r requirements.txt") cmp -s requirements.txt {requirements} && held=true ;;
+    "install -r requirements.txt") cmp -s requirements.txt {requirements} && {files} && held=true ;;
 esac
 if [ "$held" = true ]; then
     echo "Requirements already satisfied by environment {key}"
@@ -58,11 +58,25 @@ def make_layer(environment: Environment, folder: Path) -> Path:
     (packages / "pip" / "__init__.py").touch()
     shutil.copyfile(pip_shim.__file__, packages / "pip" / "__main__.py")
     requirements = packages / "pip" / REQUIREMENTS
-    if not environment.requirements.files:  # else more than this file decides
-        requirements.write_bytes(environment.requirements.content)
-    text = _PIP.format(key=environment.key, requirements=shlex.quote(str(requirements)))
+    requirements.write_bytes(environment.requirements.content)
+    files = _unchanged(environment, packages / "pip" / "files.sha256")
+    text = _PIP.format(key=environment.key, requirements=shlex.quote(str(requirements)), files=files)
     for name in ("pip", "pip3", f"pip{interpreter.version}"):
         script = bin_folder / name
         script.write_text(text)
         script.chmod(0o700)
     return bin_folder
+
+
+def _unchanged(environment: Environment, sums: Path) -> str:
+    """The shell's test that what requirements.txt names of the pack is as it was; it fails where there is no sha256sum.
+
+    A name that sha256sum would want escaped is left to the run's pip.
+    """
+    files = environment.requirements.files
+    if not files:
+        return "true"
+    if any(character in name for name in files for character in "\\\n\r"):
+        return "false"
+    sums.write_text("".join(f"{digest}  {name}\n" for name, digest in files.items()), "utf-8")
+    return f"sha256sum -c {shlex.quote(str(sums))} >/dev/null 2>&1"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.pack_harness import Base, Row, postgres_endpoint
+from tests.integration.store_harness import Nights, column, measured, nights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -443,3 +444,123 @@ def test_a_dropped_column_can_be_alerted(base: Base, quiet: Row, hospital: Datab
     (alert,) = base.alerts(LATER)
     assert (alert["rule_id"], alert["table"], alert["alert_level"]) == (str(rule), "patients", "Warning")
     assert alert["alert_message"].endswith("(schema_change of alive, name)")
+
+
+# Metrics of tables, versions and databases; trends ---------------------------------------------------------------
+
+MONDAY, TUESDAY = "2026-02-02", "2026-02-03"
+
+
+@pytest.fixture
+def written(base: Base) -> Iterator[Nights]:
+    """Two nights of an endpoint as the metric pack stores them, and the endpoint for the rule pack."""
+    endpoint = postgres_endpoint(base.database, config={"generate": False})
+    base.endpoints = [endpoint]
+    with nights(base) as made:
+        made.slug, made.database = endpoint["slug"], endpoint["database"]
+        made.write(MONDAY, [measured(label, {"a": column(), "b": column()}, rows=10) for label in ("beds", "stays")])
+        beds = measured("beds", {"a": column(value_counts=30), "c": column("text")}, rows=40)
+        made.write(TUESDAY, [beds, measured("wards", {"x": column()}, rows=10)])
+        yield made
+
+
+def write_rule_of(base: Base, of: str, metric: str, condition: str, value: object, **columns: Any) -> int:
+    """A rule that says what its metric is of."""
+    content = {"metric": metric, "condition": condition, "conditionValue": value, "of": of}
+    return write_rule(base, metric, condition, value, rule_content=json.dumps(content), rule_name=of, **columns)
+
+
+@pytest.mark.parametrize(
+    ("metric", "condition", "value", "columns", "table", "message"),
+    [
+        ("rows_count", ">", 20, {}, "beds", "rows_count = 40"),
+        ("rows_count", ">", 20, {"table": "beds", "alert_scope": "table"}, "beds", "rows_count = 40"),
+        ("rows_count", ">", 0, {"alert_scope": "database"}, None, "rows_count of beds, wards"),
+        ("evol_rows_count", ">=", 4, {}, "beds", "evol_rows_count = 4"),
+        ("columns_retyped", "==", 0, {"table": "beds"}, "beds", "columns_retyped = 0"),
+        ("delta_mean7_rows_count", ">", 5, {}, "beds", "delta_mean7_rows_count = 30"),
+        ("tables_dropped", ">", 0, {}, None, "tables_dropped = 1"),
+        ("unreadable_count", "==", 0, {"condition_scope": "database"}, None, "unreadable_count = 0"),
+        ("dates_count", "==", 2, {"alert_scope": "all"}, None, "dates_count = 2"),
+        ("version_changed", "!=", 1, {}, None, "version_changed = 0"),
+    ],
+)
+def test_metrics_of_tables_versions_and_databases_are_judged(
+    written: Nights, metric: str, condition: str, value: object, columns: Row, table: str | None, message: str
+) -> None:
+    """A rule judges the rows of what its metric is of; the alert is on the table, or on the database."""
+    rule = write_rule(written.base, metric, condition, value, alert_message="Look", **columns)
+    run = written.base.judge(TUESDAY)
+    assert run.only()["status"] == "ok", run.output
+    (alert,) = written.base.alerts(TUESDAY)
+    assert (alert["rule_id"], alert["table"], alert["column"]) == (str(rule), table, None)
+    assert alert["alert_message"] == f"Look ({message})"
+    assert alert["alert_scope"] == columns.get("alert_scope", "database" if table is None else "table")
+
+
+def test_trends_of_columns_are_judged_beside_their_metrics(written: Nights) -> None:
+    """From the view, which a rule must name before it is read."""
+    high = write_rule(written.base, "evol_mean7_value_counts", ">", 2, alert_message="Three times as many")
+    plain = write_rule(written.base, "value_counts", "==", 30)
+    few = write_rule(written.base, "dates_7", "==", 1)
+    written.base.judge(TUESDAY)
+    alerts = written.base.alerts(TUESDAY)
+    assert places(alerts) == [(str(rule), "beds", "a") for rule in (high, plain, few)]
+    assert alerts[0]["alert_message"] == "Three times as many (evol_mean7_value_counts = 3)"
+    written.base.execute("DROP VIEW metric_basic_trend")
+    run = written.base.judge(TUESDAY)
+    assert run.only()["status"] == "partial"
+    assert places(written.base.alerts(TUESDAY)) == [(str(plain), "beds", "a")]
+
+
+def test_a_name_on_several_levels_is_the_finest_unless_the_rule_says_of_what(written: Nights) -> None:
+    """schema_change is of columns and of tables, columns_count of tables, versions and databases."""
+    column_rule = write_rule(written.base, "schema_change", "==", "dropped", table="stays")
+    table_rule = write_rule_of(written.base, "table", "schema_change", "==", "dropped", condition_scope="database")
+    version_rule = write_rule_of(written.base, "version", "columns_count", "==", 3)
+    written.base.judge(TUESDAY)
+    assert places(written.base.alerts(TUESDAY)) == [
+        (str(column_rule), "stays", "a"),
+        (str(column_rule), "stays", "b"),
+        (str(table_rule), "stays", None),
+        (str(version_rule), None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "of", "metric", "columns"),
+    [
+        ("a metric of a table has no column of its own", "table", "rows_count", {"table": "beds", "column": "a"}),
+        ("a metric of a version has no table of its own", "version", "tables_new", {"table": "beds"}),
+        ("names no metric of metric_basic for a table", "table", "value_counts", {}),
+        ("of must be one of column, table, version, database", "row", "value_counts", {}),
+        ("names no metric of metric_basic for a table", "table", "run_id", {}),
+    ],
+)
+def test_a_rule_that_asks_a_thing_for_what_it_does_not_have_is_an_error(
+    written: Nights, error: str, of: str, metric: str, columns: Row
+) -> None:
+    """Neither an alert nor silence."""
+    rule = write_rule_of(written.base, of, metric, "==", 1, **columns)
+    run = written.base.judge(TUESDAY)
+    assert run.only()["status"] == "partial"
+    ((stored),) = written.base.rows("SELECT id_rule, error FROM rule_basic_error")
+    assert stored["id_rule"] == rule
+    assert error in stored["error"]
+
+
+def test_percentiles_are_values_out_of_the_data(written: Nights) -> None:
+    """The 99th percentile of ten weights is somebody's weight; so is a mean of such."""
+    written.write(TUESDAY, [measured("beds", {"a": column(p99_num_var=71.5)})], run_id="again")
+    write_rule(written.base, "p99_num_var", ">", 3, alert_message="Too heavy")
+    written.base.judge(TUESDAY)
+    assert written.base.alerts(TUESDAY)[0]["alert_message"] == "Too heavy (p99_num_var)"
+
+
+def test_a_database_without_columns_is_judged(written: Nights) -> None:
+    """Its date is complete: that it has no tables any more is a finding."""
+    written.write("2026-02-05", {})
+    written.write("2026-02-06", {})
+    rule = write_rule(written.base, "tables_count", "==", 0)
+    assert written.base.judge("2026-02-06").only()["alerts"] == 1
+    assert places(written.base.alerts("2026-02-06")) == [(str(rule), None, None)]

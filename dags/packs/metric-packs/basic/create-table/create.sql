@@ -1,8 +1,24 @@
--- Metrics of columns: one row per endpoint, table, column and date.
+-- What metric pack basic knows of endpoints, level by level; no level is mixed with another:
+--
+--     level 0  metric_basic_database   a database, all of its versions   one row per endpoint and date
+--     level 1  metric_basic_version    one version of it                 endpoint, dbversion, date
+--     level 2  metric_basic_table      a table                           endpoint, table, date
+--     level 3  metric_basic            a column, whatever its type       endpoint, table, column, date
+--     level 4  metric_basic            a column by its type              the same row
+--     level 5  metric_basic_levels     a level of a categorical column   endpoint, table, column, date, value
+--
+-- Views metric_basic_trend and metric_basic_table_trend compare levels 2 to 4 with the same weekday and with trailing means.
 --
 -- The names are the original's. The key is not: `endpoint` (the slug) stands for the database, since two hosts may
 -- have a database of one name, and `dbversion` is no part of it, since a run replaces its date's rows even where
 -- the version changed in between.
+--
+-- On every level: previous_date is the most recent earlier date on which the same thing was measured;
+-- delta_X = X - X of previous_date; for types and booleans 0 = same, 1 = changed; for dates in days;
+-- evol_X = X / X of previous_date. Both are null where one X is missing, where the result is no number of a double, and for
+-- counts where one is of a sample and the other of a whole table; evol_X also where the former X is 0.
+
+-- Levels 3 and 4 ----------------------------------------------------------------------------------------------------
 
 CREATE TABLE IF NOT EXISTS metric_basic (
     endpoint text NOT NULL,                 -- slug: name:type:host:port:user:ssl
@@ -12,18 +28,20 @@ CREATE TABLE IF NOT EXISTS metric_basic (
     "column" text NOT NULL,
     "date" date NOT NULL,                   -- the metric date
 
-    -- What the column is
+    -- Level 3: what the column is
     data_type text,                         -- the type as the database declares it
     infered_data_type text,                 -- integer, float, text, date, datetime, time, boolean, other
     key_constraint text,                    -- primary, unique, referenced (by a foreign key), else ''; of one column
-    schema_change text,                     -- new, dropped, retyped, else ''
-    previous_date date,                     -- the date that deltas compare with: the column's last measured one
+    schema_change text,                     -- new, dropped, retyped, renamed (looks so), else ''
+    renamed_from text,                      -- with renamed: the column that is gone
+    previous_date date,
+    sample_rows bigint,                     -- null: all rows were read; else all metrics are those of so many random rows
 
-    -- Every type
+    -- Level 3: every type
     value_counts bigint,                    -- values that are not null
     na_values bigint,
     percent_na_values double precision,     -- 0-100; null when the table has no rows
-    -- Every type but `other`
+    -- Level 4: every type but `other`
     levels_count bigint,                    -- distinct values
     highest_frequency bigint,               -- of the most frequent value; 0 when there is none
     "sndHighestFrequency" bigint,
@@ -37,6 +55,16 @@ CREATE TABLE IF NOT EXISTS metric_basic (
     mean_num_var double precision,
     median_num_var double precision,
     std_num_var double precision,           -- of a sample; null below two values
+    p01_num_var double precision,           -- 1st and 99th percentile, interpolated
+    p99_num_var double precision,
+    zero_count bigint,
+    negative_count bigint,
+    non_finite_count bigint,                -- NaN, infinities, and what no double can hold
+    -- Texts, in characters
+    min_length bigint,
+    max_length bigint,
+    mean_length double precision,
+    empty_count bigint,
     -- Dates and datetimes (UTC where the type has a zone), years 1-9999
     min_date_var timestamp,
     max_date_var timestamp,
@@ -45,7 +73,6 @@ CREATE TABLE IF NOT EXISTS metric_basic (
     true_count bigint,
     false_count bigint,
 
-    -- delta_X = X - X of previous_date; for types and booleans 0 = same, 1 = changed; for dates in days
     delta_data_type smallint,
     delta_infered_data_type smallint,
     delta_key_constraint smallint,
@@ -64,13 +91,21 @@ CREATE TABLE IF NOT EXISTS metric_basic (
     delta_mean_num_var double precision,
     delta_median_num_var double precision,
     delta_std_num_var double precision,
+    delta_p01_num_var double precision,
+    delta_p99_num_var double precision,
+    delta_zero_count bigint,
+    delta_negative_count bigint,
+    delta_non_finite_count bigint,
+    delta_min_length bigint,
+    delta_max_length bigint,
+    delta_mean_length double precision,
+    delta_empty_count bigint,
     delta_min_date_var double precision,
     delta_max_date_var double precision,
     delta_future_dates bigint,
     delta_true_count bigint,
     delta_false_count bigint,
 
-    -- evol_X = X / X of previous_date; null when that is 0
     evol_value_counts double precision,
     evol_na_values double precision,
     evol_percent_na_values double precision,
@@ -84,15 +119,54 @@ CREATE TABLE IF NOT EXISTS metric_basic (
     evol_mean_num_var double precision,
     evol_median_num_var double precision,
     evol_std_num_var double precision,
+    evol_p01_num_var double precision,
+    evol_p99_num_var double precision,
+    evol_zero_count double precision,
+    evol_negative_count double precision,
+    evol_non_finite_count double precision,
+    evol_min_length double precision,
+    evol_max_length double precision,
+    evol_mean_length double precision,
+    evol_empty_count double precision,
     evol_future_dates double precision,
     evol_true_count double precision,
     evol_false_count double precision,
 
     PRIMARY KEY (endpoint, "table", "column", "date")
 );
-CREATE INDEX IF NOT EXISTS metric_basic_date ON metric_basic (endpoint, "date");
+-- What version 1.0.0 of the pack did not have
+ALTER TABLE metric_basic
+    ADD COLUMN IF NOT EXISTS renamed_from text,
+    ADD COLUMN IF NOT EXISTS sample_rows bigint,
+    ADD COLUMN IF NOT EXISTS p01_num_var double precision,
+    ADD COLUMN IF NOT EXISTS p99_num_var double precision,
+    ADD COLUMN IF NOT EXISTS zero_count bigint,
+    ADD COLUMN IF NOT EXISTS negative_count bigint,
+    ADD COLUMN IF NOT EXISTS non_finite_count bigint,
+    ADD COLUMN IF NOT EXISTS min_length bigint,
+    ADD COLUMN IF NOT EXISTS max_length bigint,
+    ADD COLUMN IF NOT EXISTS mean_length double precision,
+    ADD COLUMN IF NOT EXISTS empty_count bigint,
+    ADD COLUMN IF NOT EXISTS delta_p01_num_var double precision,
+    ADD COLUMN IF NOT EXISTS delta_p99_num_var double precision,
+    ADD COLUMN IF NOT EXISTS delta_zero_count bigint,
+    ADD COLUMN IF NOT EXISTS delta_negative_count bigint,
+    ADD COLUMN IF NOT EXISTS delta_non_finite_count bigint,
+    ADD COLUMN IF NOT EXISTS delta_min_length bigint,
+    ADD COLUMN IF NOT EXISTS delta_max_length bigint,
+    ADD COLUMN IF NOT EXISTS delta_mean_length double precision,
+    ADD COLUMN IF NOT EXISTS delta_empty_count bigint,
+    ADD COLUMN IF NOT EXISTS evol_p01_num_var double precision,
+    ADD COLUMN IF NOT EXISTS evol_p99_num_var double precision,
+    ADD COLUMN IF NOT EXISTS evol_zero_count double precision,
+    ADD COLUMN IF NOT EXISTS evol_negative_count double precision,
+    ADD COLUMN IF NOT EXISTS evol_non_finite_count double precision,
+    ADD COLUMN IF NOT EXISTS evol_min_length double precision,
+    ADD COLUMN IF NOT EXISTS evol_max_length double precision,
+    ADD COLUMN IF NOT EXISTS evol_mean_length double precision,
+    ADD COLUMN IF NOT EXISTS evol_empty_count double precision;
 
--- Levels of categorical columns: never those of keys, identifiers and free text, never rare ones (`min_count`).
+-- Level 5: never those of keys, identifiers and free text, never rare ones (`min_count`) ------------------------------
 
 CREATE TABLE IF NOT EXISTS metric_basic_levels (
     endpoint text NOT NULL,
@@ -107,4 +181,232 @@ CREATE TABLE IF NOT EXISTS metric_basic_levels (
     evol_frequency double precision,
     PRIMARY KEY (endpoint, "table", "column", "date", value)
 );
-CREATE INDEX IF NOT EXISTS metric_basic_levels_date ON metric_basic_levels (endpoint, "date");
+
+-- Level 2 -----------------------------------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS metric_basic_table (
+    endpoint text NOT NULL,
+    "database" text NOT NULL,
+    dbversion text NOT NULL,
+    "table" text NOT NULL,
+    "date" date NOT NULL,
+
+    table_type text,                        -- table, view, materialized view, foreign table, partitioned table
+    schema_change text,                     -- new, dropped, renamed (looks so), else ''
+    renamed_from text,                      -- with renamed: the table that is gone
+    previous_date date,
+    rows_count bigint,                      -- of the whole table, also where a sample was read
+    columns_count bigint,                   -- columns that the configuration leaves
+    bytes bigint,                           -- on disk, null where the database does not tell
+    last_change timestamp,                  -- UTC, null where the database does not tell
+    sample_rows bigint,                     -- null: all rows were read
+    columns_new bigint,                     -- columns by their schema_change; the old name of a renamed one is dropped
+    columns_dropped bigint,
+    columns_renamed bigint,
+    columns_retyped bigint,
+    seconds double precision,               -- that reading it took
+    run_id text,                            -- which run measured it; null once another attempt has begun to replace it
+    measured_at timestamptz,
+
+    delta_rows_count bigint,
+    delta_columns_count bigint,
+    delta_bytes bigint,
+    evol_rows_count double precision,
+    evol_columns_count double precision,
+    evol_bytes double precision,
+
+    PRIMARY KEY (endpoint, "table", "date")
+);
+
+-- Level 1: a row says that its date is complete; it is written in the last transaction of a run ------------------------
+
+CREATE TABLE IF NOT EXISTS metric_basic_version (
+    endpoint text NOT NULL,
+    "database" text NOT NULL,
+    dbversion text NOT NULL,
+    "date" date NOT NULL,
+
+    tables_count bigint,                    -- tables and views that were measured
+    columns_count bigint,                   -- their columns
+    rows_count bigint,                      -- rows of tables; those of views are somebody else's
+    bytes bigint,
+    tables_new bigint,
+    tables_dropped bigint,                  -- the old name of a renamed table is dropped
+    tables_renamed bigint,
+    columns_new bigint,
+    columns_dropped bigint,
+    columns_renamed bigint,
+    columns_retyped bigint,
+    excluded_count bigint,                  -- tables that the configuration leaves out
+    unreadable_count bigint,                -- tables that were to be measured and could not be
+    previous_date date,                     -- of whichever version
+    run_id text,
+    measured_at timestamptz,
+
+    delta_tables_count bigint,
+    delta_columns_count bigint,
+    delta_rows_count bigint,
+    delta_bytes bigint,
+    evol_tables_count double precision,
+    evol_columns_count double precision,
+    evol_rows_count double precision,
+    evol_bytes double precision,
+
+    PRIMARY KEY (endpoint, "date", dbversion)
+);
+
+-- Level 0 -----------------------------------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS metric_basic_database (
+    endpoint text NOT NULL,
+    "database" text NOT NULL,
+    dbversion text NOT NULL,                -- the date's
+    "date" date NOT NULL,
+
+    version_changed smallint,               -- against previous_date: 0 = same, 1 = changed
+    versions_count bigint,                  -- versions measured up to this date
+    dates_count bigint,                     -- dates measured up to this one
+    first_date date,
+    tables_count bigint,                    -- these four as on level 1
+    columns_count bigint,
+    rows_count bigint,
+    bytes bigint,
+    previous_date date,
+
+    delta_tables_count bigint,
+    delta_columns_count bigint,
+    delta_rows_count bigint,
+    delta_bytes bigint,
+    evol_tables_count double precision,
+    evol_columns_count double precision,
+    evol_rows_count double precision,
+    evol_bytes double precision,
+
+    PRIMARY KEY (endpoint, "date")
+);
+
+-- The second way to each row, by date. With fewer columns these would be the smaller indexes, and PostgreSQL would take them
+-- to look up single rows of a date that its statistics do not know yet: each time through all rows of that date.
+
+DO $indexes$
+DECLARE
+    former regclass;                        -- of version 1.0.0, with two columns
+BEGIN
+    FOR former IN
+        SELECT i.indexrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+        WHERE i.indrelid IN ('metric_basic'::regclass, 'metric_basic_levels'::regclass)
+            AND c.relname IN ('metric_basic_date', 'metric_basic_levels_date') AND i.indnatts = 2
+    LOOP
+        EXECUTE format('DROP INDEX %s', former);
+    END LOOP;
+END
+$indexes$;
+CREATE INDEX IF NOT EXISTS metric_basic_date ON metric_basic (endpoint, "date", "table", "column");
+CREATE INDEX IF NOT EXISTS metric_basic_levels_date ON metric_basic_levels (endpoint, "date", "table", "column");
+CREATE INDEX IF NOT EXISTS metric_basic_table_date ON metric_basic_table (endpoint, "date", "table");
+
+-- What version 1.0.0 has measured, on the levels that it did not have: changes of tables are seen from the first night.
+
+INSERT INTO metric_basic_table (endpoint, "database", dbversion, "table", "date", schema_change, rows_count, columns_count)
+SELECT endpoint, "database", max(dbversion), "table", "date", '', max(value_counts + na_values), count(*)
+FROM metric_basic
+WHERE schema_change IS DISTINCT FROM 'dropped' AND NOT EXISTS (SELECT FROM metric_basic_table)
+GROUP BY endpoint, "database", "table", "date"
+ON CONFLICT DO NOTHING;
+
+INSERT INTO metric_basic_version (endpoint, "database", dbversion, "date", tables_count, columns_count)
+SELECT endpoint, "database", max(dbversion), "date", count(*), sum(columns_count)
+FROM metric_basic_table
+WHERE NOT EXISTS (SELECT FROM metric_basic_version)
+GROUP BY endpoint, "database", "date"
+ON CONFLICT DO NOTHING;
+
+-- Trends --------------------------------------------------------------------------------------------------------------
+--
+-- metric_basic_trend has one row per row of metric_basic, metric_basic_table_trend one per row of metric_basic_table:
+--
+--     the keys
+--     weekday_date          the newest earlier date of the same weekday
+--     dates_7, dates_28     how many earlier dates entered the means: the newest 7 and 28 on which it was measured
+--
+-- and for each metric X that has an evol_X:
+--
+--     delta_weekday_X  evol_weekday_X                X against that of weekday_date
+--     mean7_X   delta_mean7_X   evol_mean7_X         mean over dates_7 dates, and X against it
+--     mean28_X  delta_mean28_X  evol_mean28_X        mean over dates_28 dates, and X against it
+--
+-- A sample is compared with samples only, a whole table with whole tables. Doubles beyond 1e150 enter no mean. Always ask
+-- for one endpoint and date, and for the columns that you need: only these are worked out.
+
+DO $views$
+DECLARE
+    place text[];                           -- the columns that say which thing a row is about
+    target text;
+    expressions text;                       -- of the view
+    weekday text;                           -- the metrics that its two subqueries give
+    means text;
+    difference CONSTANT text := 'CASE WHEN abs(m.%1$I) < 1e150::float8 AND abs(%2$s) < 1e150::float8 THEN m.%1$I - %2$s END';
+    quotient CONSTANT text := 'CASE WHEN m.%1$I = 0 AND %2$s <> 0 THEN 0::float8'
+        ' WHEN abs(m.%1$I::float8) BETWEEN 1e-150::float8 AND 1e150::float8'
+        ' AND abs(%2$s::float8) BETWEEN 1e-150::float8 AND 1e150::float8 THEN m.%1$I::float8 / %2$s END';
+BEGIN
+    FOREACH target IN ARRAY ARRAY['metric_basic', 'metric_basic_table'] LOOP
+        place := CASE target WHEN 'metric_basic' THEN ARRAY['table', 'column'] ELSE ARRAY['table'] END;
+        SELECT string_agg(format(
+                CASE WHEN kind = 'bigint' THEN 'm.%1$I - w.%1$I' ELSE format(difference, name, format('w.%I', name)) END
+                || ' AS %2$I, ' || format(quotient, name, format('w.%I', name)) || ' AS %3$I',
+                name, 'delta_weekday_' || name, 'evol_weekday_' || name
+            ) || (
+                SELECT string_agg(format(
+                    ', t.%1$I AS %1$I, ' || format(difference, name, format('t.%I', mean)) || ' AS %2$I, '
+                    || format(quotient, name, format('t.%I', mean)) || ' AS %3$I',
+                    mean, 'delta_' || mean, 'evol_' || mean
+                ), '' ORDER BY days)
+                FROM (VALUES (7, 'mean7_' || name), (28, 'mean28_' || name)) AS span (days, mean)
+            ), E',\n' ORDER BY attnum),
+            string_agg(format('h.%I', name), ', ' ORDER BY attnum),
+            string_agg(format(
+                'avg(h.%1$I::float8) FILTER (WHERE h.nth <= 7%2$s) AS %3$I,'
+                ' avg(h.%1$I::float8) FILTER (WHERE true%2$s) AS %4$I',
+                name, CASE WHEN kind = 'bigint' THEN '' ELSE format(' AND abs(h.%I) < 1e150::float8', name) END,
+                'mean7_' || name, 'mean28_' || name
+            ), E',\n' ORDER BY attnum)
+        INTO expressions, weekday, means
+        FROM (
+            SELECT a.attname::text AS name, a.attnum, format_type(a.atttypid, NULL) AS kind
+            FROM pg_attribute a JOIN pg_attribute e ON e.attrelid = a.attrelid AND e.attname = 'evol_' || a.attname
+            WHERE a.attrelid = target::regclass AND a.attnum > 0 AND NOT a.attisdropped AND NOT e.attisdropped
+        ) AS metrics;
+        EXECUTE format(
+            $view$
+            CREATE OR REPLACE VIEW %1$I AS
+            SELECT m.endpoint, m."database", m.dbversion, %2$s, m."date", w."date" AS weekday_date, t.dates_7, t.dates_28,
+            %3$s
+            FROM %4$I m
+            LEFT JOIN LATERAL (
+                SELECT h."date", %5$s FROM %4$I h
+                WHERE h.endpoint = m.endpoint AND %7$s AND h."date" < m."date"
+                    AND extract(isodow FROM h."date") = extract(isodow FROM m."date")
+                    AND h.schema_change IS DISTINCT FROM 'dropped'
+                    AND (h.sample_rows IS NULL) = (m.sample_rows IS NULL)
+                ORDER BY h."date" DESC LIMIT 1
+            ) w ON true
+            CROSS JOIN LATERAL (
+                SELECT count(*) FILTER (WHERE h.nth <= 7) AS dates_7, count(*) AS dates_28, %6$s
+                FROM (
+                    SELECT %5$s, row_number() OVER (ORDER BY h."date" DESC) AS nth FROM %4$I h
+                    WHERE h.endpoint = m.endpoint AND %7$s AND h."date" < m."date"
+                        AND h.schema_change IS DISTINCT FROM 'dropped'
+                        AND (h.sample_rows IS NULL) = (m.sample_rows IS NULL)
+                    ORDER BY h."date" DESC LIMIT 28
+                ) h
+            ) t
+            $view$,
+            target || '_trend',
+            (SELECT string_agg(format('m.%I', one), ', ') FROM unnest(place) AS one),
+            expressions, target, weekday, means,
+            (SELECT string_agg(format('h.%1$I = m.%1$I', one), ' AND ') FROM unnest(place) AS one)
+        );
+    END LOOP;
+END
+$views$;

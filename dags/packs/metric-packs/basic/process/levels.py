@@ -4,68 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tables import BOOLEAN, has_excluded_levels, is_private
+from privacy import is_private
+from suppression import Levels, shown_levels
+from tables import BOOLEAN, has_excluded_levels
 
 if TYPE_CHECKING:
-    from dialects.dialect import Dialect
-    from metrics import TableMetrics
+    from metrics import Frequencies, Values
     from settings import Settings
     from tables import Column, Table
 
-Levels = dict[str, int]  # value as text -> frequency
+TRUTHS = {"0": "false", "1": "true"}
 
 
-def of_table(dialect: Dialect, measured: TableMetrics, configured: Settings) -> dict[str, Levels]:
-    """The levels to store, by column name: of categorical columns neither private, nor excluded, nor free text."""
-    min_count = configured.min_count
-    found = {}
-    for column in measured.table.columns:
-        values = measured.columns[column.name]
-        if not values["is_categorical"] or is_private(column) or column.name in measured.free_text:
-            continue
-        if has_excluded_levels(measured.table, column, configured.exclude_levels):
-            continue
-        frequent = _frequent(dialect, measured.table, column, min_count)
-        levels = suppressed(frequent, values["value_counts"], values["levels_count"], min_count)
-        if levels:
-            found[column.name] = levels
-    return found
-
-
-def suppressed(frequent: Levels, value_counts: int, levels_count: int, min_count: int) -> Levels:
-    """The levels that may be shown: what is held back cannot be computed from what is shown.
-
-    `value_counts` and `levels_count` are published, so one hidden level is their difference to the shown ones. So
-    where anything is hidden, at least two levels and `min_count` values are: the smallest shown ones follow it.
+def of_column(table: Table, column: Column, values: Values, frequencies: Frequencies, settings: Settings) -> Levels:
+    """The levels to store: of categorical columns neither private, nor excluded, nor free text.
 
     Args:
-        frequent: the levels with a frequency of at least `min_count`.
-        value_counts: values of the column that are not null.
-        levels_count: its distinct values, >= len(frequent).
-        min_count: the lowest frequency to show.
+        table: the column's, as stored.
+        column: its kind refined.
+        values: the column's metrics.
+        frequencies: asked for such columns only.
+        settings: min_count and exclude_levels.
     """
-    shown = sorted(frequent.items(), key=lambda item: (-item[1], item[0]))
-    hidden, hidden_values = levels_count - len(shown), value_counts - sum(frequent.values())
-    if hidden:
-        while shown and (hidden < 2 or hidden_values < min_count):  # noqa: PLR2004 - one could be computed
-            _, frequency = shown.pop()
-            hidden, hidden_values = hidden + 1, hidden_values + frequency
-    return dict(shown)
-
-
-def _frequent(dialect: Dialect, table: Table, column: Column, min_count: int) -> Levels:
-    """The levels that are frequent enough; rare values never leave the database."""
-    source = dialect.quote(column.name)
-    rows = dialect.fetch(
-        f"SELECT {dialect.shown(source, column)} AS level, count(*) AS frequency FROM {dialect.path(table)}"
-        f" WHERE {source} IS NOT NULL GROUP BY {dialect.group(source, column)}"
-        f" HAVING count(*) >= {dialect.placeholder}",
-        min_count,
-    )
-    found: Levels = {}
-    for value, frequency in rows:
-        text = ("true" if value else "false") if column.kind == BOOLEAN else str(value)
+    if not values["is_categorical"] or is_private(column) or has_excluded_levels(table, column, settings):
+        return {}
+    found = frequencies()
+    if found is None:
+        return {}
+    frequent: Levels = {}
+    for value, frequency in found.items():
         # Not text that PostgreSQL can hold, or not text at all: such a level counts among the hidden ones.
-        if "\0" not in text and "\ufffd" not in text:
-            found[text] = found.get(text, 0) + int(frequency)
-    return found
+        if frequency >= settings.min_count and "\0" not in value and "\ufffd" not in value:
+            frequent[TRUTHS.get(value, value) if column.kind == BOOLEAN else value] = frequency
+    return shown_levels(frequent, values["value_counts"], values["levels_count"], settings.min_count)

@@ -1,231 +1,171 @@
-"""The metrics of one table's columns: aggregates in one query, frequencies and medians in one per column."""
+"""The metrics of one column: from what was counted to what may be published."""
 
 from __future__ import annotations
 
-import datetime as dt
-import math
-from decimal import Decimal
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tables import (
-    BOOLEAN,
-    DATES,
-    INTEGER,
-    MOST_CODE_CHARACTERS,
-    MOST_LEVEL_BLANKS,
-    MOST_LEVEL_CHARACTERS,
-    NUMBERS,
-    OTHER,
-    TEXT,
-    Column,
-    Table,
-    is_identifier_like,
-)
+import rounding
+import suppression
+from privacy import is_birth, is_code, is_identifier_like, is_personal
+from tables import BOOLEAN, DATE, DATES, INTEGER, NUMBERS, OTHER, TEXT, Column
 
 if TYPE_CHECKING:
-    from dialects.dialect import Dialect
+    from collections.abc import Callable, Mapping
 
-# PostgreSQL takes 1,664 expressions in a query; a column needs 6 at most.
-COLUMNS_PER_QUERY = 100
+    from hdm_profile import Stats
+    from settings import Settings
 
-Values = dict[str, Any]  # metric name -> value; None = not defined for this column
+    Frequencies = Callable[[], Mapping[str, int] | None]  # every level as text; None = too many, or free text
+
+Values = dict[str, Any]  # metric name -> value; None = not defined for this column, or not published
+
+HIGHEST = ("highest_frequency", "sndHighestFrequency", "thrdHighestFrequency")
+# Of a column of few levels these tell how often each level is there.
+SUMS = ("mean_num_var", "median_num_var", "std_num_var", "p01_num_var", "p99_num_var", "mean_length")
+# Values of single patients, where a number is a person's own: of a telephone, of an insurance.
+SINGLE_VALUES = ("min_num_var", "max_num_var", "median_num_var", "p01_num_var", "p99_num_var")
+
+MOST_CODE_CHARACTERS = 64  # longer texts are no codes, even when unique and without blanks
+MOST_LEVELS = 5000  # of a categorical column, by the original
+MANY_PER_LEVEL = 100
+MOST_PERCENT_MISSING = 50
 
 
-class TableMetrics:
-    """What was measured of one table: per column its metrics, and how its texts look."""
-
-    def __init__(self, table: Table, rows: int) -> None:
-        self.table = table
-        self.rows = rows
-        self.columns: dict[str, Values] = {}  # by column name
-        self.free_text: set[str] = set()  # text columns with sentences in them
+def refined(column: Column, stats: Stats) -> Column:
+    """The column, as an integer where it was declared a boolean (tinyint(1), bit(1)) and holds more than 0 and 1."""
+    if column.kind != BOOLEAN or stats.minimum is None or stats.maximum is None:
+        return column
+    return column if stats.minimum >= 0 and stats.maximum <= 1 else replace(column, kind=INTEGER)
 
 
-def measure(dialect: Dialect, table: Table, date: dt.date, *, wide: bool) -> TableMetrics:
-    """Measure every column of a table, in the transaction that is open.
+def of_column(
+    column: Column, stats: Stats, rows: int, frequencies: Frequencies, settings: Settings, *, sampled: bool = False
+) -> Values:
+    """The metrics of a column, without those that would give small counts away.
 
     Args:
-        dialect: the connection.
-        table: the table, its kinds refined by `dialect.kinds`.
-        date: the metric date; later dates are future ones.
-        wide: compute in a type that cannot overflow, several times slower.
-
-    Raises: OverflowInDatabaseError when the squares of the values are too large (not `wide`), and what the driver
-        raises when the table cannot be read.
+        column: its kind refined by `refined`.
+        stats: of all its values, or of the sample's.
+        rows: that were read.
+        frequencies: asked for columns of few levels only.
+        settings: min_count, round_numbers, round_dates.
+        sampled: not all rows were read, so that a value that is there once may be there again.
     """
-    found = _Aggregates(dialect, table, date, wide=wide)
-    result = TableMetrics(table, found.rows)
-    for column in table.columns:
-        aggregates = found.of(column)
-        values = _counts(column, aggregates["values"], found.rows)
-        if column.kind != OTHER:
-            values |= _frequencies(dialect, table, column)
-        if column.kind in NUMBERS:
-            median = _median(dialect, table, column, aggregates["numbers"], wide=wide)
-            values |= _number_metrics(aggregates) | {"median_num_var": median}
-        if column.kind in DATES:
-            values |= {
-                "min_date_var": _moment(aggregates["first"]),
-                "max_date_var": _moment(aggregates["last"]),
-                "future_dates": int(aggregates["future"] or 0),
-            }
-        if column.kind == BOOLEAN:
-            true_count = int(aggregates["true"] or 0)
-            values |= {"true_count": true_count, "false_count": aggregates["values"] - true_count}
-        values |= _nature(column, values, aggregates, found.rows)
-        if column.kind == TEXT and _is_free_text(aggregates):
-            result.free_text.add(column.name)
-        result.columns[column.name] = values
-    return result
-
-
-class _Aggregates:
-    """Everything about a table that one pass answers."""
-
-    def __init__(self, dialect: Dialect, table: Table, date: dt.date, *, wide: bool) -> None:
-        self.rows = 0
-        self._found: dict[str, Values] = {}
-        tomorrow = (date + dt.timedelta(days=1)).isoformat()
-        chunks = range(0, len(table.columns), COLUMNS_PER_QUERY) or range(1)
-        for start in chunks:
-            columns = table.columns[start : start + COLUMNS_PER_QUERY]
-            expressions = [
-                (c.name, key, sql) for c in columns for key, sql in _expressions(dialect, table, c, wide=wide)
-            ]
-            futures = [tomorrow] * sum(key == "future" for _, key, _ in expressions)
-            selected = ", ".join(["count(*)", *(sql for _, _, sql in expressions)])
-            (row,) = dialect.fetch(f"SELECT {selected} FROM {dialect.path(table)}", *futures)
-            self.rows = int(row[0])
-            for (name, key, _), value in zip(expressions, row[1:], strict=True):
-                self._found.setdefault(name, {})[key] = value
-
-    def of(self, column: Column) -> Values:
-        return self._found[column.name]
-
-
-def _expressions(dialect: Dialect, table: Table, column: Column, *, wide: bool) -> list[tuple[str, str]]:
-    source = dialect.quote(column.name)
-    found = [("values", f"count({source})")]
-    if column.kind in NUMBERS:
-        number = dialect.number(source, column, wide=wide)
-        found += [
-            ("numbers", f"count({number})"),
-            ("min", f"min({number})"),
-            ("max", f"max({number})"),
-            ("mean", dialect.mean(number)),
-            ("variance", dialect.variance(number, dialect.path(table))),
-        ]
-    if column.kind == TEXT:
-        text = dialect.text(source, column)
-        length = dialect.length(text)
-        without_blanks = dialect.length(f"replace({text}, ' ', '')")
-        found += [("length", f"max({length})"), ("blanks", f"max({length} - {without_blanks})")]
-    if column.kind in DATES:
-        instant = dialect.instant(source, column)
-        future = f"sum(CASE WHEN {dialect.future(source, column)} THEN 1 ELSE 0 END)"
-        found += [("first", f"min({instant})"), ("last", f"max({instant})"), ("future", future)]
-    if column.kind == BOOLEAN:
-        found.append(("true", f"sum(CASE WHEN {dialect.truth(source, column)} THEN 1 ELSE 0 END)"))
-    return found
-
-
-def _counts(column: Column, values: int, rows: int) -> Values:
-    return {
+    found: Values = {
         "data_type": column.data_type,
         "infered_data_type": column.kind,
         "key_constraint": column.key_constraint,
-        "value_counts": values,
-        "na_values": rows - values,
-        "percent_na_values": 100 * (rows - values) / rows if rows else None,
+        "value_counts": stats.values,
+        "na_values": rows - stats.values,
+        "percent_na_values": 100 * (rows - stats.values) / rows if rows else None,
     }
-
-
-def _frequencies(dialect: Dialect, table: Table, column: Column) -> Values:
-    source = dialect.quote(column.name)
-    rows = dialect.fetch(
-        "SELECT count(*) OVER (), frequency FROM ("
-        f"SELECT count(*) AS frequency FROM {dialect.path(table)} WHERE {source} IS NOT NULL"
-        f" GROUP BY {dialect.group(source, column)}) AS grouped ORDER BY frequency DESC LIMIT 3"
-    )
-    levels = int(rows[0][0]) if rows else 0
-    first, second, third = [*(int(row[1]) for row in rows), 0, 0, 0][:3]
-    return {
-        "levels_count": levels,
-        "highest_frequency": first,
-        "sndHighestFrequency": second,
-        "thrdHighestFrequency": third,
-        "ratio_level_frequency": first / levels if levels else None,
-    }
-
-
-def _median(dialect: Dialect, table: Table, column: Column, numbers: int, *, wide: bool) -> float | None:
-    if not numbers:
-        return None
-    number = dialect.number(dialect.quote(column.name), column, wide=wide)
-    count, skipped = (1, numbers // 2) if numbers % 2 else (2, numbers // 2 - 1)
-    rows = dialect.fetch(
-        f"SELECT {number} AS number FROM {dialect.path(table)} WHERE {number} IS NOT NULL"
-        f" ORDER BY 1 LIMIT {count} OFFSET {skipped}"
-    )
-    middle = [row[0] for row in rows]
-    if isinstance(middle[0], float):
-        return _finite(math.fsum(value / count for value in middle))  # the sum of two large ones is no double
-    return _finite(sum(middle) / count)
-
-
-def _number_metrics(aggregates: Values) -> Values:
-    variance = aggregates["variance"]
-    if aggregates["numbers"] < 2 or variance is None:  # noqa: PLR2004 - a sample of one does not vary
-        deviation = None
+    if column.kind == OTHER:
+        return found | {"is_key": False, "is_categorical": False}
+    is_key = _is_key(column, stats, rows, sampled=sampled)
+    is_categorical = not is_key and _is_categorical(stats, found["percent_na_values"])
+    found |= {"levels_count": stats.levels, "is_key": is_key, "is_categorical": is_categorical}
+    min_count = settings.min_count
+    coded = 0 < stats.levels < suppression.FEW or 0 < stats.values < min_count
+    found |= _frequencies(column, stats, min_count, public=not coded and not is_categorical)
+    found |= _of_kind(column, stats, settings)
+    counts, unpublished = _counts(column, stats)
+    if coded and _has_rare_levels(stats, frequencies, min_count):
+        found |= dict.fromkeys(SUMS & found.keys())
+        shown = set() if column.kind == BOOLEAN else {name for name, count in counts.items() if not count}
     else:
-        deviation = variance.sqrt() if isinstance(variance, Decimal) else math.sqrt(max(variance, 0.0))
-    return {
-        "min_num_var": _finite(aggregates["min"]),
-        "max_num_var": _finite(aggregates["max"]),
-        "mean_num_var": _finite(aggregates["mean"]),
-        "std_num_var": _finite(deviation),
+        shown = suppression.shown_cells(counts, unpublished, min_count)
+    return found | {name: count if name in shown else None for name, count in counts.items()}
+
+
+def _frequencies(column: Column, stats: Stats, min_count: int, *, public: bool) -> Values:
+    """The three highest frequencies. They name no level, but in a column of two levels one gives both."""
+    top = (stats.first, stats.second, stats.third)
+    shown = 3 if public else suppression.shown_frequencies(top, stats.values, stats.levels, min_count)
+    found: Values = {
+        name: count if place < shown or place >= stats.levels else None
+        for place, (name, count) in enumerate(zip(HIGHEST, top, strict=True))
     }
+    # Rules look for duplicates in keys.
+    if column.key_constraint or (is_identifier_like(column) and (not is_code(column) or stats.first < min_count)):
+        found[HIGHEST[0]] = stats.first
+    highest = found[HIGHEST[0]]
+    ratio = highest / stats.levels if stats.levels and highest is not None else None
+    return found | {"ratio_level_frequency": ratio}
 
 
-def _nature(column: Column, values: Values, aggregates: Values, rows: int) -> Values:
-    """is_key and is_categorical. Source: HDM; what is called a key is narrower (see Readme)."""
-    levels = values.get("levels_count")
-    if levels is None:
-        return {"is_key": False, "is_categorical": False}
-    unique = rows > 0 and values["na_values"] == 0 and values["highest_frequency"] == 1
+def _of_kind(column: Column, stats: Stats, settings: Settings) -> Values:
+    """What only numbers, texts or dates have, but for counts."""
+    found: Values = {}
+    if column.kind in NUMBERS:
+        digits = settings.round_numbers
+        found = {
+            "min_num_var": rounding.significant(stats.minimum, digits),
+            "max_num_var": rounding.significant(stats.maximum, digits),
+            "mean_num_var": rounding.finite(stats.mean),
+            "median_num_var": rounding.finite(stats.median),
+            "std_num_var": rounding.finite(stats.deviation),
+            "p01_num_var": rounding.significant(stats.p01, digits),
+            "p99_num_var": rounding.significant(stats.p99, digits),
+        }
+        if is_personal(column) and not is_birth(column):
+            found |= dict.fromkeys(SINGLE_VALUES)
+    if column.kind == TEXT:
+        found = {"min_length": stats.shortest, "max_length": stats.longest, "mean_length": stats.mean_length}
+    if column.kind in DATES:
+        unit = "year" if is_personal(column) else settings.round_dates
+        earliest, latest = (
+            rounding.moment(count, days=column.kind == DATE) for count in (stats.earliest, stats.latest)
+        )
+        found = {"min_date_var": rounding.first_of(earliest, unit), "max_date_var": rounding.first_of(latest, unit)}
+    return found
+
+
+def _counts(column: Column, stats: Stats) -> tuple[dict[str, int], int]:
+    """How many values have a property, by metric, and how many have none of them."""
+    found: dict[str, int] = {}
+    if column.kind in NUMBERS:
+        non_finite = stats.values - stats.finite
+        found = {"zero_count": stats.zeros, "negative_count": stats.negatives, "non_finite_count": non_finite}
+    elif column.kind == TEXT:
+        found = {"empty_count": stats.empty}
+    elif column.kind in DATES:
+        found = {"future_dates": stats.future}
+    elif column.kind == BOOLEAN:
+        found = {"true_count": stats.values - stats.zeros, "false_count": stats.zeros}
+    return found, max(0, stats.values - sum(found.values()))
+
+
+def _has_rare_levels(stats: Stats, frequencies: Frequencies, min_count: int) -> bool:
+    """Whether a value is there less than `min_count` times; True where that is not known."""
+    if stats.values < stats.levels * min_count:
+        return True
+    if min_count == 1 or stats.first == stats.values:
+        return False
+    found = frequencies()
+    return found is None or any(suppression.is_small(count, min_count) for count in found.values())
+
+
+def _is_key(column: Column, stats: Stats, rows: int, *, sampled: bool) -> bool | None:
+    """Narrower than the original's (see Readme): a name or a weight is none, however unique. None = not known."""
     declared = column.key_constraint in {"primary", "unique"}
-    is_key = unique and (declared or (rows > 1 and is_identifier_like(column) and _is_code(column, aggregates)))
-    few = levels < 10 and (values["percent_na_values"] or 0) < 50  # noqa: PLR2004 - HDM's numbers
-    crowded = (values["ratio_level_frequency"] or 0) > 100 and levels < 5000  # noqa: PLR2004
-    return {"is_key": is_key, "is_categorical": levels > 0 and not is_key and (few or crowded)}
+    if sampled and not declared:
+        return None
+    unique = rows > 0 and stats.values == rows and stats.first == 1
+    if declared:
+        return unique
+    return unique and rows > 1 and is_identifier_like(column) and _numbers_things(column, stats)
 
 
-def _is_code(column: Column, aggregates: Values) -> bool:
-    """Whether the values look like what people number things with."""
+def _numbers_things(column: Column, stats: Stats) -> bool:
+    """Whether the values look like what people number things with: integers, codes, uuids."""
     if column.kind == INTEGER:
         return True
-    return column.kind == TEXT and aggregates["blanks"] == 0 and aggregates["length"] <= MOST_CODE_CHARACTERS
+    return column.kind == TEXT and stats.blanks == 0 and (stats.longest or 0) <= MOST_CODE_CHARACTERS
 
 
-def _is_free_text(aggregates: Values) -> bool:
-    longest, blanks = aggregates["length"] or 0, aggregates["blanks"] or 0
-    return longest > MOST_LEVEL_CHARACTERS or blanks > MOST_LEVEL_BLANKS
-
-
-def _finite(value: Any) -> float | None:
-    if value is None:
-        return None
-    number = float(value)
-    return number if math.isfinite(number) else None
-
-
-def _moment(value: Any) -> dt.datetime | None:
-    """A date or datetime, as the driver gives it, as a datetime; MySQL's impossible dates as None."""
-    if isinstance(value, str):
-        try:
-            value = dt.datetime.fromisoformat(value)
-        except ValueError:
-            return None
-    if isinstance(value, dt.datetime):
-        return value
-    return dt.datetime.combine(value, dt.time()) if value is not None else None
+def _is_categorical(stats: Stats, percent_missing: float | None) -> bool:
+    """Whether the values are categories, of a column that is no key. Source: HDM is_categorical."""
+    few = stats.levels < suppression.FEW and (percent_missing or 0) < MOST_PERCENT_MISSING
+    crowded = stats.levels < MOST_LEVELS and stats.first > MANY_PER_LEVEL * stats.levels
+    return stats.levels > 0 and (few or crowded)

@@ -3,26 +3,52 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 DEFAULTS = Path(__file__).with_name("conf.json")
 TRUTHS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+ROUND_DATES = ("", "month", "year")
+
+MOST = 2_000_000_000  # of anything that is counted
+MOST_SECONDS = 2_000_000  # servers take milliseconds, in 32 bits
+MOST_CONNECTIONS = 64
+LEAST_MEMORY_MB, MOST_MEMORY_MB = 16, 1_000_000
+MOST_DIGITS = 15  # a double has no more
 
 
 class SettingsError(ValueError):
     """The configuration is wrong; the message names every key and none of the values."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the pack heeds. Unknown keys belong to others (esHost, ...) and are left alone."""
+    """What the pack heeds. Unknown keys belong to others (esHost, ...) and are left alone.
 
-    min_count: int  # levels with a lower frequency are suppressed
-    schemas: tuple[str, ...]  # PostgreSQL: only these; () = all
-    exclude_tables: tuple[str, ...]  # patterns as in a shell, on the table's name as stored
-    exclude_levels: tuple[str, ...]  # patterns on column or table.column: measured, but none of their values stored
+    Patterns are those of a shell. They match schemas and tables as stored, columns without regard to case and accents.
+    """
+
+    min_count: int  # smaller counts of values that are alike are suppressed
+    schemas: tuple[str, ...]  # patterns; () = all
+    exclude_schemas: tuple[str, ...]
+    tables: tuple[str, ...]  # patterns on the label and on schema.table; () = all
+    exclude_tables: tuple[str, ...]
+    columns: tuple[str, ...]  # patterns on column and table.column; () = all
+    exclude_columns: tuple[str, ...]
+    identifying: tuple[str, ...]  # patterns on column and table.column: never read
+    exclude_levels: tuple[str, ...]  # patterns on column and table.column: measured, but none of their values stored
+    row_limit: int | None  # a random sample of about so many rows; None = all rows
+    table_seconds: float | None  # a budget; None = none
+    endpoint_seconds: float | None
+    statement_seconds: int  # the server ends a statement that takes longer
+    lock_seconds: int  # how long to wait for a table that is locked
+    parallel_tables: int  # connections that read one endpoint
+    connections_per_host: int  # of all endpoints on one host together
+    memory_mb: int  # what is above goes to a temporary file
+    round_numbers: int | None  # significant digits of min, max, p01 and p99; None = as they are
+    round_dates: str  # "", "month" or "year": min and max become its first day
     ssl_verify: bool  # False: an encrypted connection does not check who answers
     warnings: tuple[str, ...]  # said in the log and in the report
 
@@ -39,49 +65,119 @@ def read(config: dict[str, Any] | str) -> Settings:
             warnings.append("the configuration is plain text, not JSON: ignored")
     else:
         values.update(config)
-    errors: list[str] = []
-    limited = _boolean(values, "limit_enabled", errors)
-    if limited:
-        warnings.append("limit_enabled is set, but this version does not sample: all rows are read")
+    given = _Given(values)
+    parallel = given.count("parallel_tables", 1, MOST_CONNECTIONS)
+    per_host = given.count("connections_per_host", 1, MOST_CONNECTIONS)
+    if parallel > per_host:
+        warnings.append("parallel_tables is greater than connections_per_host, which counts")
     settings = Settings(
-        min_count=_count(values, "min_count", errors),
-        schemas=_names(values, "schemas", errors),
-        exclude_tables=_names(values, "exclude_tables", errors),
-        exclude_levels=_names(values, "exclude_levels", errors),
-        ssl_verify=_boolean(values, "ssl_verify", errors),
+        min_count=given.count("min_count", 1),
+        schemas=given.patterns("schemas"),
+        exclude_schemas=given.patterns("exclude_schemas"),
+        tables=given.patterns("tables"),
+        exclude_tables=given.patterns("exclude_tables"),
+        columns=given.patterns("columns"),
+        exclude_columns=given.patterns("exclude_columns"),
+        identifying=given.patterns("identifying"),
+        exclude_levels=given.patterns("exclude_levels"),
+        row_limit=given.row_limit(),
+        table_seconds=given.seconds("table_seconds"),
+        endpoint_seconds=given.seconds("endpoint_seconds"),
+        statement_seconds=given.count("statement_seconds", 1, MOST_SECONDS),
+        lock_seconds=given.count("lock_seconds", 1, MOST_SECONDS),
+        parallel_tables=parallel,
+        connections_per_host=per_host,
+        memory_mb=given.count("memory_mb", LEAST_MEMORY_MB, MOST_MEMORY_MB),
+        round_numbers=given.digits("round_numbers"),
+        round_dates=given.choice("round_dates", ROUND_DATES),
+        ssl_verify=given.boolean("ssl_verify"),
         warnings=tuple(warnings),
     )
-    if errors:
-        raise SettingsError("; ".join(errors))
+    if given.errors:
+        raise SettingsError("; ".join(given.errors))
     return settings
 
 
-def _count(values: dict[str, Any], key: str, errors: list[str]) -> int:
-    value = values.get(key)
-    text = str(value).strip()
-    if isinstance(value, bool) or not text.isdecimal() or int(text) < 1:
-        errors.append(f"{key} must be a whole number of at least 1")
-        return 1
-    return int(text)
+class _Given:
+    """The values as given, which may be texts, and what is wrong with them."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+        self.errors: list[str] = []
+
+    def count(self, key: str, least: int, most: int = MOST) -> int:
+        found = _whole(self._values.get(key))
+        if found is None or not least <= found <= most:
+            upper = f"at least {least}" if most == MOST else f"{least} to {most}"
+            self.errors.append(f"{key} must be a whole number of {upper}")
+            return least
+        return found
+
+    def digits(self, key: str) -> int | None:
+        return None if self._is_missing(key) else self.count(key, 1, MOST_DIGITS)
+
+    def row_limit(self) -> int | None:
+        """The original's pair of keys. A limit that is not enabled is not looked at."""
+        if not self.boolean("limit_enabled"):
+            return None
+        found = _whole(self._values.get("search_results_limit"))
+        if found is None or not 1 <= found <= MOST:
+            self.errors.append("search_results_limit must be a whole number of at least 1 where limit_enabled is true")
+        return found
+
+    def seconds(self, key: str) -> float | None:
+        if self._is_missing(key):
+            return None
+        value = self._values[key]
+        try:
+            found = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            found = math.nan
+        if not 0 < found <= MOST_SECONDS:
+            self.errors.append(f"{key} must be a number of seconds, more than 0 and at most {MOST_SECONDS}, or null")
+            return None
+        return found
+
+    def patterns(self, key: str) -> tuple[str, ...]:
+        value = self._values.get(key)
+        items = [value] if isinstance(value, str) else value
+        if value is None:
+            return ()
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            self.errors.append(f"{key} must be a list of names")
+            return ()
+        return tuple(item for item in items if item.strip())
+
+    def choice(self, key: str, choices: tuple[str, ...]) -> str:
+        value = self._values.get(key)
+        found = "" if value is None else str(value).strip().lower()
+        if found not in choices:
+            self.errors.append(f"{key} must be {' or '.join(choice or 'empty' for choice in choices)}")
+            return ""
+        return found
+
+    def boolean(self, key: str) -> bool:
+        value = self._values.get(key, False)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return False
+        truth = value if isinstance(value, bool) else TRUTHS.get(str(value).strip().lower())
+        if truth is None:
+            self.errors.append(f"{key} must be true or false")
+            return False
+        return truth
+
+    def _is_missing(self, key: str) -> bool:
+        value = self._values.get(key)
+        return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _names(values: dict[str, Any], key: str, errors: list[str]) -> tuple[str, ...]:
-    value = values.get(key)
-    if value is None or value == "":
-        return ()
-    items = [value] if isinstance(value, str) else value
-    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        errors.append(f"{key} must be a list of names")
-        return ()
-    return tuple(items)
-
-
-def _boolean(values: dict[str, Any], key: str, errors: list[str]) -> bool:
-    value = values.get(key, False)
-    if isinstance(value, str) and not value.strip():
-        return False
-    truth = value if isinstance(value, bool) else TRUTHS.get(str(value).strip().lower())
-    if truth is None:
-        errors.append(f"{key} must be true or false")
-        return False
-    return truth
+def _whole(value: Any) -> int | None:
+    """A whole number, also as text or as 5.0; else None."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        return None
+    if isinstance(value, int):
+        return value
+    text = value.strip()
+    return int(text) if text.isdecimal() and len(text) <= len(str(MOST)) else None

@@ -1,130 +1,200 @@
-"""The HDM base: what it knows of an endpoint, and the rows of one date, replaced as a whole.
+"""The HDM base: one endpoint's rows of one metric date.
+
+A table's rows are replaced in one transaction, which several small tables share. What concerns all tables (what is
+gone, levels 0 and 1) is one more, the last: before it the date is not complete.
 
 An empty connection string: the libpq variables of this process name the base.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import deltas
 import psycopg
-from psycopg import sql
+import statements
+from comparisons import COLUMN_METRICS
+from statements import COLUMN_STAGE, LEVEL_STAGE, TABLE_STAGE
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Iterable
+    from types import TracebackType
 
     import hdm
-    from levels import Levels
+    from metrics import Values
+    from psycopg import sql
+    from tables import Table
+    from typing_extensions import Self
 
-KEYS = ("endpoint", "database", "dbversion", "table", "column", "date")
-COMPARED = (
-    *("previous_date", "schema_change"),
-    *(f"delta_{name}" for name in deltas.METRICS),
-    *(f"evol_{name}" for name in deltas.NUMERIC),
-)
-METRIC_COLUMNS = (*KEYS, *deltas.METRICS, *COMPARED)
-LEVEL_COLUMNS = (*KEYS, "value", "frequency", "delta_frequency", "evol_frequency")
+TABLES = ("metric_basic", "metric_basic_levels", "metric_basic_table", "metric_basic_version", "metric_basic_database")
+
+# A transaction costs as much as some hundred rows.
+MOST_PENDING_ROWS = 2_000
+MOST_PENDING_SECONDS = 1.0
+
+Row = tuple[Any, ...]
 
 
-@dataclass
-class Findings:
-    """What was measured at one endpoint."""
+@dataclass(frozen=True, kw_only=True)
+class MeasuredTable:
+    """What was found in one table."""
 
-    version: str  # dbversion
-    existing: set[deltas.Place] = field(default_factory=set)  # all columns there are, also those not measured
-    unreadable: list[str] = field(default_factory=list)  # tables that failed: nothing is known of their columns
-    metrics: dict[deltas.Place, deltas.Values] = field(default_factory=dict)
-    levels: dict[deltas.Place, Levels] = field(default_factory=dict)
+    table: Table
+    rows: int  # of the whole table
+    sample_rows: int | None  # how many of them were read at random; None: all
+    columns: dict[str, Values]  # column name -> metrics: COLUMN_METRICS, those that it has
+    levels: dict[str, dict[str, int]]  # column name -> level -> frequency: what may be stored
+    seconds: float  # that it took
 
 
 def check() -> None:
     """Raise a psycopg.Error when the base cannot be reached or lacks the pack's tables."""
     with psycopg.connect() as base:
-        base.execute("SELECT FROM metric_basic LIMIT 0")
-        base.execute("SELECT FROM metric_basic_levels LIMIT 0")
+        for table in TABLES:
+            base.execute(f"SELECT FROM {table} LIMIT 0".encode())
 
 
-def save(endpoint: hdm.Endpoint, date: dt.date, findings: Findings) -> int:
-    """Replace the endpoint's rows of that date, in one transaction; the number of rows of metric_basic."""
-    with psycopg.connect() as base:
-        history = _history(base, endpoint.slug, date)
-        key = {"endpoint": endpoint.slug, "database": endpoint.database, "dbversion": findings.version, "date": date}
-        metrics = _metric_rows(key, findings, history)
-        levels = _level_rows(key, findings, _former_levels(base, endpoint.slug, history))
-        _replace(base, "metric_basic", METRIC_COLUMNS, key, metrics)
-        _replace(base, "metric_basic_levels", LEVEL_COLUMNS, key, levels)
-    return len(metrics)
+class Store:
+    """One endpoint and metric date, for one thread.
+
+    Args:
+        endpoint: whose rows they are.
+        date: the metric date.
+        version: the dbversion of the endpoint.
+        run_id: attempts with the same one go on where the last one stopped.
+
+    Raises: psycopg.Error, here and in every method.
+    """
+
+    def __init__(self, endpoint: hdm.Endpoint, date: dt.date, version: str, run_id: str) -> None:
+        self._values: dict[str, Any] = {
+            "endpoint": endpoint.slug,
+            "database": endpoint.database,
+            "dbversion": version,
+            "date": date,
+            "run_id": run_id,
+        }
+        self._sql = statements.read("store") | statements.read("drift")
+        self._tables: list[Row] = []
+        self._columns: list[Row] = []
+        self._levels: list[Row] = []
+        self._pending_since = 0.0
+        self._is_withdrawn = False
+        self._base = psycopg.connect(autocommit=True, keepalives_idle=60)  # a long table, and a firewall
+        try:
+            self._base.execute(self._sql["settings"])
+            self._base.execute(self._sql["stages"])
+            state = self._base.execute(self._sql["state"], self._values).fetchone()
+            assert state is not None, "it always answers"  # noqa: S101
+            self._has_history, self._has_rows, self._is_complete = state
+            self._values["has_history"] = self._has_history
+        except BaseException:
+            self._base.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write what is pending, unless something has failed; close the connection."""
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self._base.close()
+
+    def finished(self) -> dict[str, int]:
+        """The tables that an earlier attempt of this run has finished, with their numbers of rows.
+
+        None of them when that attempt had completed the endpoint: then it is repeated, and everything is measured anew.
+        """
+        if self._is_complete:
+            return {}
+        return dict(self._base.execute(self._sql["finished"], self._values).fetchall())
+
+    def add(self, measured: MeasuredTable) -> None:
+        """Take one table's rows; they are in the base after one second or 500 columns, with the next call."""
+        table = measured.table
+        if not self._tables:
+            self._pending_since = time.monotonic()
+        self._tables.append(
+            (
+                *(table.label, table.type, measured.rows, len(table.columns), table.bytes),
+                *(table.last_change, measured.sample_rows, measured.seconds),
+            )
+        )
+        for column, values in measured.columns.items():
+            self._columns.append((table.label, column, measured.sample_rows, *map(values.get, COLUMN_METRICS)))
+        for column, levels in measured.levels.items():
+            self._levels += [(table.label, column, value, frequency) for value, frequency in levels.items()]
+        pending = len(self._tables) + len(self._columns) + len(self._levels)
+        if pending >= MOST_PENDING_ROWS or time.monotonic() - self._pending_since >= MOST_PENDING_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending, in one transaction."""
+        if not self._tables:
+            return
+        with self._base.transaction():
+            self._withdraw()
+            self._stage("staged_table", TABLE_STAGE, self._tables)
+            self._stage("staged_column", COLUMN_STAGE, self._columns)
+            self._stage("staged_level", LEVEL_STAGE, self._levels)
+            self._run(*["clear"] * self._has_rows, "insert_tables", "insert_columns")
+            self._run(*["insert_levels"] * bool(self._levels))
+        self._is_withdrawn = True
+        for pending in (self._tables, self._columns, self._levels):
+            pending.clear()
+
+    def complete(self, existing: Iterable[Table], unreadable: Iterable[str]) -> int:
+        """Write what is pending, and then, in the last transaction, what concerns all tables.
+
+        Args:
+            existing: all tables there are with all their columns, also those that were not chosen: they are not gone.
+            unreadable: labels of the chosen tables that were not measured: nothing is known of their columns.
+
+        Returns: the number of rows of metric_basic of the date, those of dropped columns included.
+        """
+        self.flush()
+        missing = sorted(set(unreadable))
+        self._values |= {"unreadable": missing, "unreadable_count": len(missing)}
+        places = [(table.label, name) for table in existing for name in _names(table)]
+        with self._base.transaction():
+            self._withdraw()
+            self._stage("staged_existing", ("table", "column"), places)
+            if self._has_rows:
+                self._run("sweep_levels", "sweep_columns", "sweep_tables", "forget_columns", "forget_tables")
+            if self._has_history:
+                self._run("drop_columns", "drop_tables", "rename_columns", "rename_tables", "count_changes")
+            self._run("insert_version", "insert_database")
+            row = self._base.execute(self._sql["count"], self._values).fetchone()
+        return row[0] if row else 0
+
+    def _withdraw(self) -> None:
+        """Before the first change: take back that the date is complete."""
+        if self._is_withdrawn:
+            return
+        self._run("withdraw_version", "withdraw_database")
+        if self._is_complete:
+            self._run("disown")
+
+    def _run(self, *names: str) -> None:
+        for name in names:
+            self._base.execute(self._sql[name], self._values)
+
+    def _stage(self, table: str, columns: tuple[str, ...], rows: list[Row]) -> None:
+        if not rows:
+            return
+        statement: sql.Composed = statements.copy(table, columns)
+        with self._base.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
 
 
-def _metric_rows(key: deltas.Values, findings: Findings, history: deltas.History) -> list[deltas.Values]:
-    rows = []
-    for place, values in findings.metrics.items():
-        table, column = place
-        compared = deltas.compare(place, values, history)
-        rows.append({**key, "table": table, "column": column, **values, **compared})
-    for (table, column), last in deltas.gone(findings.existing, history).items():
-        if table not in findings.unreadable:
-            change = {"schema_change": "dropped", "previous_date": last}
-            rows.append({**key, "table": table, "column": column, **change})
-    return rows
-
-
-def _level_rows(key: deltas.Values, findings: Findings, former: dict[tuple[str, ...], int]) -> list[deltas.Values]:
-    rows = []
-    for (table, column), levels in findings.levels.items():
-        for value, frequency in levels.items():
-            delta, evolution = deltas.difference(frequency, former.get((table, column, value)))
-            change = {"delta_frequency": delta, "evol_frequency": evolution}
-            rows.append({**key, "table": table, "column": column, "value": value, "frequency": frequency, **change})
-    return rows
-
-
-def _history(base: psycopg.Connection[Any], slug: str, date: dt.date) -> deltas.History:
-    names = sql.SQL(", ").join(map(sql.Identifier, deltas.METRICS))
-    query = sql.SQL("""
-        SELECT DISTINCT ON ("table", "column") "table", "column", "date", {} FROM metric_basic
-        WHERE endpoint = %s AND "date" < %s AND schema_change IS DISTINCT FROM 'dropped'
-        ORDER BY "table", "column", "date" DESC""").format(names)
-    measured = {
-        (table, column): (day, dict(zip(deltas.METRICS, values, strict=True)))
-        for table, column, day, *values in base.execute(query, (slug, date))
-    }
-    dropped = base.execute(
-        """SELECT "table", "column", max("date") FROM metric_basic
-           WHERE endpoint = %s AND "date" < %s AND schema_change = 'dropped' GROUP BY 1, 2""",
-        (slug, date),
-    )
-    return deltas.History(measured, {(table, column): day for table, column, day in dropped})
-
-
-def _former_levels(base: psycopg.Connection[Any], slug: str, history: deltas.History) -> dict[tuple[str, ...], int]:
-    """The frequencies at each column's previous date, by table, column and value."""
-    dates = list({day for day, _ in history.measured.values()})
-    rows = base.execute(
-        """SELECT "table", "column", "date", value, frequency FROM metric_basic_levels
-           WHERE endpoint = %s AND "date" = ANY(%s)""",
-        (slug, dates),
-    )
-    return {
-        (table, column, value): frequency
-        for table, column, day, value, frequency in rows
-        if (table, column) in history.measured and history.measured[table, column][0] == day
-    }
-
-
-def _replace(
-    base: psycopg.Connection[Any],
-    table: str,
-    columns: tuple[str, ...],
-    key: deltas.Values,
-    rows: list[deltas.Values],
-) -> None:
-    target = sql.Identifier(table)
-    delete = sql.SQL('DELETE FROM {} WHERE endpoint = %s AND "date" = %s').format(target)
-    base.execute(delete, (key["endpoint"], key["date"]))
-    names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    with base.cursor() as cursor, cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(target, names)) as copy:
-        for row in rows:
-            copy.write_row([row.get(name) for name in columns])
+def _names(table: Table) -> list[str | None]:
+    """The names of its columns; a table without any is there, too."""
+    return [column.name for column in table.columns] or [None]

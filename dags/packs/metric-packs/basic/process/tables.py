@@ -1,10 +1,17 @@
-"""What an endpoint holds: its tables and their columns, as the dialects describe them."""
+"""What an endpoint holds: its tables and their columns, as the engines describe them, and which are chosen."""
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from patterns import Choice, Patterns, plain_name, plain_patterns
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable
+
+    from settings import Settings
 
 # The kinds of columns, which are the values of infered_data_type.
 INTEGER, FLOAT, TEXT = "integer", "float", "text"
@@ -12,27 +19,12 @@ DATE, DATETIME, TIME, BOOLEAN, OTHER = "date", "datetime", "time", "boolean", "o
 NUMBERS = frozenset({INTEGER, FLOAT})
 DATES = frozenset({DATE, DATETIME})
 
-# Names of columns that identify something, without regard to case and accents.
-IDENTIFIER_NAMES = ("id", "*_id", "id_*", "*_key", "key", "uuid", "*_uuid", "guid", "number", "*_number", "mrn", "ssn")
-CODE_NAMES = ("code", "*_code")
-# A concept_id says what was observed, not who was: a code of a vocabulary.
-CONCEPT_NAMES = ("concept_id", "*_concept_id")
-# Persons, in English and French. Not *_name: drug_name, concept_name and ward_name say what, not who.
-PERSONAL_NAMES = (
-    *("name", "*patient*name*", "*person*name*", "*full_name*", "*fullname*", "*first_name*", "*firstname*"),
-    *("*last_name*", "*lastname*", "*surname*", "*forename*", "*middle_name*", "*middlename*", "*given_name*"),
-    *("*givenname*", "*family_name*", "*familyname*", "*maiden_name*", "*maidenname*"),
-    *("nom", "nom_*", "*prenom*", "*patient*nom*", "*nom_usuel*", "*nom_usage*", "*nom_famille*", "*nomfamille*"),
-    *("*address*", "*adresse*", "street*", "*postcode*", "*postal*", "zip*", "*_zip", "*zipcode*", "*zip_code*"),
-    *("*phone*", "tel", "tel_*", "*_tel", "mobile", "*email*", "mail", "*_mail", "*courriel*"),
-    *("*birth*", "dob", "*_dob", "*naissance*", "ddn", "*_ddn"),
-    *("ipp", "*_ipp", "ipp_*", "iep", "*_iep", "iep_*", "nir", "*_nir", "nir_*", "nip", "*_nip", "nip_*"),
-    *("ins", "*_ins", "nss", "*_nss", "*_mrn", "*_ssn", "num_secu*", "numero_secu*"),
-)
+MOST_NAMED = 5  # patterns that one warning names
 
-MOST_CODE_CHARACTERS = 64  # longer texts are no codes, even when unique and without blanks
-MOST_LEVEL_CHARACTERS = 50  # longer texts are free text
-MOST_LEVEL_BLANKS = 4
+# The keys of the configuration that hold patterns, by what they are matched against.
+SCHEMA_KEYS = ("schemas", "exclude_schemas")
+TABLE_KEYS = ("tables", "exclude_tables")
+COLUMN_KEYS = ("columns", "exclude_columns", "identifying", "exclude_levels")
 
 
 @dataclass(frozen=True)
@@ -45,6 +37,8 @@ class Column:
     base: str  # the engine's type below it, without lengths and domains, e.g. numeric
     key_constraint: str = ""  # primary, unique or referenced, when a constraint of this column alone says so
     foreign: bool = False  # it points at another table
+    identifying: bool = False  # its comment in the database says so (hdm:identifying): it is not read
+    readable: bool = True  # False: the account has no right to read it
 
 
 @dataclass(frozen=True)
@@ -55,48 +49,74 @@ class Table:
     name: str
     label: str  # as stored: the plain name in the default schema, else schema.table
     columns: tuple[Column, ...]
+    type: str = "table"  # or view, materialized view, foreign table, partitioned table
+    bytes: int | None = None  # on disk, where the database tells
+    estimated_rows: int | None = None
+    last_change: dt.datetime | None = None  # UTC, naive
 
-    def with_kinds(self, kinds: dict[str, str]) -> Table:
-        """The same table, with what its values say about the kinds of some columns."""
-        return replace(self, columns=tuple(replace(c, kind=kinds.get(c.name, c.kind)) for c in self.columns))
-
-
-def chosen(tables: list[Table], schemas: tuple[str, ...], exclude: tuple[str, ...]) -> list[Table]:
-    """The tables that the configuration leaves: of these schemas (none given: all), not of these patterns."""
-    return [
-        table
-        for table in tables
-        if (not schemas or not table.schema or table.schema in schemas)
-        and not any(fnmatchcase(table.label, pattern) for pattern in exclude)
-    ]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What patterns of tables are matched against: the label, and schema.table."""
+        return tuple(dict.fromkeys((self.label, f"{self.schema}.{self.name}" if self.schema else self.name)))
 
 
-def is_identifier_like(column: Column) -> bool:
-    """Whether the column's name promises a value that is there once: id, *_id, *_key, code, uuid, ..."""
-    return _named(column, IDENTIFIER_NAMES + CODE_NAMES)
+@dataclass(frozen=True)
+class Scope:
+    """What of an endpoint is to be measured."""
+
+    tables: tuple[Table, ...]  # with the chosen columns; a table may be left without any: its rows are counted
+    unreadable: tuple[str, ...]  # `table.column`, chosen but not readable: incomplete
+    warnings: tuple[str, ...]  # patterns that match nothing
 
 
-def is_private(column: Column) -> bool:
-    """Whether the column points at persons or things, or describes a person: its levels are not for storing."""
-    if _named(column, PERSONAL_NAMES) or column.key_constraint:
-        return True
-    if _named(column, CONCEPT_NAMES + CODE_NAMES):
-        return False
-    return column.foreign or _named(column, IDENTIFIER_NAMES)
+def chosen(tables: Iterable[Table], settings: Settings) -> Scope:
+    """The tables and columns that the configuration leaves.
+
+    Where something is both included and excluded, the exclusion counts. Schemas say nothing of tables that have none.
+    """
+    everything = list(tables)
+    schemas = Choice(settings.schemas, settings.exclude_schemas)
+    names = Choice(settings.tables, settings.exclude_tables)
+    columns = Choice(settings.columns, settings.exclude_columns + settings.identifying, plain=True)
+    found, unreadable = [], []
+    for table in everything:
+        if (table.schema and not schemas.takes(table.schema)) or not names.takes(*table.names):
+            continue
+        wanted = [c for c in table.columns if not c.identifying and columns.takes(*column_names(table, c))]
+        found.append(replace(table, columns=tuple(c for c in wanted if c.readable)))
+        unreadable += [f"{table.label}.{c.name}" for c in wanted if not c.readable]
+    return Scope(tuple(found), tuple(unreadable), _idle(everything, settings))
 
 
-def has_excluded_levels(table: Table, column: Column, exclude: tuple[str, ...]) -> bool:
-    """Whether a pattern of the configuration names the column, or table.column with the table's name as stored."""
-    name = _plain(column.name)
-    names = (name, f"{_plain(table.label)}.{name}")
-    return any(fnmatchcase(one, _plain(pattern)) for one in names for pattern in exclude)
+def column_names(table: Table, column: Column) -> tuple[str, ...]:
+    """What patterns of columns are matched against, in lower case without accents: column, and table.column."""
+    name = plain_name(column.name)
+    return (name, *(f"{plain_name(of_table)}.{name}" for of_table in table.names))
 
 
-def _named(column: Column, patterns: tuple[str, ...]) -> bool:
-    name = _plain(column.name)
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+def has_excluded_levels(table: Table, column: Column, settings: Settings) -> bool:
+    """Whether the configuration names the column among those whose values are not stored."""
+    return plain_patterns(settings.exclude_levels).match(*column_names(table, column))
 
 
-def _plain(name: str) -> str:
-    """The name in lower case without accents: PRÉNOM is prenom."""
-    return "".join(char for char in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(char))
+def _idle(tables: list[Table], settings: Settings) -> tuple[str, ...]:
+    """A warning for each key with patterns that match nothing at all: a spelling mistake, or what is there no more."""
+    schemas: list[tuple[str, ...]] = [(schema,) for schema in {table.schema for table in tables} if schema]
+    columns: list[tuple[str, ...]] = []
+    if any(getattr(settings, key) for key in COLUMN_KEYS):
+        columns = [column_names(table, column) for table in tables for column in table.columns]
+    named_by = {
+        **dict.fromkeys(SCHEMA_KEYS, schemas),
+        **{key: [table.names for table in tables] for key in TABLE_KEYS},
+        **dict.fromkeys(COLUMN_KEYS, columns),
+    }
+    warnings = []
+    for key, named in named_by.items():
+        if key in SCHEMA_KEYS and not named:
+            continue  # the engine has no schemas: meant for other endpoints
+        given = [(pattern, Patterns((pattern,), plain=key in COLUMN_KEYS)) for pattern in getattr(settings, key)]
+        idle = [repr(pattern) for pattern, one in given if not any(one.match(*names) for names in named)]
+        if idle:
+            more = f" and {len(idle) - MOST_NAMED} more" if len(idle) > MOST_NAMED else ""
+            warnings.append(f"{key}: nothing matches {', '.join(idle[:MOST_NAMED])}{more}")
+    return tuple(warnings)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from dialects.dialect import describe
+from engines.engine import describe
 
 if TYPE_CHECKING:
-    from dialects.dialect import Dialect
+    from engines.engine import Engine
     from tables import Table
 
 UNKNOWN = "0.0"
 MOST_CHARACTERS = 64  # what a report line may carry
 
 
-def read(dialect: Dialect, tables: list[Table]) -> str:
+def read(engine: Engine, tables: list[Table]) -> str:
     """The greatest value of column `version` in table `version`, else 0.0. Numbers compare as numbers."""
     names = [(table, column.name) for table in tables if table.label == "version" for column in table.columns]
     found = next(((table, name) for table, name in names if name.lower() == "version"), None)
@@ -23,8 +23,7 @@ def read(dialect: Dialect, tables: list[Table]) -> str:
         return UNKNOWN
     table, name = found
     try:
-        with dialect.transaction():
-            rows = dialect.fetch(f"SELECT DISTINCT {dialect.quote(name)} FROM {dialect.path(table)} LIMIT 1000")
+        rows = engine.fetch(f"SELECT DISTINCT {engine.quote(name)} FROM {engine.path(table)} LIMIT 1000")
     except Exception as error:  # noqa: BLE001 - the table is reported as incomplete when it is measured
         print(f"table version cannot be read, the dbversion is {UNKNOWN}: {describe(error)}", flush=True)
         return UNKNOWN

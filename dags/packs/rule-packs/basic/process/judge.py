@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import rules
+from rules import FINEST_SCOPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from rules import Rule
+    from rules import Metric, Rule
 
 # Metrics that are, or may be, values out of the data: an alert does not repeat them.
-VALUES = ("min_num_var", "max_num_var", "mean_num_var", "median_num_var", "std_num_var", "min_date_var", "max_date_var")
+VALUES = (
+    *("min_num_var", "max_num_var", "mean_num_var", "median_num_var", "std_num_var", "p01_num_var", "p99_num_var"),
+    *("min_date_var", "max_date_var"),
+)
 MOST_NAMED = 5  # objects that one message names
 
-Row = dict[str, Any]  # one row of metric_basic, or of hdm_alerts
+Row = dict[str, Any]  # one row of metrics, or of hdm_alerts
 
 
 @dataclass
@@ -26,39 +31,59 @@ class Verdict:
 
     judged: int = 0  # rules that could be judged
     not_evaluated: int = 0  # metric values that were null
-    without_metrics: int = 0  # rules whose table or column has no metrics on this date
+    without_metrics: int = 0  # rules that name something without metrics on this date
     alerts: list[Row] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)  # id_rule -> why it could not be judged
 
 
-def judge(rows: Iterable[Row], kinds: Mapping[str, str], metrics: list[Row]) -> Verdict:
-    """Judge every rule on its own: what one of them raises is its error, and changes nothing for the others.
+def read(rows: Iterable[Row], known: Mapping[tuple[str, str], Metric]) -> tuple[list[Rule], Verdict]:
+    """Read every rule on its own: the rules that can be judged, and a verdict with the errors of the others.
 
     Args:
         rows: the rows of rule_basic that apply to the endpoint.
-        kinds: the metrics that may be judged, name -> number, text, boolean or date.
-        metrics: the rows of metric_basic of the endpoint and date.
+        known: the metrics that may be judged, by what they are of and name.
     """
-    by_table, by_column = defaultdict(list), defaultdict(list)
-    for row in metrics:
-        by_table[row["table"]].append(row)
-        by_column[row["table"], row["column"]].append(row)
-    verdict = Verdict()
+    verdict, found = Verdict(), []
     for row in rows:
-        try:
-            rule = rules.parse(row, kinds)
-            judged = {"table": by_table[rule.table], "column": by_column[rule.table, rule.column]}
-            alerts, nulls = _alerts(rule, judged.get(rule.condition_scope, metrics))
-        except rules.RuleError as error:
-            verdict.errors[row["id_rule"]] = str(error)
-        except Exception as error:  # noqa: BLE001 - one bad rule never affects another
-            verdict.errors[row["id_rule"]] = f"it could not be judged: {type(error).__name__}"
-        else:
+        with _own_error(verdict, row["id_rule"]):
+            found.append(rules.parse(row, known))
+    return found, verdict
+
+
+def judge(found: Iterable[Rule], metrics: Mapping[str, list[Row]], verdict: Verdict) -> None:
+    """Judge every rule on its own: what one of them raises is its error, and changes nothing for the others.
+
+    Args:
+        found: the rules.
+        metrics: the endpoint's rows of the date, by what they are of, with the metrics that the rules name.
+        verdict: to add to.
+    """
+    by_place: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for of, rows in metrics.items():
+        for row in rows:
+            by_place[of, row.get("table", "")].append(row)
+            by_place[of, row.get("table", ""), row.get("column", "")].append(row)
+    for rule in found:
+        places = {"table": (rule.of, rule.table), "column": (rule.of, rule.table, rule.column)}
+        place = places.get(rule.condition_scope)
+        judged = metrics.get(rule.of, []) if place is None else by_place[place]
+        with _own_error(verdict, rule.id_rule):
+            alerts, nulls = _alerts(rule, judged)
             verdict.judged += 1
             verdict.not_evaluated += nulls
-            verdict.without_metrics += not judged.get(rule.condition_scope, metrics)
+            verdict.without_metrics += not judged
             verdict.alerts += alerts
-    return verdict
+
+
+@contextmanager
+def _own_error(verdict: Verdict, id_rule: int) -> Iterator[None]:
+    """What is raised inside is the error of this rule alone."""
+    try:
+        yield
+    except rules.RuleError as error:
+        verdict.errors[id_rule] = str(error)
+    except Exception as error:  # noqa: BLE001 - one bad rule never affects another
+        verdict.errors[id_rule] = f"it could not be judged: {type(error).__name__}"
 
 
 def _alerts(rule: Rule, metrics: list[Row]) -> tuple[list[Row], int]:
@@ -79,18 +104,19 @@ def _alert(rule: Rule, table: str | None, column: str | None, rows: list[Row]) -
         "table": table,
         "column": column,
         "alert_level": rule.level,
-        "alert_message": f"{rule.message} ({_detail(rule, table, column, rows)})",
+        "alert_message": f"{rule.message} ({_detail(rule, table, rows)})",
         "alert_class": "METRIQUE",
         "alert_scope": rule.alert_scope,
         "rule_id": str(rule.id_rule),
     }
 
 
-def _detail(rule: Rule, table: str | None, column: str | None, rows: list[Row]) -> str:
-    """What was found: the metric of the column, or the names of the first few columns."""
-    if column is not None:
+def _detail(rule: Rule, table: str | None, rows: list[Row]) -> str:
+    """What was found: the metric where it is that of one thing, or the names of the first few things."""
+    if rule.alert_scope == FINEST_SCOPES[rule.of] or "table" not in rows[0]:
         return rule.metric if rule.metric.endswith(VALUES) else f"{rule.metric} = {_shown(rows[0][rule.metric])}"
-    names = [row["column"] if table is not None else f"{row['table']}.{row['column']}" for row in rows]
+    kept = ("column",) if table is not None else ("table", "column")
+    names = [".".join(row[key] for key in kept if key in row) for row in rows]
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return f"{rule.metric} of {', '.join(names[:MOST_NAMED])}{more}"
 

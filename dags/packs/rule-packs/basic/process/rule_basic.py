@@ -56,13 +56,13 @@ def judge_endpoint(run: hdm.Run, endpoint: hdm.Endpoint) -> None:
         print(f"{endpoint.slug}: {warning}", flush=True)
     with psycopg.connect() as base:  # the libpq variables of this process name the HDM base
         base.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        metrics = store.metrics(base, endpoint.slug, run.date)
-        if not metrics:
+        if not store.has_metrics(base, endpoint.slug, run.date):
             # Zero metrics are not zero problems: nothing is judged, so nothing is replaced.
             run.report(endpoint, "skipped", f"no metrics of {run.date}: nothing to judge")
             return
         written = generator.generate(base, endpoint, run.date) if generate else 0
-        verdict = judge.judge(store.rules(base, endpoint), store.kinds(base), metrics)
+        rules, verdict = judge.read(store.rules(base, endpoint), store.known(base))
+        judge.judge(rules, store.metrics(base, endpoint.slug, run.date, rules), verdict)
         store.replace(base, endpoint, run.date, verdict)
     for number, error in verdict.errors.items():
         print(f"{endpoint.slug}: rule {number} not judged: {error}", flush=True)

@@ -9,7 +9,7 @@ import json
 import math
 import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +24,8 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 LEVELS = {"high": "High", "warning": "Warning", "info": "Info"}
 SCOPES = ("all", "database", "table", "column")
+# What a metric may be of, the finest first, and where an alert on it is put at the finest.
+FINEST_SCOPES = {"column": "column", "table": "table", "version": "database", "database": "database"}
 TRIGGERS = {"returntrue": True, "returnfalse": False}
 TYPES = ("conditionnelle", "conditional")
 CLASSES = ("metrique", "metric", "métrique")
@@ -32,6 +34,13 @@ TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 class RuleError(ValueError):
     """The rule cannot be judged. The message says why, and quotes nothing but names."""
+
+
+class Metric(NamedTuple):
+    """A metric that may be judged."""
+
+    kind: str  # number, text, boolean or date
+    relation: str  # the table or view that holds it
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,9 @@ class Rule:
     condition_scope: str
     table: str  # "" unless condition_scope needs it
     column: str
+    of: str  # what the metric is of: column, table, version or database
     metric: str
+    relation: str
     condition: str
     value: Any  # of the metric's type
     triggers_on: bool  # the outcome of the condition that raises the alert
@@ -55,12 +66,12 @@ class Rule:
         return OPERATORS[self.condition](metric, self.value) is self.triggers_on
 
 
-def parse(row: Mapping[str, Any], metrics: Mapping[str, str]) -> Rule:
+def parse(row: Mapping[str, Any], metrics: Mapping[tuple[str, str], Metric]) -> Rule:
     """Read one row of rule_basic.
 
     Args:
         row: by column name.
-        metrics: the metrics that may be judged, name -> number, text, boolean or date.
+        metrics: the metrics that may be judged, by what they are of and name.
 
     Raises: RuleError.
     """
@@ -69,12 +80,12 @@ def parse(row: Mapping[str, Any], metrics: Mapping[str, str]) -> Rule:
     if _folded(row, "alert_class") not in CLASSES:
         raise RuleError(f"alert_class {row['alert_class']!r} is not judged by this version")
     content = _content(row["rule_content"] or "")
-    metric, condition = content.get("metric"), content.get("condition")
-    if not isinstance(metric, str) or metric not in metrics:
-        raise RuleError("rule_content names no metric of metric_basic")
+    of, metric, condition = *_named(content, metrics), content.get("condition")
     if not isinstance(condition, str) or condition.strip() not in OPERATORS:
         raise RuleError(f"the condition must be one of {' '.join(OPERATORS)}")
     condition_scope = _one_of(row, "condition_scope", SCOPES)
+    if SCOPES.index(condition_scope) > SCOPES.index(FINEST_SCOPES[of]):
+        raise RuleError(f"a metric of a {of} has no {condition_scope} of its own: condition_scope is too fine")
     for needed in {"table": ("table",), "column": ("table", "column")}.get(condition_scope, ()):
         if not row[needed]:
             raise RuleError(f"condition_scope {condition_scope} needs the name of a {needed}")
@@ -82,15 +93,28 @@ def parse(row: Mapping[str, Any], metrics: Mapping[str, str]) -> Rule:
         id_rule=row["id_rule"],
         level=LEVELS[_one_of(row, "alert_level", tuple(LEVELS))],
         message=(row["alert_message"] or row["rule_name"] or "").strip(),
-        alert_scope=_one_of(row, "alert_scope", SCOPES),
+        alert_scope=min(_one_of(row, "alert_scope", SCOPES), FINEST_SCOPES[of], key=SCOPES.index),
         condition_scope=condition_scope,
         table=row["table"],
         column=row["column"],
+        of=of,
         metric=metric,
+        relation=metrics[of, metric].relation,
         condition=condition.strip(),
-        value=_value(content.get("conditionValue"), metrics[metric], condition.strip()),
+        value=_value(content.get("conditionValue"), metrics[of, metric].kind, condition.strip()),
         triggers_on=TRIGGERS[_one_of(row, "condition_trigger", tuple(TRIGGERS))],
     )
+
+
+def _named(content: dict[str, Any], metrics: Mapping[tuple[str, str], Metric]) -> tuple[str, str]:
+    """What the metric is of, and its name: `of` decides, else the finest thing that has such a metric."""
+    metric, of = content.get("metric"), content.get("of")
+    if of is not None and of not in FINEST_SCOPES:
+        raise RuleError(f"of must be one of {', '.join(FINEST_SCOPES)}")
+    for one in FINEST_SCOPES if of is None else (of,):
+        if isinstance(metric, str) and (one, metric) in metrics:
+            return one, metric
+    raise RuleError("rule_content names no metric of metric_basic" + (f" for a {of}" if of else " or its like"))
 
 
 def _content(text: str) -> dict[str, Any]:

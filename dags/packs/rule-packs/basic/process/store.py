@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 from psycopg.rows import dict_row
+from rules import Metric
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Iterable
 
     import hdm
     import psycopg
     from judge import Row, Verdict
+    from rules import Rule
 
 RULE_PACK = "basic"
-# Columns of metric_basic that say which row it is, and not what was measured.
-KEYS = frozenset({"endpoint", "database", "dbversion", "table", "column", "date", "previous_date"})
+# What metrics are of -> the columns that say which one, and the tables and views of metric pack basic.
+SOURCES = {
+    "column": (("table", "column"), ("metric_basic", "metric_basic_trend")),
+    "table": (("table",), ("metric_basic_table", "metric_basic_table_trend")),
+    "version": ((), ("metric_basic_version",)),
+    "database": ((), ("metric_basic_database",)),
+}
+# Columns that say which row it is, and not what was measured.
+KEYS = frozenset({"endpoint", "database", "dbversion", "table", "column", "date", "run_id", "measured_at"})
 KINDS = {
     **dict.fromkeys(("smallint", "integer", "bigint", "double precision", "numeric", "real"), "number"),
     **dict.fromkeys(("text", "character varying"), "text"),
@@ -29,19 +40,47 @@ ALERT_COLUMNS = (
 )
 
 
-def kinds(base: psycopg.Connection[Any]) -> dict[str, str]:
-    """The metrics that rules may name: the columns of metric_basic, with number, text, boolean or date."""
-    rows = base.execute("""
-        SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
-        WHERE attrelid = 'metric_basic'::regclass AND attnum > 0 AND NOT attisdropped""")
-    return {name: KINDS[declared] for name, declared in rows if name not in KEYS and declared in KINDS}
+def has_metrics(base: psycopg.Connection[Any], slug: str, date: dt.date) -> bool:
+    """Whether anything was measured: columns, or a date that is complete without any."""
+    found = _columns(base)
+    for table in ("metric_basic", "metric_basic_version"):
+        query = sql.SQL('SELECT FROM {} WHERE endpoint = %s AND "date" = %s LIMIT 1').format(sql.Identifier(table))
+        if table in found and base.execute(query, (slug, date)).fetchone() is not None:
+            return True
+    return False
 
 
-def metrics(base: psycopg.Connection[Any], slug: str, date: dt.date) -> list[Row]:
-    """The endpoint's metrics of that date, and of no other."""
-    with base.cursor(row_factory=dict_row) as cursor:
-        query = 'SELECT * FROM metric_basic WHERE endpoint = %s AND "date" = %s ORDER BY "table", "column"'
-        return cursor.execute(query, (slug, date)).fetchall()
+def known(base: psycopg.Connection[Any]) -> dict[tuple[str, str], Metric]:
+    """The metrics that rules may name, by what they are of and name: the columns of tables and views that are there."""
+    columns = _columns(base)
+    return {
+        (of, name): Metric(KINDS[declared], relation)
+        for of, (_, relations) in SOURCES.items()
+        for relation in reversed(relations)  # what is in both comes from the table
+        for name, declared in columns.get(relation, {}).items()
+        if name not in KEYS and declared in KINDS
+    }
+
+
+def metrics(base: psycopg.Connection[Any], slug: str, date: dt.date, rules: Iterable[Rule]) -> dict[str, list[Row]]:
+    """The endpoint's metrics of that date, and of no other, that the rules name; by what they are of.
+
+    A view works every trend out: it is read only for rules that name one.
+    """
+    wanted: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for rule in rules:
+        wanted[rule.of, rule.relation].add(rule.metric)
+    base.execute("SET LOCAL jit = off")  # compiling a view's expressions takes longer than working them out
+    found: dict[str, dict[tuple[str, ...], Row]] = defaultdict(dict)
+    for (of, relation), names in sorted(wanted.items()):
+        keys, _ = SOURCES[of]
+        query = sql.SQL('SELECT {} FROM {} WHERE endpoint = %s AND "date" = %s').format(
+            sql.SQL(", ").join(map(sql.Identifier, ("dbversion", *keys, *sorted(names)))), sql.Identifier(relation)
+        )
+        with base.cursor(row_factory=dict_row) as cursor:
+            for row in cursor.execute(query, (slug, date)):
+                found[of].setdefault(tuple(row[key] for key in keys), {}).update(row)
+    return {of: [row for _, row in sorted(rows.items())] for of, rows in found.items()}
 
 
 def rules(base: psycopg.Connection[Any], endpoint: hdm.Endpoint) -> list[Row]:
@@ -65,6 +104,21 @@ def replace(base: psycopg.Connection[Any], endpoint: hdm.Endpoint, date: dt.date
     _copy(base, "hdm_alerts", ALERT_COLUMNS, [{**alert, **key} for alert in verdict.alerts])
     errors = [{**key, "id_rule": number, "error": error} for number, error in verdict.errors.items()]
     _copy(base, "rule_basic_error", ("endpoint", "date", "id_rule", "error"), errors)
+
+
+def _columns(base: psycopg.Connection[Any]) -> dict[str, dict[str, str]]:
+    """The columns of the tables and views that are there, with their types."""
+    relations = [relation for _, group in SOURCES.values() for relation in group]
+    rows = base.execute(
+        """SELECT relation, attname, format_type(atttypid, NULL)
+           FROM unnest(%s::text[]) AS relation JOIN pg_attribute ON attrelid = to_regclass(relation)
+           WHERE attnum > 0 AND NOT attisdropped""",
+        (relations,),
+    )
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for relation, name, declared in rows:
+        found[relation][name] = declared
+    return found
 
 
 def _copy(base: psycopg.Connection[Any], table: str, columns: tuple[str, ...], rows: list[Row]) -> None:

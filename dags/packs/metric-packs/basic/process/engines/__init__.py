@@ -1,7 +1,7 @@
-"""The engines an endpoint may run on: one module each, and the SQL they share in `dialect`.
+"""The engines an endpoint may run on: one module each, and what they share in `engine`.
 
-A dialect knows how to connect, what tables there are, and how its engine spells an expression. What is measured
-is not its business.
+An engine knows how to connect, what tables there are, and how a table's rows come to the profile that counts them.
+What follows from the counts is not its business.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import hdm
+    from settings import Settings
 
-    from dialects.dialect import Dialect
+    from engines.engine import Engine
 
 ENGINES = {
     "postgres": "postgres.Postgres",
@@ -30,7 +31,7 @@ class ConnectError(Exception):
     """The endpoint cannot be reached, or is of a type that this pack cannot read. The message holds no secret."""
 
 
-def connect(endpoint: hdm.Endpoint, *, ssl_verify: bool) -> Dialect:
+def connect(endpoint: hdm.Endpoint, settings: Settings) -> Engine:
     """Open a read-only connection to the endpoint. Drivers are imported only where they are needed.
 
     Raises: ConnectError.
@@ -39,9 +40,9 @@ def connect(endpoint: hdm.Endpoint, *, ssl_verify: bool) -> Dialect:
     if found is None:
         raise ConnectError(f"type {endpoint.type!r} is none of {', '.join(ENGINES)}")
     module, name = found.split(".")
-    engine: Callable[..., Dialect] = getattr(import_module(f"dialects.{module}"), name)
+    engine: Callable[..., Engine] = getattr(import_module(f"engines.{module}"), name)
     try:
-        return engine(endpoint, ssl_verify=ssl_verify)
+        return engine(endpoint, settings)
     except Exception as error:  # noqa: BLE001 - of any driver
         # Nothing has been read yet, so the driver's text quotes no row.
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

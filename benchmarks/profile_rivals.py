@@ -1,0 +1,69 @@
+"""What the pack is held against: the wire itself, the original's way, other profilers; each in its own environment."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from typing import TYPE_CHECKING
+
+from benchmarks.profile_measure import Failed, Usage, run
+
+if TYPE_CHECKING:
+    from demo.services import Database
+
+    from benchmarks.profile_site import Site
+
+PANDAS = ["pandas==3.1.1", "numpy==2.4.6", "sqlalchemy==2.1.9"]
+PACKAGES = {
+    "copy": ["psycopg[binary]==3.3.9", "asyncpg==0.32.0"],
+    "original": [*PANDAS, "psycopg2-binary==2.9.13", "pymysql==1.2.4", "mysql-connector-python==26.10.0"],
+    "whylogs": ["whylogs==1.6.4", "pandas==2.3.3", "numpy==1.26.4", "sqlalchemy==2.1.9", "psycopg2-binary==2.9.13"],
+    "soda": ["soda-core-postgres==3.5.6", "setuptools==80.9.0", "psycopg2-binary==2.9.13"],
+}
+MARIADB_DRIVER = "mysqlconnector"  # has C inside, PyMySQL has not
+COPY_WAYS = ("psql", "psycopg", "asyncpg")
+COPY_ROUNDS = 3
+
+
+def copy(place: Site, database: Database, way: str, table: str = "visit") -> Usage:
+    """Read a table by binary COPY, throwing it away; seconds without the start of Python and connecting."""
+    if way == "psql":
+        statement = f"COPY (SELECT * FROM {table}) TO STDOUT (FORMAT binary)"
+        command = [str(place.server.bin_dir / "psql"), "--no-psqlrc", "--quiet", "--output", "/dev/null"]
+        return run([*command, "--command", statement, database.dsn], variables={}, server=place.server.pid)
+    python = place.environment("copy", PACKAGES["copy"])
+    usage = place.program(python, "profile_copy", way, database.dsn, table, watch=True)
+    return Usage(**{**vars(usage), "seconds": float(usage.output)})
+
+
+def fastest_copy(place: Site, database: Database) -> tuple[str, dict[str, float]]:
+    """Which way to read by COPY takes the least time, and the median seconds of each."""
+    found: dict[str, list[float]] = {way: [] for way in COPY_WAYS}
+    for number in range(COPY_ROUNDS + 1):
+        for way in COPY_WAYS:
+            seconds = copy(place, database, way).seconds
+            if number:  # the first round fills the caches
+                found[way].append(seconds)
+    medians = {way: statistics.median(times) for way, times in found.items()}
+    return min(medians, key=medians.__getitem__), medians
+
+
+def original(place: Site, url: str, *tables: str) -> Usage:
+    """The original's way."""
+    python = place.environment("original", PACKAGES["original"])
+    return place.program(python, "profile_original", url, *tables, watch=True)
+
+
+def peer(place: Site, name: str, database: Database) -> Usage | None:
+    """Another profiler on the hospital's table; None where it does not install or run here."""
+    try:
+        python = place.environment(name, PACKAGES[name])
+        return place.program(python, "profile_peers", name, database.dsn, watch=True)
+    except (Failed, OSError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return None
+
+
+def sqlalchemy_url(database: Database) -> str:
+    """The address for SQLAlchemy, with the faster driver of the two."""
+    return database.dsn.replace("postgresql://", "postgresql+psycopg2://")

@@ -1,0 +1,93 @@
+"""Levels as text, one spelling for each value: 12, 0.5, 2020-02-29, 2020-02-29 10:30:00, 10:30:00."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+_SIGN = 1 << 63
+_DAY = 86_400_000_000  # microseconds
+_EPOCH = 730_120  # 2000-01-01 as days of the calendar, the first of which is 0001-01-01
+# What is no date of the calendar sorts there, see date.c: year * 512 + month * 32 + day above what no date has.
+_NO_DATES, _NO_DATETIMES, _MOST_PACKED = -(1 << 40), -(1 << 62), 10_000 * 512
+_INFINITE = {2**31 - 1: "infinity", -(2**31): "-infinity", 2**63 - 1: "infinity", -(2**63): "-infinity"}
+
+
+def of(kind: int, *, single: bool = False, decimal: bool = False) -> Callable[[int], str]:
+    """What turns the keys of a column of that kind (INTEGER, UNSIGNED, FLOAT, DATE, DATETIME, TIME) into texts."""
+    if kind == 3:  # noqa: PLR2004 - FLOAT
+        return _single if single else _decimal if decimal else _double
+    return {1: _integer, 2: str, 6: _date, 7: _datetime, 8: _time}[kind]
+
+
+def _integer(key: int) -> str:
+    return str(key - _SIGN)
+
+
+def _value(key: int) -> float:
+    bits = key & ~_SIGN if key & _SIGN else ~key & (2**64 - 1)
+    return float(struct.unpack("d", struct.pack("Q", bits))[0])
+
+
+def _double(key: int) -> str:
+    return repr(_value(key))
+
+
+def _single(key: int) -> str:
+    value = _value(key)
+    packed = struct.pack("f", value)
+    for digits in range(6, 10):
+        text = f"{value:.{digits}g}"
+        if struct.pack("f", float(text)) == packed:
+            break
+    return repr(float(text))
+
+
+def _decimal(key: int) -> str:
+    text = f"{_value(key):.15g}"
+    if "e" in text:
+        text = f"{_value(key):.15f}".rstrip("0").rstrip(".")
+    return text
+
+
+def _date(key: int) -> str:
+    days = key - _SIGN
+    if days in _INFINITE:
+        return _INFINITE[days]
+    if 0 <= days - _NO_DATES < _MOST_PACKED:
+        return _no_date(days - _NO_DATES)
+    # Days of the proleptic Gregorian calendar. Source: Hinnant, civil_from_days.
+    era, of_era = divmod(days + _EPOCH + 305, 146_097)
+    year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
+    of_year = of_era - (365 * year + year // 4 - year // 100)
+    shifted = (5 * of_year + 2) // 153
+    day, month = of_year - (153 * shifted + 2) // 5 + 1, shifted + 3 if shifted < 10 else shifted - 9  # noqa: PLR2004
+    year += era * 400 + (month <= 2)  # noqa: PLR2004
+    return f"{year:04d}-{month:02d}-{day:02d}" if year > 0 else f"{1 - year:04d}-{month:02d}-{day:02d} BC"
+
+
+def _datetime(key: int) -> str:
+    micros = key - _SIGN
+    if micros in _INFINITE:
+        return _INFINITE[micros]
+    if 0 <= micros - _NO_DATETIMES < _MOST_PACKED * _DAY:
+        packed, clock = divmod(micros - _NO_DATETIMES, _DAY)
+        return f"{_no_date(packed)} {_clock(clock)}"
+    days, clock = divmod(micros, _DAY)
+    date, _, era = _date(days + _SIGN).partition(" ")
+    return " ".join(filter(None, [date, _clock(clock), era]))
+
+
+def _no_date(packed: int) -> str:
+    return f"{packed >> 9:04d}-{packed >> 5 & 15:02d}-{packed & 31:02d}"
+
+
+def _time(key: int) -> str:
+    micros = key - _SIGN
+    return f"-{_clock(-micros)}" if micros < 0 else _clock(micros)
+
+
+def _clock(micros: int) -> str:
+    seconds, rest = divmod(micros, 1_000_000)
+    text = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    return f"{text}.{rest:06d}".rstrip("0") if rest else text

@@ -1,0 +1,151 @@
+/* One column: levels in a table while they are few, keys in a buffer afterwards. */
+#include "profile.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_CAPACITY 64      /* slots */
+#define FIRST_ROOM (1u << 14)  /* keys */
+#define MOST_LABEL_BYTES 512   /* of one level; a text of 50 characters has 200 at most */
+
+static uint64_t spare_keys[2]; /* where a key goes after a failure */
+
+void hdm_fail(struct profile *p, enum failure failure) {
+    if (!p->failure) p->failure = failure;
+}
+
+static uint64_t place(const struct profile *p, const struct column *c, uint64_t hi, uint64_t lo) {
+    uint64_t mask = c->capacity - 1, i = hdm_fold(hi ^ p->secret[0], lo ^ p->secret[1]) & mask;
+    while (c->slots[i].count) i = (i + 1) & mask;
+    return i;
+}
+
+static bool grow_slots(struct profile *p, struct column *c, uint32_t capacity) {
+    struct slot *former = c->slots, *slots = calloc(capacity, sizeof *slots);
+    uint32_t former_capacity = c->capacity;
+    if (!slots) return false;
+    c->slots = slots;
+    c->capacity = capacity;
+    for (uint32_t i = 0; former && i < former_capacity; i++)
+        if (former[i].count) slots[place(p, c, former[i].hi, former[i].lo)] = former[i];
+    free(former);
+    return true;
+}
+
+/* A level that is not in the table: there, or, when the table is full, in the buffer like all that follow. */
+struct slot *hdm_insert(struct profile *p, struct column *c, uint64_t hi, uint64_t lo) {
+    if (c->used == MOST_COUNTED) {
+        hdm_keep_slots(p, c);
+        c->values--;
+        return hdm_add(p, c, hi, lo);
+    }
+    if (2 * (c->used + 1) > c->capacity && !grow_slots(p, c, 2 * c->capacity)) {
+        hdm_fail(p, NO_MEMORY);
+        if (c->used + 1 == c->capacity) return NULL;
+    }
+    struct slot *s = &c->slots[place(p, c, hi, lo)];
+    *s = (struct slot){.hi = hi, .lo = lo, .count = 1};
+    c->used++;
+    return s;
+}
+
+/* Room for one more key: a larger buffer while the budget allows, else the keys so far become a run. */
+void hdm_make_room(struct profile *p, struct column *c) {
+    size_t width = 8u * c->words, more = c->room ? c->room : FIRST_ROOM;
+    bool affordable = c->room == 0 || (c->room < MOST_BUFFERED && p->held + more * width <= p->budget);
+    if (affordable) {
+        uint64_t *larger = realloc(c->buffer == spare_keys ? NULL : c->buffer, (c->room + more) * width);
+        if (larger) {
+            c->buffer = larger;
+            c->room += more;
+            p->held += more * width;
+            return;
+        }
+        hdm_fail(p, NO_MEMORY);
+    } else {
+        hdm_sort(p, c, c->buffer, c->filled);
+        hdm_keep_run(p, c, c->buffer, c->filled);
+    }
+    c->filled = 0;
+    if (!c->buffer) c->buffer = spare_keys; /* the run is over, but the row is not */
+}
+
+void hdm_set_label(struct profile *p, struct column *c, struct slot *s, const char *text, size_t length) {
+    if (length > MOST_LABEL_BYTES) {
+        c->labelled = false;
+        return;
+    }
+    if (c->labels_used + length > c->labels_capacity) {
+        size_t room = 2 * c->labels_capacity + 1024;
+        char *larger = realloc(c->labels, room);
+        if (!larger) {
+            hdm_fail(p, NO_MEMORY);
+            return;
+        }
+        c->labels = larger;
+        c->labels_capacity = room;
+    }
+    memcpy(c->labels + c->labels_used, text, length);
+    s->label = (uint32_t)c->labels_used;
+    s->length = (uint32_t)length;
+    c->labels_used += length;
+}
+
+void hdm_note_text(struct column *c, uint32_t characters, uint32_t blanks) {
+    if (characters < c->shortest) c->shortest = characters;
+    if (characters > c->longest) c->longest = characters;
+    if (blanks > c->blanks) c->blanks = blanks;
+    if (characters > MOST_LEVEL_CHARACTERS || blanks > MOST_LEVEL_BLANKS) c->labelled = false;
+    c->characters += characters;
+    c->empty += characters == 0;
+}
+
+/* A text, counted by its bytes. Its length is taken each time: for a level that is known it costs as much as a look-up
+ * of what it was. */
+void hdm_add_text(struct profile *p, struct column *c, const unsigned char *text, size_t length) {
+    uint64_t key[2];
+    uint32_t characters, blanks;
+    hdm_hash(p, text, length, key);
+    hdm_measure_text(text, length, &characters, &blanks);
+    hdm_note_text(c, characters, blanks);
+    struct slot *s = hdm_add(p, c, key[0], key[1]);
+    if (s && c->labelled) hdm_set_label(p, c, s, (const char *)text, length);
+}
+
+void hdm_add_uuid(struct profile *p, struct column *c, const unsigned char *raw) {
+    uint64_t key[2];
+    hdm_hash(p, raw, 16, key);
+    hdm_note_text(c, 36, 0);
+    struct slot *s = hdm_add(p, c, key[0], key[1]);
+    if (!s) return;
+    char text[40];
+    int n = 0;
+    for (int i = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) text[n++] = '-';
+        n += snprintf(text + n, 3, "%02x", raw[i]);
+    }
+    hdm_set_label(p, c, s, text, 36);
+}
+
+static int compare_slots(const void *a, const void *b) {
+    const struct slot *x = a, *y = b;
+    if (x->hi != y->hi) return x->hi < y->hi ? -1 : 1;
+    return (x->lo > y->lo) - (x->lo < y->lo);
+}
+
+/* Make the table a list, its free slots at the end; nothing can be added afterwards. The number of levels. */
+uint32_t hdm_list_slots(struct column *c, bool sorted) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->capacity; i++)
+        if (c->slots[i].count) c->slots[n++] = c->slots[i];
+    if (sorted) qsort(c->slots, n, sizeof *c->slots, compare_slots);
+    return n;
+}
+
+void hdm_free_buffer(struct profile *p, struct column *c) {
+    if (c->buffer != spare_keys) free(c->buffer);
+    p->held -= c->room * 8u * c->words;
+    c->buffer = NULL;
+    c->room = c->filled = 0;
+}

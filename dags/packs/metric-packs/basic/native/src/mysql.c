@@ -1,0 +1,152 @@
+/* MySQL and MariaDB: the rows of a query's result as the text protocol sends them, packet by packet. */
+#include "profile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The numbers are those of hdm_profile/__init__.py. */
+enum wire { MY_OPAQUE, MY_INTEGER, MY_UNSIGNED, MY_FLOAT, MY_DECIMAL, MY_TEXT, MY_BIT, MY_DATE, MY_DATETIME, MY_TIME };
+
+#define LARGEST 0xffffff /* bytes of a packet; one of that size goes on in the next */
+
+static bool read_integer(const unsigned char *at, size_t length, bool is_signed, uint64_t *key) {
+    bool negative = is_signed && length && at[0] == '-';
+    uint64_t number = 0;
+    if (length - negative < 1 || length - negative > 20) return false;
+    for (size_t i = negative; i < length; i++) {
+        if (at[i] < '0' || at[i] > '9') return false;
+        number = number * 10 + (at[i] - '0');
+    }
+    *key = is_signed ? hdm_key_of_integer(negative ? (int64_t)(0 - number) : (int64_t)number) : number;
+    return true;
+}
+
+static bool add_value(struct profile *p, struct column *c, const unsigned char *at, size_t length) {
+    uint64_t key = 0;
+    int64_t moment = 0;
+    double value;
+    switch (c->wire) {
+        case MY_OPAQUE: c->values++; return true;
+        case MY_INTEGER:
+        case MY_UNSIGNED:
+            if (!read_integer(at, length, c->wire == MY_INTEGER, &key)) return false;
+            hdm_add(p, c, key, 0);
+            return true;
+        case MY_FLOAT:
+            if (!hdm_read_double(at, length, &value)) return false;
+            hdm_add_double(p, c, value);
+            return true;
+        case MY_DECIMAL: return hdm_add_decimal_text(p, c, at, length);
+        case MY_TEXT: hdm_add_text(p, c, at, length); return true;
+        case MY_BIT:
+            if (length > 8) return false;
+            for (size_t i = 0; i < length; i++) key = key << 8 | at[i];
+            hdm_add(p, c, c->kind == INTEGER ? hdm_key_of_integer((int64_t)key) : key, 0);
+            return true;
+        case MY_DATE: /* 0000-00-00 and the like are levels, but no dates */
+            hdm_read_date(at, length, &moment);
+            hdm_add_integer(p, c, moment);
+            return true;
+        case MY_DATETIME:
+            hdm_read_datetime(at, length, &moment);
+            hdm_add_integer(p, c, moment);
+            return true;
+        case MY_TIME:
+            if (!hdm_read_clock(at, length, &moment)) return false;
+            hdm_add_integer(p, c, moment);
+            return true;
+        default: return false;
+    }
+}
+
+/* The length that a value begins with; false: the bytes end before it. */
+static bool read_length(const unsigned char **at, const unsigned char *end, uint64_t *length) {
+    if (*at == end) return false;
+    unsigned char first = *(*at)++;
+    int bytes = first < 0xfb ? 0 : first == 0xfc ? 2 : first == 0xfd ? 3 : 8;
+    *length = first;
+    if (!bytes) return true;
+    if (end - *at < bytes) return false;
+    *length = 0;
+    memcpy(length, *at, (size_t)bytes); /* little endian, as every machine that we know */
+    *at += bytes;
+    return true;
+}
+
+static bool add_row(struct profile *p, const unsigned char *at, const unsigned char *end) {
+    for (struct column *c = p->columns, *last = c + p->column_count; c < last; c++) {
+        uint64_t length;
+        if (at < end && *at == 0xfb) {
+            c->nulls++;
+            at++;
+            continue;
+        }
+        if (!read_length(&at, end, &length) || (uint64_t)(end - at) < length) return false;
+        if (!add_value(p, c, at, length)) return false;
+        at += length;
+    }
+    p->rows++;
+    return at == end;
+}
+
+static void take_packet(struct profile *p, const unsigned char *at, size_t length) {
+    if (length && at[0] == 0xfe && length < 9) {
+        p->state = ENDED;
+    } else if (length >= 3 && at[0] == 0xff) {
+        p->code = (uint32_t)(at[1] | at[2] << 8);
+        p->state = ENDED;
+        hdm_fail(p, SERVER_ERROR);
+    } else if (!add_row(p, at, at + length)) {
+        hdm_fail(p, MALFORMED);
+    }
+}
+
+static size_t packet_length(const unsigned char *at) { return (size_t)(at[0] | at[1] << 8 | at[2] << 16); }
+
+/* A row of more than 16 MB comes in several packets: put it together. The bytes used; 0: they are not all there. */
+static size_t take_long(struct profile *p, const unsigned char *bytes, size_t length) {
+    size_t end = 0, total = 0, part;
+    do {
+        if (length - end < 4) return 0;
+        part = packet_length(bytes + end);
+        if (length - end - 4 < part) return 0;
+        end += 4 + part;
+        total += part;
+    } while (part == LARGEST);
+    unsigned char *whole = malloc(total + 1);
+    if (!whole) {
+        hdm_fail(p, NO_MEMORY);
+        return 0;
+    }
+    for (size_t from = 0, to = 0; from < end; from += 4 + part, to += part) {
+        part = packet_length(bytes + from);
+        memcpy(whole + to, bytes + from + 4, part);
+    }
+    take_packet(p, whole, total);
+    free(whole);
+    return end;
+}
+
+static size_t consume(struct profile *p, const unsigned char *bytes, size_t length) {
+    size_t at = 0;
+    while (length - at >= 4 && p->state != ENDED && !p->failure) {
+        size_t part = packet_length(bytes + at), used = 4 + part;
+        if (length - at < used) break;
+        if (part == LARGEST) {
+            used = take_long(p, bytes + at, length - at);
+            if (!used) break;
+        } else {
+            take_packet(p, bytes + at + 4, part);
+        }
+        at += used;
+    }
+    return at;
+}
+
+/* Some bytes of the stream, cut anywhere. */
+API uint32_t hdm_feed_mysql(struct profile *p, const unsigned char *bytes, size_t length) {
+    return hdm_feed(p, consume, bytes, length);
+}
+
+/* The number of the server's error. */
+API uint32_t hdm_code(const struct profile *p) { return p->code; }

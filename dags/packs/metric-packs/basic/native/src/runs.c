@@ -1,0 +1,253 @@
+/* Runs: sorted (key, count) pairs, in memory or in an unnamed temporary file, and how they are merged. */
+#define _GNU_SOURCE
+#include "profile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BLOCK 8192 /* keys that are read at once */
+
+static bool open_file(struct profile *p) {
+    char name[4200];
+    if (p->file >= 0) return true;
+    snprintf(name, sizeof name, "%s/hdm-profile-XXXXXX", p->folder);
+    p->file = mkstemp(name);
+    if (p->file < 0) return false;
+    unlink(name); /* whatever happens to us, nothing stays behind */
+    fcntl(p->file, F_SETFD, FD_CLOEXEC);
+    return true;
+}
+
+static bool write_all(struct profile *p, const void *bytes, size_t length) {
+    const char *at = bytes;
+    while (length) {
+        ssize_t written = pwrite(p->file, at, length, p->file_end);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) return false;
+        at += written;
+        length -= (size_t)written;
+        p->file_end += written;
+    }
+    return true;
+}
+
+static struct run *new_run(struct profile *p, struct column *c) {
+    if (c->run_count == c->run_room) {
+        size_t room = c->run_room ? 2 * c->run_room : 8;
+        struct run *larger = realloc(c->runs, room * sizeof *larger);
+        if (!larger) {
+            hdm_fail(p, NO_MEMORY);
+            return NULL;
+        }
+        c->runs = larger;
+        c->run_room = room;
+    }
+    struct run *run = &c->runs[c->run_count++];
+    memset(run, 0, sizeof *run);
+    return run;
+}
+
+static bool write_run(struct profile *p, struct run *run, int words, const uint64_t *keys, const uint64_t *counts) {
+    if (!open_file(p)) return false;
+    run->on_disk = true;
+    run->keys_at = p->file_end;
+    if (!write_all(p, keys, run->length * words * 8)) return false;
+    run->counts_at = p->file_end;
+    return !run->counted || write_all(p, counts, run->length * 8);
+}
+
+/* Keep sorted keys as a run: in memory within the budget, else on disk. */
+void hdm_keep_run(struct profile *p, struct column *c, const uint64_t *sorted, size_t length) {
+    size_t distinct = hdm_count_distinct(sorted, length, c->words), words = c->words;
+    struct run *run = length ? new_run(p, c) : NULL;
+    if (!run) return;
+    run->length = distinct;
+    run->counted = distinct < length;
+    size_t bytes = distinct * 8 * (words + run->counted);
+    bool in_memory = p->held + bytes <= p->budget;
+    if (!in_memory && !run->counted) {
+        if (!write_run(p, run, (int)words, sorted, NULL)) hdm_fail(p, NO_DISK);
+        return;
+    }
+    uint64_t *copy = malloc(bytes);
+    if (!copy) {
+        run->length = 0;
+        hdm_fail(p, NO_MEMORY);
+        return;
+    }
+    uint64_t *counts = run->counted ? copy + distinct * words : NULL;
+    if (counts)
+        hdm_compress(sorted, length, (int)words, copy, counts);
+    else
+        memcpy(copy, sorted, bytes);
+    if (in_memory) {
+        run->keys = copy;
+        run->counts = counts;
+        p->held += bytes;
+        return;
+    }
+    if (!write_run(p, run, (int)words, copy, counts)) hdm_fail(p, NO_DISK);
+    free(copy);
+}
+
+/* The table's levels become a run, and the table ends: from now on keys are collected. */
+void hdm_keep_slots(struct profile *p, struct column *c) {
+    struct run *run = new_run(p, c);
+    size_t words = c->words, n = 0;
+    uint64_t *keys = malloc((size_t)c->used * 8 * (words + 1));
+    if (!run || !keys) {
+        if (run) c->run_count--;
+        free(keys);
+        hdm_fail(p, NO_MEMORY);
+    } else {
+        n = hdm_list_slots(c, true);
+        *run = (struct run){.keys = keys, .counts = keys + n * words, .length = n, .counted = true};
+        for (size_t i = 0; i < n; i++) {
+            keys[i * words] = c->slots[i].hi;
+            if (words == 2) keys[2 * i + 1] = c->slots[i].lo;
+            run->counts[i] = c->slots[i].count;
+        }
+        p->held += n * 8 * (words + 1);
+    }
+    free(c->slots);
+    free(c->labels);
+    c->slots = NULL;
+    c->labels = NULL;
+    c->labelled = false;
+    c->capacity = c->used = 0;
+    c->labels_used = c->labels_capacity = 0;
+}
+
+void hdm_drop_runs(struct profile *p, struct column *c) {
+    for (size_t i = 0; i < c->run_count; i++) {
+        struct run *run = &c->runs[i];
+        if (run->keys) p->held -= run->length * 8 * (c->words + run->counted);
+        free(run->keys);
+    }
+    free(c->runs);
+    c->runs = NULL;
+    c->run_count = c->run_room = 0;
+}
+
+/* -- merging ---------------------------------------------------------------------------------------------------- */
+
+struct source {
+    uint64_t hi, lo; /* its next key */
+    const uint64_t *keys, *counts;
+    size_t at, end;   /* in the block */
+    size_t left;      /* on disk, after the block */
+    int64_t keys_at, counts_at;
+    uint64_t *block;
+    bool counted;
+};
+
+static bool read_all(struct profile *p, void *into, size_t length, int64_t from) {
+    char *at = into;
+    while (length) {
+        ssize_t got = pread(p->file, at, length, from);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return false;
+        at += got;
+        from += got;
+        length -= (size_t)got;
+    }
+    return true;
+}
+
+static bool refill(struct profile *p, struct source *s, int words) {
+    size_t n = s->left < BLOCK ? s->left : BLOCK;
+    if (!n) return false;
+    if (!read_all(p, s->block, n * words * 8, s->keys_at) ||
+        (s->counted && !read_all(p, s->block + BLOCK * words, n * 8, s->counts_at))) {
+        hdm_fail(p, NO_DISK);
+        return false;
+    }
+    s->keys_at += (int64_t)(n * words * 8);
+    s->counts_at += (int64_t)(n * 8);
+    s->left -= n;
+    s->at = 0;
+    s->end = n;
+    return true;
+}
+
+/* Whether there is a next key, which is then in hi and lo. */
+static inline bool load_key(struct profile *p, struct source *s, int words) {
+    if (s->at == s->end && !refill(p, s, words)) return false;
+    s->hi = s->keys[s->at * words];
+    s->lo = words == 2 ? s->keys[s->at * 2 + 1] : 0;
+    return true;
+}
+
+static bool open_source(struct profile *p, struct source *s, const struct run *run, int words) {
+    *s = (struct source){.counted = run->counted};
+    if (!run->on_disk) {
+        s->keys = run->keys;
+        s->counts = run->counts;
+        s->end = run->length;
+        return load_key(p, s, words);
+    }
+    s->block = malloc(BLOCK * 8 * (size_t)(words + run->counted));
+    if (!s->block) {
+        hdm_fail(p, NO_MEMORY);
+        return false;
+    }
+    s->keys = s->block;
+    s->counts = run->counted ? s->block + BLOCK * words : NULL;
+    s->left = run->length;
+    s->keys_at = run->keys_at;
+    s->counts_at = run->counts_at;
+    return load_key(p, s, words);
+}
+
+static inline bool before(const struct source *a, const struct source *b) {
+    return a->hi < b->hi || (a->hi == b->hi && a->lo < b->lo);
+}
+
+static void sift(struct source **heap, size_t n, size_t i) {
+    struct source *moved = heap[i];
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && before(heap[child + 1], heap[child])) child++;
+        if (!before(heap[child], moved)) break;
+        heap[i] = heap[child];
+    }
+    heap[i] = moved;
+}
+
+/* Visit every key of all runs once, in order, with the sum of its counts. */
+void hdm_merge(struct profile *p, struct column *c, hdm_visitor visit, void *state) {
+    int words = c->words;
+    size_t n = 0;
+    struct source *sources = calloc(c->run_count + 1, sizeof *sources);
+    struct source **heap = calloc(c->run_count + 1, sizeof *heap);
+    if (!sources || !heap) {
+        hdm_fail(p, NO_MEMORY);
+        free(sources);
+        free(heap);
+        return;
+    }
+    for (size_t i = 0; i < c->run_count; i++)
+        if (open_source(p, &sources[i], &c->runs[i], words)) heap[n++] = &sources[i];
+    for (size_t i = n / 2; i-- > 0;) sift(heap, n, i);
+    uint64_t hi = 0, lo = 0, count = 0;
+    while (n) {
+        struct source *first = heap[0];
+        if (count && (first->hi != hi || first->lo != lo)) {
+            visit(state, hi, lo, count);
+            count = 0;
+        }
+        hi = first->hi;
+        lo = first->lo;
+        count += first->counts ? first->counts[first->at] : 1;
+        first->at++;
+        if (!load_key(p, first, words)) heap[0] = heap[--n];
+        if (n > 1) sift(heap, n, 0);
+    }
+    if (count) visit(state, hi, lo, count);
+    for (size_t i = 0; i < c->run_count; i++) free(sources[i].block);
+    free(sources);
+    free(heap);
+}

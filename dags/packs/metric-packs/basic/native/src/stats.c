@@ -1,0 +1,174 @@
+/* What follows from a column's levels, each visited once, in the order of their values. */
+#include "profile.h"
+
+#include <math.h>
+#include <string.h>
+
+#define BATCH 512
+#define TARGETS 6 /* two neighbours for each of three percentiles */
+#define FIRST_DAY INT64_C(-730119)  /* 0001-01-01 */
+#define AFTER_DAYS INT64_C(2921940) /* 10000-01-01 */
+
+static const double percentiles[] = {0.01, 0.5, 0.99};
+
+struct fold {
+    const struct column *column;
+    struct stats *stats;
+    double values[BATCH], weights[BATCH];
+    int batched;
+    long double count, mean, squares; /* squares: the sum of squared deviations from the mean */
+    uint64_t passed;                  /* finite values before this level */
+    uint64_t targets[TARGETS];        /* ranks, ascending */
+    double found[TARGETS];
+    int next;
+};
+
+static void set_targets(struct fold *f, uint64_t count) {
+    if (!count) return;
+    for (int i = 0; i < 3; i++) {
+        uint64_t lower = (uint64_t)(percentiles[i] * (double)(count - 1));
+        f->targets[2 * i] = lower;
+        f->targets[2 * i + 1] = lower + 1 < count ? lower + 1 : lower;
+    }
+    for (int i = 1; i < TARGETS; i++)
+        for (int j = i; j > 0 && f->targets[j] < f->targets[j - 1]; j--) {
+            uint64_t swapped = f->targets[j];
+            f->targets[j] = f->targets[j - 1];
+            f->targets[j - 1] = swapped;
+        }
+}
+
+static double at_rank(const struct fold *f, uint64_t rank) {
+    for (int i = 0; i < f->next; i++)
+        if (f->targets[i] == rank) return f->found[i];
+    return NAN;
+}
+
+/* Linear interpolation between the neighbours, as SQL's percentile_cont. */
+static double percentile(const struct fold *f, double share, uint64_t count) {
+    double position = share * (double)(count - 1);
+    uint64_t lower = (uint64_t)position;
+    double a = at_rank(f, lower), b = at_rank(f, lower + 1 < count ? lower + 1 : lower), part = position - (double)lower;
+    if (a == b || part == 0) return a;
+    return isfinite(b - a) ? a + (b - a) * part : a * (1 - part) + b * part;
+}
+
+/* Add the batch to mean and squares (Chan, Golub, LeVeque 1979): two passes over it, which the cache holds. */
+static void flush(struct fold *f) {
+    double count = 0, sum = 0, squares = 0;
+    for (int i = 0; i < f->batched; i++) {
+        count += f->weights[i];
+        sum += f->weights[i] * f->values[i];
+    }
+    if (count == 0) return;
+    double mean = sum / count;
+    for (int i = 0; i < f->batched; i++) {
+        double deviation = f->values[i] - mean;
+        squares += f->weights[i] * deviation * deviation;
+    }
+    long double batch_mean = mean, batch_squares = squares;
+    if (!isfinite(mean) || !isfinite(squares)) { /* squares of doubles need a wider range */
+        batch_mean = batch_squares = 0;
+        for (int i = 0; i < f->batched; i++) batch_mean += (long double)f->weights[i] * f->values[i];
+        batch_mean /= count;
+        for (int i = 0; i < f->batched; i++) {
+            long double deviation = f->values[i] - batch_mean;
+            batch_squares += f->weights[i] * deviation * deviation;
+        }
+    }
+    long double both = f->count + count, distance = batch_mean - f->mean;
+    f->squares += batch_squares + distance * distance * (f->count * count / both);
+    f->mean += distance * (count / both);
+    f->count = both;
+    f->batched = 0;
+}
+
+static void visit_number(struct fold *f, double value, uint64_t count) {
+    struct stats *s = f->stats;
+    if (!isfinite(value)) return;
+    if (f->passed == 0) s->minimum = value;
+    s->maximum = value;
+    if (value == 0) s->zeros += count;
+    if (value < 0) s->negatives += count;
+    f->passed += count;
+    while (f->next < TARGETS && f->targets[f->next] < f->passed) f->found[f->next++] = value;
+    f->values[f->batched] = value;
+    f->weights[f->batched++] = (double)count;
+    if (f->batched == BATCH) flush(f);
+}
+
+static void visit_moment(struct fold *f, int64_t key, uint64_t count) {
+    struct stats *s = f->stats;
+    int64_t unit = f->column->kind == DATE ? 1 : DAY;
+    if (key >= f->column->future) s->future += count;
+    if (key < FIRST_DAY * unit || key >= AFTER_DAYS * unit) return;
+    if (s->earliest > s->latest) s->earliest = key;
+    s->latest = key;
+}
+
+static void visit(void *state, uint64_t hi, uint64_t lo, uint64_t count) {
+    struct fold *f = state;
+    struct stats *s = f->stats;
+    (void)lo;
+    s->levels++;
+    if (count > s->third) {
+        uint64_t first = s->first, second = s->second;
+        s->third = count > second ? second : count;
+        s->second = count > second ? (count > first ? first : count) : second;
+        s->first = count > first ? count : first;
+    }
+    switch (f->column->kind) {
+        case INTEGER: visit_number(f, (double)(int64_t)(hi ^ SIGN_BIT), count); break;
+        case UNSIGNED: visit_number(f, (double)hi, count); break;
+        case FLOAT:
+        case DECIMAL: visit_number(f, hdm_double_of_key(hi), count); break;
+        case DATE:
+        case DATETIME: visit_moment(f, (int64_t)(hi ^ SIGN_BIT), count); break;
+        default: break;
+    }
+}
+
+static void visit_all(struct profile *p, struct column *c, struct fold *f) {
+    if (c->slots) {
+        uint32_t n = hdm_list_slots(c, c->kind != TEXT);
+        for (uint32_t i = 0; i < n; i++) visit(f, c->slots[i].hi, c->slots[i].lo, c->slots[i].count);
+        return;
+    }
+    hdm_sort(p, c, c->buffer, c->filled);
+    hdm_keep_run(p, c, c->buffer, c->filled);
+    hdm_free_buffer(p, c);
+    hdm_merge(p, c, visit, f);
+    hdm_drop_runs(p, c);
+}
+
+/* Fill in a column's statistics. Its levels, where they are few, can be read afterwards; nothing can be added. */
+void hdm_summarise(struct profile *p, struct column *c, struct stats *s) {
+    struct fold f = {.column = c, .stats = s};
+    uint64_t finite = c->values - c->not_finite;
+    bool number = c->kind == INTEGER || c->kind == UNSIGNED || c->kind == FLOAT || c->kind == DECIMAL;
+    memset(s, 0, sizeof *s);
+    s->values = c->values;
+    s->minimum = s->maximum = s->mean = s->deviation = s->median = s->p01 = s->p99 = NAN;
+    s->earliest = 1;
+    s->misfits = c->misfits;
+    memcpy(s->classes, c->classes, sizeof s->classes);
+    s->shortest = c->shortest;
+    s->longest = c->longest;
+    s->characters = c->characters;
+    s->empty = c->empty;
+    s->blanks = c->blanks;
+    if (number) {
+        s->finite = finite;
+        set_targets(&f, finite);
+    }
+    c->finished = true;
+    if (c->kind == OPAQUE) return;
+    visit_all(p, c, &f);
+    if (!number || !finite || p->failure) return;
+    flush(&f);
+    s->mean = (double)f.mean;
+    if (finite > 1) s->deviation = (double)sqrtl(f.squares / (f.count - 1));
+    s->p01 = percentile(&f, percentiles[0], finite);
+    s->median = percentile(&f, percentiles[1], finite);
+    s->p99 = percentile(&f, percentiles[2], finite);
+}

@@ -1,0 +1,40 @@
+/* A stream of rows in chunks that are cut anywhere: what is left of one waits for the next. */
+#include "profile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void carry(struct profile *p, const unsigned char *bytes, size_t length) {
+    if (p->carried + length > p->carry_room) {
+        size_t room = 2 * (p->carried + length);
+        unsigned char *larger = realloc(p->carry, room);
+        if (!larger) {
+            hdm_fail(p, NO_MEMORY);
+            return;
+        }
+        p->carry = larger;
+        p->carry_room = room;
+    }
+    memcpy(p->carry + p->carried, bytes, length);
+    p->carried += length;
+}
+
+uint32_t hdm_feed(struct profile *p, hdm_consumer *consume, const unsigned char *bytes, size_t length) {
+    p->bytes += length;
+    if (p->stop) hdm_fail(p, STOPPED);
+    if (p->failure) return p->failure;
+    if (!p->carried) {
+        size_t used = consume(p, bytes, length);
+        if (used < length && !p->failure) carry(p, bytes + used, length - used);
+        return p->failure;
+    }
+    carry(p, bytes, length);
+    if (p->failure) return p->failure;
+    size_t used = consume(p, p->carry, p->carried);
+    memmove(p->carry, p->carry + used, p->carried - used);
+    p->carried -= used;
+    return p->failure;
+}
+
+/* Whether the stream has come to its end mark, and nothing after it. */
+API int hdm_ended(const struct profile *p) { return p->state == ENDED && !p->carried; }

@@ -1,0 +1,85 @@
+"""Connections to endpoints, not more of them at a time to one host than it allows."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import engines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    import hdm
+    from engines.engine import Engine
+    from settings import Settings
+
+PATIENCE = 0.25  # seconds between two looks at whether a connection is still needed
+
+
+class Hosts:
+    """How many connections this run has to each host."""
+
+    def __init__(self) -> None:
+        self._used: Counter[str] = Counter()
+        self._changed = threading.Condition()
+
+    def enter(self, host: str, most: int, is_needed: Callable[[], bool]) -> bool:
+        """Wait for one of `most` places; False when it is not needed any more."""
+        with self._changed:
+            while self._used[host] >= most:
+                if not is_needed():
+                    return False
+                self._changed.wait(PATIENCE)
+            self._used[host] += 1
+            return True
+
+    def leave(self, host: str) -> None:
+        """Give the place back."""
+        with self._changed:
+            self._used[host] -= 1
+            self._changed.notify_all()
+
+
+class Connection:
+    """One connection to an endpoint, opened when it is needed, and again when it was lost."""
+
+    def __init__(self, endpoint: hdm.Endpoint, settings: Settings, hosts: Hosts) -> None:
+        self._endpoint, self._settings, self._hosts = endpoint, settings, hosts
+        self._engine: Engine | None = None
+        self._has_place = False
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self, is_needed: Callable[[], bool] = lambda: True) -> Engine | None:
+        """The engine, connected; None when it is not needed any more.
+
+        Raises: engines.ConnectError.
+        """
+        if not is_needed():
+            return None
+        if self._engine is not None and not self._engine.is_closed:
+            return self._engine
+        if not self._has_place:
+            self._has_place = self._hosts.enter(self._endpoint.host, self._settings.connections_per_host, is_needed)
+        if not self._has_place:
+            return None
+        self._engine = engines.connect(self._endpoint, self._settings)
+        return self._engine
+
+    def close(self) -> None:
+        """Close it, and leave its place to others."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+        if self._has_place:
+            self._has_place = False
+            self._hosts.leave(self._endpoint.host)

@@ -1,0 +1,243 @@
+"""MySQL (8 and later) and MariaDB (10.2 and later): PyMySQL connects and asks, the rows' packets are counted in C."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import contextmanager
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import hdm_profile as hp
+import pymysql
+from hdm_profile import Spec
+from pymysql.cursors import SSCursor
+from tables import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
+
+from engines.engine import CONNECT_SECONDS, DAY, Contents, Engine, Reading, authorities
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import hdm
+    from settings import Settings
+
+_WHOLE = (INTEGER, hp.INTEGER, hp.MY_INTEGER)
+_TEXT = (TEXT, hp.TEXT, hp.MY_TEXT)
+# The type -> what the column is, what the profile takes it for, how it is sent.
+TYPES = {
+    **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "bigint", "year"), _WHOLE),
+    **dict.fromkeys(("float", "double"), (FLOAT, hp.FLOAT, hp.MY_FLOAT)),
+    "decimal": (FLOAT, hp.DECIMAL, hp.MY_DECIMAL),
+    **dict.fromkeys(("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "uuid"), _TEXT),
+    **dict.fromkeys(("datetime", "timestamp"), (DATETIME, hp.DATETIME, hp.MY_DATETIME)),
+    "date": (DATE, hp.DATE, hp.MY_DATE),
+    "time": (TIME, hp.TIME, hp.MY_TIME),
+}
+UNKNOWN = (OTHER, hp.OPAQUE, hp.MY_OPAQUE)
+BOOLEAN_TYPES = ("tinyint(1)", "bit(1)")  # a boolean where every value is 0 or 1
+MOST_EXACT_DIGITS = 15  # of a decimal that a double tells from every other
+CHUNK = 1 << 18  # bytes that are read at once
+
+TABLES = """
+SELECT t.table_name, CASE WHEN t.table_type = 'VIEW' THEN 'view' ELSE 'table' END, t.data_length + t.index_length,
+       t.table_rows, t.update_time, c.column_name, c.column_type, c.data_type, c.numeric_precision, c.numeric_scale,
+       c.column_comment LIKE '%hdm:identifying%', find_in_set('select', c.privileges) > 0
+FROM information_schema.tables t
+LEFT JOIN information_schema.columns c ON c.table_schema = t.table_schema AND c.table_name = t.table_name
+WHERE t.table_schema = DATABASE() AND t.table_type IN ('BASE TABLE', 'VIEW', 'SYSTEM VERSIONED')
+ORDER BY CAST(t.table_name AS BINARY), c.ordinal_position
+"""
+UNIQUE = """
+SELECT table_name, min(column_name), CASE WHEN index_name = 'PRIMARY' THEN 'primary' ELSE 'unique' END
+FROM information_schema.statistics
+WHERE table_schema = DATABASE() AND non_unique = 0
+GROUP BY table_name, index_name HAVING count(*) = 1 AND min(sub_part) IS NULL AND min(column_name) IS NOT NULL
+"""
+FOREIGN = """
+SELECT u.table_name, u.column_name, u.referenced_table_name, u.referenced_column_name,
+       (SELECT count(*) FROM information_schema.key_column_usage v
+        WHERE v.constraint_schema = u.constraint_schema AND v.constraint_name = u.constraint_name
+          AND v.table_name = u.table_name) = 1
+FROM information_schema.key_column_usage u
+WHERE u.table_schema = DATABASE() AND u.referenced_table_schema = DATABASE()
+"""
+
+
+class MySQL(Engine):
+    """One connection by PyMySQL."""
+
+    def __init__(self, endpoint: hdm.Endpoint, settings: Settings) -> None:
+        self._connection = pymysql.connect(
+            host=endpoint.host or "localhost",
+            port=int(endpoint.port or 3306),
+            user=endpoint.user,
+            password=endpoint.password,
+            database=endpoint.database,
+            charset="utf8mb4",
+            connect_timeout=CONNECT_SECONDS,
+            ssl=_encryption(verify=settings.ssl_verify) if endpoint.ssl else None,
+            autocommit=True,  # each statement sees one state of the database
+        )
+        self._is_mariadb = "mariadb" in str(self._connection.get_server_info()).lower()
+        self._statement_seconds = float(settings.statement_seconds)
+        self._allowed = 0.0
+        self.fetch("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        self.fetch("SET SESSION time_zone = '+00:00', lock_wait_timeout = %s", settings.lock_seconds)
+        self.allow(None)
+
+    def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(query, values or None)
+            return list(cursor.fetchall())
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        self.fetch("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        try:
+            yield
+        finally:
+            if self._connection.open:
+                self._connection.rollback()
+
+    def allow(self, seconds: float | None) -> None:
+        allowed = min(self._statement_seconds, seconds or self._statement_seconds)
+        if allowed == self._allowed:
+            return
+        if self._is_mariadb:
+            self.fetch("SET SESSION max_statement_time = %s", max(allowed, 0.001))
+        else:
+            self.fetch("SET SESSION max_execution_time = %s", max(1, round(allowed * 1000)))
+        self._allowed = allowed
+
+    def close(self) -> None:
+        if self._connection.open:
+            self._connection.close()
+
+    @property
+    def is_closed(self) -> bool:
+        return not self._connection.open
+
+    def quote(self, name: str) -> str:
+        return "`" + name.replace("`", "``") + "`"
+
+    def tables(self) -> list[Table]:
+        keys, foreign = self._keys()
+        found = []
+        for name, group in groupby(self.fetch(TABLES), key=lambda row: row[0]):
+            rows = list(group)
+            _, kind, size, estimate, changed, *_ = rows[0]
+            columns = tuple(
+                Column(
+                    column,
+                    _text(declared),
+                    _kind(_text(declared), base, scale),
+                    _base(_text(declared), base, precision),
+                    keys.get((name, column), ""),
+                    (name, column) in foreign,
+                    identifying=bool(identifying),
+                    readable=bool(readable),
+                )
+                for *_, column, declared, base, precision, scale, identifying, readable in rows
+                if column is not None  # a broken view has none
+            )
+            found.append(
+                Table(name=name, schema="", label=name, columns=columns, type=kind)
+                if kind == "view"
+                else Table("", name, name, columns, "table", size, estimate, changed)
+            )
+        return found
+
+    def stream(self, table: Table, reading: Reading, share: float | None) -> Contents:
+        specs = [_spec(column, reading) for column in table.columns]
+        selected = ", ".join(map(self._selected, table.columns, specs)) or "NULL"
+        drawn = f" WHERE rand() < {share!r}" if share is not None else ""
+        profile = reading.profile(specs or [Spec(hp.OPAQUE, hp.MY_OPAQUE)])
+        self._drain(f"SELECT {selected} FROM {self.path(table)}{drawn}", profile)
+        found = zip(table.columns, profile.finish(), strict=False)  # one more where no column was chosen
+        return Contents(profile.rows, [(column, stats, profile, i) for i, (column, stats) in enumerate(found)])
+
+    def _drain(self, query: str, profile: hp.Profile) -> None:
+        """Hand the packets of a result's rows over as they come, between PyMySQL's own reading before and after."""
+        cursor = self._connection.cursor(SSCursor)
+        try:
+            cursor.execute(query)
+            source = self._connection._rfile  # noqa: SLF001 - PyMySQL's rows would be Python objects one by one
+            while not profile.has_ended:
+                chunk = source.read1(CHUNK)
+                if not chunk:
+                    raise pymysql.OperationalError(2013, "Lost connection to MySQL server during query")
+                profile.feed_mysql(chunk)
+        except BaseException as error:
+            if not isinstance(error, hp.ProfileError) or error.failure != hp.SERVER_ERROR:
+                self._connection.close()  # who knows where its stream stands
+            else:
+                self._settle(cursor)
+            raise
+        self._settle(cursor)
+        cursor.close()
+
+    def _settle(self, cursor: SSCursor) -> None:
+        """Tell PyMySQL that its result has been read."""
+        cursor._result.unbuffered_active = False  # noqa: SLF001
+        cursor._result.connection = None  # noqa: SLF001
+        self._connection._result = None  # noqa: SLF001
+
+    def _selected(self, column: Column, spec: Spec) -> str:
+        name = self.quote(column.name)
+        if spec.kind == hp.OPAQUE:
+            return f"IF({name} IS NULL, NULL, 1)"
+        if spec.wire == hp.MY_FLOAT and column.base == "float":
+            return f"{name} + 0e0"  # a float is shown with 6 digits: as a double it has them all
+        return name
+
+    def _keys(self) -> tuple[dict[tuple[str, str], str], set[tuple[str, str]]]:
+        """The constraints of single columns, and the columns that point at another table."""
+        keys: dict[tuple[str, str], str] = {}
+        pointing = set()
+        for table, column, other_table, other_column, single in self.fetch(FOREIGN):
+            pointing.add((table, column))
+            if single:
+                keys[other_table, other_column] = "referenced"
+        for table, column, key in sorted(self.fetch(UNIQUE), key=lambda row: row[2], reverse=True):
+            keys[table, column] = key  # 'primary' comes after 'unique', and stays
+        return keys, pointing
+
+
+def _encryption(*, verify: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=authorities())
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _kind(declared: str, base: str, scale: int | None) -> str:
+    if declared.startswith(BOOLEAN_TYPES):
+        return BOOLEAN
+    if base == "decimal" and scale == 0:
+        return INTEGER
+    return TYPES.get(base, UNKNOWN)[0]
+
+
+def _base(declared: str, base: str, precision: int | None) -> str:
+    """The type's name, as TYPES has it; a decimal of few digits as `small decimal`, whole numbers by their sign."""
+    if base == "decimal" and precision is not None and precision <= MOST_EXACT_DIGITS:
+        return "small decimal"
+    return f"{base} unsigned" if base in TYPES and TYPES[base] == _WHOLE and "unsigned" in declared else base
+
+
+def _spec(column: Column, reading: Reading) -> Spec:
+    base, _, unsigned = column.base.partition(" ")
+    if column.base == "small decimal":
+        return Spec(hp.FLOAT, hp.MY_DECIMAL, decimal=True)
+    if column.kind == BOOLEAN and base == "bit":
+        return Spec(hp.INTEGER, hp.MY_BIT)
+    if unsigned == "unsigned" and base == "bigint":
+        return Spec(hp.UNSIGNED, hp.MY_UNSIGNED)
+    _, kind, wire = TYPES.get(base, UNKNOWN)
+    future = reading.tomorrow * (DAY if kind == hp.DATETIME else 1)
+    return Spec(kind, wire, future=future)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

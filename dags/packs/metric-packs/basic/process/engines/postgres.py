@@ -1,0 +1,219 @@
+"""PostgreSQL: rows come by binary COPY, which costs the server least, and are counted as they arrive."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hdm_profile as hp
+import psycopg
+from hdm_profile import Spec
+from tables import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
+
+from engines.engine import CONNECT_SECONDS, DAY, Contents, Engine, Reading, authorities
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import hdm
+    from settings import Settings
+
+TABLES = Path(__file__).with_suffix(".sql").read_text("utf-8")
+# The type below domains -> what the column is, what the profile takes it for, how it is sent.
+TYPES = {
+    "int2": (INTEGER, hp.INTEGER, hp.PG_INT2),
+    "int4": (INTEGER, hp.INTEGER, hp.PG_INT4),
+    "int8": (INTEGER, hp.INTEGER, hp.PG_INT8),
+    "oid": (INTEGER, hp.INTEGER, hp.PG_OID),
+    "float4": (FLOAT, hp.FLOAT, hp.PG_FLOAT4),
+    "float8": (FLOAT, hp.FLOAT, hp.PG_FLOAT8),
+    "numeric": (FLOAT, hp.DECIMAL, hp.PG_NUMERIC),
+    "bool": (BOOLEAN, hp.INTEGER, hp.PG_BOOL),
+    **dict.fromkeys(("text", "varchar", "char", "name", "citext"), (TEXT, hp.TEXT, hp.PG_TEXT)),
+    "bpchar": (TEXT, hp.TEXT, hp.PG_BPCHAR),
+    "uuid": (TEXT, hp.TEXT, hp.PG_UUID),
+    "date": (DATE, hp.DATE, hp.PG_DATE),
+    "timestamp": (DATETIME, hp.DATETIME, hp.PG_TIMESTAMP),
+    "timestamptz": (DATETIME, hp.DATETIME, hp.PG_TIMESTAMP),
+    "time": (TIME, hp.TIME, hp.PG_TIME),
+    "timetz": (TIME, hp.TEXT, hp.PG_TIMETZ),
+}
+ENUM = (TEXT, hp.TEXT, hp.PG_TEXT)
+UNKNOWN = (OTHER, hp.OPAQUE, hp.PG_OPAQUE)
+RELATIONS = {
+    "r": "table",
+    "p": "partitioned table",
+    "v": "view",
+    "m": "materialized view",
+    "f": "foreign table",
+}
+KEYS = ("", "referenced", "unique", "primary")
+MOST_EXACT_DIGITS = 15  # of a decimal that a double tells from every other
+
+
+class Postgres(Engine):
+    """One connection by psycopg."""
+
+    default_schema = "public"
+
+    def __init__(self, endpoint: hdm.Endpoint, settings: Settings) -> None:
+        # Every parameter is given: the libpq variables of this process name the HDM base.
+        options: dict[str, Any] = {"sslmode": "prefer"}
+        if endpoint.ssl:
+            options = {"sslmode": "verify-full", "sslrootcert": authorities() or "system"}
+        if endpoint.ssl and not settings.ssl_verify:
+            options = {"sslmode": "require"}
+        self._connection = psycopg.connect(
+            host=endpoint.host or "localhost",
+            port=endpoint.port or "5432",
+            dbname=endpoint.database,
+            user=endpoint.user,
+            password=endpoint.password or None,
+            connect_timeout=CONNECT_SECONDS,
+            application_name="hdm basic",
+            client_encoding="UTF8",
+            autocommit=True,  # each statement sees one state of the database
+            **options,
+        )
+        self._statement_seconds = self._allowed = float(settings.statement_seconds)
+        self._configure(
+            default_transaction_read_only="on",
+            lock_timeout=f"{settings.lock_seconds}s",
+            statement_timeout=_milliseconds(self._statement_seconds),
+            max_parallel_workers_per_gather="0",  # the server's other cores are for others
+            TimeZone="UTC",
+        )
+
+    def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        # The query's identifiers went through `quote`; psycopg asks for a literal.
+        return self._connection.execute(query.encode(), values or None).fetchall()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        try:
+            yield
+        finally:
+            if not self._connection.closed:
+                self._connection.execute("ROLLBACK")
+
+    def allow(self, seconds: float | None) -> None:
+        allowed = min(self._statement_seconds, seconds or self._statement_seconds)
+        if allowed != self._allowed:
+            self._configure(statement_timeout=_milliseconds(allowed))
+            self._allowed = allowed
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._connection.closed or self._connection.broken
+
+    def quote(self, name: str) -> str:
+        return '"' + name.replace('"', '""') + '"'
+
+    def tables(self) -> list[Table]:
+        found = []
+        for (schema, name), group in groupby(self.fetch(TABLES), key=lambda row: row[:2]):
+            rows = list(group)
+            _, _, kind, size, estimate, *_ = rows[0]
+            found.append(
+                Table(
+                    schema,
+                    name,
+                    self.label(schema, name),
+                    tuple(_columns(rows)),
+                    type=RELATIONS[kind],
+                    bytes=size,
+                    estimated_rows=int(estimate) if estimate >= 0 else None,
+                    last_change=None,  # PostgreSQL does not keep it
+                )
+            )
+        return found
+
+    def stream(self, table: Table, reading: Reading, share: float | None) -> Contents:
+        specs = [_spec(column, reading) for column in table.columns]
+        selected = ", ".join(
+            self.quote(column.name) if spec.kind != hp.OPAQUE else self._presence(column)
+            for column, spec in zip(table.columns, specs, strict=True)
+        )
+        drawn = f" WHERE pg_catalog.random() < {share!r}" if share is not None else ""
+        profile = reading.profile(specs)
+        self._copy(f"COPY (SELECT {selected} FROM {self.path(table)}{drawn}) TO STDOUT (FORMAT binary)", profile)
+        found = zip(table.columns, profile.finish(), strict=True)
+        return Contents(profile.rows, [(column, stats, profile, i) for i, (column, stats) in enumerate(found)])
+
+    def _copy(self, statement: str, profile: hp.Profile) -> None:
+        connection = self._connection.pgconn
+        with self._connection.cursor() as cursor, cursor.copy(statement.encode()):
+            profile.copy(connection)
+            while (result := connection.get_result()) is not None:
+                if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
+                    raise psycopg.errors.error_from_result(result)
+        if not profile.has_ended:
+            raise hp.ProfileError(hp.MALFORMED)
+
+    def _presence(self, column: Column) -> str:
+        """Whether there is a value: of a type whose values the profile does not tell apart, nothing else is sent."""
+        return f"CASE WHEN {self.quote(column.name)} IS DISTINCT FROM NULL THEN true END"
+
+    def _configure(self, **parameters: str) -> None:
+        calls = ", ".join(["pg_catalog.set_config(%s, %s, false)"] * len(parameters))
+        self.fetch(f"SELECT {calls}", *(part for item in parameters.items() for part in item))
+
+
+def _columns(rows: list[tuple[Any, ...]]) -> list[Column]:
+    columns: dict[str, Column] = {}
+    for *_, name, declared, base, is_enum, typmod, rank, foreign, identifying, readable in rows:
+        if name is None:  # a table without columns
+            continue
+        before = columns.get(name)  # one row per constraint of the column
+        key = KEYS[rank]
+        if before is not None:
+            key = max(key, before.key_constraint, key=KEYS.index)
+            foreign = foreign or before.foreign  # noqa: PLW2901 - of all constraints so far
+        columns[name] = Column(
+            name,
+            declared,
+            _kind(base, is_enum, typmod),
+            _base(base, is_enum, typmod),
+            key,
+            foreign,
+            identifying=identifying,
+            readable=readable,
+        )
+    return list(columns.values())
+
+
+def _kind(base: str | None, is_enum: bool, typmod: int | None) -> str:
+    if base == "numeric" and typmod is not None and _scale(typmod) == 0:
+        return INTEGER
+    return (ENUM if is_enum else TYPES.get(base or "", UNKNOWN))[0]
+
+
+def _base(base: str | None, is_enum: bool, typmod: int | None) -> str:
+    """The type's name, as TYPES has it; enum; `numeric` of few digits as `small numeric`."""
+    if is_enum:
+        return "enum"
+    if base == "numeric" and typmod is not None and ((typmod - 4) >> 16 & 0xFFFF) <= MOST_EXACT_DIGITS:
+        return "small numeric"
+    return base or ""
+
+
+def _scale(typmod: int) -> int:
+    return (((typmod - 4) & 2047) ^ 1024) - 1024
+
+
+def _spec(column: Column, reading: Reading) -> Spec:
+    if column.base == "small numeric":
+        return Spec(hp.FLOAT, hp.PG_NUMERIC, decimal=True)
+    _, kind, wire = ENUM if column.base == "enum" else TYPES.get(column.base, UNKNOWN)
+    future = reading.tomorrow * (DAY if kind == hp.DATETIME else 1)
+    return Spec(kind, wire, future=future, single=column.base == "float4")
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1000)))

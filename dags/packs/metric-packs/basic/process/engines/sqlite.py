@@ -1,0 +1,223 @@
+"""SQLite: any column may hold anything, so it is read as what it was meant to be, and again where that was wrong."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hdm_profile as hp
+from hdm_profile import Spec, Stats
+from tables import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
+
+from engines.engine import DAY, Contents, Engine, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import hdm
+    from settings import Settings
+
+# The first word found in the declared type says what its author meant.
+MEANT = (
+    ("BOOL", BOOLEAN),
+    ("DATETIME", DATETIME),
+    ("TIMESTAMP", DATETIME),
+    ("DATE", DATE),
+    ("TIME", TIME),
+    ("INT", INTEGER),
+    ("CHAR", TEXT),
+    ("CLOB", TEXT),
+    ("TEXT", TEXT),
+    ("UUID", TEXT),
+    ("REAL", FLOAT),
+    ("FLOA", FLOAT),
+    ("DOUB", FLOAT),
+    ("NUM", FLOAT),
+    ("DEC", FLOAT),
+)
+WHOLE = re.compile(r"\(\s*\d+\s*(,\s*0\s*)?\)")  # NUMERIC(10), NUMERIC(10, 0)
+# A column's kind -> what the profile takes it for, what its values may be.
+KINDS = {
+    INTEGER: (hp.INTEGER, hp.PY_INTEGER),
+    BOOLEAN: (hp.INTEGER, hp.PY_INTEGER),
+    FLOAT: (hp.FLOAT, hp.PY_FLOAT),
+    TEXT: (hp.TEXT, hp.PY_TEXT),
+    DATE: (hp.DATE, hp.PY_DATE),
+    DATETIME: (hp.DATETIME, hp.PY_DATETIME),
+    TIME: (hp.TIME, hp.PY_TIME),
+    OTHER: (hp.OPAQUE, hp.PY_OPAQUE),
+}
+SOME = 2_000  # rows that are fetched at once
+STEPS = 100_000  # of SQLite's machine, after which it asks whether to go on
+
+Found = tuple[Column, Stats, hp.Profile, int]  # a column as it was read, and where its levels are
+
+
+class SQLite(Engine):
+    """One connection by the standard library, to a file that must be there, for reading only."""
+
+    placeholder = "?"
+
+    def __init__(self, endpoint: hdm.Endpoint, settings: Settings) -> None:
+        self._path = Path(endpoint.host).absolute()
+        self._connection = sqlite3.connect(
+            self._path.as_uri() + "?mode=ro",
+            uri=True,
+            isolation_level=None,
+            timeout=settings.lock_seconds,
+            check_same_thread=False,  # one thread at a time: whoever makes the list of tables, then who reads them
+        )
+        self._statement_seconds = float(settings.statement_seconds)
+        self._end = 0.0
+        self._is_closed = False
+        self.fetch("SELECT count(*) FROM sqlite_master")  # that it is a database
+
+    def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        if self._connection.in_transaction:  # the state is fixed already
+            yield
+            return
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
+
+    def allow(self, seconds: float | None) -> None:
+        self._end = time.monotonic() + min(self._statement_seconds, seconds or self._statement_seconds)
+        self._connection.set_progress_handler(lambda: time.monotonic() > self._end, STEPS)
+
+    def close(self) -> None:
+        self._connection.close()
+        self._is_closed = True
+
+    @property
+    def is_closed(self) -> bool:
+        return self._is_closed
+
+    def quote(self, name: str) -> str:
+        return '"' + name.replace('"', '""') + '"'
+
+    def tables(self) -> list[Table]:
+        rows = self.fetch("SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name")
+        types = {str(name): str(kind) for name, kind in rows if not name.startswith("sqlite_")}
+        pointing, pointed = self._foreign_keys(list(types))
+        return [
+            Table("", name, name, tuple(self._columns(name, pointing, pointed)), type=kind)
+            for name, kind in types.items()
+        ]
+
+    def stream(self, table: Table, reading: Reading, share: float | None) -> Contents:
+        with self.snapshot():
+            found = self._read(table, list(table.columns), reading, share)
+            columns = {column.name: column for column in table.columns}
+            by_name: dict[str, Found] = {one[0].name: one for one in found.columns}
+            while wrong := _corrected(list(by_name.values())):
+                # Another sample is other rows: then every column is read again, else those that were taken wrongly.
+                again = [wrong.get(name, column) for name, column in columns.items()] if share else [*wrong.values()]
+                columns |= {column.name: column for column in again}
+                found = self._read(table, again, reading, share)
+                by_name |= {one[0].name: one for one in found.columns}
+        return Contents(found.rows, [by_name[column.name] for column in table.columns])
+
+    def _read(self, table: Table, columns: list[Column], reading: Reading, share: float | None) -> Contents:
+        specs = [_spec(column, reading) for column in columns]
+        selected = ", ".join(self.quote(column.name) for column in columns) or "NULL"
+        drawn = f" WHERE abs(random() / 9223372036854775807.0) < {share!r}" if share is not None else ""
+        query = f"SELECT {selected} FROM {self.path(table)}{drawn}"
+        try:
+            profile = self._feed(query, reading.profile(specs or [Spec(hp.OPAQUE, hp.PY_OPAQUE)]))
+        except sqlite3.OperationalError as error:
+            if "decode" not in str(error):
+                raise
+            # A text that is no UTF-8: each text is then decoded one by one, with replacements.
+            self._connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+            try:
+                profile = self._feed(query, reading.profile(specs))
+            finally:
+                self._connection.text_factory = str
+        found = zip(columns, profile.finish(), strict=False)  # one more where no column was chosen
+        return Contents(profile.rows, [(column, stats, profile, i) for i, (column, stats) in enumerate(found)])
+
+    def _feed(self, query: str, profile: hp.Profile) -> hp.Profile:
+        cursor = self._connection.execute(query)
+        try:
+            while rows := cursor.fetchmany(SOME):
+                profile.feed_rows(rows)
+        finally:
+            cursor.close()
+        return profile
+
+    def _columns(self, table: str, pointing: set[str], pointed: set[tuple[str, str]]) -> Iterator[Column]:
+        try:
+            rows = self.fetch("SELECT name, type, pk FROM pragma_table_xinfo(?) WHERE hidden <> 1", table)
+        except sqlite3.Error:
+            return  # a broken view has no columns; measuring it will say so
+        unique = self._unique_columns(table)
+        primary = [name for name, _, pk in rows if pk]
+        for name, declared, _ in rows:
+            key = "referenced" if (table.lower(), name.lower()) in pointed else ""
+            key = "unique" if name in unique else key
+            key = "primary" if primary == [name] else key
+            foreign = f"{table}.{name}".lower() in pointing
+            yield Column(name, declared, _meant(declared), declared.upper(), key, foreign)
+
+    def _unique_columns(self, table: str) -> set[str]:
+        query = """SELECT min(c.name) FROM pragma_index_list(?) i, pragma_index_info(i.name) c
+                   WHERE i."unique" = 1 AND i.partial = 0 GROUP BY i.name
+                   HAVING count(*) = 1 AND min(c.name) IS NOT NULL"""
+        return {name for (name,) in self.fetch(query, table)}
+
+    def _foreign_keys(self, tables: list[str]) -> tuple[set[str], set[tuple[str, str]]]:
+        """The columns that point at another table, and the (table, column) that one alone points at."""
+        pointing, pointed = set(), set()
+        for table in tables:
+            try:
+                rows = self.fetch('SELECT id, "from", "table", "to" FROM pragma_foreign_key_list(?)', table)
+            except sqlite3.Error:
+                continue
+            pointing |= {f"{table}.{column}".lower() for _, column, _, _ in rows}
+            numbers = [row[0] for row in rows]
+            for number, _, other, column in rows:
+                if numbers.count(number) == 1 and column is not None:  # None: its primary key, known as such
+                    pointed.add((other.lower(), column.lower()))
+        return pointing, pointed
+
+
+def _meant(declared: str) -> str:
+    upper = declared.upper()
+    kind = next((kind for word, kind in MEANT if word in upper), OTHER)
+    return INTEGER if kind == FLOAT and WHOLE.search(upper) else kind
+
+
+def _spec(column: Column, reading: Reading) -> Spec:
+    kind, wire = KINDS[column.kind]
+    return Spec(kind, wire, future=reading.tomorrow * (DAY if kind == hp.DATETIME else 1))
+
+
+def _corrected(found: list[Found]) -> dict[str, Column]:
+    """The columns that were taken for something else than what their values say, as the latter."""
+    kinds = {column.name: (column, _kind(column, stats)) for column, stats, _, _ in found}
+    return {name: replace(column, kind=kind) for name, (column, kind) in kinds.items() if kind != column.kind}
+
+
+def _kind(column: Column, stats: Stats) -> str:
+    """What a column is, by the storage classes of its values; without values it is what was meant."""
+    integers, reals, texts, blobs = stats.classes
+    if integers + reals + texts + blobs == 0:
+        return column.kind
+    if blobs:
+        return OTHER
+    if column.kind in {BOOLEAN, DATE, DATETIME, TIME} and not stats.misfits:
+        return column.kind
+    if texts:
+        return TEXT
+    return FLOAT if reals or column.kind == FLOAT else INTEGER

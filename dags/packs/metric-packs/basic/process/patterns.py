@@ -1,0 +1,52 @@
+"""Patterns as in a shell, for names of schemas, tables and columns."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from fnmatch import translate
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Patterns:
+    """Several patterns, as one expression. `plain`: of names that went through `plain_name`, as the patterns do."""
+
+    def __init__(self, patterns: Iterable[str], *, plain: bool = False) -> None:
+        wanted = [plain_name(pattern) if plain else pattern for pattern in patterns]
+        self._expression = re.compile("|".join(map(translate, wanted))) if wanted else None
+
+    def __bool__(self) -> bool:
+        return self._expression is not None
+
+    def match(self, *names: str) -> bool:
+        """Whether one of the patterns matches one of the names."""
+        return self._expression is not None and any(map(self._expression.match, names))
+
+
+class Choice:
+    """What is included (no patterns: everything) and not excluded. Where both match, the exclusion counts."""
+
+    def __init__(self, include: Iterable[str], exclude: Iterable[str], *, plain: bool = False) -> None:
+        self._include, self._exclude = Patterns(include, plain=plain), Patterns(exclude, plain=plain)
+
+    def takes(self, *names: str) -> bool:
+        """Whether what has these names is chosen."""
+        return (not self._include or self._include.match(*names)) and not self._exclude.match(*names)
+
+
+@lru_cache(maxsize=100_000)
+def plain_name(name: str) -> str:
+    """The name in lower case without accents: PRÉNOM is prenom."""
+    if name.isascii():
+        return name.lower()
+    return "".join(char for char in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(char))
+
+
+@lru_cache(maxsize=64)
+def plain_patterns(patterns: tuple[str, ...]) -> Patterns:
+    """Patterns for plain names, made once."""
+    return Patterns(patterns, plain=True)

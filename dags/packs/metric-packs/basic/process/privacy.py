@@ -1,0 +1,65 @@
+"""What a column's name says: persons, births, identifiers, codes.
+
+Columns are recognized by their names alone, without regard to case and accents, never by their values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from patterns import plain_name, plain_patterns
+
+if TYPE_CHECKING:
+    from tables import Column
+
+# Columns that identify something.
+IDENTIFIER_NAMES = ("id", "*_id", "id_*", "*_key", "key", "uuid", "*_uuid", "guid", "number", "*_number", "mrn", "ssn")
+CODE_NAMES = ("code", "*_code")
+# A concept_id says what was observed, not who was: a code of a vocabulary.
+CONCEPT_NAMES = ("concept_id", "*_concept_id")
+# Persons, in English and French. Not *_name: drug_name, concept_name and ward_name say what, not who.
+BIRTH_NAMES = ("*birth*", "dob", "*_dob", "*naissance*", "ddn", "*_ddn")
+PERSONAL_NAMES = (
+    *("name", "*patient*name*", "*person*name*", "*full_name*", "*fullname*", "*first_name*", "*firstname*"),
+    *("*last_name*", "*lastname*", "*surname*", "*forename*", "*middle_name*", "*middlename*", "*given_name*"),
+    *("*givenname*", "*family_name*", "*familyname*", "*maiden_name*", "*maidenname*"),
+    *("nom", "nom_*", "*prenom*", "*patient*nom*", "*nom_usuel*", "*nom_usage*", "*nom_famille*", "*nomfamille*"),
+    *("*address*", "*adresse*", "street*", "*postcode*", "*postal*", "zip*", "*_zip", "*zipcode*", "*zip_code*"),
+    *("*phone*", "tel", "tel_*", "*_tel", "mobile", "*email*", "mail", "*_mail", "*courriel*"),
+    *BIRTH_NAMES,
+    *("ipp", "*_ipp", "ipp_*", "iep", "*_iep", "iep_*", "nir", "*_nir", "nir_*", "nip", "*_nip", "nip_*"),
+    *("ins", "*_ins", "nss", "*_nss", "mrn", "*_mrn", "ssn", "*_ssn", "num_secu*", "numero_secu*"),
+)
+
+
+_IDENTIFIERS, _CODES = plain_patterns(IDENTIFIER_NAMES), plain_patterns(CODE_NAMES)
+_VOCABULARY = plain_patterns(CONCEPT_NAMES + CODE_NAMES)
+_PERSONS, _BIRTHS = plain_patterns(PERSONAL_NAMES), plain_patterns(BIRTH_NAMES)
+
+
+def is_identifier_like(column: Column) -> bool:
+    """Whether the name promises a value that is there once: id, *_id, *_key, code, uuid, ..."""
+    name = plain_name(column.name)
+    return _IDENTIFIERS.match(name) or _CODES.match(name)
+
+
+def is_code(column: Column) -> bool:
+    """Whether the name says that the values are codes of a vocabulary: what, not who."""
+    return _VOCABULARY.match(plain_name(column.name))
+
+
+def is_personal(column: Column) -> bool:
+    """Whether the name says that the values describe a person: names, addresses, births, patients' numbers."""
+    return _PERSONS.match(plain_name(column.name))
+
+
+def is_birth(column: Column) -> bool:
+    """Whether the name says birth."""
+    return _BIRTHS.match(plain_name(column.name))
+
+
+def is_private(column: Column) -> bool:
+    """Whether the column points at persons or things, or describes a person: its levels are not for storing."""
+    if is_personal(column) or column.key_constraint:
+        return True
+    return not is_code(column) and (column.foreign or _IDENTIFIERS.match(plain_name(column.name)))

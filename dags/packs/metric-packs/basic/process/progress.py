@@ -1,0 +1,102 @@
+"""How far the run is, told while it goes on: tables, rows, speed, time left."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import hdm
+    from hdm_profile import Profile
+    from tables import Table
+
+UNKNOWN_BYTES = 1 << 20  # of a view, say
+TABLE_BYTES = 1 << 16  # what a table costs that is empty
+SHORTEST, LONGEST = 1.0, 15.0  # seconds between two reports: a long run need not tell so often
+LEAST_SHARE = 0.02  # below it no time left is told
+
+
+class Progress:
+    """The progress of one run over its endpoints, for several threads."""
+
+    def __init__(self, run: hdm.Run) -> None:
+        self._run = run
+        self._lock = threading.Lock()
+        self._began = self._told = time.monotonic()
+        self._planned: dict[str, int] = {}  # weight of each endpoint's tables, by slug
+        self._weights_done: dict[str, int] = {}
+        self._endpoints_done = 0
+        self._tables = self._tables_done = 0
+        self._rows = self._bytes = 0  # of profiles that are done
+        self._live: dict[int, Profile] = {}  # by thread
+
+    def plan(self, slug: str, tables: Iterable[Table]) -> None:
+        """An endpoint's tables are known."""
+        with self._lock:
+            weights = [_weight(table) for table in tables]
+            self._planned[slug] = sum(weights)
+            self._tables += len(weights)
+
+    def watch(self, profile: Profile) -> None:
+        """The calling thread reads rows into this profile now, and into its former one no more."""
+        self.leave()
+        with self._lock:
+            self._live[threading.get_ident()] = profile
+
+    def leave(self) -> None:
+        """The calling thread reads no more rows of its table."""
+        with self._lock:
+            profile = self._live.pop(threading.get_ident(), None)
+            if profile is not None:
+                self._rows += profile.rows
+                self._bytes += profile.bytes
+
+    def table_done(self, slug: str, table: Table) -> None:
+        """A table is over, well or not."""
+        with self._lock:
+            self._tables_done += 1
+            self._weights_done[slug] = self._weights_done.get(slug, 0) + _weight(table)
+
+    def endpoint_done(self, slug: str) -> None:
+        """An endpoint is over."""
+        with self._lock:
+            self._endpoints_done += 1
+            self._planned.pop(slug, None)
+
+    def tell(self) -> None:
+        """Report, when it is time to."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._told < min(max(SHORTEST, (now - self._began) / 20), LONGEST):
+                return
+            self._told = now
+            share, message = self._share(), self._message(now - self._began)
+        self._run.progress(share, message)
+
+    def _share(self) -> float:
+        begun = sum(self._weights_done.get(slug, 0) / weight for slug, weight in self._planned.items() if weight)
+        return (self._endpoints_done + begun) / max(1, len(self._run.endpoints))
+
+    def _message(self, seconds: float) -> str:
+        rows = self._rows + sum(profile.rows for profile in self._live.values())
+        read = self._bytes + sum(profile.bytes for profile in self._live.values())
+        parts = [f"{self._tables_done} of {self._tables} tables", f"{rows:,} rows", f"{read / 1e6 / seconds:.1f} MB/s"]
+        if len(self._run.endpoints) > 1:
+            parts.insert(0, f"{self._endpoints_done} of {len(self._run.endpoints)} endpoints")
+        share = self._share()
+        if share >= LEAST_SHARE:
+            parts.append(f"about {_duration(seconds * (1 - share) / share)} left")
+        return ", ".join(parts)
+
+
+def _weight(table: Table) -> int:
+    return TABLE_BYTES + (UNKNOWN_BYTES if table.bytes is None else table.bytes)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:  # noqa: PLR2004 - a minute and a half is told in seconds
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004

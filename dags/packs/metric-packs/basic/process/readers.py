@@ -1,0 +1,190 @@
+"""Threads that read an endpoint's tables, each over its own connection, while the caller stores what they found."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from functools import cache, partial
+from queue import Empty, Queue
+from typing import TYPE_CHECKING
+
+import levels
+import metrics
+from connections import Connection
+from engines import ConnectError
+from engines.engine import Reading, describe
+from store import MeasuredTable
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Iterator
+
+    from engines.engine import Contents, Engine
+    from hdm_profile import Profile
+    from progress import Progress
+    from settings import Settings
+    from tables import Table
+
+WAITING = 64  # tables that have been read and not yet stored
+PATIENCE = 0.25  # seconds between two looks at what is late
+LATE = 1.0  # seconds after the end of its budget a table is stopped here, where the server has not ended it
+FAREWELL = 10.0  # seconds that readers have to end when nobody takes their results any more
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orders:
+    """What all readers of one endpoint heed."""
+
+    settings: Settings
+    date: dt.date  # the metric date
+    memory: int  # bytes for each reader
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Result:
+    """One table, measured or not."""
+
+    table: Table
+    measured: MeasuredTable | None
+    reason: str = ""  # why it was not; holds no value
+
+
+class Readers:
+    """Read tables in their order.
+
+    Args:
+        orders: how.
+        connections: one for each reader; the readers close them.
+        tables: with the chosen columns.
+    """
+
+    def __init__(self, orders: Orders, connections: list[Connection], tables: list[Table]) -> None:
+        self._orders = orders
+        self._todo = deque(tables)
+        self._results: Queue[Result | None] = Queue(WAITING)
+        self._is_stopped = False
+        self._losses: list[str] = []  # why a reader ended before its time
+        self._live: dict[int, tuple[Profile, float]] = {}  # by thread: what it fills, until when it may
+        self._end = time.monotonic() + (orders.settings.endpoint_seconds or float("inf"))
+        self._threads = [threading.Thread(target=self._work, args=(one,), daemon=True) for one in connections]
+
+    def results(self) -> Iterator[Result]:
+        """Each table once, as they are ready. Leaving early ends the readers."""
+        for thread in self._threads:
+            thread.start()
+        working = len(self._threads)
+        try:
+            while working:
+                result = self._take(PATIENCE)
+                self._orders.progress.tell()
+                if result is _ENDED:
+                    working -= 1
+                elif result is not None:
+                    yield result
+            yield from (Result(table, None, self._why_not()) for table in self._todo)
+        finally:
+            self._dismiss(working)
+
+    def _take(self, seconds: float) -> Result | None:
+        """A result, or `_ENDED` when a reader has ended, or None when there is none yet."""
+        try:
+            result = self._results.get(timeout=seconds)
+        except Empty:
+            self._stop(lambda until: time.monotonic() > until + LATE)
+            return None
+        return _ENDED if result is None else result
+
+    def _dismiss(self, working: int) -> None:
+        """End the readers that still work."""
+        self._is_stopped = True
+        until = time.monotonic() + FAREWELL
+        while working and time.monotonic() < until:
+            self._stop(lambda _: True)
+            working -= self._take(PATIENCE) is _ENDED
+
+    def _stop(self, is_over: Callable[[float], bool]) -> None:
+        for profile, until in list(self._live.values()):
+            if is_over(until):
+                profile.stop()
+
+    def _why_not(self) -> str:
+        if time.monotonic() >= self._end:
+            return "the time for the endpoint is over (endpoint_seconds)"
+        return f"the connection was lost: {self._losses[0]}" if self._losses else "the run was stopped"
+
+    # -- in the readers' threads ---------------------------------------------------------------------------------
+
+    def _work(self, connection: Connection) -> None:
+        try:
+            with connection:
+                while (engine := connection.open(self._has_work)) and (table := self._next()):
+                    self._results.put(self._measured(engine, table))
+        except ConnectError as error:
+            self._losses.append(str(error))
+        finally:
+            self._results.put(None)
+
+    def _has_work(self) -> bool:
+        return bool(self._todo) and not self._is_stopped and time.monotonic() < self._end
+
+    def _next(self) -> Table | None:
+        try:
+            return self._todo.popleft() if self._has_work() else None
+        except IndexError:  # another reader was faster
+            return None
+
+    def _measured(self, engine: Engine, table: Table) -> Result:
+        began = time.monotonic()
+        until = min(self._end, began + (self._orders.settings.table_seconds or float("inf")))
+        reading = Reading(
+            date=self._orders.date,
+            row_limit=self._orders.settings.row_limit,
+            seconds=until - began if until < float("inf") else None,
+            memory=self._orders.memory,
+            folder=tempfile.gettempdir(),
+            watch=partial(self._watch, until),
+        )
+        try:
+            contents = engine.read(table, reading)
+            measured = self._described(table, contents, began)
+            contents.close()
+        except Exception as error:  # noqa: BLE001 - the next table has a right to its metrics
+            reason = self._why_not() if time.monotonic() >= self._end else describe(error)
+            over = "the time for the table is over (table_seconds)"
+            return Result(table, None, over if until < self._end and time.monotonic() >= until else reason)
+        finally:
+            self._live.pop(threading.get_ident(), None)
+            self._orders.progress.leave()
+        return Result(table, measured)
+
+    def _watch(self, until: float, profile: Profile) -> None:
+        self._live[threading.get_ident()] = profile, until
+        self._orders.progress.watch(profile)
+
+    def _described(self, table: Table, contents: Contents, began: float) -> MeasuredTable:
+        settings, found, shown = self._orders.settings, {}, {}
+        for declared, stats, profile, index in contents.columns:
+            column = metrics.refined(declared, stats)
+            frequencies = cache(partial(profile.frequencies, index))
+            values = metrics.of_column(
+                column, stats, contents.rows, frequencies, settings, sampled=contents.sample_rows is not None
+            )
+            found[column.name] = values
+            of_column = levels.of_column(table, column, values, frequencies, settings)
+            if of_column:
+                shown[column.name] = of_column
+        return MeasuredTable(
+            table=table,
+            rows=contents.table_rows,
+            sample_rows=contents.sample_rows,
+            columns=found,
+            levels=shown,
+            seconds=time.monotonic() - began,
+        )
+
+
+_ENDED = Result.__new__(Result)  # a reader has ended

@@ -1,0 +1,122 @@
+"""One endpoint: what there is, what of it is measured, what was found, stored table by table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import tables
+import versions
+from connections import Connection
+from readers import Orders, Readers
+from store import Store
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable
+
+    import hdm
+    from connections import Hosts
+    from progress import Progress
+    from settings import Settings
+    from tables import Table
+
+
+class NothingMeasuredError(Exception):
+    """Every table of the endpoint failed; the message holds no value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What the scans of one run share."""
+
+    date: dt.date  # the metric date
+    run_id: str  # attempts with the same one go on where the last one stopped
+    hosts: Hosts
+    progress: Progress
+    endpoints_at_once: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a scan ended."""
+
+    metrics: int  # rows of metric_basic
+    version: str  # dbversion
+    incomplete: tuple[str, ...]  # tables, and columns as table.column
+    summary: str
+
+
+def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, say: Callable[[str], None]) -> Outcome:
+    """Measure one endpoint.
+
+    Raises: engines.ConnectError, NothingMeasuredError, or what the driver or the base raises.
+    """
+    with Connection(endpoint, settings, job.hosts) as first:
+        engine = first.open()
+        assert engine is not None, "it is always needed"  # noqa: S101
+        existing = engine.tables()
+        version = versions.read(engine, existing)
+        scope = tables.chosen(existing, settings)
+        for warning in (*settings.warnings, *scope.warnings):
+            say(warning)
+        with Store(endpoint, job.date, version, job.run_id) as store:
+            finished = store.finished()
+            todo = sorted((table for table in scope.tables if table.label not in finished), key=_size)
+            if len(todo) < len(scope.tables):
+                say(f"{len(scope.tables) - len(todo)} tables were finished by an earlier attempt of this run")
+            failed = _measure(job, endpoint, settings, first, todo, store, say)
+            if todo and len(failed) == len(scope.tables):
+                # What the base knows of this date is better than nothing: it stays.
+                raise NothingMeasuredError(f"none of {len(todo)} tables could be measured")
+            rows = store.complete(existing, failed)
+    summary = _summary(len(existing), len(scope.tables), len(failed), settings.row_limit)
+    return Outcome(
+        metrics=rows,
+        version=version,
+        incomplete=(*failed, *scope.unreadable),
+        summary="; ".join([summary, *settings.warnings, *scope.warnings]),
+    )
+
+
+def _measure(
+    job: Job,
+    endpoint: hdm.Endpoint,
+    settings: Settings,
+    first: Connection,
+    todo: list[Table],
+    store: Store,
+    say: Callable[[str], None],
+) -> list[str]:
+    """Read the tables and store what was found; the labels of those that could not be read."""
+    readers = min(settings.parallel_tables, settings.connections_per_host, max(1, len(todo)))
+    orders = Orders(
+        settings=settings,
+        date=job.date,
+        memory=(settings.memory_mb << 20) // (readers * job.endpoints_at_once),
+        progress=job.progress,
+    )
+    connections = [first, *(Connection(endpoint, settings, job.hosts) for _ in range(readers - 1))]
+    failed = []
+    job.progress.plan(endpoint.slug, todo)
+    for result in Readers(orders, connections, todo).results():
+        if result.measured is None:
+            failed.append(result.table.label)
+            say(f"table {result.table.label} not measured: {result.reason}")
+        else:
+            store.add(result.measured)
+        job.progress.table_done(endpoint.slug, result.table)
+    return failed
+
+
+def _size(table: Table) -> tuple[bool, int, str]:
+    """Small tables first: most are safe when the time is over. Views, of unknown size, come last."""
+    return table.bytes is None, table.bytes or 0, table.label
+
+
+def _summary(existing: int, chosen: int, failed: int, row_limit: int | None) -> str:
+    if not existing:
+        return "the database has no tables: nothing measured"
+    left_out = f", {existing - chosen} left out by configuration" if existing > chosen else ""
+    sampled = f", at most about {row_limit} random rows of each" if row_limit is not None else ""
+    return f"{chosen - failed} of {chosen} tables measured{left_out}{sampled}"

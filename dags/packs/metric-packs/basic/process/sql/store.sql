@@ -1,0 +1,205 @@
+-- name: settings
+-- Compiling a long list of expressions takes longer than working it out.
+SET jit = off;
+
+-- name: stages
+-- Where rows wait for their comparison; of this connection alone, empty after each transaction.
+CREATE TEMP TABLE staged_table ON COMMIT DELETE ROWS AS SELECT {table_stage} FROM metric_basic_table WITH NO DATA;
+CREATE TEMP TABLE staged_column ON COMMIT DELETE ROWS AS SELECT {column_stage} FROM metric_basic WITH NO DATA;
+CREATE TEMP TABLE staged_level ON COMMIT DELETE ROWS AS SELECT {level_stage} FROM metric_basic_levels WITH NO DATA;
+CREATE TEMP TABLE staged_existing ON COMMIT DELETE ROWS AS SELECT "table", "column" FROM metric_basic WITH NO DATA;
+
+-- name: state
+-- What the base knows of the endpoint: of earlier dates, of this one, and whether this very run had completed it.
+SELECT
+    EXISTS (
+        SELECT FROM metric_basic WHERE endpoint = %(endpoint)s AND "date" < %(date)s
+        UNION ALL SELECT FROM metric_basic_table WHERE endpoint = %(endpoint)s AND "date" < %(date)s
+    ) AS has_history,
+    EXISTS (
+        SELECT FROM metric_basic WHERE endpoint = %(endpoint)s AND "date" = %(date)s
+        UNION ALL SELECT FROM metric_basic_table WHERE endpoint = %(endpoint)s AND "date" = %(date)s
+    ) AS has_rows,
+    EXISTS (
+        SELECT FROM metric_basic_version
+        WHERE endpoint = %(endpoint)s AND "date" = %(date)s AND run_id = %(run_id)s AND unreadable_count = 0
+    ) AS is_complete;
+
+-- name: finished
+-- The tables of this date that the run has measured.
+SELECT "table", rows_count FROM metric_basic_table
+WHERE endpoint = %(endpoint)s AND "date" = %(date)s AND run_id = %(run_id)s;
+
+-- name: withdraw_version
+-- From the first row on that replaces another the date is not complete.
+DELETE FROM metric_basic_version WHERE endpoint = %(endpoint)s AND "date" = %(date)s;
+
+-- name: withdraw_database
+-- The same.
+DELETE FROM metric_basic_database WHERE endpoint = %(endpoint)s AND "date" = %(date)s;
+
+-- name: disown
+-- A run that had completed the endpoint and is repeated measures everything anew.
+UPDATE metric_basic_table SET run_id = NULL
+WHERE endpoint = %(endpoint)s AND "date" = %(date)s AND run_id = %(run_id)s;
+
+-- name: clear
+-- The rows that the staged tables replace.
+WITH levels AS (
+    DELETE FROM metric_basic_levels l USING pg_temp.staged_table s
+    WHERE l.endpoint = %(endpoint)s AND l."date" = %(date)s AND l."table" = s."table"
+), tables AS (
+    DELETE FROM metric_basic_table t USING pg_temp.staged_table s
+    WHERE t.endpoint = %(endpoint)s AND t."date" = %(date)s AND t."table" = s."table"
+)
+DELETE FROM metric_basic m USING pg_temp.staged_table s
+WHERE m.endpoint = %(endpoint)s AND m."date" = %(date)s AND m."table" = s."table";
+
+-- name: insert_tables
+-- Level 2. Nothing is new on an endpoint's first date.
+INSERT INTO metric_basic_table (
+    endpoint, "database", dbversion, "table", "date", table_type, last_change, sample_rows, seconds, run_id, measured_at,
+    columns_new, columns_dropped, columns_renamed, columns_retyped, previous_date, schema_change, {names}
+)
+SELECT %(endpoint)s, %(database)s, %(dbversion)s, n."table", %(date)s, n.table_type, n.last_change, n.sample_rows, n.seconds,
+    %(run_id)s, now(), 0, 0, 0, 0, p."date",
+    CASE WHEN NOT %(has_history)s THEN '' WHEN p."date" IS NULL OR EXISTS (
+        SELECT FROM metric_basic_table d
+        WHERE d.endpoint = %(endpoint)s AND d."table" = n."table" AND d."date" < %(date)s AND d."date" > p."date"
+    ) THEN 'new' ELSE '' END,
+    {values}
+FROM pg_temp.staged_table n
+LEFT JOIN LATERAL (
+    SELECT h.* FROM metric_basic_table h
+    WHERE %(has_history)s AND h.endpoint = %(endpoint)s AND h."table" = n."table" AND h."date" < %(date)s
+        AND h.schema_change IS DISTINCT FROM 'dropped'
+    ORDER BY h."date" DESC LIMIT 1
+) p ON true;
+
+-- name: insert_columns
+-- Levels 3 and 4. A row that is newer than the newest measured one says that the column was gone.
+INSERT INTO metric_basic (
+    endpoint, "database", dbversion, "table", "column", "date", sample_rows, previous_date, schema_change, {names}
+)
+SELECT %(endpoint)s, %(database)s, %(dbversion)s, n."table", n."column", %(date)s, n.sample_rows, p."date",
+    CASE WHEN NOT %(has_history)s THEN '' WHEN p."date" IS NULL OR EXISTS (
+        SELECT FROM metric_basic d
+        WHERE d.endpoint = %(endpoint)s AND d."table" = n."table" AND d."column" = n."column"
+            AND d."date" < %(date)s AND d."date" > p."date"
+    ) THEN 'new' WHEN n.data_type IS DISTINCT FROM p.data_type THEN 'retyped' ELSE '' END,
+    {values}
+FROM pg_temp.staged_column n
+LEFT JOIN LATERAL (
+    SELECT h.* FROM metric_basic h
+    WHERE %(has_history)s AND h.endpoint = %(endpoint)s AND h."table" = n."table" AND h."column" = n."column"
+        AND h."date" < %(date)s AND h.schema_change IS DISTINCT FROM 'dropped'
+    ORDER BY h."date" DESC LIMIT 1
+) p ON true;
+
+-- name: insert_levels
+-- Level 5, against the column's previous date.
+INSERT INTO metric_basic_levels (
+    endpoint, "database", dbversion, "table", "column", "date", value, frequency, delta_frequency, evol_frequency
+)
+SELECT %(endpoint)s, %(database)s, %(dbversion)s, n."table", n."column", %(date)s, n.value, n.frequency,
+    n.frequency - f.frequency, n.frequency::float8 / nullif(f.frequency, 0)
+FROM pg_temp.staged_level n
+LEFT JOIN LATERAL (
+    SELECT m.previous_date, m.sample_rows FROM metric_basic m
+    WHERE %(has_history)s
+        AND m.endpoint = %(endpoint)s AND m."table" = n."table" AND m."column" = n."column" AND m."date" = %(date)s
+    LIMIT 1
+) m ON true
+LEFT JOIN LATERAL (
+    SELECT p."date" FROM metric_basic p
+    WHERE p.endpoint = %(endpoint)s AND p."table" = n."table" AND p."column" = n."column" AND p."date" = m.previous_date
+        AND (p.sample_rows IS NULL) = (m.sample_rows IS NULL)
+    LIMIT 1
+) p ON true
+LEFT JOIN LATERAL (
+    SELECT f.frequency FROM metric_basic_levels f
+    WHERE f.endpoint = %(endpoint)s AND f."table" = n."table" AND f."column" = n."column" AND f."date" = p."date"
+        AND f.value = n.value
+    LIMIT 1
+) f ON true;
+
+-- name: sweep_levels
+-- What an earlier run has left of this date.
+DELETE FROM metric_basic_levels l
+WHERE l.endpoint = %(endpoint)s AND l."date" = %(date)s AND NOT EXISTS (
+    SELECT FROM metric_basic_table t WHERE t.endpoint = %(endpoint)s AND t."table" = l."table" AND t."date" = %(date)s
+        AND t.run_id = %(run_id)s
+);
+
+-- name: sweep_columns
+-- The same, and what was said of changes.
+DELETE FROM metric_basic m
+WHERE m.endpoint = %(endpoint)s AND m."date" = %(date)s AND (m.schema_change = 'dropped' OR NOT EXISTS (
+    SELECT FROM metric_basic_table t WHERE t.endpoint = %(endpoint)s AND t."table" = m."table" AND t."date" = %(date)s
+        AND t.run_id = %(run_id)s
+));
+
+-- name: sweep_tables
+-- The same.
+DELETE FROM metric_basic_table
+WHERE endpoint = %(endpoint)s AND "date" = %(date)s AND run_id IS DISTINCT FROM %(run_id)s;
+
+-- name: insert_version
+-- Level 1: the date is complete.
+INSERT INTO metric_basic_version (
+    endpoint, "database", dbversion, "date", tables_new, tables_dropped, tables_renamed,
+    columns_new, columns_dropped, columns_renamed, columns_retyped, excluded_count, unreadable_count,
+    previous_date, run_id, measured_at, {names}
+)
+SELECT %(endpoint)s, %(database)s, %(dbversion)s, %(date)s, n.tables_new, n.tables_dropped, n.tables_renamed,
+    c.columns_new, c.columns_dropped, c.columns_renamed, c.columns_retyped, excluded, %(unreadable_count)s,
+    p."date", %(run_id)s, now(), {values}
+FROM (
+    SELECT count(*) FILTER (WHERE schema_change = 'new') AS tables_new,
+        count(*) FILTER (WHERE schema_change = 'dropped') AS tables_dropped,
+        count(*) FILTER (WHERE schema_change = 'renamed') AS tables_renamed,
+        count(run_id) AS tables_count,
+        coalesce(sum(columns_count), 0)::bigint AS columns_count,
+        coalesce(sum(rows_count) FILTER (WHERE table_type NOT IN ('view', 'materialized view')), 0)::bigint AS rows_count,
+        sum(bytes)::bigint AS bytes
+    FROM metric_basic_table WHERE endpoint = %(endpoint)s AND "date" = %(date)s
+) n
+CROSS JOIN (
+    SELECT count(*) FILTER (WHERE schema_change = 'new') AS columns_new,
+        count(*) FILTER (WHERE schema_change = 'dropped') AS columns_dropped,
+        count(*) FILTER (WHERE schema_change = 'renamed') AS columns_renamed,
+        count(*) FILTER (WHERE schema_change = 'retyped') AS columns_retyped
+    FROM metric_basic WHERE endpoint = %(endpoint)s AND "date" = %(date)s
+) c
+CROSS JOIN (
+    SELECT count(DISTINCT e."table") AS excluded FROM pg_temp.staged_existing e
+    WHERE e."table" <> ALL(%(unreadable)s) AND NOT EXISTS (
+        SELECT FROM metric_basic_table t
+        WHERE t.endpoint = %(endpoint)s AND t."table" = e."table" AND t."date" = %(date)s
+    )
+) x
+LEFT JOIN LATERAL (
+    SELECT h.* FROM metric_basic_version h WHERE h.endpoint = %(endpoint)s AND h."date" < %(date)s
+    ORDER BY h."date" DESC LIMIT 1
+) p ON true;
+
+-- name: insert_database
+-- Level 0, from all dates up to this one.
+INSERT INTO metric_basic_database (
+    endpoint, "database", dbversion, "date", version_changed, versions_count, dates_count, first_date, previous_date, {names}
+)
+SELECT v.endpoint, v."database", v.dbversion, v."date", (v.dbversion <> p.dbversion)::integer,
+    a.versions_count, a.dates_count, a.first_date, v.previous_date, {names}
+FROM metric_basic_version v
+CROSS JOIN (
+    SELECT count(DISTINCT dbversion) AS versions_count, count(DISTINCT "date") AS dates_count, min("date") AS first_date
+    FROM metric_basic_version WHERE endpoint = %(endpoint)s AND "date" <= %(date)s
+) a
+LEFT JOIN LATERAL (
+    SELECT h.dbversion FROM metric_basic_version h WHERE h.endpoint = v.endpoint AND h."date" = v.previous_date LIMIT 1
+) p ON true
+WHERE v.endpoint = %(endpoint)s AND v."date" = %(date)s;
+
+-- name: count
+-- Rows of levels 3 and 4.
+SELECT count(*) FROM metric_basic WHERE endpoint = %(endpoint)s AND "date" = %(date)s;

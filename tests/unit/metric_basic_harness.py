@@ -1,0 +1,107 @@
+"""The modules of metric pack basic, imported the way the pack imports them, and columns as its engine counts them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import statistics
+import sys
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+PROCESS = Path(__file__).parents[2] / "dags/packs/metric-packs/basic/process"
+MODULES = ("patterns", "privacy", "tables", "settings", "rounding", "suppression", "metrics", "levels")
+EPOCH = dt.datetime(2000, 1, 1)  # noqa: DTZ001
+
+
+def _load() -> SimpleNamespace:
+    """The pack's modules by name; nothing of that stays in sys.modules, where other packs have such names, too."""
+    before = {name: sys.modules.pop(name, None) for name in MODULES}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        patch.syspath_prepend(str(PROCESS))
+        found = {name: import_module(name) for name in MODULES}
+    for name, module in before.items():
+        sys.modules.pop(name)
+        if module is not None:
+            sys.modules[name] = module
+    return SimpleNamespace(**found)
+
+
+pack = _load()
+
+
+def column(name: str = "c", kind: str = "integer", **more: Any) -> Any:
+    """A column; its declared type is its kind."""
+    return pack.tables.Column(name, kind, kind, kind, **more)
+
+
+def table(label: str, *columns: Any, schema: str = "") -> Any:
+    """A table, whose label is schema.name outside of public."""
+    shown = label if schema in {"", "public"} else f"{schema}.{label}"
+    return pack.tables.Table(schema, label, shown, columns)
+
+
+def settings(**config: Any) -> Any:
+    """The settings of an endpoint with this configuration."""
+    return pack.settings.read(config)
+
+
+def quantile(numbers: list[float], share: float) -> float:
+    """Interpolated linearly, as SQL's percentile_cont."""
+    place = (len(numbers) - 1) * share
+    below = math.floor(place)
+    above = min(below + 1, len(numbers) - 1)
+    return numbers[below] + (numbers[above] - numbers[below]) * (place - below)
+
+
+def stats_of(values: list[Any], kind: str, today: dt.date = dt.date(2026, 1, 31)) -> SimpleNamespace:
+    """What the engine says of a column of these values; booleans are 0 and 1."""
+    top = [count for _, count in Counter(values).most_common(3)] + [0, 0, 0]
+    found = SimpleNamespace(
+        values=len(values), levels=len(set(values)), first=top[0], second=top[1], third=top[2],
+        finite=0, zeros=0, negatives=0, minimum=None, maximum=None, mean=None, deviation=None, median=None,
+        p01=None, p99=None, earliest=None, latest=None, future=0,
+        shortest=None, longest=None, mean_length=None, empty=0, blanks=0,
+        misfits=0, classes=(0, 0, 0, 0),
+    )  # fmt: skip
+    if kind in {"integer", "float", "boolean"}:
+        numbers = sorted(float(value) for value in values if math.isfinite(value))
+        found.finite, found.zeros = len(numbers), numbers.count(0)
+        found.negatives = sum(number < 0 for number in numbers)
+        if numbers:
+            found.minimum, found.maximum = numbers[0], numbers[-1]
+            found.mean, found.median = math.fsum(numbers) / len(numbers), statistics.median(numbers)
+            found.p01, found.p99 = quantile(numbers, 0.01), quantile(numbers, 0.99)
+        if len(numbers) > 1:
+            found.deviation = statistics.stdev(numbers)
+    if kind == "text" and values:
+        lengths = [len(value) for value in values]
+        found.shortest, found.longest = min(lengths), max(lengths)
+        found.mean_length, found.empty = sum(lengths) / len(lengths), lengths.count(0)
+        found.blanks = max(value.count(" ") for value in values)
+    if kind in {"date", "datetime"} and values:
+        unit = dt.timedelta(days=1) if kind == "date" else dt.timedelta(microseconds=1)
+        moments = [value if kind == "datetime" else dt.datetime.combine(value, dt.time()) for value in values]
+        found.earliest, found.latest = (min(moments) - EPOCH) // unit, (max(moments) - EPOCH) // unit
+        found.future = sum(moment.date() > today for moment in moments)
+    return found
+
+
+def measured(one: Any, values: list[Any], *, rows: int | None = None, sampled: bool = False, **config: Any) -> Any:
+    """The metrics of a column that holds these values, and nulls up to `rows`."""
+    stats = stats_of(values, one.kind)
+    return pack.metrics.of_column(
+        one, stats, len(values) if rows is None else rows, counted(values), settings(**config), sampled=sampled
+    )
+
+
+def counted(values: list[Any]) -> Any:
+    """A function that gives the frequencies of the values as text; None where they are too many."""
+    found = Counter(str(int(value)) if isinstance(value, bool) else str(value) for value in values)
+    return lambda: dict(found) if len(found) <= 5000 else None

@@ -1,0 +1,150 @@
+"""Which levels metric pack basic stores, and that the hidden ones cannot be computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.metric_basic_harness import column, counted, measured, pack, settings, table
+
+FREQUENCIES = st.lists(st.integers(1, 14), max_size=16)
+
+
+def levels(one: Any, values: list[Any], **config: Any) -> dict[str, int]:
+    """The levels of a column with these values, in table lab.results."""
+    owner = table("results", one, schema="lab")
+    found = measured(one, values, **config)
+    return pack.levels.of_column(owner, one, found, counted(values), settings(**config))
+
+
+def test_rare_levels_are_hidden_with_the_smallest_frequent_one() -> None:
+    """A level of one patient points at that patient, also as the difference to value_counts."""
+    disease = ["rare"] + ["seldom"] * 8 + ["flu"] * 91
+    assert levels(column(kind="text"), disease) == {"flu": 91}
+    assert levels(column(kind="text"), ["in"] * 39 + ["out"] * 61) == {"in": 39, "out": 61}
+    assert levels(column(kind="text"), ["x"] * 2 + ["y"] * 98) == {}
+    assert levels(column(kind="text"), disease, min_count=1) == {"rare": 1, "seldom": 8, "flu": 91}
+
+
+def test_hidden_values_that_divide_in_one_way_only_take_the_next_level_with_them() -> None:
+    """As many as levels: each is there once. Four times as many: each is there four times, just not five."""
+    values = [*"abcdef", *["g"] * 10, *["h"] * 20]
+    assert levels(column(kind="text"), values) == {"h": 20}
+    assert levels(column(kind="text"), [*values, "a"]) == {"g": 10, "h": 20}
+    values = [*"aaaabbbb", *["g"] * 10, *["h"] * 20]
+    assert levels(column(kind="text"), values) == {"h": 20}
+    assert levels(column(kind="text"), values[1:]) == {"g": 10, "h": 20}
+
+
+def test_levels_of_one_frequency_are_hidden_together() -> None:
+    """Were 'b' shown and 'a' hidden, 'a' could only be the rare one."""
+    assert levels(column(kind="text"), [*"a", *["b"] * 9, *["c"] * 9]) == {}
+    assert levels(column(kind="text"), [*"a", *["b"] * 9, *["c"] * 9, *["d"] * 10]) == {"d": 10}
+
+
+def test_many_levels_need_more_hidden_ones() -> None:
+    """Mean and deviation of such columns are published, which are sums over all levels."""
+    values = [0] * 5000 + [i for i in range(1, 20) for _ in range(20 + i)] + [98] * 3 + [99] * 4
+    assert set(levels(column(), values)) == {str(i) for i in range(20) if i not in {1, 2, 3}}
+
+
+def test_booleans_are_told_as_words() -> None:
+    """The engine counts them as 0 and 1."""
+    assert levels(column(kind="boolean"), [0] * 9 + [1] * 8) == {"false": 9, "true": 8}
+    assert levels(column(), [0] * 9 + [1] * 8) == {"0": 9, "1": 8}
+
+
+NAMES = """
+    name patient_full_name person_name fullname FirstName patient_last_name nom nom_usuel Prénom adresse_1
+    telephone_mobile courriel_pro date_naissance birth_date year_of_birth postcode zip_code code_postal postal_code
+    ipp patient_ipp iep nir ins nip numero_secu patient_mrn mrn dob ddn
+    patient_id id_stay key ward_key uuid number bed_number"""
+OTHER_NAMES = """
+    drug_name concept_name ward_name nombre service unit inspection insurance tropical_zone sex
+    gender_concept_id ward_code code"""
+
+
+@pytest.mark.parametrize(("names", "stored"), [(NAMES, False), (OTHER_NAMES, True)])
+def test_levels_of_persons_and_identifiers_are_not_stored(names: str, *, stored: bool) -> None:
+    """Known by the column's name, in English and French."""
+    found = {name: levels(column(name, "text"), ["x"] * 9 + ["y"] * 9) for name in names.split()}
+    assert {name for name, one in found.items() if bool(one) is not stored} == set()
+
+
+def test_levels_of_keys_and_foreign_keys_are_not_stored_but_codes_are() -> None:
+    """A vocabulary's code says what, not who, even where it points at the vocabulary."""
+    values = ["x"] * 9 + ["y"] * 9
+    for key in ("primary", "unique", "referenced"):
+        assert not levels(column("ward_code", "text", key_constraint=key), values)
+    assert not levels(column("ward", "text", foreign=True), values)
+    assert levels(column("gender_concept_id", "text", foreign=True), values)
+
+
+def test_excluded_free_and_unstorable_texts_are_not_stored() -> None:
+    """What is no text for PostgreSQL counts among the hidden levels."""
+    values = ["x"] * 9 + ["y"] * 9
+    for pattern in ("MODÉ", "results.mod?", "Lab.Results.mode", "*"):
+        expected = {} if pattern != "results.mod?" else {"x": 9, "y": 9}
+        assert levels(column("mode", "text"), values, exclude_levels=[pattern]) == expected
+    one = column("mode", "text")
+    free = {"is_categorical": True, "value_counts": 18, "levels_count": 2}
+    assert pack.levels.of_column(table("t", one), one, free, lambda: None, settings()) == {}
+    assert levels(one, ["a\0"] * 9 + ["b\ufffd"] * 9 + ["c"] * 20) == {"c": 20}
+    assert levels(one, ["a\0"] * 9 + ["c"] * 20) == {}
+
+
+def test_frequencies_are_asked_for_categories_only() -> None:
+    """To list thousands of levels that nobody stores takes time."""
+
+    def asked() -> dict[str, int]:
+        raise AssertionError
+
+    one = column("weight", "float")
+    values = {"is_categorical": False, "value_counts": 100, "levels_count": 100}
+    assert pack.levels.of_column(table("t", one), one, values, asked, settings()) == {}
+
+
+@given(frequencies=FREQUENCIES, min_count=st.integers(1, 10))
+def test_what_is_hidden_is_several_levels_with_enough_values(frequencies: list[int], min_count: int) -> None:
+    """The law of suppression, for any frequencies; and where nothing is rare, nothing is hidden."""
+    frequent = {f"level {i}": n for i, n in enumerate(frequencies) if n >= min_count}
+    shown = pack.suppression.shown_levels(frequent, sum(frequencies), len(frequencies), min_count)
+    hidden, hidden_values = len(frequencies) - len(shown), sum(frequencies) - sum(shown.values())
+    assert all(frequent[level] == frequency for level, frequency in shown.items())
+    least = 2 if len(frequencies) < 10 else 5
+    assert not shown or hidden == 0 or (hidden >= least and hidden_values >= min_count and hidden_values != hidden)
+    assert not shown or min(shown.values()) > max([n for k, n in frequent.items() if k not in shown], default=0)
+    if all(n >= min_count for n in frequencies):
+        assert shown == frequent
+
+
+@given(frequencies=FREQUENCIES.filter(bool), min_count=st.integers(2, 10))
+def test_the_highest_frequencies_give_no_hidden_level_away(frequencies: list[int], min_count: int) -> None:
+    """They are shown by the same law, so that together with the levels they say no more than one of both."""
+    top = sorted(frequencies, reverse=True)
+    shown = pack.suppression.shown_frequencies(top[:3], sum(top), len(top), min_count)
+    rest = top[shown:]
+    if len(top) in {1, sum(top)}:
+        assert shown == min(3, len(top))
+    elif shown:
+        assert top[shown - 1] >= min_count
+        assert all(n >= min_count for n in rest) or (len(rest) >= 2 and min_count <= sum(rest) != len(rest))
+    if all(n >= min_count for n in top):
+        assert shown == min(3, len(top))
+
+
+@given(cells=st.lists(st.integers(0, 14), min_size=1, max_size=4), rest=st.integers(0, 14), min_count=st.integers(2, 9))
+def test_counts_that_are_hidden_are_not_the_difference(cells: list[int], rest: int, min_count: int) -> None:
+    """Shown ones are not small; what is left is several counts with enough values, or has nothing to hide."""
+    named = {f"count {i}": n for i, n in enumerate(cells)}
+    shown = pack.suppression.shown_cells(named, rest, min_count)
+    assert not any(0 < named[name] < min_count for name in shown)
+    hidden = [count for name, count in named.items() if name not in shown]
+    left = [count for count in (*hidden, rest) if count]
+    if any(0 < count < min_count for count in left):
+        assert not shown or (len(left) >= 2 and sum(left) >= min_count and sum(left) != len(left))
+    if not any(0 < count < min_count for count in (*cells, rest)):
+        assert shown == set(named)
