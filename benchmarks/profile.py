@@ -16,16 +16,18 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import statistics
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from benchmarks import profile_data as data
 from benchmarks import profile_rivals as rivals
+from benchmarks.profile_bench import Bench
 from benchmarks.profile_measure import Usage
-from benchmarks.profile_site import Site, endpoint, server_settings, site
+from benchmarks.profile_site import endpoint, server_settings, site
 from benchmarks.table import Table
 
 ROWS = (1_000_000, 5_000_000, 20_000_000)
@@ -40,44 +42,6 @@ _ROW = ("what", "ours", "rival", "theirs", "result", "target")
 _TARGETS = {1_000_000: (2.3, 6, 0), 5_000_000: (2.3, 9, 0), 20_000_000: (3, 0, 1500)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bench:
-    """What the parts share."""
-
-    place: Site
-    table: Table
-    rows: Sequence[int]
-    quick: bool
-    facts: list[str] = field(default_factory=list)
-
-    def add(self, *cells: str) -> None:
-        """A row, which is told at once."""
-        print(" | ".join(cells), file=sys.stderr, flush=True)
-        self.table.add(*cells)
-
-    def database(self, name: str, make: Callable[..., None], *arguments: int) -> tuple[Any, dict[str, Any]]:
-        """A new database of the endpoint's server, and it as an endpoint."""
-        found = self.place.server.create_database(name)
-        make(found, *arguments)
-        return found, endpoint(name, "postgres", self.place.server)
-
-    def compare(self, rounds: int, **ways: Callable[[], Usage]) -> dict[str, Usage]:
-        """The medians of interleaved rounds; `once_...` ways are run in the first only."""
-        found: dict[str, list[Usage]] = {name: [] for name in ways}
-        for number in range(rounds):
-            for name, run in ways.items():
-                if number == 0 or not name.startswith("once_"):
-                    found[name].append(run())
-                    print(f"  {name}: {_told(found[name][-1])}", file=sys.stderr, flush=True)
-        return {name: _median(usages) for name, usages in found.items()}
-
-    def faster(self, what: str, ours: Usage, rival: str, theirs: Usage, target: float) -> None:
-        """Add how many times faster we are."""
-        goal = f"{target:g} times faster" if target else ""
-        cells = f"{ours.seconds:.2f} s", rival, f"{theirs.seconds:.2f} s"
-        self.add(what, *cells, f"{theirs.seconds / ours.seconds:.1f} times faster", goal)
-
-
 def main() -> None:
     """Measure, print the table; write it to results/ when it is whole."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile")
@@ -86,6 +50,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="ours and the raw read alone")
     chosen = parser.parse_args()
     whole = chosen == parser.parse_args([])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the databases are removed then, too
     table = Table("profile", "Metric pack basic: every table, at the speed of the wire", _ROW)
     with site() as place:
         bench = Bench(place=place, table=table, rows=chosen.rows, quick=chosen.quick)
@@ -93,7 +58,7 @@ def main() -> None:
             PARTS[part](bench)
     table.finish(
         "medians of interleaved rounds, 5 of up to a million rows, 3 above and of many tables; peers run once",
-        "server: PostgreSQL 18 with its usual settings for reading; the HDM base is on another one, of the same machine",
+        "server: PostgreSQL 18 with its usual settings for reading; the HDM base is on another one of the same machine",
         "memory: highest resident size of the pack's processes, added up, shared libraries included",
         *bench.facts,
         keep=whole,
@@ -113,7 +78,7 @@ def rows(bench: Bench) -> None:
             rivals.copy(bench.place, database, way)  # fills the caches
         ways: dict[str, Callable[[], Usage]] = {
             "ours": lambda one=one: bench.place.measure(one),  # type: ignore[misc]
-            "raw": lambda database=database: rivals.copy(bench.place, database, way),  # type: ignore[misc]
+            "raw": lambda database=database, way=way: rivals.copy(bench.place, database, way),  # type: ignore[misc]
         }
         if not bench.quick and size <= ORIGINAL_ROWS:
             url = rivals.sqlalchemy_url(database)
@@ -130,7 +95,7 @@ def rows(bench: Bench) -> None:
                     bench.facts.append(f"{name} does not run here")
         peaks.append((size, found["ours"].peak))
         bench.place.server.drop_database(database.name)
-    for (fewer, low), (more, high) in zip(peaks, peaks[1:], strict=False):
+    for (fewer, low), (more, high) in pairwise(peaks):
         bench.add(f"peak memory, {_rows(fewer)} to {_rows(more)}", f"{high - low:+.0f} MB", "-", "-", "", "no growth")
 
 
@@ -161,9 +126,8 @@ def small(bench: Bench) -> None:
         bench.place.forget_night()
         return bench.place.measure(one)
 
-    rival = (
-        {} if bench.quick else {"once_original": lambda: rivals.original(bench.place, rivals.sqlalchemy_url(database))}
-    )
+    url = rivals.sqlalchemy_url(database)
+    rival = {} if bench.quick else {"once_original": lambda: rivals.original(bench.place, url)}
     fresh()
     found = bench.compare(3, ours=fresh, **rival)
     bench.place.repeat(HISTORY)
@@ -212,7 +176,9 @@ def mariadb(bench: Bench) -> None:
     source, _ = bench.database("source", data.hospital, ROWS[0])
     with MariaDB(bench.place.folder / "mariadb") as server:
         data.to_mariadb(source, server, "hospital", bench.place.folder)
-        url = server.url("hospital").replace("+pymysql", f"+{rivals.MARIADB_DRIVER}")
+        driver = rivals.mariadb_driver(bench.place)
+        bench.facts.append(f"MariaDB, the original's way: SQLAlchemy with {driver}")
+        url = server.url("hospital").replace("+pymysql", f"+{driver}")
         _elsewhere(bench, "MariaDB", endpoint("hospital", "mariadb", server), url, 5)
     bench.place.server.drop_database(source.name)
 
@@ -256,18 +222,6 @@ def start(bench: Bench) -> None:
             seconds.append(float(first.split()[0]) - usage.began)
             print(f"  {seconds[-1]:.3f} s, {usage.seconds:.3f} s in all: {first[:150]}", file=sys.stderr)
     bench.add("start to first query", f"{statistics.median(seconds):.2f} s", "-", "-", "", "below 0.7 s")
-
-
-def _median(usages: Sequence[Usage]) -> Usage:
-    values = {
-        name: statistics.median(getattr(usage, name) for usage in usages)
-        for name in ("began", "seconds", "peak", "server")
-    }
-    return Usage(**values, output="")
-
-
-def _told(usage: Usage) -> str:
-    return f"{usage.seconds:.2f} s, {usage.peak:.0f} MB, server's CPU {usage.server:.2f} s"
 
 
 def _rows(size: int) -> str:

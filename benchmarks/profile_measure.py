@@ -22,12 +22,12 @@ class Usage:
 
     began: float  # seconds since the epoch, just before the process was started
     seconds: float  # until its end
-    peak: float  # MB: highest resident size of each of its processes, added up; shared libraries included
+    peak: float  # MB: highest resident size of each of its processes, added up; never below this process's own
     server: float  # seconds of processor time in all processes of the servers that were watched
     output: str
 
 
-class Failed(Exception):
+class CommandError(Exception):
     """A command ended with another exit code than 0; what it printed."""
 
 
@@ -42,8 +42,14 @@ def run(
     """Run a command to its end and say what it took.
 
     Args:
+        command: program and arguments.
         variables: its whole environment.
+        folder: where it is run.
         server: process id of a server whose processor time is measured meanwhile; 0: of none.
+        timeout: seconds after which it is killed.
+
+    Raises:
+        CommandError: it ended with another exit code than 0.
     """
     before = processor_seconds(server) if server else 0.0
     with tempfile.TemporaryFile("w+", errors="replace") as output:
@@ -63,7 +69,7 @@ def run(
         output.seek(0)
         text = output.read()
     if process.returncode:
-        raise Failed(f"{command[0]} ended with {process.returncode}: {text[-3000:]}")
+        raise CommandError(f"{command[0]} ended with {process.returncode}: {text[-3000:]}")
     server_seconds = processor_seconds(server) - before if server else 0.0
     peak = max(watch.peak, usage.ru_maxrss) / 1024
     return Usage(began=wall, seconds=seconds, peak=peak, server=server_seconds, output=text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import pandas
+import pandas as pd
 from sqlalchemy import create_engine, inspect
 
 FEW, MANY = 10, 5000
@@ -17,7 +17,7 @@ FEW, MANY = 10, 5000
 def measure(column: Any, declared: str) -> dict[str, Any]:
     """All metrics of one column."""
     values, missing = int(column.count()), int(column.isna().sum())
-    kind = pandas.api.types.infer_dtype(column, skipna=True)
+    kind = pd.api.types.infer_dtype(column, skipna=True)
     found: dict[str, Any] = {"data_type": declared, "infered_data_type": kind, "value_counts": values}
     found |= {"na_values": missing, "percent_na_values": 100 * missing / len(column) if len(column) else None}
     if kind in {"boolean", "bytes"} or "date" in kind:
@@ -46,7 +46,7 @@ def main() -> None:
     found = {}
     for (_, table), columns in declared.items():
         types = {column["name"]: str(column["type"]) for column in columns}
-        frame = pandas.read_sql(f"SELECT * FROM {table}", engine)
+        frame = pd.read_sql(f"SELECT * FROM {table}", engine)
         for name in frame:
             found[table, name] = measure(frame[name], types[str(name)])
     print(len(found), "columns")

@@ -9,12 +9,12 @@ from urllib.parse import unquote, urlsplit
 
 def whylogs(address: str) -> None:
     """Sketches of every column, from a whole table in pandas: its counts are approximate."""
-    import pandas
+    import pandas as pd
     import whylogs as why
     from sqlalchemy import create_engine
 
     engine = create_engine(address.replace("postgresql://", "postgresql+psycopg2://"))
-    frame = pandas.read_sql("SELECT * FROM visit", engine)
+    frame = pd.read_sql("SELECT * FROM visit", engine)
     print(len(why.log(pandas=frame).view().to_pandas()), "columns")
 
 
@@ -31,7 +31,7 @@ def soda(address: str) -> None:
     for name, kind in columns:
         checks += [f"missing_count({name}) >= 0", f"duplicate_count({name}) >= 0"]
         if kind in {"bigint", "numeric", "double precision", "integer"}:
-            checks += [f"{what}({name}) > -1e300" for what in ("min", "max", "avg", "stddev")]
+            checks += [f"{what}({name}) > -1000000000000000000" for what in ("min", "max", "avg", "stddev")]
     parts = urlsplit(address)
     scan = Scan()
     scan.set_data_source_name("hospital")

@@ -6,21 +6,20 @@ import statistics
 import sys
 from typing import TYPE_CHECKING
 
-from benchmarks.profile_measure import Failed, Usage, run
+from benchmarks.profile_measure import CommandError, Usage, run
 
 if TYPE_CHECKING:
-    from demo.services import Database
-
     from benchmarks.profile_site import Site
+    from demo.services import Database
 
 PANDAS = ["pandas==3.1.1", "numpy==2.4.6", "sqlalchemy==2.1.9"]
 PACKAGES = {
     "copy": ["psycopg[binary]==3.3.9", "asyncpg==0.32.0"],
-    "original": [*PANDAS, "psycopg2-binary==2.9.13", "pymysql==1.2.4", "mysql-connector-python==26.10.0"],
+    "original": [*PANDAS, "psycopg2-binary==2.9.13", "pymysql==1.2.4"],
+    "mysqlclient": [*PANDAS, "mysqlclient==2.3.1"],
     "whylogs": ["whylogs==1.6.4", "pandas==2.3.3", "numpy==1.26.4", "sqlalchemy==2.1.9", "psycopg2-binary==2.9.13"],
     "soda": ["soda-core-postgres==3.5.6", "setuptools==80.9.0", "psycopg2-binary==2.9.13"],
 }
-MARIADB_DRIVER = "mysqlconnector"  # has C inside, PyMySQL has not
 COPY_WAYS = ("psql", "psycopg", "asyncpg")
 COPY_ROUNDS = 3
 
@@ -50,7 +49,8 @@ def fastest_copy(place: Site, database: Database) -> tuple[str, dict[str, float]
 
 def original(place: Site, url: str, *tables: str) -> Usage:
     """The original's way."""
-    python = place.environment("original", PACKAGES["original"])
+    name = "mysqlclient" if url.startswith("mysql+mysqldb:") else "original"
+    python = place.environment(name, PACKAGES[name])
     return place.program(python, "profile_original", url, *tables, watch=True)
 
 
@@ -59,11 +59,20 @@ def peer(place: Site, name: str, database: Database) -> Usage | None:
     try:
         python = place.environment(name, PACKAGES[name])
         return place.program(python, "profile_peers", name, database.dsn, watch=True)
-    except (Failed, OSError) as error:
+    except CommandError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return None
 
 
+def mariadb_driver(place: Site) -> str:
+    """SQLAlchemy's name of the fastest driver for MariaDB that installs: mysqlclient needs a compiler and headers."""
+    try:
+        place.environment("mysqlclient", PACKAGES["mysqlclient"])
+    except CommandError:
+        return "pymysql"
+    return "mysqldb"
+
+
 def sqlalchemy_url(database: Database) -> str:
-    """The address for SQLAlchemy, with the faster driver of the two."""
+    """The address for SQLAlchemy, as the original reads."""
     return database.dsn.replace("postgresql://", "postgresql+psycopg2://")

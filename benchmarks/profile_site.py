@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from benchmarks.profile_measure import Usage, run
+from benchmarks.profile_measure import CommandError, Usage, run
 
 if TYPE_CHECKING:
     from demo.services import Database, Postgres
@@ -61,7 +61,7 @@ class Site:
         """Run the pack on one endpoint; the processor time is that of the endpoint's server, where it is PostgreSQL.
 
         Raises:
-            Failed: it ended with an error, or did not measure everything.
+            CommandError: it ended with an error, or did not measure everything.
         """
         python = self.environment("pack", ["-r", "requirements.txt"])
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
@@ -206,4 +206,6 @@ def server_settings(server: Postgres) -> Iterator[Any]:
 
 
 def _silent(command: Sequence[str], folder: Path | None = None) -> None:
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    ended = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    if ended.returncode:
+        raise CommandError(f"{command[:3]} ended with {ended.returncode}: {ended.stderr[-1000:]}")

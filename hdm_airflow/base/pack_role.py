@@ -44,7 +44,7 @@ _DUE = (
     (APPEND, ("SELECT", "INSERT")),
     (WRITE, ("SELECT", "INSERT", "UPDATE", "DELETE")),
 )
-_ORDINARY = {"r", "p"}  # pg_class.relkind of tables, partitioned ones included
+_ORDINARY = {"r", "p", "v"}  # pg_class.relkind of tables, partitioned ones and views included
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +197,7 @@ def _move(base: Base, place: dict[str, Any], role: str, name: str) -> bool:
         what = f"there is a table {name!r} in schema {role}, too: the packs have made it anew"
         raise ConfigurationError(what, where, "see which has the rows that you want, and rename the other")
     if (old or new or {})["kind"] not in _ORDINARY:
-        raise ConfigurationError(f"{name!r} is no table", where, "make it anew in the packs' schema")
+        raise ConfigurationError(f"{name!r} is no table or view", where, "make it anew in the packs' schema")
     _check_hand_over(base, role)
     if old is not None:
         _run(base, "ALTER TABLE {}.{} SET SCHEMA {}", place["schema"], name, role)

@@ -80,7 +80,8 @@ def test_reference_packs_run_unchanged_under_a_role_of_their_own(ward: Ward, rol
         counts = connection.execute('SELECT "date", count(*) FROM metric_basic GROUP BY 1 ORDER BY 1').fetchall()
     assert [number for _, number in counts] == [2 * COLUMNS, 2 * COLUMNS]
     assert len(ward.rows("SELECT FROM hdm_alerts")) == 4
-    assert tables_of(stage, role) == {"metric_basic", "metric_basic_levels", "rule_basic", "rule_basic_error"}
+    levels = {f"metric_basic_{level}" for level in ("levels", "table", "version", "database")}
+    assert tables_of(stage, role) == {"metric_basic", *levels, "rule_basic", "rule_basic_error"}
     assert "rights of the HDM base's owner" not in stage.log
 
 
@@ -90,7 +91,8 @@ def test_packs_that_ran_as_the_owner_go_on_under_the_role_with_their_metrics(war
     stage.run("mp_basic")
     stage.run("rp_basic")
     assert "with the rights of the HDM base's owner" in stage.log
-    told = hdm("db", "grant", role, "--move", "metric_basic", "metric_basic_levels").err
+    more = ("levels", "table", "version", "database", "trend", "table_trend")
+    told = hdm("db", "grant", role, "--move", "metric_basic", *(f"metric_basic_{one}" for one in more)).err
     assert "metric_basic was handed over to it, with its rows" in told
     assert "stay as they are: rule_basic, rule_basic_error" in told
     hdm("db", "grant", role, "--move", "rule_basic", "rule_basic_error")

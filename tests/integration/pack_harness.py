@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,14 +50,55 @@ class PackRun:
 
 
 @dataclass
+class PackProcess:
+    """A run that has begun; its output goes to files."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+    @property
+    def lines(self) -> list[Row]:
+        """The report so far."""
+        whole = (self.folder / "report.jsonl").read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended by itself."""
+        return self.process.poll() is not None
+
+    def kill(self) -> PackRun:
+        """End all its processes as the machine's crash would."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        return self.finish()
+
+    def finish(self, seconds: float = 120) -> PackRun:
+        """Wait for its end."""
+        try:
+            exit_code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            raise
+        run = PackRun(exit_code, (self.folder / "output").read_text("utf-8", "replace"), self.lines)
+        shutil.rmtree(self.folder)
+        return run
+
+
+@dataclass
 class Base:
     """An HDM base with the packs' tables, and packs to run against it."""
 
     database: Database
     folder: Path
     endpoints: list[Row] = field(default_factory=list)
+    is_made: bool = False  # whether the database has the tables already
+    started: list[PackProcess] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if self.is_made:
+            return
         scripts = sorted(MIGRATIONS.glob("*.sql")) + sorted(PACKS.glob("*/*/create-table/*.sql"))
         with self.database.connect() as connection:
             for script in scripts:
@@ -98,7 +141,11 @@ class Base:
         """Run rule pack basic."""
         return self.run("rule-packs/basic", "rule_basic.py", date, endpoints or self.endpoints, **options)
 
-    def run(
+    def run(self, pack: str, script: str, date: str, endpoints: Any, **options: Any) -> PackRun:
+        """Run one pack to its end; options as those of `start`."""
+        return self.start(pack, script, date, endpoints, **options).finish()
+
+    def start(
         self,
         pack: str,
         script: str,
@@ -106,31 +153,46 @@ class Base:
         endpoints: Any,
         *,
         bootstrap: bool = False,
+        run_id: str = "",
         variables: dict[str, str | None] | None = None,
-    ) -> PackRun:
-        """Run one pack; `variables` replace (None: remove) those of the contract."""
+    ) -> PackProcess:
+        """Start one pack.
+
+        Args:
+            pack: its folder below dags/packs.
+            script: its program, where it is not started by the bootstrap script.
+            date: the metric date.
+            endpoints: those of the run.
+            bootstrap: start the bootstrap script.
+            run_id: attempts of one run have the same; a run of its own where it is empty.
+            variables: replace (None: remove) those of the contract.
+        """
         folder = self.folder / f"run-{uuid4().hex}"
         (folder / "home").mkdir(parents=True)
         shutil.copytree(PACKS / pack, folder / "pack", ignore=shutil.ignore_patterns("__pycache__"))
-        report = folder / "report.jsonl"
-        report.touch()
-        environment = self._environment(folder, pack, date, endpoints) | (variables or {})
+        (folder / "report.jsonl").touch()
+        environment = self._environment(folder, pack, date, endpoints, run_id or f"manual__{uuid4().hex}")
+        environment |= variables or {}
         command = ["bash", "bootstrap-script.sh"] if bootstrap else [sys.executable, script]
-        result = subprocess.run(
-            command,
-            cwd=folder / "pack" if bootstrap else folder / "pack" / "process",
-            env={name: value for name, value in environment.items() if value is not None},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        lines = [json.loads(line) for line in report.read_text().splitlines()]
-        shutil.rmtree(folder)
-        return PackRun(result.returncode, result.stdout, lines)
+        with (folder / "output").open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=folder / "pack" if bootstrap else folder / "pack" / "process",
+                env={name: value for name, value in environment.items() if value is not None},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.started.append(PackProcess(process, folder))
+        return self.started[-1]
 
-    def _environment(self, folder: Path, pack: str, date: str, endpoints: Any) -> dict[str, str | None]:
+    def close(self) -> None:
+        """End what was started and not waited for."""
+        for one in self.started:
+            if one.process.returncode is None:
+                one.kill()
+
+    def _environment(self, folder: Path, pack: str, date: str, endpoints: Any, run_id: str) -> dict[str, str | None]:
         server = self.database.server
         properties = json.loads((folder / "pack" / "properties.json").read_text())
         context = {
@@ -142,7 +204,7 @@ class Base:
                 "name": properties["name"],
                 "version": properties["version"],
             },
-            "run": {"id": "manual", "dag_id": "hdm", "task_id": "hdm-test.pack", "try_number": 1},
+            "run": {"id": run_id, "dag_id": "hdm", "task_id": "hdm-test.pack", "try_number": 1},
             "base": {
                 "host": server.host,
                 "port": server.port,
@@ -163,7 +225,7 @@ class Base:
             "HDM_ENVIRONMENT": "test",
             "ENV": "test",
             "HDM_DATE": date,
-            "HDM_RUN_ID": "manual",
+            "HDM_RUN_ID": run_id,
             "HDM_PACK": properties["name"],
             "HDM_PACK_VERSION": properties["version"],
             "PGHOST": server.host,

@@ -354,19 +354,31 @@ def test_tables_that_packs_made_as_the_owner_are_handed_over_with_their_rows(ses
     assert pack_role.grant(session, role, move=["metric_old"], actor="ann").moved == ()
 
 
+def test_views_of_packs_are_handed_over_and_read_with_their_new_owners_rights(session, base, role):
+    """A pack's view on its tables, and one on a table that is none of its business."""
+    session.execute("CREATE TABLE metric_old (n int); INSERT INTO metric_old VALUES (1)")
+    session.execute("CREATE VIEW metric_trend AS SELECT n FROM metric_old; CREATE VIEW peep AS SELECT * FROM hdm_audit")
+    pack_role.grant(session, role, move=["metric_old", "metric_trend", "peep"], actor="ann")
+    with connect(base, role) as packs:
+        assert packs.execute("SELECT n FROM metric_trend").fetchall() == [(1,)]
+        packs.execute("CREATE OR REPLACE VIEW metric_trend AS SELECT n, 2 AS more FROM metric_old")
+        with pytest.raises(errors.InsufficientPrivilege):
+            packs.execute("SELECT FROM peep")
+
+
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
         ("hdm_alerts", "is a table of the base itself"),
         ("nowhere", "there is no table 'nowhere'"),
-        ("seen", "is no table"),
+        ("seen", "is no table or view"),
         ("twice", "too: the packs have made it anew"),
     ],
 )
 def test_what_cannot_be_handed_over_is_refused_and_nothing_is_done(session, role, name, fault):
     """One wrong name takes the others back."""
     schema = sql.Identifier(role)
-    session.execute("CREATE VIEW seen AS SELECT 1; CREATE TABLE twice (); CREATE TABLE good ()")
+    session.execute("CREATE MATERIALIZED VIEW seen AS SELECT 1; CREATE TABLE twice (); CREATE TABLE good ()")
     session.execute(sql.SQL("CREATE SCHEMA {0}; CREATE TABLE {0}.twice ()").format(schema))
     with pytest.raises(ConfigurationError, match=fault):
         pack_role.grant(session, role, move=["good", name], actor="ann")

@@ -502,7 +502,7 @@ def test_trends_of_columns_are_judged_beside_their_metrics(written: Nights) -> N
     """From the view, which a rule must name before it is read."""
     high = write_rule(written.base, "evol_mean7_value_counts", ">", 2, alert_message="Three times as many")
     plain = write_rule(written.base, "value_counts", "==", 30)
-    few = write_rule(written.base, "dates_7", "==", 1)
+    few = write_rule(written.base, "dates_7", "==", 1, table="beds", column="a")
     written.base.judge(TUESDAY)
     alerts = written.base.alerts(TUESDAY)
     assert places(alerts) == [(str(rule), "beds", "a") for rule in (high, plain, few)]

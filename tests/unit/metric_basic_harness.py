@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 PROCESS = Path(__file__).parents[2] / "dags/packs/metric-packs/basic/process"
-MODULES = ("patterns", "privacy", "tables", "settings", "rounding", "suppression", "metrics", "levels")
+MODULES = ("patterns", "privacy", "tables", "settings", "rounding", "metrics", "levels")
 EPOCH = dt.datetime(2000, 1, 1)  # noqa: DTZ001
 
 
@@ -97,7 +97,7 @@ def measured(one: Any, values: list[Any], *, rows: int | None = None, sampled: b
     """The metrics of a column that holds these values, and nulls up to `rows`."""
     stats = stats_of(values, one.kind)
     return pack.metrics.of_column(
-        one, stats, len(values) if rows is None else rows, counted(values), settings(**config), sampled=sampled
+        one, stats, len(values) if rows is None else rows, settings(**config), sampled=sampled
     )
 
 

@@ -1,18 +1,17 @@
-"""The metrics of one column: what they are, what is rounded, and what is held back because few have it."""
+"""The metrics of one column: what they are, what is rounded, and what is not told because few have it."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
-from collections import defaultdict
-from itertools import product
 from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from tests.unit.metric_basic_harness import column, counted, measured, pack, settings, stats_of, table
+from tests.unit.metric_basic_harness import column, measured, pack, settings, stats_of
 
 EVERY_COUNT = (
     *("zero_count", "negative_count", "non_finite_count", "empty_count", "future_dates"),
@@ -105,7 +104,7 @@ def test_infinite_results_are_no_metrics() -> None:
     """A sum may leave the range of doubles."""
     stats = stats_of([1.0] * 20, "float")
     stats.mean, stats.deviation, stats.finite = math.inf, math.nan, 20
-    found = pack.metrics.of_column(column(kind="float"), stats, 20, counted([1.0] * 20), settings())
+    found = pack.metrics.of_column(column(kind="float"), stats, 20, settings())
     assert (found["mean_num_var"], found["std_num_var"], found["max_num_var"]) == (None, None, 1.0)
 
 
@@ -195,152 +194,82 @@ def test_numbers_of_persons_are_not_told() -> None:
     assert measured(column("birth_weight", "float"), [3.5] * 30)["max_num_var"] == 3.5
 
 
-# What is held back ------------------------------------------------------------------------------------------
+# Flags ------------------------------------------------------------------------------------------------------
 
 
-def test_a_flag_that_few_have_tells_nothing_of_how_many() -> None:
-    """Neither by its counts, nor by the frequencies, nor, as a number or a text, by its mean."""
-    for kind, no, yes in (("boolean", 0, 1), ("integer", 0, 1), ("float", 0.0, 1.0), ("text", "no", "yes")):
-        found = measured(column(kind=kind), [no] * 98 + [yes] * 2)
-        held = {name for name, value in found.items() if value is None}
-        frequencies = {"highest_frequency", "sndHighestFrequency", "ratio_level_frequency"}
-        assert held == frequencies | {
-            "boolean": {"true_count", "false_count"},
-            "text": {"mean_length"},
-        }.get(kind, {"zero_count", "mean_num_var", "median_num_var", "std_num_var", "p01_num_var", "p99_num_var"})
-        assert (found["value_counts"], found["levels_count"], found["thrdHighestFrequency"]) == (100, 2, 0)
+def measured_flag(kind: str, zeros: int, ones: int, **config: Any) -> Any:
+    """The metrics of so many zeros and ones."""
+    return measured(column(kind=kind), [0] * zeros + [1] * ones, **config)
+
+
+TELLING = {
+    "boolean": {"true_count", "false_count"},
+    "integer": set(pack.metrics.TELLING),
+    "float": set(pack.metrics.TELLING),
+}
+
+
+@pytest.mark.parametrize("kind", TELLING)
+@pytest.mark.parametrize(("zeros", "ones"), [(98, 2), (4, 5), (5, 4), (1, 1)])
+def test_a_flag_that_few_have_does_not_tell_how_many_have_it(kind: str, zeros: int, ones: int) -> None:
+    """Nor that few lack it. That some level is rare is told, which of them is not."""
+    found = measured_flag(kind, zeros, ones)
+    assert {name for name, value in found.items() if value is None} == TELLING[kind]
+    assert found["highest_frequency"] == max(zeros, ones)
+    assert found == measured_flag(kind, ones, zeros)
 
 
 def test_a_flag_that_many_have_is_told_in_full() -> None:
-    """Five are enough; zeros are no persons."""
-    for values in ([0] * 95 + [1] * 5, [0] * 5, [1] * 50 + [0] * 50):
-        for kind in ("boolean", "integer"):
-            found = measured(column(kind=kind), values)
-            assert not [name for name, value in found.items() if value is None]
-    assert measured(column(kind="boolean"), [1] * 5)["false_count"] == 0
-    few = measured(column(kind="boolean"), [1] * 4)
-    assert (few["true_count"], few["false_count"]) == (None, None)
+    """Five are enough; nobody is nobody's secret."""
+    for zeros, ones in ((95, 5), (5, 5), (50, 50)):
+        for kind in TELLING:
+            assert None not in measured_flag(kind, zeros, ones).values()
+    counts = {(0, 5): (5, 0), (7, 0): (0, 7), (0, 0): (0, 0), (0, 4): (None, None), (4, 0): (None, None)}
+    for (zeros, ones), wanted in counts.items():
+        found = measured_flag("boolean", zeros, ones)
+        assert (found["true_count"], found["false_count"]) == wanted
+    found = measured_flag("boolean", 1, 2, min_count=1)
+    assert (found["true_count"], found["false_count"]) == (2, 1)
 
 
 @pytest.mark.parametrize(
-    ("values", "wanted"),
-    [
-        # zeros, negatives; the rest are positive
-        ([0] * 20 + [-1] * 20, (20, 20)),
-        ([0] * 2, (None, 0)),
-        ([0] * 5, (5, 0)),
-        ([-1] * 4, (0, None)),
-        ([0] * 4 + [-1] * 4, (None, None)),
-        ([0] * 3 + [-1] * 20, (None, 20)),
-    ],
+    "values", [[0] * 4, [1] * 4, [0, 2, 2], [0, 1, 2], [-1, 0], [-1, 1], [0.0, 0.5, 1.0], [0.0, 1.0, math.nan]]
 )
-def test_counts_of_numbers_of_many_levels_hide_the_few(values: list[int], wanted: tuple[Any, Any]) -> None:
-    """The positive ones are nobody's metric, but what the others leave."""
-    found = measured(column(), [*range(1, 41), *values])
-    assert (found["zero_count"], found["negative_count"], found["non_finite_count"]) == (*wanted, 0)
-    assert found["mean_num_var"] is not None
+def test_numbers_other_than_zero_and_one_are_no_flag(values: list[Any]) -> None:
+    """Both have to be there, and nothing else."""
+    for kind in ("integer", "float"):
+        found = measured(column(kind=kind), values)
+        assert (found["zero_count"], found["mean_num_var"] is None) == (values.count(0), False)
 
 
-def test_a_small_rest_is_hidden_with_the_next_larger_count() -> None:
-    """Two positive values among negatives and zeros would be the difference to all."""
-    found = measured(column(), [*range(-40, 0), *[0] * 10, 1, 2])
-    assert (found["zero_count"], found["negative_count"]) == (None, 40)
-    found = measured(column(kind="text"), [""] * 3 + [f"w{i}" for i in range(40)])
-    assert found["empty_count"] is None
-    found = measured(column(kind="date"), [dt.date(2026, 2, 1) + dt.timedelta(days=i) for i in range(40)])
-    assert found["future_dates"] == 40
-    found = measured(column(kind="date"), [dt.date(2026, 1, 28) + dt.timedelta(days=i) for i in range(40)])
-    assert (found["future_dates"], found["max_date_var"]) == (None, moment(2026, 3, 8))
+# What is exact ----------------------------------------------------------------------------------------------
 
 
-def test_not_numbers_are_counts_like_others() -> None:
-    """Two NaN in a column of thousands are as hidden as two zeros."""
-    found = measured(column(kind="float"), [math.nan] * 2 + [float(i) for i in range(1, 50)])
-    assert (found["non_finite_count"], found["zero_count"], found["min_num_var"]) == (None, 0, 1.0)
+def test_one_suspicious_value_is_counted() -> None:
+    """That is what rules are for."""
+    found = measured(column(kind="float"), [*range(1, 50), 0, -1, math.nan])
+    assert (found["zero_count"], found["negative_count"], found["non_finite_count"]) == (1, 1, 1)
+    assert measured(column(kind="text"), ["", "a"])["empty_count"] == 1
+    assert measured(column(kind="date"), [dt.date(2020, 1, 1), dt.date(2026, 2, 1)])["future_dates"] == 1
 
 
-def test_frequencies_that_rules_about_keys_need_are_kept() -> None:
-    """A key of which one value is there twice is not a key any more, and the rule has to see it."""
-    for one in (column("stay_id"), column("c", key_constraint="primary"), column("ward_code", "text")):
-        values = [*range(7), 6] if one.kind == "integer" else [*"abcdefgg"]
-        found = measured(one, values)
-        assert (found["highest_frequency"], found["sndHighestFrequency"]) == (2, None)
-    assert measured(column("stay_id"), [1] * 98 + [2] * 2)["highest_frequency"] == 98
-    assert measured(column("gender_concept_id"), [1] * 98 + [2] * 2)["highest_frequency"] is None
-    assert measured(column("sex_code"), [1] * 98 + [2] * 2)["highest_frequency"] is None
-
-
-def test_frequencies_of_columns_that_are_no_categories_are_kept() -> None:
-    """Weights have no levels whose names are stored."""
-    found = measured(column("weight", "float"), [float(i) for i in range(50)] + [1.0, 1.0, 2.0])
-    assert [found[name] for name in pack.metrics.HIGHEST] == [3, 2, 1]
-    assert found["ratio_level_frequency"] == 3 / 50
-
-
-def test_levels_that_cannot_be_looked_at_are_taken_for_rare_ones() -> None:
-    """Free text has no list of frequencies."""
-    stats = stats_of(["x" * 60] * 50 + ["y" * 70] * 50, "text")
-    found = pack.metrics.of_column(column(kind="text"), stats, 100, lambda: None, settings())
-    assert (found["mean_length"], found["empty_count"], found["highest_frequency"]) == (None, 0, 50)
-
-
-NUMBERS = st.lists(st.sampled_from([0, 1, 2, -1, 7]) | st.integers(-40, 40), max_size=60)
-
-
-@given(values=NUMBERS, min_count=st.integers(2, 12))
-def test_no_count_of_a_few_is_published_nor_left_as_the_rest(values: list[int], min_count: int) -> None:
-    """The law for any numbers: not from 1 to min_count - 1, and not all but so many."""
-    found = measured(column(), values, min_count=min_count)
-    shown = [found[name] for name in ("zero_count", "negative_count") if found[name] is not None]
-    rests = [len(values) - count for count in shown if count]
-    if len(shown) == 2 and sum(shown):
-        rests.append(len(values) - sum(shown))
-    assert not [count for count in (*shown, *rests) if 0 < count < min_count]
-
-
-@given(values=NUMBERS)
-def test_a_min_count_of_one_holds_nothing_back(values: list[int]) -> None:
-    """For data that is nobody's."""
-    found = measured(column(), values, min_count=1)
-    allowed = {"percent_na_values", "ratio_level_frequency", "std_num_var"} if len(values) < 2 else set()
-    if not values:
-        allowed |= {name for name in found if name.endswith("_num_var")}
-    assert {name for name, value in found.items() if value is None} <= allowed
-
-
-LABELS = {
-    "boolean": (0, 1),
-    "integer": (0, 1, 2),
-    "float": (-1.5, 0.0, 4.0),
-    "text": ("", "no", "yes"),
-    "date": (dt.date(2020, 1, 1), dt.date(2025, 1, 1), dt.date(2027, 1, 1)),
+KINDS = {
+    "integer": st.integers(-2, 3),
+    "float": st.sampled_from([-1.0, 0.0, 0.5, 1.0, math.inf]),
+    "text": st.sampled_from(["", "no", "yes"]),
+    "date": st.sampled_from([dt.date(2020, 1, 1), dt.date(2027, 1, 1)]),
 }
-MOST_ROWS = 13
 
 
-@pytest.mark.parametrize("min_count", [2, 3, 4, 5])
-@pytest.mark.parametrize("kind", LABELS)
-def test_who_knows_the_labels_cannot_compute_a_small_count(kind: str, min_count: int) -> None:
-    """Every way to fill a small column, and what is published of each: with the same publication, the number of
-    values with a label could be another one, too, if it is small.
+@pytest.mark.parametrize("kind", KINDS)
+def test_but_for_flags_min_count_changes_no_metric(kind: str) -> None:
+    """Rules rely on them, and they name no level."""
 
-    Not where numbers of values and levels say it all: one level, or as many as values.
-    """
-    one = column("outcome", kind)
-    owner = table("stays", one)
-    configured = settings(min_count=min_count)
-    publications: dict[str, list[tuple[int, ...]]] = defaultdict(list)
-    for counts in product(range(MOST_ROWS + 1), repeat=len(LABELS[kind])):
-        if not 1 < sum(counts) <= MOST_ROWS:
-            continue
-        values = [label for label, count in zip(LABELS[kind], counts, strict=True) for _ in range(count)]
-        found = measured(one, values, min_count=min_count)
-        found["levels"] = pack.levels.of_column(owner, one, found, counted(values), configured)
-        publications[repr(found)].append(counts)
-    for alike in publications.values():
-        total, levels = sum(alike[0]), sum(map(bool, alike[0]))
-        if levels in {1, total}:
-            continue
-        for possible in zip(*alike, strict=True):
-            if any(0 < count < min_count for count in possible):
-                assert len(set(possible)) > 1, alike
+    @given(values=st.lists(KINDS[kind], max_size=12))
+    @examples(max_examples=25)
+    def check(values: list[Any]) -> None:
+        if set(values) != {0, 1}:
+            one = column(kind=kind)
+            assert measured(one, values, min_count=10) == measured(one, values, min_count=1)
+
+    check()

@@ -323,7 +323,8 @@ ON CONFLICT DO NOTHING;
 
 -- Trends --------------------------------------------------------------------------------------------------------------
 --
--- metric_basic_trend has one row per row of metric_basic, metric_basic_table_trend one per row of metric_basic_table:
+-- metric_basic_trend has one row per row of metric_basic (those of dropped columns included), metric_basic_table_trend one
+-- per row of metric_basic_table:
 --
 --     the keys
 --     weekday_date          the newest earlier date of the same weekday

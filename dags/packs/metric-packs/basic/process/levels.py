@@ -5,15 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from privacy import is_private
-from suppression import Levels, shown_levels
 from tables import BOOLEAN, has_excluded_levels
 
 if TYPE_CHECKING:
-    from metrics import Frequencies, Values
+    from collections.abc import Callable, Mapping
+
+    from metrics import Values
     from settings import Settings
     from tables import Column, Table
 
+    Frequencies = Callable[[], Mapping[str, int] | None]  # every level as text; None = too many, or free text
+
+Levels = dict[str, int]  # value as text -> frequency
+
 TRUTHS = {"0": "false", "1": "true"}
+
+FEWEST_HIDDEN = 2  # one would be the difference
+# Mean and deviation of such columns are sums over the levels, from which few hidden ones follow.
+MANY, FEWEST_HIDDEN_OF_MANY = 10, 5
 
 
 def of_column(table: Table, column: Column, values: Values, frequencies: Frequencies, settings: Settings) -> Levels:
@@ -26,14 +35,38 @@ def of_column(table: Table, column: Column, values: Values, frequencies: Frequen
         frequencies: asked for such columns only.
         settings: min_count and exclude_levels.
     """
-    if not values["is_categorical"] or is_private(column) or has_excluded_levels(table, column, settings):
+    if not values["is_categorical"] or is_private(column):
         return {}
-    found = frequencies()
-    if found is None:
+    if settings.exclude_levels and has_excluded_levels(table, column, settings):
         return {}
-    frequent: Levels = {}
-    for value, frequency in found.items():
-        # Not text that PostgreSQL can hold, or not text at all: such a level counts among the hidden ones.
-        if frequency >= settings.min_count and "\0" not in value and "\ufffd" not in value:
-            frequent[TRUTHS.get(value, value) if column.kind == BOOLEAN else value] = frequency
-    return shown_levels(frequent, values["value_counts"], values["levels_count"], settings.min_count)
+    shown = shown_levels(frequencies() or {}, settings.min_count)
+    if column.kind == BOOLEAN:
+        return {TRUTHS.get(value, value): frequency for value, frequency in shown.items()}
+    return shown
+
+
+def shown_levels(frequencies: Mapping[str, int], min_count: int) -> Levels:
+    """The levels that may be shown: the smallest follow those that are hidden, until those are enough.
+
+    Levels of one frequency go together: a choice by name would tell which of them is rarer.
+
+    Args:
+        frequencies: of all levels.
+        min_count: the lowest one to show.
+    """
+    frequent = {value: n for value, n in frequencies.items() if n >= min_count and _is_storable(value)}
+    if len(frequent) == len(frequencies) or min_count == 1:
+        return frequent
+    fewest = FEWEST_HIDDEN if len(frequencies) < MANY else FEWEST_HIDDEN_OF_MANY
+    for lowest in sorted(set(frequent.values())):
+        shown = {value: n for value, n in frequent.items() if n >= lowest}
+        hidden = [n for value, n in frequencies.items() if value not in shown]
+        # The highest frequencies are published. Were all hidden ones alike, it would be known whose they are.
+        if len(hidden) >= fewest and sum(hidden) >= min_count and min(hidden) < max(hidden):
+            return shown
+    return {}
+
+
+def _is_storable(value: str) -> bool:
+    """Whether PostgreSQL can hold it, and it was text at all."""
+    return "\0" not in value and "\ufffd" not in value

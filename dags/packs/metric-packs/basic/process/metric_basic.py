@@ -6,6 +6,7 @@ reported holds a value: a database's error text may quote a row, so errors are t
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ def main() -> int:
         told by its report alone, since a bad exit code would fail the partial ones too.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
+    logging.disable()  # drivers log the texts of errors, which may quote rows
     run = hdm.load()
     if not run.endpoints:
         run.skip("the run has no endpoints: nothing measured")

@@ -5,7 +5,8 @@ Columns are recognized by their names alone, without regard to case and accents,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from patterns import plain_name, plain_patterns
 
@@ -32,34 +33,42 @@ PERSONAL_NAMES = (
 )
 
 
-_IDENTIFIERS, _CODES = plain_patterns(IDENTIFIER_NAMES), plain_patterns(CODE_NAMES)
-_VOCABULARY = plain_patterns(CONCEPT_NAMES + CODE_NAMES)
+_IDENTIFIERS, _CODES = plain_patterns(IDENTIFIER_NAMES + CODE_NAMES), plain_patterns(CONCEPT_NAMES + CODE_NAMES)
 _PERSONS, _BIRTHS = plain_patterns(PERSONAL_NAMES), plain_patterns(BIRTH_NAMES)
+
+
+class _Said(NamedTuple):
+    identifier: bool
+    code: bool
+    person: bool
+    birth: bool
+
+
+@lru_cache(maxsize=100_000)
+def _said_by(name: str) -> _Said:
+    plain = plain_name(name)
+    return _Said(*(one.match(plain) for one in (_IDENTIFIERS, _CODES, _PERSONS, _BIRTHS)))
 
 
 def is_identifier_like(column: Column) -> bool:
     """Whether the name promises a value that is there once: id, *_id, *_key, code, uuid, ..."""
-    name = plain_name(column.name)
-    return _IDENTIFIERS.match(name) or _CODES.match(name)
-
-
-def is_code(column: Column) -> bool:
-    """Whether the name says that the values are codes of a vocabulary: what, not who."""
-    return _VOCABULARY.match(plain_name(column.name))
+    return _said_by(column.name).identifier
 
 
 def is_personal(column: Column) -> bool:
     """Whether the name says that the values describe a person: names, addresses, births, patients' numbers."""
-    return _PERSONS.match(plain_name(column.name))
+    return _said_by(column.name).person
 
 
 def is_birth(column: Column) -> bool:
     """Whether the name says birth."""
-    return _BIRTHS.match(plain_name(column.name))
+    return _said_by(column.name).birth
 
 
 def is_private(column: Column) -> bool:
-    """Whether the column points at persons or things, or describes a person: its levels are not for storing."""
-    if is_personal(column) or column.key_constraint:
-        return True
-    return not is_code(column) and (column.foreign or _IDENTIFIERS.match(plain_name(column.name)))
+    """Whether the column points at persons or things, or describes a person: its levels are not for storing.
+
+    Codes of a vocabulary do not: they say what, not who.
+    """
+    said = _said_by(column.name)
+    return said.person or bool(column.key_constraint) or (not said.code and (column.foreign or said.identifier))

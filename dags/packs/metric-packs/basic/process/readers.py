@@ -72,8 +72,8 @@ class Readers:
         self._end = time.monotonic() + (orders.settings.endpoint_seconds or float("inf"))
         self._threads = [threading.Thread(target=self._work, args=(one,), daemon=True) for one in connections]
 
-    def results(self) -> Iterator[Result]:
-        """Each table once, as they are ready. Leaving early ends the readers."""
+    def results(self, idle: Callable[[], None]) -> Iterator[Result]:
+        """Each table once, as they are ready; `idle` is called now and then. Leaving early ends the readers."""
         for thread in self._threads:
             thread.start()
         working = len(self._threads)
@@ -81,6 +81,7 @@ class Readers:
             while working:
                 result = self._take(PATIENCE)
                 self._orders.progress.tell()
+                idle()
                 if result is _ENDED:
                     working -= 1
                 elif result is not None:
@@ -170,9 +171,8 @@ class Readers:
         for declared, stats, profile, index in contents.columns:
             column = metrics.refined(declared, stats)
             frequencies = cache(partial(profile.frequencies, index))
-            values = metrics.of_column(
-                column, stats, contents.rows, frequencies, settings, sampled=contents.sample_rows is not None
-            )
+            sampled = contents.sample_rows is not None
+            values = metrics.of_column(column, stats, contents.rows, settings, sampled=sampled)
             found[column.name] = values
             of_column = levels.of_column(table, column, values, frequencies, settings)
             if of_column:

@@ -70,11 +70,12 @@ def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, say: Callable[[st
                 # What the base knows of this date is better than nothing: it stays.
                 raise NothingMeasuredError(f"none of {len(todo)} tables could be measured")
             rows = store.complete(existing, failed)
+    unread = {f"{table.label}.{column.name}" for table in existing if table.label in failed for column in table.columns}
     summary = _summary(len(existing), len(scope.tables), len(failed), settings.row_limit)
     return Outcome(
         metrics=rows,
         version=version,
-        incomplete=(*failed, *scope.unreadable),
+        incomplete=(*failed, *(column for column in scope.unreadable if column not in unread)),
         summary="; ".join([summary, *settings.warnings, *scope.warnings]),
     )
 
@@ -99,7 +100,7 @@ def _measure(
     connections = [first, *(Connection(endpoint, settings, job.hosts) for _ in range(readers - 1))]
     failed = []
     job.progress.plan(endpoint.slug, todo)
-    for result in Readers(orders, connections, todo).results():
+    for result in Readers(orders, connections, todo).results(store.flush_due):
         if result.measured is None:
             failed.append(result.table.label)
             say(f"table {result.table.label} not measured: {result.reason}")

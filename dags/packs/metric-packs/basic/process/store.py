@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 TABLES = ("metric_basic", "metric_basic_levels", "metric_basic_table", "metric_basic_version", "metric_basic_database")
 
-# A transaction costs as much as some hundred rows.
+# A transaction costs as much as some hundred rows; whoever is killed loses a second's work at most.
 MOST_PENDING_ROWS = 2_000
 MOST_PENDING_SECONDS = 1.0
 
@@ -117,7 +117,7 @@ class Store:
         return dict(self._base.execute(self._sql["finished"], self._values).fetchall())
 
     def add(self, measured: MeasuredTable) -> None:
-        """Take one table's rows; they are in the base after one second or 500 columns, with the next call."""
+        """Take one table's rows; once 2,000 are pending, or the first has waited a second, this writes them."""
         table = measured.table
         if not self._tables:
             self._pending_since = time.monotonic()
@@ -131,6 +131,10 @@ class Store:
             self._columns.append((table.label, column, measured.sample_rows, *map(values.get, COLUMN_METRICS)))
         for column, levels in measured.levels.items():
             self._levels += [(table.label, column, value, frequency) for value, frequency in levels.items()]
+        self.flush_due()
+
+    def flush_due(self) -> None:
+        """Write what is pending if it is much, or has waited long enough."""
         pending = len(self._tables) + len(self._columns) + len(self._levels)
         if pending >= MOST_PENDING_ROWS or time.monotonic() - self._pending_since >= MOST_PENDING_SECONDS:
             self.flush()

@@ -19,16 +19,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hdm_profile import labels, libpq
+from hdm_profile import labels, libpq, libsqlite
 
 # What a column holds: the numbers of profile.h.
 OPAQUE, INTEGER, UNSIGNED, FLOAT, DECIMAL, TEXT, DATE, DATETIME, TIME = range(9)
 # How PostgreSQL sends it: the numbers of postgres.c.
 PG_OPAQUE, PG_BOOL, PG_INT2, PG_INT4, PG_INT8, PG_OID, PG_FLOAT4, PG_FLOAT8, PG_NUMERIC = range(9)
 PG_TEXT, PG_BPCHAR, PG_UUID, PG_DATE, PG_TIMESTAMP, PG_TIME, PG_TIMETZ = range(9, 16)
-# How MySQL sends it (mysql.c), and how Python's rows hold it (python.c).
+# How MySQL sends it (mysql.c), and what SQLite is to hold (variant.c).
 MY_OPAQUE, MY_INTEGER, MY_UNSIGNED, MY_FLOAT, MY_DECIMAL, MY_TEXT, MY_BIT, MY_DATE, MY_DATETIME, MY_TIME = range(10)
-PY_OPAQUE, PY_INTEGER, PY_FLOAT, PY_TEXT, PY_DATE, PY_DATETIME, PY_TIME = range(7)
+ANY_OPAQUE, ANY_INTEGER, ANY_FLOAT, ANY_TEXT, ANY_DATE, ANY_DATETIME, ANY_TIME = range(7)
 
 MOST_LEVELS = 5_000  # of a column whose frequencies can be asked for
 NEVER = 2**63 - 1  # no date lies in the future
@@ -87,8 +87,8 @@ class Stats(NamedTuple):
     mean_length: float | None
     empty: int
     blanks: int  # the most blanks in one value
-    misfits: int  # Python rows: values that are not of the column's kind, and counted nowhere else
-    classes: tuple[int, int, int, int]  # Python rows: integers, reals, texts, blobs
+    misfits: int  # SQLite: values that are not of the column's kind, and counted in `classes` only
+    classes: tuple[int, int, int, int]  # SQLite: integers, reals, texts, blobs
 
 
 class _Slot(ctypes.Structure):
@@ -123,6 +123,7 @@ def _load() -> ctypes.CDLL:
         "hdm_feed_copy": (ctypes.c_uint32, [_HANDLE, ctypes.c_char_p, ctypes.c_size_t]),
         "hdm_drain_copy": (ctypes.c_uint32, [_HANDLE, *[ctypes.c_void_p] * 3]),
         "hdm_feed_mysql": (ctypes.c_uint32, [_HANDLE, ctypes.c_char_p, ctypes.c_size_t]),
+        "hdm_drain_sqlite": (ctypes.c_uint32, [_HANDLE, *[ctypes.c_void_p] * 3, ctypes.c_double]),
         "hdm_ended": (ctypes.c_int, [_HANDLE]),
         "hdm_code": (ctypes.c_uint32, [_HANDLE]),
     }
@@ -177,6 +178,7 @@ class Profile:
         if not self._handle:
             raise ProfileError(NO_MEMORY)
         self._read = 0, 0
+        self._stats: list[Stats] | None = None
 
     def __del__(self) -> None:
         self.close()
@@ -214,7 +216,7 @@ class Profile:
         """
         functions = libpq.functions()
         if functions is not None:
-            self._check(_ENGINE.hdm_drain_copy(self._handle, connection.pgconn_ptr, *functions))
+            self._check(_ENGINE.hdm_drain_copy(self._filling(), connection.pgconn_ptr, *functions))
             return
         while True:
             length, message = connection.get_copy_data(0)
@@ -226,43 +228,59 @@ class Profile:
 
     def feed_copy(self, chunk: Any) -> None:
         """Take a part of what COPY sends, cut anywhere."""
-        self._check(_ENGINE.hdm_feed_copy(self._handle, bytes(chunk), len(chunk)))
+        self._check(_ENGINE.hdm_feed_copy(self._filling(), bytes(chunk), len(chunk)))
 
     def feed_mysql(self, chunk: bytes) -> None:
         """Take a part of the packets in which MySQL sends a result's rows, cut anywhere.
 
         Raises: ProfileError; with SERVER_ERROR and its `code` where the server ended the rows with an error.
         """
-        self._check(_ENGINE.hdm_feed_mysql(self._handle, chunk, len(chunk)))
+        self._check(_ENGINE.hdm_feed_mysql(self._filling(), chunk, len(chunk)))
 
     def feed_rows(self, rows: list[tuple[Any, ...]]) -> None:
         """Take some rows of integers, floats, texts, bytes and None.
 
         Raises: ProfileError.
         """
-        self._check(_ENGINE_WITH_LOCK.hdm_feed_rows(self._handle, _PYTHON, rows))
+        self._check(_ENGINE_WITH_LOCK.hdm_feed_rows(self._filling(), _PYTHON, rows))
+
+    def drain_sqlite(self, statement: libsqlite.Statement, seconds: float) -> None:
+        """Take all rows of a statement.
+
+        Raises: ProfileError; with SERVER_ERROR and SQLite's `code`, or STOPPED when it took longer.
+        """
+        self._check(
+            _ENGINE.hdm_drain_sqlite(self._handle, statement.functions, statement.connection, statement.handle, seconds)
+        )
 
     @property
     def has_ended(self) -> bool:
         """Whether PostgreSQL's or MySQL's rows have come to their end mark."""
-        return bool(_ENGINE.hdm_ended(self._handle))
+        return bool(_ENGINE.hdm_ended(self._open()))
 
     def finish(self) -> list[Stats]:
         """The statistics of every column; no row can come afterwards.
 
         Raises: ProfileError.
         """
+        if self._stats is not None:
+            return self._stats
         buffer = ctypes.create_string_buffer(_STATS.size * len(self._specs))
-        self._check(_ENGINE.hdm_finish(self._handle, buffer))
-        return [_stats(row) for row in _STATS.iter_unpack(buffer.raw[: _STATS.size * len(self._specs)])]
+        self._check(_ENGINE.hdm_finish(self._open(), buffer))
+        self._stats = [_stats(row) for row in _STATS.iter_unpack(buffer.raw[: _STATS.size * len(self._specs)])]
+        return self._stats
 
     def frequencies(self, index: int) -> dict[str, int] | None:
         """After `finish`: a column's levels as text, with their frequencies.
 
         Returns: None when there are more than MOST_LEVELS of them, or one of them is free text.
         """
+        if self._stats is None:
+            raise ValueError("finish comes first")
         slots, texts = _SLOT(), ctypes.c_void_p()
-        count = _ENGINE.hdm_levels(self._handle, index, ctypes.byref(slots), ctypes.byref(texts))
+        count = _ENGINE.hdm_levels(
+            self._open(), range(len(self._specs))[index], ctypes.byref(slots), ctypes.byref(texts)
+        )
         if count < 0 or count > MOST_LEVELS:
             return None
         found: dict[str, int] = {}
@@ -280,6 +298,17 @@ class Profile:
         shown = labels.of(spec.kind, single=spec.single, decimal=spec.decimal)
         for i in range(count):
             yield shown(slots[i].hi), slots[i].count
+
+    def _filling(self) -> Any:
+        """The handle, as long as rows may come."""
+        if self._stats is not None:
+            raise ValueError("the profile is finished")
+        return self._open()
+
+    def _open(self) -> Any:
+        if not self._handle:
+            raise ValueError("the profile is closed")
+        return self._handle
 
     def _check(self, failure: int) -> None:
         if failure:

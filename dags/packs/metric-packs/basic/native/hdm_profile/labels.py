@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 
@@ -10,7 +11,9 @@ _DAY = 86_400_000_000  # microseconds
 _EPOCH = 730_120  # 2000-01-01 as days of the calendar, the first of which is 0001-01-01
 # What is no date of the calendar sorts there, see date.c: year * 512 + month * 32 + day above what no date has.
 _NO_DATES, _NO_DATETIMES, _MOST_PACKED = -(1 << 40), -(1 << 62), 10_000 * 512
-_INFINITE = {2**31 - 1: "infinity", -(2**31): "-infinity", 2**63 - 1: "infinity", -(2**63): "-infinity"}
+_INFINITE_DAYS = {2**31 - 1: "infinity", -(2**31): "-infinity"}
+_INFINITE_MICROS = {2**63 - 1: "infinity", -(2**63): "-infinity"}
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 def of(kind: int, *, single: bool = False, decimal: bool = False) -> Callable[[int], str]:
@@ -30,11 +33,14 @@ def _value(key: int) -> float:
 
 
 def _double(key: int) -> str:
-    return repr(_value(key))
+    text = repr(_value(key))
+    return _NOT_FINITE.get(text, text)
 
 
 def _single(key: int) -> str:
     value = _value(key)
+    if not math.isfinite(value):
+        return _double(key)
     packed = struct.pack("f", value)
     for digits in range(6, 10):
         text = f"{value:.{digits}g}"
@@ -47,13 +53,13 @@ def _decimal(key: int) -> str:
     text = f"{_value(key):.15g}"
     if "e" in text:
         text = f"{_value(key):.15f}".rstrip("0").rstrip(".")
-    return text
+    return _NOT_FINITE.get(text, text)
 
 
 def _date(key: int) -> str:
     days = key - _SIGN
-    if days in _INFINITE:
-        return _INFINITE[days]
+    if days in _INFINITE_DAYS:
+        return _INFINITE_DAYS[days]
     if 0 <= days - _NO_DATES < _MOST_PACKED:
         return _no_date(days - _NO_DATES)
     # Days of the proleptic Gregorian calendar. Source: Hinnant, civil_from_days.
@@ -68,8 +74,8 @@ def _date(key: int) -> str:
 
 def _datetime(key: int) -> str:
     micros = key - _SIGN
-    if micros in _INFINITE:
-        return _INFINITE[micros]
+    if micros in _INFINITE_MICROS:
+        return _INFINITE_MICROS[micros]
     if 0 <= micros - _NO_DATETIMES < _MOST_PACKED * _DAY:
         packed, clock = divmod(micros - _NO_DATETIMES, _DAY)
         return f"{_no_date(packed)} {_clock(clock)}"

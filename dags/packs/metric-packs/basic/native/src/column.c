@@ -86,7 +86,7 @@ void hdm_set_label(struct profile *p, struct column *c, struct slot *s, const ch
         c->labels = larger;
         c->labels_capacity = room;
     }
-    memcpy(c->labels + c->labels_used, text, length);
+    if (length) memcpy(c->labels + c->labels_used, text, length);
     s->label = (uint32_t)c->labels_used;
     s->length = (uint32_t)length;
     c->labels_used += length;

@@ -9,15 +9,17 @@ enum wire { MY_OPAQUE, MY_INTEGER, MY_UNSIGNED, MY_FLOAT, MY_DECIMAL, MY_TEXT, M
 
 #define LARGEST 0xffffff /* bytes of a packet; one of that size goes on in the next */
 
+/* Also with zeros in front (ZEROFILL). */
 static bool read_integer(const unsigned char *at, size_t length, bool is_signed, uint64_t *key) {
     bool negative = is_signed && length && at[0] == '-';
-    uint64_t number = 0;
-    if (length - negative < 1 || length - negative > 20) return false;
+    uint64_t number = 0, most = !is_signed ? UINT64_MAX : negative ? SIGN_BIT : SIGN_BIT - 1;
+    if (length == negative) return false;
     for (size_t i = negative; i < length; i++) {
-        if (at[i] < '0' || at[i] > '9') return false;
-        number = number * 10 + (at[i] - '0');
+        uint64_t digit = (uint64_t)at[i] - '0';
+        if (digit > 9 || number > (most - digit) / 10) return false;
+        number = number * 10 + digit;
     }
-    *key = is_signed ? hdm_key_of_integer(negative ? (int64_t)(0 - number) : (int64_t)number) : number;
+    *key = is_signed ? hdm_key_of_integer((int64_t)(negative ? 0 - number : number)) : number;
     return true;
 }
 
@@ -44,11 +46,11 @@ static bool add_value(struct profile *p, struct column *c, const unsigned char *
             hdm_add(p, c, c->kind == INTEGER ? hdm_key_of_integer((int64_t)key) : key, 0);
             return true;
         case MY_DATE: /* 0000-00-00 and the like are levels, but no dates */
-            hdm_read_date(at, length, &moment);
+            if (!hdm_read_date(at, length, &moment) && length != 10) return false;
             hdm_add_integer(p, c, moment);
             return true;
         case MY_DATETIME:
-            hdm_read_datetime(at, length, &moment);
+            if (!hdm_read_datetime(at, length, &moment) && length < 19) return false;
             hdm_add_integer(p, c, moment);
             return true;
         case MY_TIME:

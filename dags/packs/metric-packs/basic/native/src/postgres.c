@@ -45,23 +45,30 @@ static bool add_numeric(struct profile *p, struct column *c, const unsigned char
         hdm_fail(p, NO_MEMORY);
         return true;
     }
-    for (int i = 0; i < count; i++) groups[i] = read16(at + 8 + 2 * i);
+    bool sound = sign == 0 || sign == 0x4000;
+    for (int i = 0; i < count; i++) {
+        groups[i] = read16(at + 8 + 2 * i);
+        sound = sound && groups[i] < 10000;
+    }
     int end = count, start = 0;
     while (end > 0 && groups[end - 1] == 0) end--;
     while (start < end && groups[start] == 0) start++;
-    hdm_add_decimal(p, c, sign == 0x4000, groups + start, end - start, weight - start);
+    if (sound) hdm_add_decimal(p, c, sign == 0x4000, groups + start, end - start, weight - start);
     if (groups != few) free(groups);
-    return true;
+    return sound;
 }
 
-static void add_timetz(struct profile *p, struct column *c, const unsigned char *at) {
+static bool add_timetz(struct profile *p, struct column *c, const unsigned char *at) {
     long long clock = (long long)read64(at), seconds = clock / 1000000;
-    int zone = -(int)read32(at + 8), off = zone < 0 ? -zone : zone; /* sent as seconds west */
+    int west = (int)read32(at + 8); /* seconds */
+    if (clock < 0 || clock > DAY || west <= -86400 || west >= 86400) return false;
+    int zone = -west, off = zone < 0 ? -zone : zone;
     char text[96];
     int n = snprintf(text, sizeof text, "%02lld:%02lld:%02lld.%06lld%c%02d:%02d:%02d", seconds / 3600,
                      seconds / 60 % 60, seconds % 60, clock % 1000000, zone < 0 ? '-' : '+', off / 3600,
                      off / 60 % 60, off % 60);
     hdm_add_text(p, c, (const unsigned char *)text, (size_t)n);
+    return true;
 }
 
 /* One value that is not null; false when its bytes are not of its type. */
@@ -119,8 +126,7 @@ static inline bool add_value(struct profile *p, struct column *c, const unsigned
             return true;
         case PG_TIMETZ:
             if (length != 12) return false;
-            add_timetz(p, c, at);
-            return true;
+            return add_timetz(p, c, at);
         default: return false;
     }
 }

@@ -36,7 +36,8 @@ struct run {  /* sorted keys, each once, with their counts */
     uint64_t *keys;    /* in memory: one or two words each */
     uint64_t *counts;  /* NULL: each count is 1 */
     size_t length;
-    bool on_disk, counted;
+    bool on_disk, counted, mixed; /* mixed: each key is followed by its count */
+    unsigned rank;                /* how many times its keys were merged */
     int64_t keys_at, counts_at; /* in the temporary file */
 };
 
@@ -46,7 +47,7 @@ struct column {
     bool finished;
     int64_t future;            /* dates: the first key that lies in the future */
     uint64_t values, nulls, not_finite, misfits;
-    uint64_t classes[4];       /* Python rows: integers, reals, texts, blobs */
+    uint64_t classes[4];       /* SQLite: integers, reals, texts, blobs */
 
     uint64_t characters, empty; /* texts */
     uint32_t shortest, longest, blanks;
@@ -107,6 +108,12 @@ void hdm_free_buffer(struct profile *p, struct column *c);
 #define ENDED UINT32_MAX /* the state of a stream that has come to its end mark */
 typedef size_t hdm_consumer(struct profile *p, const unsigned char *bytes, size_t length);
 uint32_t hdm_feed(struct profile *p, hdm_consumer *consume, const unsigned char *bytes, size_t length);
+
+/* variant.c: values of columns that may hold anything */
+void hdm_add_whole(struct profile *p, struct column *c, int64_t value);
+void hdm_add_real(struct profile *p, struct column *c, double value);
+void hdm_add_string(struct profile *p, struct column *c, const unsigned char *text, size_t length);
+void hdm_add_blob(struct profile *p, struct column *c);
 
 /* text.c */
 void hdm_hash(const struct profile *p, const unsigned char *text, size_t length, uint64_t key[2]);

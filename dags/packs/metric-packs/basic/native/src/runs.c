@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define BLOCK 8192 /* keys that are read at once */
+#define MOST_OF_RANK 32
 
 static bool open_file(struct profile *p) {
     char name[4200];
@@ -51,17 +52,19 @@ static struct run *new_run(struct profile *p, struct column *c) {
     return run;
 }
 
-static bool write_run(struct profile *p, struct run *run, int words, const uint64_t *keys, const uint64_t *counts) {
-    if (!open_file(p)) return false;
+static void write_run(struct profile *p, struct run *run, int words, const uint64_t *keys, const uint64_t *counts) {
     run->on_disk = true;
     run->keys_at = p->file_end;
-    if (!write_all(p, keys, run->length * words * 8)) return false;
-    run->counts_at = p->file_end;
-    return !run->counted || write_all(p, counts, run->length * 8);
+    run->counts_at = p->file_end + (int64_t)(run->length * words * 8);
+    if (open_file(p) && write_all(p, keys, run->length * words * 8) &&
+        (!run->counted || write_all(p, counts, run->length * 8)))
+        return;
+    run->length = 0;
+    hdm_fail(p, NO_DISK);
 }
 
-/* Keep sorted keys as a run: in memory within the budget, else on disk. */
-void hdm_keep_run(struct profile *p, struct column *c, const uint64_t *sorted, size_t length) {
+/* Sorted keys as a run: in memory within the budget, else on disk. */
+static void add_run(struct profile *p, struct column *c, const uint64_t *sorted, size_t length) {
     size_t distinct = hdm_count_distinct(sorted, length, c->words), words = c->words;
     struct run *run = length ? new_run(p, c) : NULL;
     if (!run) return;
@@ -70,7 +73,7 @@ void hdm_keep_run(struct profile *p, struct column *c, const uint64_t *sorted, s
     size_t bytes = distinct * 8 * (words + run->counted);
     bool in_memory = p->held + bytes <= p->budget;
     if (!in_memory && !run->counted) {
-        if (!write_run(p, run, (int)words, sorted, NULL)) hdm_fail(p, NO_DISK);
+        write_run(p, run, (int)words, sorted, NULL);
         return;
     }
     uint64_t *copy = malloc(bytes);
@@ -90,7 +93,7 @@ void hdm_keep_run(struct profile *p, struct column *c, const uint64_t *sorted, s
         p->held += bytes;
         return;
     }
-    if (!write_run(p, run, (int)words, copy, counts)) hdm_fail(p, NO_DISK);
+    write_run(p, run, (int)words, copy, counts);
     free(copy);
 }
 
@@ -122,12 +125,14 @@ void hdm_keep_slots(struct profile *p, struct column *c) {
     c->labels_used = c->labels_capacity = 0;
 }
 
+static void drop_run(struct profile *p, struct column *c, struct run *run) {
+    if (run->keys) p->held -= run->length * 8 * (c->words + run->counted);
+    free(run->keys);
+    run->keys = NULL;
+}
+
 void hdm_drop_runs(struct profile *p, struct column *c) {
-    for (size_t i = 0; i < c->run_count; i++) {
-        struct run *run = &c->runs[i];
-        if (run->keys) p->held -= run->length * 8 * (c->words + run->counted);
-        free(run->keys);
-    }
+    for (size_t i = 0; i < c->run_count; i++) drop_run(p, c, &c->runs[i]);
     free(c->runs);
     c->runs = NULL;
     c->run_count = c->run_room = 0;
@@ -142,7 +147,8 @@ struct source {
     size_t left;      /* on disk, after the block */
     int64_t keys_at, counts_at;
     uint64_t *block;
-    bool counted;
+    int stride;       /* words from a key to the next */
+    bool counted, mixed;
 };
 
 static bool read_all(struct profile *p, void *into, size_t length, int64_t from) {
@@ -161,12 +167,13 @@ static bool read_all(struct profile *p, void *into, size_t length, int64_t from)
 static bool refill(struct profile *p, struct source *s, int words) {
     size_t n = s->left < BLOCK ? s->left : BLOCK;
     if (!n) return false;
-    if (!read_all(p, s->block, n * words * 8, s->keys_at) ||
-        (s->counted && !read_all(p, s->block + BLOCK * words, n * 8, s->counts_at))) {
+    size_t bytes = n * (size_t)s->stride * 8;
+    if (!read_all(p, s->block, bytes, s->keys_at) ||
+        (s->counted && !s->mixed && !read_all(p, s->block + BLOCK * words, n * 8, s->counts_at))) {
         hdm_fail(p, NO_DISK);
         return false;
     }
-    s->keys_at += (int64_t)(n * words * 8);
+    s->keys_at += (int64_t)bytes;
     s->counts_at += (int64_t)(n * 8);
     s->left -= n;
     s->at = 0;
@@ -177,13 +184,14 @@ static bool refill(struct profile *p, struct source *s, int words) {
 /* Whether there is a next key, which is then in hi and lo. */
 static inline bool load_key(struct profile *p, struct source *s, int words) {
     if (s->at == s->end && !refill(p, s, words)) return false;
-    s->hi = s->keys[s->at * words];
-    s->lo = words == 2 ? s->keys[s->at * 2 + 1] : 0;
+    const uint64_t *key = s->keys + s->at * (size_t)s->stride;
+    s->hi = key[0];
+    s->lo = words == 2 ? key[1] : 0;
     return true;
 }
 
 static bool open_source(struct profile *p, struct source *s, const struct run *run, int words) {
-    *s = (struct source){.counted = run->counted};
+    *s = (struct source){.counted = run->counted, .mixed = run->mixed, .stride = words + run->mixed};
     if (!run->on_disk) {
         s->keys = run->keys;
         s->counts = run->counts;
@@ -217,37 +225,97 @@ static void sift(struct source **heap, size_t n, size_t i) {
     heap[i] = moved;
 }
 
-/* Visit every key of all runs once, in order, with the sum of its counts. */
-void hdm_merge(struct profile *p, struct column *c, hdm_visitor visit, void *state) {
+static void merge(struct profile *p, struct column *c, size_t from, hdm_visitor visit, void *state) {
     int words = c->words;
-    size_t n = 0;
-    struct source *sources = calloc(c->run_count + 1, sizeof *sources);
-    struct source **heap = calloc(c->run_count + 1, sizeof *heap);
+    size_t n = 0, run_count = c->run_count - from;
+    struct source *sources = calloc(run_count + 1, sizeof *sources);
+    struct source **heap = calloc(run_count + 1, sizeof *heap);
     if (!sources || !heap) {
         hdm_fail(p, NO_MEMORY);
         free(sources);
         free(heap);
         return;
     }
-    for (size_t i = 0; i < c->run_count; i++)
-        if (open_source(p, &sources[i], &c->runs[i], words)) heap[n++] = &sources[i];
+    for (size_t i = 0; i < run_count; i++)
+        if (open_source(p, &sources[i], &c->runs[from + i], words)) heap[n++] = &sources[i];
     for (size_t i = n / 2; i-- > 0;) sift(heap, n, i);
     uint64_t hi = 0, lo = 0, count = 0;
-    while (n) {
+    for (size_t visited = 1; n; visited++) {
         struct source *first = heap[0];
+        if (visited % BLOCK == 0) {
+            if (p->stop) hdm_fail(p, STOPPED);
+            if (p->failure) break;
+        }
         if (count && (first->hi != hi || first->lo != lo)) {
             visit(state, hi, lo, count);
             count = 0;
         }
         hi = first->hi;
         lo = first->lo;
-        count += first->counts ? first->counts[first->at] : 1;
+        count += first->mixed    ? first->keys[first->at * (size_t)first->stride + words]
+                 : first->counts ? first->counts[first->at]
+                                 : 1;
         first->at++;
         if (!load_key(p, first, words)) heap[0] = heap[--n];
         if (n > 1) sift(heap, n, 0);
     }
     if (count) visit(state, hi, lo, count);
-    for (size_t i = 0; i < c->run_count; i++) free(sources[i].block);
+    for (size_t i = 0; i < run_count; i++) free(sources[i].block);
     free(sources);
     free(heap);
+}
+
+/* Visit every key of all runs once, in order, with the sum of its counts. */
+void hdm_merge(struct profile *p, struct column *c, hdm_visitor visit, void *state) { merge(p, c, 0, visit, state); }
+
+/* -- many runs become one ------------------------------------------------------------------------------------------ */
+
+struct writer {
+    struct profile *profile;
+    struct run *run;
+    uint64_t block[3 * BLOCK]; /* keys with their counts, as they come */
+    size_t filled;
+    int words;
+};
+
+static void write_block(struct writer *w) {
+    if (!write_all(w->profile, w->block, w->filled * 8)) hdm_fail(w->profile, NO_DISK);
+    w->filled = 0;
+}
+
+static void visit_writer(void *state, uint64_t hi, uint64_t lo, uint64_t count) {
+    struct writer *w = state;
+    w->block[w->filled++] = hi;
+    if (w->words == 2) w->block[w->filled++] = lo;
+    w->block[w->filled++] = count;
+    w->run->length++;
+    if (w->filled + 3 > 3 * BLOCK) write_block(w);
+}
+
+/* The last runs, of one rank, become one of the next: there are never many, and a key is merged a few times only. */
+static void merge_tail(struct profile *p, struct column *c) {
+    unsigned rank = c->runs[c->run_count - 1].rank;
+    size_t from = c->run_count;
+    while (from && c->runs[from - 1].rank == rank) from--;
+    if (c->run_count - from < MOST_OF_RANK) return;
+    struct writer *w = calloc(1, sizeof *w);
+    if (!w || !open_file(p)) {
+        hdm_fail(p, w ? NO_DISK : NO_MEMORY);
+        free(w);
+        return;
+    }
+    struct run merged = {.on_disk = true, .counted = true, .mixed = true, .rank = rank + 1, .keys_at = p->file_end};
+    *w = (struct writer){.profile = p, .run = &merged, .words = c->words};
+    merge(p, c, from, visit_writer, w);
+    write_block(w);
+    free(w);
+    while (c->run_count > from) drop_run(p, c, &c->runs[--c->run_count]);
+    c->runs[c->run_count++] = merged;
+    merge_tail(p, c);
+}
+
+/* Keep sorted keys. */
+void hdm_keep_run(struct profile *p, struct column *c, const uint64_t *sorted, size_t length) {
+    add_run(p, c, sorted, length);
+    if (c->run_count && !p->failure) merge_tail(p, c);
 }

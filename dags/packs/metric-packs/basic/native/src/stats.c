@@ -53,30 +53,33 @@ static double percentile(const struct fold *f, double share, uint64_t count) {
     return isfinite(b - a) ? a + (b - a) * part : a * (1 - part) + b * part;
 }
 
-/* Add the batch to mean and squares (Chan, Golub, LeVeque 1979): two passes over it, which the cache holds. */
+/* Add the batch to mean and squares (Chan, Golub, LeVeque 1979). Deviations are taken from a value of the batch: they
+ * are exact where the values are near each other, however large. */
 static void flush(struct fold *f) {
-    double count = 0, sum = 0, squares = 0;
+    double pivot = f->values[f->batched / 2], count = 0, sum = 0, squares = 0;
+    if (!f->batched) return;
     for (int i = 0; i < f->batched; i++) {
         count += f->weights[i];
-        sum += f->weights[i] * f->values[i];
+        sum += f->weights[i] * (f->values[i] - pivot);
     }
-    if (count == 0) return;
-    double mean = sum / count;
+    double shift = sum / count, rest = 0;
     for (int i = 0; i < f->batched; i++) {
-        double deviation = f->values[i] - mean;
+        double deviation = f->values[i] - pivot - shift;
+        rest += f->weights[i] * deviation;
         squares += f->weights[i] * deviation * deviation;
     }
-    long double batch_mean = mean, batch_squares = squares;
-    if (!isfinite(mean) || !isfinite(squares)) { /* squares of doubles need a wider range */
-        batch_mean = batch_squares = 0;
-        for (int i = 0; i < f->batched; i++) batch_mean += (long double)f->weights[i] * f->values[i];
-        batch_mean /= count;
+    long double batch_shift = (long double)shift + rest / count, batch_squares = squares - rest * rest / count;
+    if (!isfinite(sum) || !isfinite(squares)) { /* squares of doubles need a wider range */
+        batch_shift = batch_squares = 0;
+        for (int i = 0; i < f->batched; i++)
+            batch_shift += (long double)f->weights[i] * ((long double)f->values[i] - pivot);
+        batch_shift /= count;
         for (int i = 0; i < f->batched; i++) {
-            long double deviation = f->values[i] - batch_mean;
+            long double deviation = (long double)f->values[i] - pivot - batch_shift;
             batch_squares += f->weights[i] * deviation * deviation;
         }
     }
-    long double both = f->count + count, distance = batch_mean - f->mean;
+    long double both = f->count + count, distance = pivot + batch_shift - f->mean;
     f->squares += batch_squares + distance * distance * (f->count * count / both);
     f->mean += distance * (count / both);
     f->count = both;
@@ -100,7 +103,7 @@ static void visit_number(struct fold *f, double value, uint64_t count) {
 static void visit_moment(struct fold *f, int64_t key, uint64_t count) {
     struct stats *s = f->stats;
     int64_t unit = f->column->kind == DATE ? 1 : DAY;
-    if (key >= f->column->future) s->future += count;
+    if (key >= f->column->future && f->column->future != INT64_MAX) s->future += count;
     if (key < FIRST_DAY * unit || key >= AFTER_DAYS * unit) return;
     if (s->earliest > s->latest) s->earliest = key;
     s->latest = key;
@@ -162,7 +165,7 @@ void hdm_summarise(struct profile *p, struct column *c, struct stats *s) {
         set_targets(&f, finite);
     }
     c->finished = true;
-    if (c->kind == OPAQUE) return;
+    if (c->kind == OPAQUE || p->failure) return;
     visit_all(p, c, &f);
     if (!number || !finite || p->failure) return;
     flush(&f);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,9 @@ RELATIONS = {
     "f": "foreign table",
 }
 KEYS = ("", "referenced", "unique", "primary")
+SIZE_PATIENCE = "1s"  # the wait for a lock that a table's size needs
+# Beyond some 1,000 the server gives memory back to the system at each row, and takes it again: ten times slower.
+MOST_COLUMNS = 800
 MOST_EXACT_DIGITS = 15  # of a decimal that a double tells from every other
 
 
@@ -77,10 +80,11 @@ class Postgres(Engine):
             autocommit=True,  # each statement sees one state of the database
             **options,
         )
+        self._lock_timeout = f"{settings.lock_seconds}s"
         self._statement_seconds = self._allowed = float(settings.statement_seconds)
         self._configure(
             default_transaction_read_only="on",
-            lock_timeout=f"{settings.lock_seconds}s",
+            lock_timeout=self._lock_timeout,
             statement_timeout=_milliseconds(self._statement_seconds),
             max_parallel_workers_per_gather="0",  # the server's other cores are for others
             TimeZone="UTC",
@@ -88,10 +92,17 @@ class Postgres(Engine):
 
     def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         # The query's identifiers went through `quote`; psycopg asks for a literal.
-        return self._connection.execute(query.encode(), values or None).fetchall()
+        try:
+            return self._connection.execute(query.encode(), values or None).fetchall()
+        except psycopg.Error as error:
+            self._leave_after(error)
+            raise
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
+        if self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:  # the state is fixed already
+            yield
+            return
         self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         try:
             yield
@@ -117,7 +128,7 @@ class Postgres(Engine):
 
     def tables(self) -> list[Table]:
         found = []
-        for (schema, name), group in groupby(self.fetch(TABLES), key=lambda row: row[:2]):
+        for (schema, name), group in groupby(self._catalog(), key=lambda row: row[:2]):
             rows = list(group)
             _, _, kind, size, estimate, *_ = rows[0]
             found.append(
@@ -135,26 +146,63 @@ class Postgres(Engine):
         return found
 
     def stream(self, table: Table, reading: Reading, share: float | None) -> Contents:
-        specs = [_spec(column, reading) for column in table.columns]
+        count = len(table.columns)
+        if count <= MOST_COLUMNS or share is not None:  # another sample would be other rows
+            return self._read(table, table.columns, reading, share)
+        size = -(-count // -(-count // MOST_COLUMNS))
+        with self.snapshot():
+            parts = [
+                self._read(table, table.columns[start : start + size], reading, None) for start in range(0, count, size)
+            ]
+        return Contents(parts[0].rows, [found for part in parts for found in part.columns])
+
+    def _catalog(self) -> list[tuple[Any, ...]]:
+        """The rows of postgres.sql; without sizes where somebody takes a table meanwhile, and does not give it back."""
+        self._configure(lock_timeout=SIZE_PATIENCE)
+        try:
+            return self.fetch(TABLES, True)
+        except psycopg.errors.LockNotAvailable:
+            return self.fetch(TABLES, False)
+        finally:
+            if not self.is_closed:
+                self._configure(lock_timeout=self._lock_timeout)
+
+    def _read(self, table: Table, columns: tuple[Column, ...], reading: Reading, share: float | None) -> Contents:
+        specs = [_spec(column, reading) for column in columns]
         selected = ", ".join(
             self.quote(column.name) if spec.kind != hp.OPAQUE else self._presence(column)
-            for column, spec in zip(table.columns, specs, strict=True)
+            for column, spec in zip(columns, specs, strict=True)
         )
         drawn = f" WHERE pg_catalog.random() < {share!r}" if share is not None else ""
         profile = reading.profile(specs)
         self._copy(f"COPY (SELECT {selected} FROM {self.path(table)}{drawn}) TO STDOUT (FORMAT binary)", profile)
-        found = zip(table.columns, profile.finish(), strict=True)
+        found = zip(columns, profile.finish(), strict=True)
         return Contents(profile.rows, [(column, stats, profile, i) for i, (column, stats) in enumerate(found)])
 
     def _copy(self, statement: str, profile: hp.Profile) -> None:
+        """Drain a COPY. Not by psycopg's own `copy`, which logs the text of an error: it may quote a row."""
         connection = self._connection.pgconn
-        with self._connection.cursor() as cursor, cursor.copy(statement.encode()):
+        result = connection.exec_(statement.encode())
+        if result.status != psycopg.pq.ExecStatus.COPY_OUT:
+            raise self._leave_after(psycopg.errors.error_from_result(result))
+        try:
             profile.copy(connection)
-            while (result := connection.get_result()) is not None:
-                if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
-                    raise psycopg.errors.error_from_result(result)
+        except BaseException:
+            with suppress(psycopg.Error):
+                self._connection.cancel_safe(timeout=CONNECT_SECONDS)
+            self._connection.close()  # the rest of the rows is still to come
+            raise
+        while (result := connection.get_result()) is not None:
+            if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
+                raise self._leave_after(psycopg.errors.error_from_result(result))
         if not profile.has_ended:
             raise hp.ProfileError(hp.MALFORMED)
+
+    def _leave_after(self, error: psycopg.Error) -> psycopg.Error:
+        """Close the connection where the error says that the server does, which libpq sees later; the error."""
+        if error.diag.severity_nonlocalized in {"FATAL", "PANIC"}:
+            self._connection.close()
+        return error
 
     def _presence(self, column: Column) -> str:
         """Whether there is a value: of a type whose values the profile does not tell apart, nothing else is sent."""
@@ -198,8 +246,10 @@ def _base(base: str | None, is_enum: bool, typmod: int | None) -> str:
     """The type's name, as TYPES has it; enum; `numeric` of few digits as `small numeric`."""
     if is_enum:
         return "enum"
-    if base == "numeric" and typmod is not None and ((typmod - 4) >> 16 & 0xFFFF) <= MOST_EXACT_DIGITS:
-        return "small numeric"
+    if base == "numeric" and typmod is not None:
+        precision = (typmod - 4) >> 16 & 0xFFFF
+        if 0 <= _scale(typmod) <= precision <= MOST_EXACT_DIGITS:
+            return "small numeric"
     return base or ""
 
 

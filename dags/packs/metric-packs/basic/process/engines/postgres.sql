@@ -1,6 +1,6 @@
 -- Every table, view and foreign table with its columns: one row per column and constraint of it.
 -- Partitions are part of their parent; what an extension brought is not the hospital's. The kinds of constraints are
--- numbered so that the greatest counts.
+-- numbered so that the greatest counts. Sizes take locks: those of tables that somebody holds for himself are left open.
 WITH RECURSIVE base AS (
     SELECT oid AS origin, typname, typtype, typbasetype, nullif(typtypmod, -1) AS typmod FROM pg_catalog.pg_type
     UNION ALL
@@ -17,11 +17,20 @@ WITH RECURSIVE base AS (
     FROM pg_catalog.pg_constraint WHERE contype = 'f' AND cardinality(confkey) = 1
     UNION ALL
     SELECT conrelid, unnest(conkey), 0, true FROM pg_catalog.pg_constraint WHERE contype = 'f'
+), held (relation) AS (
+    SELECT coalesce(toasted.oid, i.indrelid, l.relation)
+    FROM pg_catalog.pg_locks l
+    LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = l.relation
+    LEFT JOIN pg_catalog.pg_class toasted ON toasted.reltoastrelid = coalesce(i.indrelid, l.relation)
+    WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock'
+      AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
 ), relations AS (
     SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltuples,
            pg_catalog.has_table_privilege(c.oid, 'SELECT') AS readable,
-           CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_total_relation_size(c.oid)
-                WHEN c.relkind = 'p' THEN
+           CASE WHEN NOT %s THEN NULL
+                WHEN c.relkind IN ('r', 'm') AND c.oid NOT IN (SELECT relation FROM held) THEN
+                    pg_catalog.pg_total_relation_size(c.oid)
+                WHEN c.relkind = 'p' AND NOT EXISTS (SELECT FROM held) THEN
                     (SELECT sum(pg_catalog.pg_total_relation_size(relid))::bigint
                      FROM pg_catalog.pg_partition_tree(c.oid)) END AS bytes
     FROM pg_catalog.pg_class c
@@ -35,7 +44,7 @@ SELECT c.nspname, c.relname, c.relkind::text, c.bytes, c.reltuples,
        a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), b.typname, b.typtype = 'e',
        CASE WHEN b.typname = 'numeric' THEN coalesce(b.typmod, nullif(a.atttypmod, -1)) END,
        coalesce(k.rank, 0), coalesce(k.is_foreign, false),
-       coalesce(d.description LIKE '%hdm:identifying%', false),
+       coalesce(d.description LIKE '%%hdm:identifying%%', false),
        c.readable OR pg_catalog.has_column_privilege(c.oid, a.attnum, 'SELECT')
 FROM relations c
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from hdm_profile import Spec, Stats
 from tables import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
 
 from engines.engine import DAY, Contents, Engine, Reading
+from engines.sqlite_source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,17 +43,15 @@ MEANT = (
 WHOLE = re.compile(r"\(\s*\d+\s*(,\s*0\s*)?\)")  # NUMERIC(10), NUMERIC(10, 0)
 # A column's kind -> what the profile takes it for, what its values may be.
 KINDS = {
-    INTEGER: (hp.INTEGER, hp.PY_INTEGER),
-    BOOLEAN: (hp.INTEGER, hp.PY_INTEGER),
-    FLOAT: (hp.FLOAT, hp.PY_FLOAT),
-    TEXT: (hp.TEXT, hp.PY_TEXT),
-    DATE: (hp.DATE, hp.PY_DATE),
-    DATETIME: (hp.DATETIME, hp.PY_DATETIME),
-    TIME: (hp.TIME, hp.PY_TIME),
-    OTHER: (hp.OPAQUE, hp.PY_OPAQUE),
+    INTEGER: (hp.INTEGER, hp.ANY_INTEGER),
+    BOOLEAN: (hp.INTEGER, hp.ANY_INTEGER),
+    FLOAT: (hp.FLOAT, hp.ANY_FLOAT),
+    TEXT: (hp.TEXT, hp.ANY_TEXT),
+    DATE: (hp.DATE, hp.ANY_DATE),
+    DATETIME: (hp.DATETIME, hp.ANY_DATETIME),
+    TIME: (hp.TIME, hp.ANY_TIME),
+    OTHER: (hp.OPAQUE, hp.ANY_OPAQUE),
 }
-SOME = 2_000  # rows that are fetched at once
-STEPS = 100_000  # of SQLite's machine, after which it asks whether to go on
 
 Found = tuple[Column, Stats, hp.Profile, int]  # a column as it was read, and where its levels are
 
@@ -72,6 +70,7 @@ class SQLite(Engine):
             timeout=settings.lock_seconds,
             check_same_thread=False,  # one thread at a time: whoever makes the list of tables, then who reads them
         )
+        self._lock_seconds = settings.lock_seconds
         self._statement_seconds = float(settings.statement_seconds)
         self._end = 0.0
         self._is_closed = False
@@ -80,20 +79,8 @@ class SQLite(Engine):
     def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._connection.execute(query, values).fetchall()
 
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        if self._connection.in_transaction:  # the state is fixed already
-            yield
-            return
-        self._connection.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._connection.rollback()
-
     def allow(self, seconds: float | None) -> None:
         self._end = time.monotonic() + min(self._statement_seconds, seconds or self._statement_seconds)
-        self._connection.set_progress_handler(lambda: time.monotonic() > self._end, STEPS)
 
     def close(self) -> None:
         self._connection.close()
@@ -116,45 +103,28 @@ class SQLite(Engine):
         ]
 
     def stream(self, table: Table, reading: Reading, share: float | None) -> Contents:
-        with self.snapshot():
-            found = self._read(table, list(table.columns), reading, share)
+        with Source(self._path, self._lock_seconds) as source:
+            found = self._read(source, table, list(table.columns), reading, share)
             columns = {column.name: column for column in table.columns}
             by_name: dict[str, Found] = {one[0].name: one for one in found.columns}
             while wrong := _corrected(list(by_name.values())):
                 # Another sample is other rows: then every column is read again, else those that were taken wrongly.
                 again = [wrong.get(name, column) for name, column in columns.items()] if share else [*wrong.values()]
                 columns |= {column.name: column for column in again}
-                found = self._read(table, again, reading, share)
+                found = self._read(source, table, again, reading, share)
                 by_name |= {one[0].name: one for one in found.columns}
         return Contents(found.rows, [by_name[column.name] for column in table.columns])
 
-    def _read(self, table: Table, columns: list[Column], reading: Reading, share: float | None) -> Contents:
+    def _read(
+        self, source: Source, table: Table, columns: list[Column], reading: Reading, share: float | None
+    ) -> Contents:
         specs = [_spec(column, reading) for column in columns]
         selected = ", ".join(self.quote(column.name) for column in columns) or "NULL"
         drawn = f" WHERE abs(random() / 9223372036854775807.0) < {share!r}" if share is not None else ""
-        query = f"SELECT {selected} FROM {self.path(table)}{drawn}"
-        try:
-            profile = self._feed(query, reading.profile(specs or [Spec(hp.OPAQUE, hp.PY_OPAQUE)]))
-        except sqlite3.OperationalError as error:
-            if "decode" not in str(error):
-                raise
-            # A text that is no UTF-8: each text is then decoded one by one, with replacements.
-            self._connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-            try:
-                profile = self._feed(query, reading.profile(specs))
-            finally:
-                self._connection.text_factory = str
+        profile = reading.profile(specs or [Spec(hp.OPAQUE, hp.ANY_OPAQUE)])
+        source.fill(profile, f"SELECT {selected} FROM {self.path(table)}{drawn}", self._end - time.monotonic())
         found = zip(columns, profile.finish(), strict=False)  # one more where no column was chosen
         return Contents(profile.rows, [(column, stats, profile, i) for i, (column, stats) in enumerate(found)])
-
-    def _feed(self, query: str, profile: hp.Profile) -> hp.Profile:
-        cursor = self._connection.execute(query)
-        try:
-            while rows := cursor.fetchmany(SOME):
-                profile.feed_rows(rows)
-        finally:
-            cursor.close()
-        return profile
 
     def _columns(self, table: str, pointing: set[str], pointed: set[tuple[str, str]]) -> Iterator[Column]:
         try:

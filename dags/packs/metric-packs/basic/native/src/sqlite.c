@@ -1,0 +1,78 @@
+/* Rows of a statement of SQLite, stepped through without Python's objects.
+ *
+ * The functions come as addresses in the SQLite that this process has loaded anyway.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "profile.h"
+
+#include <time.h>
+
+struct sqlite {
+    int (*step)(void *);
+    int (*type)(void *, int);
+    int64_t (*integer)(void *, int);
+    double (*real)(void *, int);
+    const unsigned char *(*text)(void *, int);
+    int (*bytes)(void *, int);
+    void (*on_progress)(void *, int, int (*)(void *), void *);
+};
+
+enum { SQLITE_INTEGER = 1, SQLITE_FLOAT, SQLITE_TEXT, SQLITE_BLOB, SQLITE_NULL };
+enum { SQLITE_INTERRUPT = 9, SQLITE_ROW = 100, SQLITE_DONE = 101 };
+
+#define STEPS 20000 /* of SQLite's machine, after which it asks whether to go on */
+
+struct patience {
+    const struct profile *profile;
+    double end;
+};
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int is_over(void *state) {
+    const struct patience *patience = state;
+    return patience->profile->stop || now() > patience->end;
+}
+
+static void add_row(struct profile *p, const struct sqlite *sq, void *statement) {
+    const unsigned char *text;
+    for (uint32_t i = 0; i < p->column_count; i++) {
+        struct column *c = &p->columns[i];
+        int at = (int)i;
+        switch (sq->type(statement, at)) {
+            case SQLITE_INTEGER: hdm_add_whole(p, c, sq->integer(statement, at)); break;
+            case SQLITE_FLOAT: hdm_add_real(p, c, sq->real(statement, at)); break;
+            case SQLITE_TEXT:
+                text = sq->text(statement, at);
+                if (text)
+                    hdm_add_string(p, c, text, (size_t)sq->bytes(statement, at));
+                else
+                    hdm_fail(p, NO_MEMORY);
+                break;
+            case SQLITE_BLOB: hdm_add_blob(p, c); break;
+            default: c->nulls++;
+        }
+    }
+    p->rows++;
+}
+
+/* All rows of a statement, within so many seconds. */
+API uint32_t hdm_drain_sqlite(struct profile *p, const struct sqlite *sq, void *connection, void *statement,
+                              double seconds) {
+    struct patience patience = {p, now() + seconds};
+    int result = SQLITE_ROW;
+    sq->on_progress(connection, STEPS, is_over, &patience);
+    while (!p->failure && (result = sq->step(statement)) == SQLITE_ROW) add_row(p, sq, statement);
+    sq->on_progress(connection, 0, NULL, NULL);
+    if (result == SQLITE_INTERRUPT) {
+        hdm_fail(p, STOPPED);
+    } else if (result != SQLITE_ROW && result != SQLITE_DONE) {
+        p->code = (uint32_t)result;
+        hdm_fail(p, SERVER_ERROR);
+    }
+    return p->failure;
+}

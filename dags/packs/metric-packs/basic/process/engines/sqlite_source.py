@@ -1,0 +1,65 @@
+"""Where a profile gets SQLite's rows: from SQLite's own library, or by Python's module where there is none."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+from hdm_profile import libsqlite
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from hdm_profile import Profile
+
+SOME = 500  # rows that Python fetches at once
+STEPS = 20_000  # of SQLite's machine, after which it asks whether to go on
+
+
+class Source:
+    """One state of a file, to be read several times.
+
+    Args:
+        path: of a database that is there.
+        lock_seconds: how long to wait for a lock.
+    """
+
+    def __init__(self, path: Path, lock_seconds: float) -> None:
+        self._library: libsqlite.Connection | None = None
+        self._python: sqlite3.Connection | None = None
+        if libsqlite.library() is not None:
+            self._library = libsqlite.Connection(path, lock_seconds)
+            self._library.execute("BEGIN")
+        else:
+            uri = path.as_uri() + "?mode=ro"
+            self._python = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=lock_seconds)
+            # A text that is no UTF-8 is none of SQLite's business, but of Python's.
+            self._python.text_factory = lambda raw: raw.decode("utf-8", "replace")
+            self._python.execute("BEGIN")
+
+    def __enter__(self) -> Source:  # noqa: PYI034 - typing.Self came with 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for connection in (self._library, self._python):
+            if connection is not None:
+                connection.close()
+
+    def fill(self, profile: Profile, query: str, seconds: float) -> None:
+        """Hand a query's rows to a profile.
+
+        Raises: ProfileError, or libsqlite.LibraryError or sqlite3.Error when the query fails.
+        """
+        if self._library is not None:
+            with self._library.prepare(query) as statement:
+                profile.drain_sqlite(statement, seconds)
+        if self._python is not None:
+            end = time.monotonic() + seconds
+            self._python.set_progress_handler(lambda: time.monotonic() > end, STEPS)
+            cursor = self._python.execute(query)
+            while rows := cursor.fetchmany(SOME):
+                profile.feed_rows(rows)

@@ -1,0 +1,227 @@
+"""hdm_profile: streams that are cut off, damaged or stopped end with an error, never with the process."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Callable
+from decimal import Decimal
+
+import hdm_profile as hp
+import pytest
+from hdm_profile import Profile, ProfileError, Spec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.hdm_profile_harness import EOF, SIGNATURE, copied, fed, numeric, packet, packets, profile
+
+POSTGRES = [
+    Spec(hp.INTEGER, hp.PG_INT4),
+    Spec(hp.TEXT, hp.PG_TEXT),
+    Spec(hp.DECIMAL, hp.PG_NUMERIC),
+    Spec(hp.TEXT, hp.PG_TIMETZ),
+    Spec(hp.TEXT, hp.PG_UUID),
+    Spec(hp.DATETIME, hp.PG_TIMESTAMP),
+    Spec(hp.FLOAT, hp.PG_FLOAT8),
+]
+MYSQL = [
+    Spec(hp.INTEGER, hp.MY_INTEGER),
+    Spec(hp.TEXT, hp.MY_TEXT),
+    Spec(hp.DECIMAL, hp.MY_DECIMAL),
+    Spec(hp.DATETIME, hp.MY_DATETIME),
+    Spec(hp.FLOAT, hp.MY_FLOAT),
+    Spec(hp.TIME, hp.MY_TIME),
+    Spec(hp.UNSIGNED, hp.MY_BIT),
+]
+COPIED = copied(
+    [
+        [b"\0\0\0\7", b"text", numeric(Decimal("-12345.678")), b"\0" * 12, b"\1" * 16, b"\0" * 8, b"\x40" * 8],
+        [None, b"", numeric(Decimal("NaN")), None, None, None, b"\xff" * 8],
+    ]
+)
+SENT = packets(
+    [
+        [b"-7", b"text", b"-1.50", b"2020-02-30 10:00:00.5", b"1e-3", b"-838:59:59", b"\1\2"],
+        [b"0", None, b"0", *[None] * 4],
+    ]
+)
+STREAMS = {"postgres": (POSTGRES, COPIED), "mysql": (MYSQL, SENT)}
+
+
+def swallow(specs: list[Spec], stream: bytes, *, copy: bool) -> Profile | None:
+    """Feed anything, finish, and ask for everything; None when it is malformed."""
+    one = profile(*specs)
+    try:
+        (one.feed_copy if copy else one.feed_mysql)(stream)
+    except ProfileError as error:
+        if error.failure not in {hp.MALFORMED, hp.SERVER_ERROR}:
+            raise
+        return None
+    one.finish()
+    for index in range(len(specs)):
+        one.frequencies(index)
+    return one
+
+
+@pytest.mark.parametrize("server", STREAMS)
+def test_stream_that_ends_early_has_not_ended(server: str) -> None:
+    """Wherever it is cut off; the rest may still come."""
+    specs, stream = STREAMS[server]
+    whole = fed(specs, stream).finish()
+    for end in range(len(stream)):
+        one = profile(*specs)
+        feed = one.feed_copy if server == "postgres" else one.feed_mysql
+        feed(stream[:end])
+        assert not one.has_ended
+        feed(stream[end:])
+        assert one.has_ended
+        assert repr(one.finish()) == repr(whole)
+
+
+@pytest.mark.parametrize("server", STREAMS)
+@settings(max_examples=150)
+@given(
+    st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1, max_size=4),
+    st.binary(max_size=8),
+    st.integers(0),
+)
+def test_damaged_stream_is_taken_or_refused(
+    server: str, changes: list[tuple[int, int]], insert: bytes, place: int
+) -> None:
+    """Some bytes are others, some come in between."""
+    specs, stream = STREAMS[server]
+    damaged = bytearray(stream)
+    for at, value in changes:
+        damaged[at % len(damaged)] = value
+    damaged[place % len(damaged) :][:0] = insert
+    swallow(specs, bytes(damaged), copy=server == "postgres")
+
+
+@settings(max_examples=100)
+@given(st.lists(st.sampled_from(POSTGRES + MYSQL), min_size=1, max_size=3), st.binary(max_size=200), st.booleans())
+def test_random_bytes_are_refused(specs: list[Spec], noise: bytes, copy: bool) -> None:
+    """After a beginning that is right."""
+    swallow(specs, (SIGNATURE if copy else b"") + noise, copy=copy)
+
+
+@settings(max_examples=100)
+@given(st.sampled_from(MYSQL), st.binary(max_size=30) | st.text("0123456789.-: TZ+e", max_size=30).map(str.encode))
+def test_random_values_of_mysql(spec: Spec, value: bytes) -> None:
+    """In a packet that is whole."""
+    one = swallow([spec], packets([[value]]), copy=False)
+    assert one is None or one.has_ended
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"PGCOPY\n\xff\r\n\1" + bytes(8),
+        b"PGCOPX" + SIGNATURE[6:],
+        SIGNATURE[:11] + b"\0\1\0\0" + bytes(4),  # with object identifiers
+        SIGNATURE[:15] + b"\xff\xff\xff\xff",
+        SIGNATURE + b"\0\2",
+        SIGNATURE + b"\0\1" + b"\x80\0\0\0",
+        SIGNATURE + b"\0\1" + b"\0\0\0\3" + b"abc",
+        SIGNATURE + b"\0\1" + b"\0\0\0\5" + b"abcde",
+    ],
+)
+def test_what_is_no_copy_of_this_table(stream: bytes) -> None:
+    """Signature, flags, number of fields, their lengths; afterwards nothing is taken any more."""
+    one = profile(Spec(hp.INTEGER, hp.PG_INT4))
+    for _ in range(2):
+        with pytest.raises(ProfileError) as caught:
+            one.feed_copy(stream)
+        assert caught.value.failure == hp.MALFORMED
+    assert one.rows <= 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "values"),
+    [
+        (Spec(hp.INTEGER, hp.MY_INTEGER), "|-|1.0| 1|+1|1e3|99999999999999999999|9223372036854775808|x"),
+        (Spec(hp.UNSIGNED, hp.MY_UNSIGNED), "|-1|18446744073709551616"),
+        (Spec(hp.DECIMAL, hp.MY_DECIMAL), "|-|.|.5|1.2.3|1e3|+1|NaN|" + "9" * 200),
+        (Spec(hp.FLOAT, hp.MY_FLOAT), "|x|1,5|1.5x|0x10|nan|inf| 1|" + "1" * 500),
+        (Spec(hp.DATE, hp.MY_DATE), "|rubbish|2020-01-01x|2020-1-1|20-01-01"),
+        (Spec(hp.DATETIME, hp.MY_DATETIME), "|rubbish|2020-01-01 10:00:00x"),
+        (Spec(hp.TIME, hp.MY_TIME), "|1|10:60|10:00:60|-|--10:00|10:00:00."),
+    ],
+)
+def test_what_mysql_never_sends(spec: Spec, values: str) -> None:
+    """A value that is none of its type, though the packet is whole."""
+    taken = [value for value in values.split("|") if swallow([spec], packets([[value.encode()]]), copy=False)]
+    assert not taken
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        struct.pack(">HhHH", 1, 0, 0, 0),  # a group is missing
+        struct.pack(">HhHHH", 1, 0, 0x1234, 0, 1),  # no sign
+        struct.pack(">HhHHH", 1, 0, 0, 0, 10_000),  # no group
+        struct.pack(">HhHHH", 0, 0, 0, 0, 1),
+        b"",
+    ],
+)
+def test_what_is_no_numeric(value: bytes) -> None:
+    """Its parts are checked before anything is made of them."""
+    assert swallow([Spec(hp.DECIMAL, hp.PG_NUMERIC)], copied([[value]]), copy=True) is None
+
+
+def test_bytes_after_the_end_are_noticed() -> None:
+    """A stream that goes on has not ended."""
+    assert not getattr(swallow(POSTGRES, COPIED + b"x", copy=True), "has_ended", False)
+    assert not getattr(swallow(MYSQL, SENT + b"x", copy=False), "has_ended", False)
+
+
+def test_error_of_mysql_in_the_midst_of_rows() -> None:
+    """Its number is told, its text is not: that may quote a row."""
+    one = profile(Spec(hp.INTEGER, hp.MY_INTEGER))
+    error = packet(b"\xff" + struct.pack("<H", 1317) + b"#70100Query execution was interrupted: 'secret'")
+    with pytest.raises(ProfileError, match=r"the server ended it with error 1317$") as caught:
+        one.feed_mysql(packets([[b"1"]] * 3, end=error))
+    assert (caught.value.failure, caught.value.code, one.rows) == (hp.SERVER_ERROR, 1317, 3)
+    assert one.has_ended
+
+
+def test_end_mark_is_no_row_that_begins_alike() -> None:
+    """A text of 16 MB begins as an end mark does, but is longer."""
+    one = fed([Spec(hp.TEXT, hp.MY_TEXT)], packet(b"\xfe" + struct.pack("<Q", 3) + b"abc") + EOF)
+    one.finish()
+    assert one.frequencies(0) == {"abc": 1}
+
+
+@pytest.mark.parametrize("feed", ["copy", "mysql", "rows"])
+def test_stop_comes_from_another_thread(feed: str) -> None:
+    """The thread that reads gets an error at its next rows."""
+    wires = {"copy": hp.PG_INT4, "mysql": hp.MY_INTEGER, "rows": hp.ANY_INTEGER}
+    one = profile(Spec(hp.INTEGER, wires[feed]))
+    steps: dict[str, Callable[[], None]] = {
+        "copy": lambda: one.feed_copy(b"\0\1\0\0\0\4\0\0\0\1" if one.rows or one.bytes else SIGNATURE),
+        "mysql": lambda: one.feed_mysql(packets([[b"1"]], end=b"")),
+        "rows": lambda: one.feed_rows([(1,)]),
+    }
+    threading.Timer(0.01, one.stop).start()
+    with pytest.raises(ProfileError, match="it was stopped") as caught:
+        _repeat(steps[feed])
+    assert caught.value.failure == hp.STOPPED
+    assert one.rows > 0
+    with pytest.raises(ProfileError):
+        one.finish()
+
+
+def _repeat(step: Callable[[], None]) -> None:
+    while True:
+        step()
+
+
+def test_closed_profile_is_told() -> None:
+    """And closing it again does nothing."""
+    one = fed([Spec(hp.INTEGER, hp.PG_INT4)], copied([[b"\0\0\0\1"]]))
+    one.close()
+    one.close()
+    one.stop()
+    assert one.rows in {0, 1}
+    for call in (lambda: one.feed_copy(b""), lambda: one.feed_mysql(b""), lambda: one.feed_rows([]), one.finish):
+        with pytest.raises((ProfileError, ValueError)):
+            call()
