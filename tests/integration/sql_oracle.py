@@ -45,7 +45,7 @@ class Oracle:
         """All metrics that depend on values."""
         found = self._of_all()
         if self.kind != "other":
-            found |= self._frequencies(found["value_counts"])
+            found |= self._frequencies()
         if self.kind in NUMBERS:
             found |= self._numbers(found["value_counts"])
         if self.kind == "text":
@@ -78,7 +78,7 @@ class Oracle:
             "percent_na_values": 100 * missing / rows if rows else None,
         }
 
-    def _frequencies(self, values: int) -> Row:
+    def _frequencies(self) -> Row:
         nth = "SELECT count(*) FROM {t} WHERE {c} IS NOT NULL GROUP BY {c} ORDER BY 1 DESC OFFSET %s LIMIT 1"
         first, second, third = (self._one(nth.replace("%s", str(place))) or 0 for place in range(3))
         levels = self._one("SELECT count(DISTINCT {c}) FROM {t}")
@@ -124,7 +124,12 @@ def assert_same(found: Row, wanted: Row, place: str = "") -> None:
     scale = max((abs(wanted.get(name) or 0) for name in ("min_num_var", "max_num_var")), default=0)
     for name, value in wanted.items():
         if isinstance(value, float) and found[name] is not None:
-            assert math.isclose(found[name], value, rel_tol=RATIO, abs_tol=RATIO * scale), (place, name, found[name], value)
+            assert math.isclose(found[name], value, rel_tol=RATIO, abs_tol=RATIO * scale), (
+                place,
+                name,
+                found[name],
+                value,
+            )
         else:
             assert found[name] == value, (place, name, found[name], value)
 

@@ -46,7 +46,7 @@ TYPES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "tiny": ("float", "numeric(3,10)", ("0.0000000001", "0.0000000999", "0")),
     "free": ("float", "numeric", ("1", "1.0", "1.00", "-0.5", "NaN", "Infinity", "-Infinity", HUGE, f"{HUGE}.5", "0",
                                   "0.000", "1e400", "-1e400", "1e300", f"0.{HUGE}")),
-    "single": ("float", "real", ("0.1", "-0", "0", "NaN", "Infinity", "-Infinity", "3.4028235e38", "1e-30", "16777217")),
+    "single": ("float", "real", ("0.1", "-0", "0", "NaN", "Infinity", "-Infinity", "3e38", "1e-30", "16777217")),
     "double": ("float", "double precision", ("0.1", "-0", "0", "NaN", "Infinity", "-Infinity", "1e300", "-1e300",
                                               "5e-324", "2.5")),
     "flag": ("boolean", "boolean", ("t", "f")),
@@ -123,10 +123,12 @@ def warehouse(postgres: Postgres, pack_base: Database, tmp_path_factory: pytest.
         with ward.database.connect() as connection:
             with connection.cursor().copy("COPY types FROM STDIN") as copy:
                 for _ in range(ROWS):
-                    copy.write_row([
-                        None if chance.random() < 0.2 and name != "inner_unit" else chance.choice(values)
-                        for name, (_, _, values) in TYPES.items()
-                    ])
+                    copy.write_row(
+                        [
+                            None if chance.random() < 0.2 and name != "inner_unit" else chance.choice(values)
+                            for name, (_, _, values) in TYPES.items()
+                        ]
+                    )
             connection.execute(b"SELECT setseed(0.5)")
             drawn = (f"CASE WHEN random() < 0.9 THEN {expression} END" for _, _, expression in MANY.values())
             connection.execute(

@@ -34,10 +34,9 @@ SPECS = list(COLUMNS.values())
 def rows(postgres: Postgres) -> Iterator[bytes]:
     """What the server sends."""
     database = postgres.create_database("spill")
-    query = f"SELECT {', '.join(COLUMNS)} FROM generate_series(1, {ROWS}) i"
-    with database.connect() as connection, connection.cursor() as cursor:
-        with cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT binary)".encode()) as copy:
-            sent = b"".join(map(bytes, copy))
+    query = f"COPY (SELECT {', '.join(COLUMNS)} FROM generate_series(1, {ROWS}) i) TO STDOUT (FORMAT binary)"
+    with database.connect() as connection, connection.cursor().copy(query.encode()) as copy:
+        sent = b"".join(map(bytes, copy))
     yield sent
     postgres.drop_database(database.name)
 

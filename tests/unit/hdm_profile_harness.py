@@ -137,5 +137,5 @@ def quantile(ordered: Sequence[Fraction | int], share: float) -> float:
 
 def root(square: Fraction) -> float:
     """Of a fraction that may lie beyond a double."""
-    shift = 600
+    shift = 1200
     return float(Fraction(math.isqrt(square.numerator * 4**shift // square.denominator), 2**shift)) if square else 0.0

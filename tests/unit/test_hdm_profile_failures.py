@@ -79,7 +79,7 @@ def test_stream_that_ends_early_has_not_ended(server: str) -> None:
 
 
 @pytest.mark.parametrize("server", STREAMS)
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(
     st.lists(st.tuples(st.integers(0), st.integers(0, 255)), min_size=1, max_size=4),
     st.binary(max_size=8),
@@ -97,14 +97,14 @@ def test_damaged_stream_is_taken_or_refused(
     swallow(specs, bytes(damaged), copy=server == "postgres")
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(POSTGRES + MYSQL), min_size=1, max_size=3), st.binary(max_size=200), st.booleans())
 def test_random_bytes_are_refused(specs: list[Spec], noise: bytes, copy: bool) -> None:
     """After a beginning that is right."""
     swallow(specs, (SIGNATURE if copy else b"") + noise, copy=copy)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.sampled_from(MYSQL), st.binary(max_size=30) | st.text("0123456789.-: TZ+e", max_size=30).map(str.encode))
 def test_random_values_of_mysql(spec: Spec, value: bytes) -> None:
     """In a packet that is whole."""
@@ -213,6 +213,19 @@ def test_stop_comes_from_another_thread(feed: str) -> None:
 def _repeat(step: Callable[[], None]) -> None:
     while True:
         step()
+
+
+def test_profile_is_finished_once() -> None:
+    """Asked again, it says the same; no row can come any more, and levels only come afterwards."""
+    one = fed([Spec(hp.INTEGER, hp.PG_INT4)], copied([[struct.pack(">i", i % 50)] for i in range(200)]))
+    with pytest.raises(ValueError, match="finish"):
+        one.frequencies(0)
+    assert one.finish() == one.finish()
+    assert one.frequencies(0) == {str(i): 4 for i in range(50)}
+    with pytest.raises(IndexError):
+        one.frequencies(1)
+    with pytest.raises((ProfileError, ValueError)):
+        one.feed_copy(b"")
 
 
 def test_closed_profile_is_told() -> None:

@@ -123,7 +123,7 @@ def test_floats_are_shown_as_short_as_can_be() -> None:
     assert set(single) & set(double) >= set(decimals)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.integers(-(10**15) + 1, 10**15 - 1), st.integers(0, 15))
 def test_decimals_of_15_digits_are_shown_plainly(digits: int, scale: int) -> None:
     """Held as doubles, which tell them apart; of any length they are held apart, and shown alike."""
@@ -134,7 +134,7 @@ def test_decimals_of_15_digits_are_shown_plainly(digits: int, scale: int) -> Non
         assert labels(fed([spec], copied([[numeric(value)]]))) == [text]
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.integers(1, 10**60), st.integers(-60, 20))
 def test_long_decimals_are_shown_plainly(digits: int, exponent: int) -> None:
     """Without zeros at the end."""

@@ -42,7 +42,7 @@ def floats(values: list[float]) -> Stats:
     return fed([Spec(FLOAT, PG_FLOAT8)], copied([struct.pack(">d", value)] for value in values)).finish()[0]
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3), max_size=25))
 def test_integers(values: list[int]) -> None:
     """Levels are told apart beyond 2^53, where doubles are not."""
@@ -51,7 +51,7 @@ def test_integers(values: list[int]) -> None:
     assert_numbers(stats, [float(value) for value in values])
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(st.lists(st.floats() | st.sampled_from([0.0, -0.0, 0.5, math.nan, math.inf, -math.inf]), max_size=25), CUTS)
 @example([1e-200, 3e-200], [])
 @example([-1.7e308, 1.7e308], [])
@@ -147,7 +147,7 @@ def test_decimals_beyond_a_double() -> None:
     assert_numbers(stats, [float(value) for value in twins])
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.integers(1, 10**900), st.integers(-1200, 300), st.booleans())
 @example(9007199254740993, 0, False)  # between two doubles
 @example(9007199254740993 * 10**850 + 1, -850, True)

@@ -24,7 +24,7 @@ SPECS = [
 ]
 RECORD = struct.Struct(">H IqI14s IHhHHHH Ii".replace(" ", ""))
 NEEDLE = "Müllerin"  # in each text, in UTF-8
-COUNT = 40_000
+COUNT = 25_000
 
 
 def record(number: int) -> bytes:
@@ -47,7 +47,7 @@ def read(numbers: list[int], memory: int, folder: Path | None = None) -> Profile
     return one
 
 
-@pytest.mark.parametrize("levels", [8_191, 8_192, 8_193, 30_000, 90_000])
+@pytest.mark.parametrize("levels", [8_192, 8_193, 30_000])
 def test_same_answers_from_tables_memory_and_disk(levels: int) -> None:
     """8,192 levels are the most that a table counts; a budget of one byte sends each run to the disk."""
     numbers = list(range(levels)) if levels < 9000 else mixed(COUNT, levels)
@@ -70,8 +70,8 @@ def test_numbers_from_disk_are_exact() -> None:
     assert_numbers(stats, [number * 1_000_003 for number in numbers])
 
 
-@settings(max_examples=8)
-@given(st.integers(1, 40_000), st.integers(1, 40_000), st.integers(0, 20_000))
+@settings(max_examples=5, deadline=None)
+@given(st.integers(1, 20_000), st.integers(1, 20_000), st.integers(0, 20_000))
 def test_ranges_that_overlap(first: int, second: int, shift: int) -> None:
     """Runs that hold the same keys, or none in common."""
     numbers = [*range(first), *range(shift, shift + second)]
@@ -110,7 +110,7 @@ def test_temporary_file_has_no_name_and_holds_no_text(tmp_path: Path) -> None:
     assert open_files() == before
 
 
-@pytest.mark.parametrize("count", [10_000, 60_000])
+@pytest.mark.parametrize("count", [10_000, 40_000])
 @pytest.mark.parametrize("memory", [1, PLENTY])
 def test_missing_folder_matters_when_it_is_needed(count: int, memory: int, tmp_path: Path) -> None:
     """While rows come or at their end; finishing after that says so again."""
@@ -154,16 +154,34 @@ def test_two_threads_with_a_profile_each() -> None:
     found: dict[int, list[hp.Stats]] = {}
 
     def work(start: int) -> None:
-        numbers = list(range(start, start + 25_000))
-        found[start] = [read(numbers, 1).finish() for _ in range(3)][-1]
+        numbers = list(range(start, start + 18_000))
+        found[start] = read(numbers, 1).finish()
 
-    threads = [threading.Thread(target=work, args=(start,)) for start in (0, 20_000)]
+    threads = [threading.Thread(target=work, args=(start,)) for start in (0, 10_000)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     for start, every in found.items():
         for stats in every:
-            assert_levels(stats, range(start, start + 25_000))
+            assert_levels(stats, range(start, start + 18_000))
         assert every[3].earliest == start
     assert len(found) == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is told in /proc on Linux only")
+def test_memory_is_given_back() -> None:
+    """Of what is counted, sorted and carried from chunk to chunk: 24 profiles need no more than the first ones."""
+    stream = SIGNATURE + b"".join(map(record, range(17_000)))
+
+    def use() -> int:
+        for _ in range(12):
+            one = profile(*SPECS, memory=1)
+            for start in range(0, len(stream), 300_007):
+                one.feed_copy(stream[start : start + 300_007])
+            one.finish()
+            one.frequencies(1)
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    before = use()
+    assert use() - before < 1_000_000  # a column's keys alone are 130 KB of each profile

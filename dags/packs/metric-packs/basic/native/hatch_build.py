@@ -25,12 +25,11 @@ ZIGLANG = "ziglang>=0.15,<0.18"  # tried with 0.15.2 and 0.17.1; zig promises no
 ZIG = [sys.executable, "-m", "ziglang", "cc"]
 MACOS = sys.platform == "darwin"
 
-#: No -march: the library runs on every machine of its architecture. The engine calls functions of the Python that loads
-#: it, so these stay undefined; on macOS that must be said. No contraction: all compilers give the same sums.
+#: No -march: the library runs on every machine of its architecture. No contraction: all compilers give the same sums.
 FLAGS = [
-    *("-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-pthread"),
+    *("-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off"),
     *("-Wall", "-Wextra", "-Werror=implicit-function-declaration"),
-    *(("-dynamiclib", "-undefined", "dynamic_lookup") if MACOS else ("-shared",)),
+    "-dynamiclib" if MACOS else "-shared",
 ]
 #: What zig does unless told otherwise: it compiles for this very processor, and traps undefined behaviour.
 ZIG_FLAGS = ["-mcpu=baseline", "-fno-sanitize=undefined"]
@@ -40,15 +39,13 @@ SANITIZE_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,un
 #: A compiler works when it can make a library of this, with the headers and libraries that the engine needs.
 TRIAL = """
 #include <math.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-extern long long PyLong_AsLongLong(void *);
-double trial(void *number, double power);
-double trial(void *number, double power) { return pow((double)PyLong_AsLongLong(number), power); }
+double trial(double number, double power);
+double trial(double number, double power) { return pow(number, power); }
 """
 
 
@@ -66,7 +63,7 @@ class Compiler(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's own
         self._compile(Path(self.root), library)
         build_data["force_include"][str(library)] = ENGINE
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{platform_tag()}"  # any Python 3: it uses the stable ABI alone
+        build_data["tag"] = f"py3-none-{platform_tag()}"  # any Python 3: of it nothing but the stable ABI is called
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002  # as above
         """Remove what is in the wheel now."""

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,7 @@ class Readers:
     def __init__(self, orders: Orders, connections: list[Connection], tables: list[Table]) -> None:
         self._orders = orders
         self._todo = deque(tables)
-        self._results: Queue[Result | None] = Queue(WAITING)
+        self._results: Queue[Result] = Queue(WAITING)
         self._is_stopped = False
         self._losses: list[str] = []  # why a reader ended before its time
         self._live: dict[int, tuple[Profile, float]] = {}  # by thread: what it fills, until when it may
@@ -79,7 +79,8 @@ class Readers:
         working = len(self._threads)
         try:
             while working:
-                result = self._take(PATIENCE)
+                result = self._take()
+                self._stop(lambda until: time.monotonic() > until + LATE)
                 self._orders.progress.tell()
                 idle()
                 if result is _ENDED:
@@ -90,14 +91,12 @@ class Readers:
         finally:
             self._dismiss(working)
 
-    def _take(self, seconds: float) -> Result | None:
+    def _take(self) -> Result | None:
         """A result, or `_ENDED` when a reader has ended, or None when there is none yet."""
         try:
-            result = self._results.get(timeout=seconds)
+            return self._results.get(timeout=PATIENCE)
         except Empty:
-            self._stop(lambda until: time.monotonic() > until + LATE)
             return None
-        return _ENDED if result is None else result
 
     def _dismiss(self, working: int) -> None:
         """End the readers that still work."""
@@ -105,7 +104,7 @@ class Readers:
         until = time.monotonic() + FAREWELL
         while working and time.monotonic() < until:
             self._stop(lambda _: True)
-            working -= self._take(PATIENCE) is _ENDED
+            working -= self._take() is _ENDED
 
     def _stop(self, is_over: Callable[[float], bool]) -> None:
         for profile, until in list(self._live.values()):
@@ -127,7 +126,7 @@ class Readers:
         except ConnectError as error:
             self._losses.append(str(error))
         finally:
-            self._results.put(None)
+            self._results.put(_ENDED)
 
     def _has_work(self) -> bool:
         return bool(self._todo) and not self._is_stopped and time.monotonic() < self._end
@@ -170,10 +169,10 @@ class Readers:
         settings, found, shown = self._orders.settings, {}, {}
         for declared, stats, profile, index in contents.columns:
             column = metrics.refined(declared, stats)
-            frequencies = cache(partial(profile.frequencies, index))
             sampled = contents.sample_rows is not None
             values = metrics.of_column(column, stats, contents.rows, settings, sampled=sampled)
             found[column.name] = values
+            frequencies = partial(profile.frequencies, index)
             of_column = levels.of_column(table, column, values, frequencies, settings)
             if of_column:
                 shown[column.name] = of_column

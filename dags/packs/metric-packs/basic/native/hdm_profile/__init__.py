@@ -117,6 +117,7 @@ def _load() -> ctypes.CDLL:
     engine = ctypes.CDLL(str(_LIBRARY))
     signatures: dict[str, tuple[Any, list[Any]]] = {
         "hdm_new": (_HANDLE, [ctypes.c_uint32, *[ctypes.c_void_p] * 4, ctypes.c_uint64, *[ctypes.c_char_p] * 2]),
+        "hdm_close": (None, [_HANDLE]),
         "hdm_free": (None, [_HANDLE]),
         "hdm_finish": (ctypes.c_uint32, [_HANDLE, ctypes.c_void_p]),
         "hdm_levels": (ctypes.c_int64, [_HANDLE, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p]),
@@ -177,37 +178,32 @@ class Profile:
         )
         if not self._handle:
             raise ProfileError(NO_MEMORY)
-        self._read = 0, 0
+        self._is_closed = False
         self._stats: list[Stats] | None = None
 
     def __del__(self) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give back its memory and its file."""
         handle = getattr(self, "_handle", None)
         if handle:
-            self._read = self.rows, self.bytes
-            self._handle = None
             _ENGINE.hdm_free(handle)
+
+    def close(self) -> None:
+        """Give back its memory and its file; only `rows` and `bytes` can be asked for afterwards."""
+        self._is_closed = True
+        _ENGINE.hdm_close(self._handle)
 
     @property
     def rows(self) -> int:
         """Rows so far."""
-        handle = self._handle  # it may be closed meanwhile
-        return int(handle.contents.rows) if handle else self._read[0]
+        return int(self._handle.contents.rows)
 
     @property
     def bytes(self) -> int:
         """Bytes so far, as they came over the wire."""
-        handle = self._handle
-        return int(handle.contents.bytes) if handle else self._read[1]
+        return int(self._handle.contents.bytes)
 
     def stop(self) -> None:
         """Let the thread that reads end with a ProfileError at the next row."""
-        handle = self._handle
-        if handle:
-            handle.contents.stop = 1
+        self._handle.contents.stop = 1
 
     def copy(self, connection: Any) -> None:
         """Read a COPY that a psycopg `pgconn` has begun, to its end. Its result is still to be asked for.
@@ -250,7 +246,9 @@ class Profile:
         Raises: ProfileError; with SERVER_ERROR and SQLite's `code`, or STOPPED when it took longer.
         """
         self._check(
-            _ENGINE.hdm_drain_sqlite(self._handle, statement.functions, statement.connection, statement.handle, seconds)
+            _ENGINE.hdm_drain_sqlite(
+                self._filling(), statement.functions, statement.connection, statement.handle, seconds
+            )
         )
 
     @property
@@ -306,7 +304,7 @@ class Profile:
         return self._open()
 
     def _open(self) -> Any:
-        if not self._handle:
+        if self._is_closed:
             raise ValueError("the profile is closed")
         return self._handle
 

@@ -23,6 +23,13 @@ static bool read_integer(const unsigned char *at, size_t length, bool is_signed,
     return true;
 }
 
+/* Whether it looks like a date, of the calendar or not. */
+static bool is_moment(const unsigned char *at, size_t length, size_t least) {
+    for (size_t i = 0; i < length; i++)
+        if (!at[i] || !strchr("0123456789-:. ", at[i])) return false;
+    return length >= least;
+}
+
 static bool add_value(struct profile *p, struct column *c, const unsigned char *at, size_t length) {
     uint64_t key = 0;
     int64_t moment = 0;
@@ -46,11 +53,11 @@ static bool add_value(struct profile *p, struct column *c, const unsigned char *
             hdm_add(p, c, c->kind == INTEGER ? hdm_key_of_integer((int64_t)key) : key, 0);
             return true;
         case MY_DATE: /* 0000-00-00 and the like are levels, but no dates */
-            if (!hdm_read_date(at, length, &moment) && length != 10) return false;
+            if (!hdm_read_date(at, length, &moment) && !is_moment(at, length, 10)) return false;
             hdm_add_integer(p, c, moment);
             return true;
         case MY_DATETIME:
-            if (!hdm_read_datetime(at, length, &moment) && length < 19) return false;
+            if (!hdm_read_datetime(at, length, &moment) && !is_moment(at, length, 19)) return false;
             hdm_add_integer(p, c, moment);
             return true;
         case MY_TIME:

@@ -7,8 +7,8 @@
 
 #define FIRST_CAPACITY 64 /* slots of a column */
 
-API void hdm_free(struct profile *p) {
-    if (!p) return;
+/* Give everything back but the counters, which other threads may look at. */
+API void hdm_close(struct profile *p) {
     for (uint32_t i = 0; p->columns && i < p->column_count; i++) {
         struct column *c = &p->columns[i];
         hdm_drop_runs(p, c);
@@ -20,6 +20,14 @@ API void hdm_free(struct profile *p) {
     free(p->scratch);
     free(p->carry);
     free(p->columns);
+    p->file = -1;
+    p->scratch = NULL;
+    p->carry = NULL;
+    p->columns = NULL;
+}
+
+API void hdm_free(struct profile *p) {
+    hdm_close(p);
     free(p);
 }
 

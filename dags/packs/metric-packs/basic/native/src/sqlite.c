@@ -65,6 +65,7 @@ API uint32_t hdm_drain_sqlite(struct profile *p, const struct sqlite *sq, void *
                               double seconds) {
     struct patience patience = {p, now() + seconds};
     int result = SQLITE_ROW;
+    if (p->stop) hdm_fail(p, STOPPED);
     sq->on_progress(connection, STEPS, is_over, &patience);
     while (!p->failure && (result = sq->step(statement)) == SQLITE_ROW) add_row(p, sq, statement);
     sq->on_progress(connection, 0, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define BATCH 512
+#define LEAST_SQUARES 1e-250
 #define TARGETS 6 /* two neighbours for each of three percentiles */
 #define FIRST_DAY INT64_C(-730119)  /* 0001-01-01 */
 #define AFTER_DAYS INT64_C(2921940) /* 10000-01-01 */
@@ -16,6 +17,7 @@ struct fold {
     struct stats *stats;
     double values[BATCH], weights[BATCH];
     int batched;
+    double origin;                    /* a value, from which the mean is counted */
     long double count, mean, squares; /* squares: the sum of squared deviations from the mean */
     uint64_t passed;                  /* finite values before this level */
     uint64_t targets[TARGETS];        /* ranks, ascending */
@@ -69,7 +71,7 @@ static void flush(struct fold *f) {
         squares += f->weights[i] * deviation * deviation;
     }
     long double batch_shift = (long double)shift + rest / count, batch_squares = squares - rest * rest / count;
-    if (!isfinite(sum) || !isfinite(squares)) { /* squares of doubles need a wider range */
+    if (!isfinite(sum) || !isfinite(squares) || squares < LEAST_SQUARES) { /* squares need a wider range than doubles */
         batch_shift = batch_squares = 0;
         for (int i = 0; i < f->batched; i++)
             batch_shift += (long double)f->weights[i] * ((long double)f->values[i] - pivot);
@@ -79,7 +81,8 @@ static void flush(struct fold *f) {
             batch_squares += f->weights[i] * deviation * deviation;
         }
     }
-    long double both = f->count + count, distance = pivot + batch_shift - f->mean;
+    if (f->count == 0) f->origin = pivot;
+    long double both = f->count + count, distance = (long double)pivot - f->origin + batch_shift - f->mean;
     f->squares += batch_squares + distance * distance * (f->count * count / both);
     f->mean += distance * (count / both);
     f->count = both;
@@ -169,7 +172,7 @@ void hdm_summarise(struct profile *p, struct column *c, struct stats *s) {
     visit_all(p, c, &f);
     if (!number || !finite || p->failure) return;
     flush(&f);
-    s->mean = (double)f.mean;
+    s->mean = (double)(f.origin + f.mean);
     if (finite > 1) s->deviation = (double)sqrtl(f.squares / (f.count - 1));
     s->p01 = percentile(&f, percentiles[0], finite);
     s->median = percentile(&f, percentiles[1], finite);

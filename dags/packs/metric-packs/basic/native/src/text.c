@@ -13,7 +13,7 @@ static inline uint64_t load(const unsigned char *at, size_t bytes) {
  * of about 2^-120. */
 void hdm_hash(const struct profile *p, const unsigned char *text, size_t length, uint64_t key[2]) {
     const uint64_t *secret = p->secret;
-    uint64_t a = secret[0] ^ length, b = secret[1] + length;
+    uint64_t a = secret[0], b = secret[1];
     size_t left = length;
     for (; left > 16; left -= 16, text += 16) {
         uint64_t x = load(text, 8), y = load(text + 8, 8);
@@ -32,8 +32,9 @@ void hdm_hash(const struct profile *p, const unsigned char *text, size_t length,
     }
     a = hdm_fold(x ^ secret[2], y ^ a);
     b = hdm_fold(y ^ secret[3], x ^ b);
-    key[0] = hdm_fold(a ^ secret[1], secret[3]);
-    key[1] = hdm_fold(b ^ secret[0], secret[2]);
+    /* The length comes last: beside the bytes, it could make up for a difference of theirs. */
+    key[0] = hdm_fold(a ^ secret[1], secret[3] + length);
+    key[1] = hdm_fold(b ^ secret[0], secret[2] + length);
 }
 
 void hdm_measure_text(const unsigned char *text, size_t length, uint32_t *characters, uint32_t *blanks) {

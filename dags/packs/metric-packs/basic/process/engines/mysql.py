@@ -37,6 +37,7 @@ UNKNOWN = (OTHER, hp.OPAQUE, hp.MY_OPAQUE)
 BOOLEAN_TYPES = ("tinyint(1)", "bit(1)")  # a boolean where every value is 0 or 1
 MOST_EXACT_DIGITS = 15  # of a decimal that a double tells from every other
 CHUNK = 1 << 18  # bytes that are read at once
+ENDINGS = {1053, 1927, 3169}  # shutdown, killed, killed: errors after which the server closes the connection
 
 TABLES = """
 SELECT t.table_name, CASE WHEN t.table_type = 'VIEW' THEN 'view' ELSE 'table' END, t.data_length + t.index_length,
@@ -86,9 +87,14 @@ class MySQL(Engine):
         self.allow(None)
 
     def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(query, values or None)
-            return list(cursor.fetchall())
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(query, values or None)
+                return list(cursor.fetchall())
+        except pymysql.MySQLError as error:
+            if error.args and error.args[0] in ENDINGS:
+                self.close()
+            raise
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -168,10 +174,10 @@ class MySQL(Engine):
                     raise pymysql.OperationalError(2013, "Lost connection to MySQL server during query")
                 profile.feed_mysql(chunk)
         except BaseException as error:
-            if not isinstance(error, hp.ProfileError) or error.failure != hp.SERVER_ERROR:
-                self._connection.close()  # who knows where its stream stands
-            else:
+            if isinstance(error, hp.ProfileError) and error.failure == hp.SERVER_ERROR and error.code not in ENDINGS:
                 self._settle(cursor)
+            else:
+                self.close()  # who knows where its stream stands
             raise
         self._settle(cursor)
         cursor.close()

@@ -192,7 +192,8 @@ class Postgres(Engine):
                 self._connection.cancel_safe(timeout=CONNECT_SECONDS)
             self._connection.close()  # the rest of the rows is still to come
             raise
-        while (result := connection.get_result()) is not None:
+        ends = list(iter(connection.get_result, None))  # to the last, or the connection stays busy
+        for result in ends:
             if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
                 raise self._leave_after(psycopg.errors.error_from_result(result))
         if not profile.has_ended:

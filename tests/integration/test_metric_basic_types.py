@@ -1,0 +1,114 @@
+"""Types that metric pack basic reads in a way of its own: what is no number, MariaDB's booleans, anything on SQLite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.metric_basic_harness import EXACT, TODAY, moment, sqlite_file
+from tests.integration.pack_harness import mariadb_endpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from demo.services import MariaDB
+    from tests.integration.metric_basic_harness import Ward
+
+
+def test_nan_and_infinity_count_as_values_and_break_nothing(ward: Ward) -> None:
+    """They are no part of minimum, maximum, mean, median and deviation."""
+    ward.execute(
+        "CREATE TABLE t (f float8, n numeric, d date, huge float8, tiny numeric)",
+        """INSERT INTO t VALUES ('NaN', 'NaN', 'infinity', 1.7e308, 1e-400),
+           ('Infinity', 'Infinity', '-infinity', 1.7e308, 1e400),
+           ('-Infinity', 1, '2020-01-01', -1e200, 0), (1, 3, '0044-03-15 BC', 5, 0), (2, NULL, NULL, 5, 0)""",
+    )
+    run = ward.measure(TODAY)
+    assert run.only()["status"] == "ok", run.output
+    found = {column: row for (_, column), row in ward.base.metrics(TODAY).items()}
+    f, n = found["f"], found["n"]
+    assert (f["value_counts"], f["levels_count"], f["min_num_var"], f["max_num_var"]) == (5, 5, 1, 2)
+    assert (f["mean_num_var"], f["median_num_var"], f["std_num_var"]) == (1.5, 1.5, pytest.approx(0.5**0.5))
+    assert (n["value_counts"], n["min_num_var"], n["mean_num_var"], n["max_num_var"]) == (4, 1, 2, 3)
+    assert (found["d"]["max_date_var"], found["d"]["future_dates"]) == (moment(2020, 1, 1), 1)
+    assert (found["huge"]["median_num_var"], found["huge"]["mean_num_var"]) == (5, pytest.approx(6.8e307))
+    assert (found["tiny"]["median_num_var"], found["tiny"]["max_num_var"]) == (0, 0)
+
+
+def test_a_column_of_sqlite_is_what_it_holds(ward: Ward, tmp_path: Path) -> None:
+    """Declarations are wishes there: the declared type is stored, the inferred one comes from the values."""
+    lab = sqlite_file(
+        tmp_path / "lab.sqlite",
+        "CREATE TABLE t (mixed INTEGER, flag BOOLEAN, flags BOOLEAN, born DATE, odd DATE, at TIMESTAMP, clock TIME,"
+        " blob BLOB, bare, half INTEGER, code TEXT COLLATE NOCASE, wide REAL)",
+        "INSERT INTO t VALUES (1, 1, 2, '2020-02-29', '29.02.2020',"
+        " '2020-01-01T10:00:00Z', '10:30', x'00', 5, 1.5, 'a', 9e999)",
+        "INSERT INTO t VALUES ('x', 0, 1, '2020-03-01', '2020-02-30',"
+        " '2020-01-01 11:00', '11:30:05', x'01', 6, 2, 'A', 1)",
+        "CREATE VIEW v AS SELECT * FROM nowhere",
+    )
+    run = ward.base.measure(TODAY, {**lab, "config": EXACT})
+    assert run.only()["incomplete"] == ["v"]
+    found = {column: row for (_, column), row in ward.base.metrics(TODAY).items()}
+    assert {column: row["infered_data_type"] for column, row in found.items()} == {
+        "mixed": "text",
+        "flag": "boolean",
+        "flags": "integer",
+        "born": "date",
+        "odd": "text",
+        "at": "datetime",
+        "clock": "time",
+        "blob": "other",
+        "bare": "integer",
+        "half": "float",
+        "code": "text",
+        "wide": "float",
+    }
+    assert (found["flag"]["true_count"], found["flag"]["data_type"]) == (1, "BOOLEAN")
+    assert found["at"]["max_date_var"] == moment(2020, 1, 1, 11)
+    assert found["code"]["levels_count"] == 2
+    assert (found["wide"]["value_counts"], found["wide"]["max_num_var"], found["wide"]["std_num_var"]) == (2, 1, None)
+
+
+def test_types_of_mariadb_are_handled(ward: Ward, mariadb: MariaDB, mariadb_database: str) -> None:
+    """tinyint(1) is a boolean while it holds 0 and 1; means keep their digits; broken views are incomplete."""
+    with mariadb.connect(mariadb_database, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("SET sql_mode = ''")
+        cursor.execute(
+            "CREATE TABLE t (flag boolean, many tinyint(1), bits bit(1), third int, part decimal(5,1), single float,"
+            " mood enum('sad', 'ok'), born date, raw blob, big bigint unsigned, memo longtext)"
+        )
+        for i in (1, 2, 2):
+            cursor.execute(
+                "INSERT INTO t VALUES (%s, %s, %s, %s, %s, 0.1, 'ok', '0000-00-00', 'x', 18446744073709551615, %s)",
+                (i - 1, i, i - 1, i, i, "x" * 5000 + str(i)),
+            )
+        cursor.execute("CREATE TABLE gone (a int)")
+        cursor.execute("CREATE VIEW v AS SELECT a FROM gone")
+        cursor.execute("DROP TABLE gone")
+    run = ward.base.measure(TODAY, mariadb_endpoint(mariadb, mariadb_database, config=EXACT))
+    assert run.only()["incomplete"] == ["v"], run.output
+    found = {column: row for (_, column), row in ward.base.metrics(TODAY).items()}
+    assert {column: row["infered_data_type"] for column, row in found.items()} == {
+        "flag": "boolean",
+        "many": "integer",
+        "bits": "boolean",
+        "third": "integer",
+        "part": "float",
+        "single": "float",
+        "mood": "text",
+        "born": "date",
+        "raw": "other",
+        "big": "integer",
+        "memo": "text",
+    }
+    assert (found["flag"]["true_count"], found["bits"]["true_count"], found["flag"]["data_type"]) == (
+        2,
+        2,
+        "tinyint(1)",
+    )
+    assert found["third"]["mean_num_var"] == found["part"]["mean_num_var"] == pytest.approx(5 / 3, rel=1e-12)
+    assert (found["born"]["value_counts"], found["born"]["min_date_var"]) == (3, None)
+    assert (found["memo"]["levels_count"], found["memo"]["highest_frequency"]) == (2, 2)
+    assert found["single"]["min_num_var"] == pytest.approx(0.1)
