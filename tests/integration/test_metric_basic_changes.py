@@ -52,6 +52,7 @@ def test_what_came_went_or_changed_its_type_is_noted_once(ward: Ward) -> None:
     ward.execute("ALTER TABLE t DROP a, ADD d int, ALTER b TYPE text", "DROP TABLE u")
     for _ in range(2):  # a second run on the same date says the same
         run = ward.measure(LATER)
+        assert run.only()["status"] == "ok", run.output
         found = {place: row["schema_change"] for place, row in ward.base.metrics(LATER).items()}
         assert found == {
             ("t", "a"): "dropped",
@@ -83,5 +84,5 @@ def test_a_table_that_failed_or_is_left_out_is_not_called_dropped(ward: Ward) ->
     ward.measure(TODAY)
     ward.execute("DELETE FROM t")
     run = ward.measure(LATER, config={"exclude_tables": ["u"]})
-    assert run.only()["incomplete"] == ["v"]
-    assert set(ward.base.metrics(LATER)) == {("t", "a")}
+    assert run.only()["incomplete"] == ["v"], run.output
+    assert set(ward.base.metrics(LATER)) == {("t", "a")}, run.output

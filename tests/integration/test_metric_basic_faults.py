@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.integration.metric_basic_harness import LATER, TODAY, wait_until
+from tests.integration.pack_harness import mariadb_endpoint
 
 if TYPE_CHECKING:
+    from demo.services import MariaDB
     from tests.integration.metric_basic_harness import Ward
 
 
@@ -179,3 +181,36 @@ def test_server_that_lets_nobody_in_again_costs_the_tables_that_are_left(ward: W
     assert (run.exit_code, run.only()["incomplete"]) == (0, ["gate", "z"]), run.output
     assert "table z not measured: the connection was lost: cannot connect" in run.output
     assert set(ward.tables()) == {"t"}
+
+
+def test_faults_of_mariadb_are_its_tables_own(ward: Ward, mariadb: MariaDB, mariadb_database: str) -> None:
+    """A lock, a column without a right, a table that takes too long, a view that is broken; the others go on."""
+    role = f"reader_{mariadb_database[-12:]}"
+    endpoint = mariadb_endpoint(mariadb, mariadb_database, config={"lock_seconds": 1, "table_seconds": 2})
+    endpoint |= {"user": role, "password": "reader"}
+    statements = (
+        "CREATE TABLE busy (a int)",
+        "CREATE TABLE free (a int, b int)",
+        "CREATE TABLE gone (a int)",
+        "CREATE TABLE t (a int)",
+        "INSERT INTO t VALUES (1)",
+        "CREATE VIEW broken AS SELECT a FROM gone",
+        "CREATE VIEW slow AS SELECT sleep(30) AS a FROM t",
+        "CREATE VIEW z AS SELECT a FROM t",
+        "DROP TABLE gone",
+        f"CREATE USER {role} IDENTIFIED BY 'reader'",
+        *(f"GRANT SELECT ON {mariadb_database}.{name} TO {role}" for name in ("busy", "t", "broken", "slow", "z")),
+        f"GRANT SELECT (a) ON {mariadb_database}.free TO {role}",
+    )
+    with mariadb.connect(mariadb_database, autocommit=True) as connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        cursor.execute("LOCK TABLES busy WRITE")
+        run = ward.base.measure(TODAY, endpoint)
+        cursor.execute("UNLOCK TABLES")
+        cursor.execute(f"DROP USER {role}")
+    assert run.only()["status"] == "partial", run.output
+    assert set(ward.tables()) == {"free", "t", "z"}, run.output
+    assert {"broken", "busy", "slow"} == set(run.only()["incomplete"]), run.output
+    assert "table busy not measured: OperationalError (1205)" in run.output
+    assert "table slow not measured: the time for the table is over (table_seconds)" in run.output

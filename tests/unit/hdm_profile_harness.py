@@ -90,7 +90,7 @@ def fed(specs: Sequence[Spec], stream: bytes, cuts: Iterable[int] = (), memory: 
     for start, end in pairwise(places):
         feed(stream[start:end])
     assert one.has_ended
-    assert one.bytes == len(stream)
+    assert one.bytes_read == len(stream)
     return one
 
 

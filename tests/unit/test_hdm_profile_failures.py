@@ -197,7 +197,7 @@ def test_stop_comes_from_another_thread(feed: str) -> None:
     wires = {"copy": hp.PG_INT4, "mysql": hp.MY_INTEGER, "rows": hp.ANY_INTEGER}
     one = profile(Spec(hp.INTEGER, wires[feed]))
     steps: dict[str, Callable[[], None]] = {
-        "copy": lambda: one.feed_copy(b"\0\1\0\0\0\4\0\0\0\1" if one.rows or one.bytes else SIGNATURE),
+        "copy": lambda: one.feed_copy(b"\0\1\0\0\0\4\0\0\0\1" if one.rows or one.bytes_read else SIGNATURE),
         "mysql": lambda: one.feed_mysql(packets([[b"1"]], end=b"")),
         "rows": lambda: one.feed_rows([(1,)]),
     }

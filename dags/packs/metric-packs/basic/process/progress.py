@@ -52,7 +52,7 @@ class Progress:
             profile = self._live.pop(threading.get_ident(), None)
             if profile is not None:
                 self._rows += profile.rows
-                self._bytes += profile.bytes
+                self._bytes += profile.bytes_read
 
     def table_done(self, slug: str, table: Table) -> None:
         """A table is over, well or not."""
@@ -82,7 +82,7 @@ class Progress:
 
     def _message(self, seconds: float) -> str:
         rows = self._rows + sum(profile.rows for profile in self._live.values())
-        read = self._bytes + sum(profile.bytes for profile in self._live.values())
+        read = self._bytes + sum(profile.bytes_read for profile in self._live.values())
         parts = [f"{self._tables_done} of {self._tables} tables", f"{rows:,} rows", f"{read / 1e6 / seconds:.1f} MB/s"]
         if len(self._run.endpoints) > 1:
             parts.insert(0, f"{self._endpoints_done} of {len(self._run.endpoints)} endpoints")

@@ -6,7 +6,7 @@
         ...
 
 The work is done by the C library beside this file, without Python's lock. One profile belongs to one thread; only
-`rows`, `bytes` and `stop` are for others, too.
+`rows`, `bytes_read` and `stop` are for others, too.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ class Profile:
             _ENGINE.hdm_free(handle)
 
     def close(self) -> None:
-        """Give back its memory and its file; only `rows` and `bytes` can be asked for afterwards."""
+        """Give back its memory and its file; only `rows` and `bytes_read` can be asked for afterwards."""
         self._is_closed = True
         _ENGINE.hdm_close(self._handle)
 
@@ -197,7 +197,7 @@ class Profile:
         return int(self._handle.contents.rows)
 
     @property
-    def bytes(self) -> int:
+    def bytes_read(self) -> int:
         """Bytes so far, as they came over the wire."""
         return int(self._handle.contents.bytes)
 
@@ -315,18 +315,33 @@ class Profile:
 
 def _stats(row: tuple[Any, ...]) -> Stats:
     values, levels, first, second, third, finite, zeros, negatives = row[:8]
-    numbers = [None if math.isnan(number) else number for number in row[8:15]]
+    minimum, maximum, mean, deviation, median, p01, p99 = (None if math.isnan(n) else n for n in row[8:15])
     earliest, latest, future, shortest, longest, characters, empty, blanks, misfits, *classes = row[15:]
     has_dates, has_texts = earliest <= latest, longest or empty
     return Stats(
-        *(values, levels, first, second, third, finite, zeros, negatives),
-        *numbers,
-        earliest if has_dates else None,
-        latest if has_dates else None,
-        future,
-        shortest if has_texts else None,
-        longest if has_texts else None,
-        characters / values if has_texts else None,
-        *(empty, blanks, misfits),
-        (classes[0], classes[1], classes[2], classes[3]),
+        values=values,
+        levels=levels,
+        first=first,
+        second=second,
+        third=third,
+        finite=finite,
+        zeros=zeros,
+        negatives=negatives,
+        minimum=minimum,
+        maximum=maximum,
+        mean=mean,
+        deviation=deviation,
+        median=median,
+        p01=p01,
+        p99=p99,
+        earliest=earliest if has_dates else None,
+        latest=latest if has_dates else None,
+        future=future,
+        shortest=shortest if has_texts else None,
+        longest=longest if has_texts else None,
+        mean_length=characters / values if has_texts else None,
+        empty=empty,
+        blanks=blanks,
+        misfits=misfits,
+        classes=(classes[0], classes[1], classes[2], classes[3]),
     )

@@ -20,7 +20,8 @@ def of(kind: int, *, single: bool = False, decimal: bool = False) -> Callable[[i
     """What turns the keys of a column of that kind (INTEGER, UNSIGNED, FLOAT, DATE, DATETIME, TIME) into texts."""
     if kind == 3:  # noqa: PLR2004 - FLOAT
         return _single if single else _decimal if decimal else _double
-    return {1: _integer, 2: str, 6: _date, 7: _datetime, 8: _time}[kind]
+    shown: dict[int, Callable[[int], str]] = {1: _integer, 2: str, 6: _date, 7: _datetime, 8: _time}
+    return shown[kind]
 
 
 def _integer(key: int) -> str:

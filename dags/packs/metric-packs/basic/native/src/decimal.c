@@ -104,8 +104,10 @@ bool hdm_add_decimal_text(struct profile *p, struct column *c, const unsigned ch
 bool hdm_read_double(const unsigned char *text, size_t length, double *value) {
     char copy[400], *end;
     if (!length || length >= sizeof copy) return false;
-    for (size_t i = 0; i < length; i++) /* strtod knows more than SQL: 0x10, nan */
-        if (!strchr("0123456789+-.eE", text[i]) || !text[i]) return false;
+    for (size_t i = 0; i < length; i++) { /* strtod knows more than SQL: 0x10, nan */
+        unsigned char c = text[i];
+        if ((c < '0' || c > '9') && c != '.' && c != '-' && c != '+' && c != 'e' && c != 'E') return false;
+    }
     memcpy(copy, text, length);
     copy[length] = 0;
     *value = strtod(copy, &end);

@@ -132,9 +132,8 @@ def describe(error: BaseException) -> str:
     """An error without its text, which may quote a row: class, SQLSTATE or error number, and where it came up."""
     if isinstance(error, hdm_profile.ProfileError):
         return str(error)
-    code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
-    if code is None and error.args and isinstance(error.args[0], int):
-        code = error.args[0]
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else None  # of MySQL, which says more
+    code = code or getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
     if code is not None:
         return f"{type(error).__name__} ({code})"
     frames = traceback.extract_tb(error.__traceback__)
