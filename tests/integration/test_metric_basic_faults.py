@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.integration.metric_basic_harness import LATER, TODAY, wait_until
-from tests.integration.pack_harness import mariadb_endpoint
+from tests.integration.pack_harness import SDK, mariadb_endpoint
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from demo.services import MariaDB
     from tests.integration.metric_basic_harness import Ward
 
@@ -181,6 +183,21 @@ def test_server_that_lets_nobody_in_again_costs_the_tables_that_are_left(ward: W
     assert (run.exit_code, run.only()["incomplete"]) == (0, ["gate", "z"]), run.output
     assert "table z not measured: the connection was lost: cannot connect" in run.output
     assert set(ward.tables()) == {"t"}
+
+
+def test_table_whose_reader_breaks_down_is_not_forgotten(ward: Ward, tmp_path: Path) -> None:
+    """A fault of the pack itself must not make a table vanish from the report."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import hdm_profile\n"
+        "def fail(profile): raise RuntimeError('Dupont')\n"
+        "hdm_profile.Profile.rows = property(fail)\n"
+    )
+    ward.execute("CREATE TABLE t (a int)", "CREATE TABLE u (a int)")
+    run = ward.measure(variables={"PYTHONPATH": f"{SDK}:{tmp_path}"})
+    assert (run.exit_code, run.only()["status"]) == (1, "failed"), run.output
+    assert "table t not measured: its reader has failed: RuntimeError" in run.output
+    assert "none of 2 tables could be measured" in run.only()["message"]
+    assert "Dupont" not in run.text
 
 
 def test_faults_of_mariadb_are_its_tables_own(ward: Ward, mariadb: MariaDB, mariadb_database: str) -> None:

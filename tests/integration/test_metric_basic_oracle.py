@@ -165,14 +165,11 @@ def test_levels_are_the_groups_of_sql(warehouse: Ward, column: str) -> None:
     wanted: Counter[str] = Counter()
     for text, frequency in groups:
         is_double = declared in {"real", "double precision"} and text not in {"NaN", "Infinity", "-Infinity"}
-        wanted[repr(float(text) + 0.0) if is_double else text] += frequency
+        wanted[repr(float(text) + 0.0).removesuffix(".0") if is_double else text] += frequency
     free_text = any(len(text) > 50 or text.count(" ") > 4 for text in wanted) and TYPES[column][0] == "text"
     if len(wanted) >= 10 or free_text:
         wanted.clear()  # no categories
-    found = warehouse.base.levels(TODAY, "types", column)
-    if declared == "timetz":  # its fractions are told in full
-        found, wanted = sorted(found.values()), sorted(wanted.values())
-    assert found == wanted
+    assert warehouse.base.levels(TODAY, "types", column) == wanted
 
 
 def test_types_of_postgresql_are_told_as_declared(warehouse: Ward) -> None:

@@ -115,8 +115,8 @@ def test_floats_are_shown_as_short_as_can_be() -> None:
     values = [0.1, 1e-45, 16_777_216.0, -0.0, math.inf, -math.inf, math.nan]
     single = labels(postgres(Spec(hp.FLOAT, hp.PG_FLOAT4, single=True), ">f", *values))
     double = labels(postgres(Spec(hp.FLOAT, hp.PG_FLOAT8), ">d", *values, 1 / 3))
-    assert {"0.1", "16777216.0", "0.0"} < set(single)
-    assert {"0.1", "1e-45", "16777216.0", "0.0", "0.3333333333333333"} < set(double)
+    assert {"0.1", "1e-45", "16777216", "0"} < set(single)
+    assert {"0.1", "1e-45", "16777216", "0", "0.3333333333333333"} < set(double)
     decimals = labels(
         fed([Spec(hp.DECIMAL, hp.PG_NUMERIC)], copied([numeric(Decimal(repr(one)))] for one in values[4:]))
     )

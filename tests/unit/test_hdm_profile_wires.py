@@ -161,9 +161,9 @@ def test_times_with_a_zone_are_levels_by_time_and_zone() -> None:
     profile = fed([Spec(hp.TEXT, hp.PG_TIMETZ)], copied([struct.pack(">qi", *value)] for value in values))
     assert_levels(profile.finish()[0], values)
     assert profile.frequencies(0) == {
-        "10:00:00.000000+02:00:00": 2,
-        "10:00:00.000000+00:00:00": 1,
-        "24:00:00.000000-05:30:00": 1,
+        "10:00:00+02": 2,
+        "10:00:00+00": 1,
+        "24:00:00-05:30": 1,
         "00:00:00.000001-00:00:01": 1,
     }
 

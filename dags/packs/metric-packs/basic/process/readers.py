@@ -65,6 +65,7 @@ class Readers:
     def __init__(self, orders: Orders, connections: list[Connection], tables: list[Table]) -> None:
         self._orders = orders
         self._todo = deque(tables)
+        self._unanswered = {table.label: table for table in tables}
         self._results: Queue[Result] = Queue(WAITING)
         self._is_stopped = False
         self._losses: list[str] = []  # why a reader ended before its time
@@ -86,8 +87,9 @@ class Readers:
                 if result is _ENDED:
                     working -= 1
                 elif result is not None:
+                    self._unanswered.pop(result.table.label)
                     yield result
-            yield from (Result(table, None, self._why_not()) for table in self._todo)
+            yield from (Result(table, None, self._why_not()) for table in self._unanswered.values())
         finally:
             self._dismiss(working)
 
@@ -114,7 +116,7 @@ class Readers:
     def _why_not(self) -> str:
         if time.monotonic() >= self._end:
             return "the time for the endpoint is over (endpoint_seconds)"
-        return f"the connection was lost: {self._losses[0]}" if self._losses else "the run was stopped"
+        return self._losses[0] if self._losses else "the run was stopped"
 
     # -- in the readers' threads ---------------------------------------------------------------------------------
 
@@ -124,7 +126,9 @@ class Readers:
                 while (engine := connection.open(self._has_work)) and (table := self._next()):
                     self._results.put(self._measured(engine, table))
         except ConnectError as error:
-            self._losses.append(str(error))
+            self._losses.append(f"the connection was lost: {error}")
+        except Exception as error:  # noqa: BLE001 - the table it had begun is told, too
+            self._losses.append(f"its reader has failed: {describe(error)}")
         finally:
             self._results.put(_ENDED)
 

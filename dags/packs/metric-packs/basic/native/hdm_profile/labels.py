@@ -34,8 +34,12 @@ def _value(key: int) -> float:
 
 
 def _double(key: int) -> str:
-    text = repr(_value(key))
-    return _NOT_FINITE.get(text, text)
+    return _shortest(repr(_value(key)))
+
+
+def _shortest(text: str) -> str:
+    """As numerics are spelled: without a fraction where there is none."""
+    return _NOT_FINITE.get(text, text.removesuffix(".0"))
 
 
 def _single(key: int) -> str:
@@ -43,11 +47,11 @@ def _single(key: int) -> str:
     if not math.isfinite(value):
         return _double(key)
     packed = struct.pack("f", value)
-    for digits in range(6, 10):
+    for digits in range(1, 10):
         text = f"{value:.{digits}g}"
         if struct.pack("f", float(text)) == packed:
             break
-    return repr(float(text))
+    return _shortest(repr(float(text)))
 
 
 def _decimal(key: int) -> str:

@@ -64,9 +64,14 @@ static bool add_timetz(struct profile *p, struct column *c, const unsigned char 
     if (clock < 0 || clock > DAY || west <= -86400 || west >= 86400) return false;
     int zone = -west, off = zone < 0 ? -zone : zone;
     char text[96];
-    int n = snprintf(text, sizeof text, "%02lld:%02lld:%02lld.%06lld%c%02d:%02d:%02d", seconds / 3600,
-                     seconds / 60 % 60, seconds % 60, clock % 1000000, zone < 0 ? '-' : '+', off / 3600,
-                     off / 60 % 60, off % 60);
+    int n = snprintf(text, sizeof text, "%02lld:%02lld:%02lld", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if (clock % 1000000) {
+        n += snprintf(text + n, 16, ".%06lld", clock % 1000000);
+        while (text[n - 1] == '0') n--;
+    }
+    n += snprintf(text + n, 16, "%c%02d", zone < 0 ? '-' : '+', off / 3600);
+    if (off % 3600) n += snprintf(text + n, 16, ":%02d", off / 60 % 60);
+    if (off % 60) n += snprintf(text + n, 16, ":%02d", off % 60);
     hdm_add_text(p, c, (const unsigned char *)text, (size_t)n);
     return true;
 }

@@ -78,6 +78,9 @@ class Postgres(Engine):
             application_name="hdm basic",
             client_encoding="UTF8",
             autocommit=True,  # each statement sees one state of the database
+            keepalives_idle=60,  # a server that is gone is noticed within two minutes
+            keepalives_interval=15,
+            keepalives_count=4,
             **options,
         )
         self._lock_timeout = f"{settings.lock_seconds}s"
