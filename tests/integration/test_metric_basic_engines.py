@@ -1,6 +1,6 @@
 """One hospital on PostgreSQL, MariaDB and SQLite: the same numbers for the same rows, as Python works them out.
 
-Python's statistics and collections are the oracle; pandas is none of this project's requirements.
+Python's statistics and collections are the oracle; test_metric_basic_pandas.py has another one.
 """
 
 from __future__ import annotations

@@ -27,7 +27,6 @@ def test_table_that_the_account_may_not_read_is_incomplete(ward: Ward) -> None:
         run = ward.measure(LATER, as_user=reader)
         assert (run.only()["status"], run.exit_code) == ("failed", 1)
         assert "none of 2 tables could be measured" in run.only()["message"]
-    assert set(ward.base.metrics(LATER)) == {(row["table"], row["column"]) for row in ward.base.metrics(LATER).values()}
     assert {table for table, _ in ward.base.metrics(LATER)} == {"t"}
 
 

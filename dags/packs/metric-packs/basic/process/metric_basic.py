@@ -20,7 +20,7 @@ from engines.engine import describe
 from progress import Progress
 from scan import Job, NothingMeasuredError, scan
 
-ENDPOINTS_AT_ONCE = 4  # of different hosts
+ENDPOINTS_AT_ONCE = 4  # at most, and no more than they have hosts
 # Readers and the writer take turns: a thread that comes back from its server waits so long for the other one.
 SWITCH_SECONDS = 0.0005
 # Errors whose text this pack wrote itself, so that it may be shown.

@@ -6,6 +6,7 @@ import tempfile
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, Queue
@@ -66,7 +67,7 @@ class Readers:
         self._orders = orders
         self._todo = deque(tables)
         self._unanswered = {table.label: table for table in tables}
-        self._results: Queue[Result] = Queue(WAITING)
+        self._results: Queue[Result | None] = Queue(WAITING)  # None: a reader has ended
         self._is_stopped = False
         self._losses: list[str] = []  # why a reader ended before its time
         self._live: dict[int, tuple[Profile, float]] = {}  # by thread: what it fills, until when it may
@@ -80,25 +81,21 @@ class Readers:
         working = len(self._threads)
         try:
             while working:
-                result = self._take()
                 self._stop(lambda until: time.monotonic() > until + LATE)
                 self._orders.progress.tell()
                 idle()
-                if result is _ENDED:
+                try:
+                    result = self._results.get(timeout=PATIENCE)
+                except Empty:
+                    continue
+                if result is None:
                     working -= 1
-                elif result is not None:
+                else:
                     self._unanswered.pop(result.table.label)
                     yield result
             yield from (Result(table, None, self._why_not()) for table in self._unanswered.values())
         finally:
             self._dismiss(working)
-
-    def _take(self) -> Result | None:
-        """A result, or `_ENDED` when a reader has ended, or None when there is none yet."""
-        try:
-            return self._results.get(timeout=PATIENCE)
-        except Empty:
-            return None
 
     def _dismiss(self, working: int) -> None:
         """End the readers that still work."""
@@ -106,7 +103,8 @@ class Readers:
         until = time.monotonic() + FAREWELL
         while working and time.monotonic() < until:
             self._stop(lambda _: True)
-            working -= self._take() is _ENDED
+            with suppress(Empty):
+                working -= self._results.get(timeout=PATIENCE) is None
 
     def _stop(self, is_over: Callable[[float], bool]) -> None:
         for profile, until in list(self._live.values()):
@@ -130,7 +128,7 @@ class Readers:
         except Exception as error:  # noqa: BLE001 - the table it had begun is told, too
             self._losses.append(f"its reader has failed: {describe(error)}")
         finally:
-            self._results.put(_ENDED)
+            self._results.put(None)
 
     def _has_work(self) -> bool:
         return bool(self._todo) and not self._is_stopped and time.monotonic() < self._end
@@ -188,6 +186,3 @@ class Readers:
             levels=shown,
             seconds=time.monotonic() - began,
         )
-
-
-_ENDED = Result.__new__(Result)  # a reader has ended

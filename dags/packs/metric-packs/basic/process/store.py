@@ -107,14 +107,14 @@ class Store:
         finally:
             self._base.close()
 
-    def finished(self) -> dict[str, int]:
-        """The tables that an earlier attempt of this run has finished, with their numbers of rows.
+    def finished(self) -> set[str]:
+        """The tables that an earlier attempt of this run has finished.
 
         None of them when that attempt had completed the endpoint: then it is repeated, and everything is measured anew.
         """
         if self._is_complete:
-            return {}
-        return dict(self._base.execute(self._sql["finished"], self._values).fetchall())
+            return set()
+        return {label for (label,) in self._base.execute(self._sql["finished"], self._values)}
 
     def add(self, measured: MeasuredTable) -> None:
         """Take one table's rows; once 2,000 are pending, or the first has waited a second, this writes them."""

@@ -51,7 +51,6 @@ class Table:
     columns: tuple[Column, ...]
     type: str = "table"  # or view, materialized view, foreign table, partitioned table
     bytes: int | None = None  # on disk, where the database tells
-    estimated_rows: int | None = None
     last_change: dt.datetime | None = None  # UTC, naive
 
     @property

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_CAPACITY 64      /* slots */
 #define FIRST_ROOM (1u << 14)  /* keys */
 #define MOST_LABEL_BYTES 512   /* of one level; a text of 50 characters has 200 at most */
 
@@ -27,7 +26,7 @@ static bool grow_slots(struct profile *p, struct column *c, uint32_t capacity) {
     if (!slots) return false;
     c->slots = slots;
     c->capacity = capacity;
-    for (uint32_t i = 0; former && i < former_capacity; i++)
+    for (uint32_t i = 0; i < former_capacity; i++)
         if (former[i].count) slots[place(p, c, former[i].hi, former[i].lo)] = former[i];
     free(former);
     return true;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_TEXT 640 /* of a label; a longer number has none */
+#define MOST_TEXT 1280 /* of plain digits: of 100 groups, with 99 of zeros before them */
 
 static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
@@ -63,7 +63,7 @@ void hdm_add_decimal(struct profile *p, struct column *c, bool negative, const u
     key[1] ^= hdm_fold((uint64_t)(int64_t)weight ^ p->secret[2], negative ? p->secret[3] : p->secret[1]);
     struct slot *s = hdm_add(p, c, hdm_key_of_double(value), length ? key[1] : 0);
     if (!s || !c->labelled) return;
-    char text[MOST_TEXT * 2];
+    char text[MOST_TEXT];
     size_t n = length ? plain(text, negative, groups, length, weight) : 1;
     if (!length) text[0] = '0';
     if (n)

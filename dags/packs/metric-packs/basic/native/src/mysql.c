@@ -86,7 +86,6 @@ static bool add_row(struct profile *p, const unsigned char *at, const unsigned c
     for (struct column *c = p->columns, *last = c + p->column_count; c < last; c++) {
         uint64_t length;
         if (at < end && *at == 0xfb) {
-            c->nulls++;
             at++;
             continue;
         }

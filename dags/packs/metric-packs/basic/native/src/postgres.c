@@ -171,10 +171,7 @@ static void add_row(struct profile *p, const unsigned char *at) {
     for (struct column *c = p->columns, *last = c + p->column_count; c < last; c++) {
         uint32_t length = read32(at);
         at += 4;
-        if (length == UINT32_MAX) {
-            c->nulls++;
-            continue;
-        }
+        if (length == UINT32_MAX) continue;
         if (!add_value(p, c, at, length)) hdm_fail(p, MALFORMED);
         at += length;
     }

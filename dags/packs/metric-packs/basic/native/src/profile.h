@@ -29,7 +29,7 @@ struct slot {  /* one level */
     uint64_t hi, lo;
     uint64_t count;  /* 0: the slot is free */
     uint32_t label;  /* where its text starts in `labels` */
-    uint32_t length; /* bytes of its text; for texts also kept in `characters` */
+    uint32_t length; /* bytes of its text */
 };
 
 struct run {  /* sorted keys, each once, with their counts */
@@ -44,9 +44,8 @@ struct run {  /* sorted keys, each once, with their counts */
 struct column {
     uint8_t kind, wire, words; /* words: of a key, 1 or 2 */
     bool labelled;             /* the levels' texts are kept */
-    bool finished;
     int64_t future;            /* dates: the first key that lies in the future */
-    uint64_t values, nulls, not_finite, misfits;
+    uint64_t values, not_finite, misfits;
     uint64_t classes[4];       /* SQLite: integers, reals, texts, blobs */
 
     uint64_t characters, empty; /* texts */

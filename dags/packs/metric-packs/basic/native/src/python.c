@@ -47,10 +47,7 @@ API uint32_t hdm_feed_rows(struct profile *p, const struct python *py, void *lis
                 hdm_fail(p, MALFORMED);
                 break;
             }
-            if (object == py->none)
-                p->columns[j].nulls++;
-            else
-                add_object(p, &p->columns[j], py, object);
+            if (object != py->none) add_object(p, &p->columns[j], py, object);
         }
         p->rows++;
     }

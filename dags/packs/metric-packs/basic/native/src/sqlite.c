@@ -54,7 +54,7 @@ static void add_row(struct profile *p, const struct sqlite *sq, void *statement)
                     hdm_fail(p, NO_MEMORY);
                 break;
             case SQLITE_BLOB: hdm_add_blob(p, c); break;
-            default: c->nulls++;
+            default: break; /* null */
         }
     }
     p->rows++;

@@ -167,7 +167,6 @@ void hdm_summarise(struct profile *p, struct column *c, struct stats *s) {
         s->finite = finite;
         set_targets(&f, finite);
     }
-    c->finished = true;
     if (c->kind == OPAQUE || p->failure) return;
     visit_all(p, c, &f);
     if (!number || !finite || p->failure) return;

@@ -70,7 +70,6 @@ class Engine(ABC):
     """One open, read-only connection."""
 
     default_schema = ""
-    placeholder = "%s"
 
     @abstractmethod
     def tables(self) -> list[Table]:

@@ -41,7 +41,7 @@ ENDINGS = {1053, 1927, 3169}  # shutdown, killed, killed: errors after which the
 
 TABLES = """
 SELECT t.table_name, CASE WHEN t.table_type = 'VIEW' THEN 'view' ELSE 'table' END, t.data_length + t.index_length,
-       t.table_rows, t.update_time, c.column_name, c.column_type, c.data_type, c.numeric_precision, c.numeric_scale,
+       t.update_time, c.column_name, c.column_type, c.data_type, c.numeric_precision, c.numeric_scale,
        c.column_comment LIKE '%hdm:identifying%', find_in_set('select', c.privileges) > 0
 FROM information_schema.tables t
 LEFT JOIN information_schema.columns c ON c.table_schema = t.table_schema AND c.table_name = t.table_name
@@ -131,7 +131,7 @@ class MySQL(Engine):
         found = []
         for name, group in groupby(self.fetch(TABLES), key=lambda row: row[0]):
             rows = list(group)
-            _, kind, size, estimate, changed, *_ = rows[0]
+            _, kind, size, changed, *_ = rows[0]
             columns = tuple(
                 Column(
                     column,
@@ -149,7 +149,7 @@ class MySQL(Engine):
             found.append(
                 Table(name=name, schema="", label=name, columns=columns, type=kind)
                 if kind == "view"
-                else Table("", name, name, columns, "table", size, estimate, changed)
+                else Table("", name, name, columns, "table", size, changed)
             )
         return found
 

@@ -133,7 +133,7 @@ class Postgres(Engine):
         found = []
         for (schema, name), group in groupby(self._catalog(), key=lambda row: row[:2]):
             rows = list(group)
-            _, _, kind, size, estimate, *_ = rows[0]
+            _, _, kind, size, *_ = rows[0]
             found.append(
                 Table(
                     schema,
@@ -142,7 +142,6 @@ class Postgres(Engine):
                     tuple(_columns(rows)),
                     type=RELATIONS[kind],
                     bytes=size,
-                    estimated_rows=int(estimate) if estimate >= 0 else None,
                     last_change=None,  # PostgreSQL does not keep it
                 )
             )

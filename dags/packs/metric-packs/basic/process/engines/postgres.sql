@@ -25,7 +25,7 @@ WITH RECURSIVE base AS (
     WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock'
       AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
 ), relations AS (
-    SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltuples,
+    SELECT c.oid, n.nspname, c.relname, c.relkind,
            pg_catalog.has_table_privilege(c.oid, 'SELECT') AS readable,
            CASE WHEN NOT %s THEN NULL
                 WHEN c.relkind IN ('r', 'm') AND c.oid NOT IN (SELECT relation FROM held) THEN
@@ -40,7 +40,7 @@ WITH RECURSIVE base AS (
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                       WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 )
-SELECT c.nspname, c.relname, c.relkind::text, c.bytes, c.reltuples,
+SELECT c.nspname, c.relname, c.relkind::text, c.bytes,
        a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), b.typname, b.typtype = 'e',
        CASE WHEN b.typname = 'numeric' THEN coalesce(b.typmod, nullif(a.atttypmod, -1)) END,
        coalesce(k.rank, 0), coalesce(k.is_foreign, false),

@@ -59,8 +59,6 @@ Found = tuple[Column, Stats, hp.Profile, int]  # a column as it was read, and wh
 class SQLite(Engine):
     """One connection by the standard library, to a file that must be there, for reading only."""
 
-    placeholder = "?"
-
     def __init__(self, endpoint: hdm.Endpoint, settings: Settings) -> None:
         self._path = Path(endpoint.host).absolute()
         self._connection = sqlite3.connect(

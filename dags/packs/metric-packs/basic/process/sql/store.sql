@@ -27,7 +27,7 @@ SELECT
 
 -- name: finished
 -- The tables of this date that the run has measured.
-SELECT "table", rows_count FROM metric_basic_table
+SELECT "table" FROM metric_basic_table
 WHERE endpoint = %(endpoint)s AND "date" = %(date)s AND run_id = %(run_id)s;
 
 -- name: withdraw_version

@@ -1,0 +1,190 @@
+"""One table, from its first row to its statistics."""
+
+from __future__ import annotations
+
+import ctypes
+import secrets
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from hdm_profile import labels, libpq, libsqlite
+from hdm_profile.engine import ENGINE, ENGINE_WITH_LOCK, PYTHON, SLOTS
+from hdm_profile.failures import NO_MEMORY, STOPPED, ProfileError
+from hdm_profile.kinds import DECIMAL, TEXT
+from hdm_profile.stats import LAYOUT, Stats, unpacked
+
+MOST_LEVELS = 5_000  # of a column whose frequencies can be asked for
+NEVER = 2**63 - 1  # no date lies in the future
+
+_SECRET = secrets.token_bytes(32)  # nobody can make texts whose hashes collide, and hashes on disk tell nothing
+
+
+class Spec(NamedTuple):
+    """One column to come."""
+
+    kind: int
+    wire: int
+    future: int = NEVER  # dates: days, datetimes: microseconds since 2000-01-01, from which on they lie in the future
+    single: bool = False  # FLOAT: of 32 bits
+    decimal: bool = False  # FLOAT: decimals of at most 15 digits, which a double tells apart
+
+
+class Profile:
+    """One table whose rows are about to come.
+
+    Args:
+        specs: its columns, in the order of the rows.
+        memory: bytes for keys that are many; beyond that they go to an unnamed file in `folder`, texts as hashes.
+        folder: for that file.
+    """
+
+    def __init__(self, specs: Sequence[Spec], *, memory: int, folder: str) -> None:
+        self._specs = specs
+        hashed = [spec.kind in {TEXT, DECIMAL} for spec in specs]
+        self._handle = ENGINE.hdm_new(
+            len(specs),
+            bytes(spec.kind for spec in specs),
+            bytes(spec.wire for spec in specs),
+            bytes(1 + two for two in hashed),
+            struct.pack(f"{len(specs)}q", *(spec.future for spec in specs)),
+            memory,
+            folder.encode(),
+            _SECRET,
+        )
+        if not self._handle:
+            raise ProfileError(NO_MEMORY)
+        self._is_closed = False
+        self._stats: list[Stats] | None = None
+
+    def __del__(self) -> None:
+        handle = getattr(self, "_handle", None)
+        if handle:
+            ENGINE.hdm_free(handle)
+
+    def close(self) -> None:
+        """Give back its memory and its file; only `rows` and `bytes_read` can be asked for afterwards."""
+        self._is_closed = True
+        ENGINE.hdm_close(self._handle)
+
+    @property
+    def rows(self) -> int:
+        """Rows so far."""
+        return int(self._handle.contents.rows)
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes so far, as they came over the wire; of SQLite and of objects about what the values take."""
+        return int(self._handle.contents.bytes)
+
+    def stop(self) -> None:
+        """Let the thread that reads end soon, with a ProfileError."""
+        self._handle.contents.stop = 1
+
+    def copy(self, connection: Any) -> None:
+        """Read a COPY that a psycopg `pgconn` has begun, to its end. Its result is still to be asked for.
+
+        Raises: ProfileError.
+        """
+        functions = libpq.functions()
+        if functions is not None:
+            self._check(ENGINE.hdm_drain_copy(self._filling(), connection.pgconn_ptr, *functions))
+            return
+        while True:
+            length, message = connection.get_copy_data(0)
+            if length <= 0:
+                return
+            self.feed_copy(message)
+            if self._handle.contents.stop:
+                raise ProfileError(STOPPED)
+
+    def feed_copy(self, chunk: Any) -> None:
+        """Take a part of what COPY sends, cut anywhere."""
+        self._check(ENGINE.hdm_feed_copy(self._filling(), bytes(chunk), len(chunk)))
+
+    def feed_mysql(self, chunk: bytes) -> None:
+        """Take a part of the packets in which MySQL sends a result's rows, cut anywhere.
+
+        Raises: ProfileError; with SERVER_ERROR and its `code` where the server ended the rows with an error.
+        """
+        self._check(ENGINE.hdm_feed_mysql(self._filling(), chunk, len(chunk)))
+
+    def feed_rows(self, rows: list[tuple[Any, ...]]) -> None:
+        """Take some rows of integers, floats, texts, bytes and None.
+
+        Raises: ProfileError.
+        """
+        self._check(ENGINE_WITH_LOCK.hdm_feed_rows(self._filling(), PYTHON, rows))
+
+    def drain_sqlite(self, statement: libsqlite.Statement, seconds: float) -> None:
+        """Take all rows of a statement.
+
+        Raises: ProfileError; with SERVER_ERROR and SQLite's `code`, or STOPPED when it took longer.
+        """
+        self._check(
+            ENGINE.hdm_drain_sqlite(
+                self._filling(), statement.functions, statement.connection, statement.handle, seconds
+            )
+        )
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether PostgreSQL's or MySQL's rows have come to their end mark."""
+        return bool(ENGINE.hdm_ended(self._open()))
+
+    def finish(self) -> list[Stats]:
+        """The statistics of every column; no row can come afterwards.
+
+        Raises: ProfileError.
+        """
+        if self._stats is not None:
+            return self._stats
+        size = LAYOUT.size * len(self._specs)
+        buffer = ctypes.create_string_buffer(size)
+        self._check(ENGINE.hdm_finish(self._open(), buffer))
+        self._stats = unpacked(buffer.raw[:size])
+        return self._stats
+
+    def frequencies(self, index: int) -> dict[str, int] | None:
+        """After `finish`: a column's levels as text, with their frequencies.
+
+        Returns: None when there are more than MOST_LEVELS of them, or one of them is free text.
+        """
+        if self._stats is None:
+            raise ValueError("finish comes first")
+        slots, texts = SLOTS(), ctypes.c_void_p()
+        count = ENGINE.hdm_levels(
+            self._open(), range(len(self._specs))[index], ctypes.byref(slots), ctypes.byref(texts)
+        )
+        if count < 0 or count > MOST_LEVELS:
+            return None
+        found: dict[str, int] = {}
+        for text, frequency in self._levels(self._specs[index], count, slots, texts.value or 0):
+            found[text] = found.get(text, 0) + frequency  # SQLite may hold 1 and '1'
+        return found
+
+    def _levels(self, spec: Spec, count: int, slots: Any, texts: int) -> Iterator[tuple[str, int]]:
+        if spec.kind in {TEXT, DECIMAL}:
+            for i in range(count):
+                slot = slots[i]
+                raw = ctypes.string_at(texts + slot.label, slot.length)
+                yield raw.decode("utf-8", "replace"), slot.count
+            return
+        shown = labels.of(spec.kind, single=spec.single, decimal=spec.decimal)
+        for i in range(count):
+            yield shown(slots[i].hi), slots[i].count
+
+    def _filling(self) -> Any:
+        """The handle, as long as rows may come."""
+        if self._stats is not None:
+            raise ValueError("the profile is finished")
+        return self._open()
+
+    def _open(self) -> Any:
+        if self._is_closed:
+            raise ValueError("the profile is closed")
+        return self._handle
+
+    def _check(self, failure: int) -> None:
+        if failure:
+            raise ProfileError(failure, ENGINE.hdm_code(self._handle))
