@@ -80,7 +80,7 @@ def test_reference_packs_run_unchanged_under_a_role_of_their_own(ward: Ward, rol
         counts = connection.execute('SELECT "date", count(*) FROM metric_basic GROUP BY 1 ORDER BY 1').fetchall()
     assert [number for _, number in counts] == [2 * COLUMNS, 2 * COLUMNS]
     assert len(ward.rows("SELECT FROM hdm_alerts")) == 4
-    levels = {f"metric_basic_{level}" for level in ("levels", "table", "version", "database")}
+    levels = {f"metric_basic_{level}" for level in ("levels", "table", "version", "database", "known")}
     assert tables_of(stage, role) == {"metric_basic", *levels, "rule_basic", "rule_basic_error"}
     assert "rights of the HDM base's owner" not in stage.log
 

@@ -242,7 +242,7 @@ def begin(ward: Nights, date: str, *labels: str, counts: int = 10, run_id: str =
 
 def finished(ward: Nights, date: str, run_id: str) -> set[str]:
     with ward.open(date, run_id) as store:
-        return store.finished()
+        return set(store.finished())
 
 
 def test_a_run_goes_on_where_its_last_attempt_stopped(ward: Nights) -> None:

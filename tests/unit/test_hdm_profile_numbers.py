@@ -83,7 +83,7 @@ def test_deviation_of_large_numbers_that_lie_close(middle: int) -> None:
         assert stats.mean == pytest.approx(sum(values) / len(values), rel=1e-15)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 100, 101, 102, 8192, 8193, 20_000])
+@pytest.mark.parametrize("count", [1, 2, 3, 100, 101, 102, 5000, 5001, 20_000])
 def test_percentiles_lie_between_neighbours(count: int) -> None:
     """Whatever the levels are kept in; 101 values hit the percentiles exactly."""
     values = [value * value % 65_537 for value in range(count)]

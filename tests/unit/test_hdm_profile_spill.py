@@ -49,7 +49,7 @@ def read(numbers: list[int], memory: int, folder: Path | None = None) -> Profile
 
 @pytest.mark.parametrize("levels", [8_192, 8_193, 30_000])
 def test_same_answers_from_tables_memory_and_disk(levels: int) -> None:
-    """8,192 levels are the most that a table counts; a budget of one byte sends each run to the disk."""
+    """5,000 levels are the most that a table counts; a budget of one byte sends each run to the disk."""
     numbers = list(range(levels)) if levels < 9000 else mixed(COUNT, levels)
     found = [read(numbers, memory).finish() for memory in (1, 1 << 20, PLENTY)]
     assert found[0] == found[1] == found[2]

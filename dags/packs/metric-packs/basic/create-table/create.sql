@@ -285,6 +285,19 @@ CREATE TABLE IF NOT EXISTS metric_basic_database (
     PRIMARY KEY (endpoint, "date")
 );
 
+-- What there is -----------------------------------------------------------------------------------------------------
+-- Tables and columns that were there when a date was completed, measured or not: what has failed or was left out so far
+-- is not new on the night it is measured for the first time.
+
+CREATE TABLE IF NOT EXISTS metric_basic_known (
+    endpoint text NOT NULL,
+    "table" text NOT NULL,
+    "column" text NOT NULL,                 -- '' for the table itself
+    first_date date NOT NULL,
+
+    PRIMARY KEY (endpoint, "table", "column")
+);
+
 -- The second way to each row, by date. With fewer columns these would be the smaller indexes, and PostgreSQL would take them
 -- to look up single rows of a date that its statistics do not know yet: each time through all rows of that date.
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import hdm
 import settings
@@ -19,6 +21,9 @@ from engines import ConnectError
 from engines.engine import describe
 from progress import Progress
 from scan import Job, NothingMeasuredError, scan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ENDPOINTS_AT_ONCE = 4  # at most, and no more than they have hosts
 # Readers and the writer take turns: a thread that comes back from its server waits so long for the other one.
@@ -51,8 +56,18 @@ def main() -> int:
         endpoints_at_once=min(ENDPOINTS_AT_ONCE, len({endpoint.host for endpoint in run.endpoints})),
     )
     with ThreadPoolExecutor(job.endpoints_at_once) as pool:
-        succeeded = list(pool.map(lambda endpoint: _attempt(run, job, endpoint), run.endpoints))
+        succeeded = list(pool.map(lambda endpoint: _attempt(run, job, endpoint), _in_turns(run.endpoints)))
     return int(not any(succeeded))
+
+
+def _in_turns(endpoints: Iterable[hdm.Endpoint]) -> list[hdm.Endpoint]:
+    """The first one of each host, then the second ones, and so on: no host takes the places of the others."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for endpoint in endpoints:
+        turns.append((seen[endpoint.host], endpoint))
+        seen[endpoint.host] += 1
+    return [endpoint for _, endpoint in sorted(turns, key=lambda turn: turn[0])]
 
 
 def _attempt(run: hdm.Run, job: Job, endpoint: hdm.Endpoint) -> bool:

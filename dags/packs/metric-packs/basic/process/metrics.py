@@ -24,6 +24,7 @@ MOST_CODE_CHARACTERS = 64  # longer texts are no codes, even when unique and wit
 FEW_LEVELS, MOST_LEVELS = 10, 5000  # of a categorical column, by the original
 MANY_PER_LEVEL = 100
 MOST_PERCENT_MISSING = 50
+MOST_YEARS = 10_000
 
 
 def refined(column: Column, stats: Stats) -> Column:
@@ -94,11 +95,16 @@ def _add_numbers(found: Values, column: Column, stats: Stats, settings: Settings
     found["zero_count"] = stats.zeros
     found["negative_count"] = stats.negatives
     found["non_finite_count"] = stats.values - stats.finite
-    if is_personal(column) and not is_birth(column):
+    if is_personal(column) and not (is_birth(column) and _are_years(stats)):
         found.update(dict.fromkeys(SINGLE_VALUES))
     is_flag = (stats.levels, stats.minimum, stats.maximum) == (2, 0, 1)
     if is_flag and _is_rare(stats, settings.min_count):
         found.update(dict.fromkeys(TELLING))
+
+
+def _are_years(stats: Stats) -> bool:
+    """Whether the numbers may be years, or weights at birth, and no dates: 19480312, seconds of 1970."""
+    return (stats.minimum or 0) >= 0 and (stats.maximum or 0) < MOST_YEARS
 
 
 def _is_rare(stats: Stats, min_count: int) -> bool:

@@ -5,6 +5,7 @@ Columns are recognized by their names alone, without regard to case and accents,
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,11 +30,14 @@ PERSONAL_NAMES = (
     *("*phone*", "tel", "tel_*", "*_tel", "mobile", "*email*", "mail", "*_mail", "*courriel*"),
     *BIRTH_NAMES,
     *("ipp", "*_ipp", "ipp_*", "iep", "*_iep", "iep_*", "nir", "*_nir", "nir_*", "nip", "*_nip", "nip_*"),
+    *("patient", "*patient*code*", "*patient*num*", "*num*patient*", "no_patient", "*name*patient*", "*patientid"),
+    *("pid", "*_pid", "matricule", "*_matricule"),
     *("ins", "*_ins", "nss", "*_nss", "mrn", "*_mrn", "ssn", "*_ssn", "num_secu*", "numero_secu*"),
 )
 
 
 _IDENTIFIERS, _CODES = plain_patterns(IDENTIFIER_NAMES + CODE_NAMES), plain_patterns(CONCEPT_NAMES + CODE_NAMES)
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _PERSONS, _BIRTHS = plain_patterns(PERSONAL_NAMES), plain_patterns(BIRTH_NAMES)
 
 
@@ -46,8 +50,8 @@ class _Said(NamedTuple):
 
 @lru_cache(maxsize=100_000)
 def _said_by(name: str) -> _Said:
-    plain = plain_name(name)
-    return _Said(*(one.match(plain) for one in (_IDENTIFIERS, _CODES, _PERSONS, _BIRTHS)))
+    names = (plain_name(name), plain_name(_HUMP.sub("_", name)))  # PatientId is patient_id, too
+    return _Said(*(one.match(*names) for one in (_IDENTIFIERS, _CODES, _PERSONS, _BIRTHS)))
 
 
 def is_identifier_like(column: Column) -> bool:

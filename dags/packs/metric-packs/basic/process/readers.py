@@ -21,7 +21,7 @@ from store import MeasuredTable
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from engines.engine import Contents, Engine
     from hdm_profile import Profile
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 WAITING = 64  # tables that have been read and not yet stored
 PATIENCE = 0.25  # seconds between two looks at what is late
-LATE = 1.0  # seconds after the end of its budget a table is stopped here, where the server has not ended it
+LATE = 3.0  # seconds after its time is over a table is ended here, where the server has not ended it
+STATEMENTS = 3  # that a table takes at most, each of which the server ends after `statement_seconds`
 FAREWELL = 10.0  # seconds that readers have to end when nobody takes their results any more
 
 
@@ -54,6 +55,22 @@ class Result:
     reason: str = ""  # why it was not; holds no value
 
 
+@dataclass
+class _Live:
+    """What a reader is at."""
+
+    engine: Engine
+    until: float  # it may take
+    profile: Profile | None = None
+    is_stopped: bool = False
+
+    def stop(self) -> None:
+        self.is_stopped = True
+        if self.profile is not None:
+            self.profile.stop()
+        self.engine.interrupt()
+
+
 class Readers:
     """Read tables in their order.
 
@@ -70,18 +87,18 @@ class Readers:
         self._results: Queue[Result | None] = Queue(WAITING)  # None: a reader has ended
         self._is_stopped = False
         self._losses: list[str] = []  # why a reader ended before its time
-        self._live: dict[int, tuple[Profile, float]] = {}  # by thread: what it fills, until when it may
+        self._live: dict[int, _Live] = {}  # by thread
         self._end = time.monotonic() + (orders.settings.endpoint_seconds or float("inf"))
         self._threads = [threading.Thread(target=self._work, args=(one,), daemon=True) for one in connections]
 
-    def results(self, idle: Callable[[], None]) -> Iterator[Result]:
+    def results(self, idle: Callable[[], None]) -> Generator[Result]:
         """Each table once, as they are ready; `idle` is called now and then. Leaving early ends the readers."""
         for thread in self._threads:
             thread.start()
         working = len(self._threads)
         try:
             while working:
-                self._stop(lambda until: time.monotonic() > until + LATE)
+                self._stop(lambda live: time.monotonic() > live.until + LATE)
                 self._orders.progress.tell()
                 idle()
                 try:
@@ -106,10 +123,10 @@ class Readers:
             with suppress(Empty):
                 working -= self._results.get(timeout=PATIENCE) is None
 
-    def _stop(self, is_over: Callable[[float], bool]) -> None:
-        for profile, until in list(self._live.values()):
-            if is_over(until):
-                profile.stop()
+    def _stop(self, is_over: Callable[[_Live], bool]) -> None:
+        for live in list(self._live.values()):
+            if not live.is_stopped and is_over(live):
+                live.stop()
 
     def _why_not(self) -> str:
         if time.monotonic() >= self._end:
@@ -148,8 +165,10 @@ class Readers:
             seconds=until - began if until < float("inf") else None,
             memory=self._orders.memory,
             folder=tempfile.gettempdir(),
-            watch=partial(self._watch, until),
+            watch=self._watch,
         )
+        longest = STATEMENTS * self._orders.settings.statement_seconds
+        self._live[threading.get_ident()] = _Live(engine, min(until, began + longest))
         try:
             contents = engine.read(table, reading)
             measured = self._described(table, contents, began)
@@ -163,8 +182,8 @@ class Readers:
             self._orders.progress.leave()
         return Result(table, measured)
 
-    def _watch(self, until: float, profile: Profile) -> None:
-        self._live[threading.get_ident()] = profile, until
+    def _watch(self, profile: Profile) -> None:
+        self._live[threading.get_ident()].profile = profile
         self._orders.progress.watch(profile)
 
     def _described(self, table: Table, contents: Contents, began: float) -> MeasuredTable:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import tables
 import versions
 from connections import Connection
+from engines.engine import describe
 from readers import Orders, Readers
 from store import Store
 
@@ -52,7 +54,8 @@ def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, say: Callable[[st
 
     Raises: engines.ConnectError, NothingMeasuredError, or what the driver or the base raises.
     """
-    with Connection(endpoint, settings, job.hosts) as first:
+    with ExitStack() as stack:
+        first = stack.enter_context(Connection(endpoint, settings, job.hosts))
         engine = first.open()
         assert engine is not None, "it is always needed"  # noqa: S101
         existing = engine.tables()
@@ -60,16 +63,24 @@ def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, say: Callable[[st
         scope = tables.chosen(existing, settings)
         for warning in (*settings.warnings, *scope.warnings):
             say(warning)
-        with Store(endpoint, job.date, version, job.run_id) as store:
+        if existing and not scope.tables:
+            raise NothingMeasuredError(f"the configuration leaves none of {len(existing)} tables")
+        # Attempts under another configuration measure everything anew.
+        with Store(endpoint, job.date, version, f"{job.run_id}#{settings.digest}") as store:
+            if not existing and store.has_history:
+                raise NothingMeasuredError(
+                    "the account sees no table any more: it has lost its rights, or all are gone"
+                )
             finished = store.finished()
-            todo = sorted((table for table in scope.tables if table.label not in finished), key=_size)
+            todo = sorted((t for t in scope.tables if finished.get(t.label) != len(t.columns)), key=_size)
             if len(todo) < len(scope.tables):
                 say(f"{len(scope.tables) - len(todo)} tables were finished by an earlier attempt of this run")
+            stack.pop_all()  # from now on the connection is its reader's, who may still wait for it when we are gone
             failed = _measure(job, endpoint, settings, first, todo, store, say)
             if todo and len(failed) == len(scope.tables):
                 # What the base knows of this date is better than nothing: it stays.
                 raise NothingMeasuredError(f"none of {len(todo)} tables could be measured")
-            rows = store.complete(existing, failed)
+            rows = store.complete(existing, failed, len(scope.unreadable))
     unread = {f"{table.label}.{column.name}" for table in existing if table.label in failed for column in table.columns}
     summary = _summary(len(existing), len(scope.tables), len(failed), settings.row_limit)
     return Outcome(
@@ -100,13 +111,18 @@ def _measure(
     connections = [first, *(Connection(endpoint, settings, job.hosts) for _ in range(readers - 1))]
     failed = []
     job.progress.plan(endpoint.slug, todo)
-    for result in Readers(orders, connections, todo).results(store.flush_due):
-        if result.measured is None:
-            failed.append(result.table.label)
-            say(f"table {result.table.label} not measured: {result.reason}")
-        else:
-            store.add(result.measured)
-        job.progress.table_done(endpoint.slug, result.table)
+    with closing(Readers(orders, connections, todo).results(store.flush_due)) as results:
+        for result in results:
+            if result.measured is None:
+                failed.append(result.table.label)
+                say(f"table {result.table.label} not measured: {result.reason}")
+            else:
+                store.add(result.measured)
+            job.progress.table_done(endpoint.slug, result.table)
+    store.flush()
+    for label, error in store.refused.items():
+        failed.append(label)
+        say(f"table {label} not stored: {describe(error)}")
     return failed
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 DEFAULTS = Path(__file__).with_name("conf.json")
 TRUTHS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 ROUND_DATES = ("", "month", "year")
+
+# How fast a run goes, and how long it waits, changes nothing of what it finds.
+PACE = {
+    *("table_seconds", "endpoint_seconds", "statement_seconds", "lock_seconds", "parallel_tables"),
+    *("connections_per_host", "memory_mb", "ssl_verify", "warnings"),
+}
 
 MOST = 2_000_000_000  # of anything that is counted
 MOST_SECONDS = 2_000_000  # servers take milliseconds, in 32 bits
@@ -51,6 +58,12 @@ class Settings:
     round_dates: str  # "", "month" or "year": min and max become its first day
     ssl_verify: bool  # False: an encrypted connection does not check who answers
     warnings: tuple[str, ...]  # said in the log and in the report
+
+    @property
+    def digest(self) -> str:
+        """The same for two configurations under which the same is measured, and as much of it stored."""
+        given = {key: value for key, value in asdict(self).items() if key not in PACE}
+        return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def read(config: dict[str, Any] | str) -> Settings:

@@ -19,7 +19,7 @@ from statements import COLUMN_STAGE, LEVEL_STAGE, TABLE_STAGE
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
     import hdm
@@ -28,11 +28,17 @@ if TYPE_CHECKING:
     from tables import Table
     from typing_extensions import Self
 
-TABLES = ("metric_basic", "metric_basic_levels", "metric_basic_table", "metric_basic_version", "metric_basic_database")
+TABLES = (
+    *("metric_basic", "metric_basic_levels", "metric_basic_table", "metric_basic_version", "metric_basic_database"),
+    "metric_basic_known",
+)
 
 # A transaction costs as much as some hundred rows; whoever is killed loses a second's work at most.
 MOST_PENDING_ROWS = 2_000
 MOST_PENDING_SECONDS = 1.0
+
+# What is wrong with the rows, not with the base: a text that it cannot hold, a name too long for an index.
+REFUSALS = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
 
 Row = tuple[Any, ...]
 
@@ -77,9 +83,9 @@ class Store:
             "run_id": run_id,
         }
         self._sql = statements.read("store") | statements.read("drift")
-        self._tables: list[Row] = []
-        self._columns: list[Row] = []
-        self._levels: list[Row] = []
+        self.refused: dict[str, psycopg.Error] = {}  # tables that the base did not take
+        self._pending: list[MeasuredTable] = []
+        self._pending_rows = 0
         self._pending_since = 0.0
         self._is_withdrawn = False
         self._base = psycopg.connect(autocommit=True, keepalives_idle=60)  # a long table, and a firewall
@@ -88,8 +94,8 @@ class Store:
             self._base.execute(self._sql["stages"])
             state = self._base.execute(self._sql["state"], self._values).fetchone()
             assert state is not None, "it always answers"  # noqa: S101
-            self._has_history, self._has_rows, self._is_complete = state
-            self._values["has_history"] = self._has_history
+            self.has_history, self._has_rows, self._is_complete = state  # the first: of earlier dates
+            self._values["has_history"] = self.has_history
         except BaseException:
             self._base.close()
             raise
@@ -107,76 +113,78 @@ class Store:
         finally:
             self._base.close()
 
-    def finished(self) -> set[str]:
-        """The tables that an earlier attempt of this run has finished.
+    def finished(self) -> dict[str, int]:
+        """The tables that an earlier attempt of this run has finished, with how many columns it has measured.
 
         None of them when that attempt had completed the endpoint: then it is repeated, and everything is measured anew.
         """
         if self._is_complete:
-            return set()
-        return {label for (label,) in self._base.execute(self._sql["finished"], self._values)}
+            return {}
+        return dict(self._base.execute(self._sql["finished"], self._values).fetchall())
 
     def add(self, measured: MeasuredTable) -> None:
         """Take one table's rows; once 2,000 are pending, or the first has waited a second, this writes them."""
-        table = measured.table
-        if not self._tables:
+        if not self._pending:
             self._pending_since = time.monotonic()
-        self._tables.append(
-            (
-                *(table.label, table.type, measured.rows, len(table.columns), table.bytes),
-                *(table.last_change, measured.sample_rows, measured.seconds),
-            )
-        )
-        for column, values in measured.columns.items():
-            self._columns.append((table.label, column, measured.sample_rows, *map(values.get, COLUMN_METRICS)))
-        for column, levels in measured.levels.items():
-            self._levels += [(table.label, column, value, frequency) for value, frequency in levels.items()]
+        self._pending.append(measured)
+        self._pending_rows += 1 + len(measured.columns) + sum(map(len, measured.levels.values()))
         self.flush_due()
 
     def flush_due(self) -> None:
         """Write what is pending if it is much, or has waited long enough."""
-        pending = len(self._tables) + len(self._columns) + len(self._levels)
-        if pending >= MOST_PENDING_ROWS or time.monotonic() - self._pending_since >= MOST_PENDING_SECONDS:
+        if self._pending_rows >= MOST_PENDING_ROWS or time.monotonic() - self._pending_since >= MOST_PENDING_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is pending, in one transaction."""
-        if not self._tables:
+        """Write what is pending, in one transaction; what the base refuses is left out, and is in `refused` then."""
+        batch, self._pending, self._pending_rows = self._pending, [], 0
+        if not batch:
             return
-        with self._base.transaction():
-            self._withdraw()
-            self._stage("staged_table", TABLE_STAGE, self._tables)
-            self._stage("staged_column", COLUMN_STAGE, self._columns)
-            self._stage("staged_level", LEVEL_STAGE, self._levels)
-            self._run(*["clear"] * self._has_rows, "insert_tables", "insert_columns")
-            self._run(*["insert_levels"] * bool(self._levels))
-        self._is_withdrawn = True
-        for pending in (self._tables, self._columns, self._levels):
-            pending.clear()
+        try:
+            self._write(batch)
+        except REFUSALS as error:
+            if len(batch) == 1:
+                self.refused[batch[0].table.label] = error
+                return
+            for measured in batch:
+                self._pending = [measured]
+                self.flush()
 
-    def complete(self, existing: Iterable[Table], unreadable: Iterable[str]) -> int:
+    def complete(self, existing: Iterable[Table], unreadable: Iterable[str], unreadable_columns: int = 0) -> int:
         """Write what is pending, and then, in the last transaction, what concerns all tables.
 
         Args:
             existing: all tables there are with all their columns, also those that were not chosen: they are not gone.
             unreadable: labels of the chosen tables that were not measured: nothing is known of their columns.
+            unreadable_columns: how many columns of the others were not.
 
         Returns: the number of rows of metric_basic of the date, those of dropped columns included.
         """
         self.flush()
-        missing = sorted(set(unreadable))
-        self._values |= {"unreadable": missing, "unreadable_count": len(missing)}
+        missing = sorted({*unreadable, *self.refused})
+        self._values |= {"unreadable": missing, "unreadable_count": len(missing) + unreadable_columns}
         places = [(table.label, name) for table in existing for name in _names(table)]
         with self._base.transaction():
             self._withdraw()
             self._stage("staged_existing", ("table", "column"), places)
             if self._has_rows:
                 self._run("sweep_levels", "sweep_columns", "sweep_tables", "forget_columns", "forget_tables")
-            if self._has_history:
+            if self.has_history:
                 self._run("drop_columns", "drop_tables", "rename_columns", "rename_tables", "count_changes")
-            self._run("insert_version", "insert_database")
+            self._run("know", "insert_version", "insert_database")
             row = self._base.execute(self._sql["count"], self._values).fetchone()
         return row[0] if row else 0
+
+    def _write(self, batch: list[MeasuredTable]) -> None:
+        levels = [row for measured in batch for row in _level_rows(measured)]
+        with self._base.transaction():
+            self._withdraw()
+            self._stage("staged_table", TABLE_STAGE, [_table_row(measured) for measured in batch])
+            self._stage("staged_column", COLUMN_STAGE, [row for measured in batch for row in _column_rows(measured)])
+            self._stage("staged_level", LEVEL_STAGE, levels)
+            self._run(*["clear"] * self._has_rows, "insert_tables", "insert_columns")
+            self._run(*["insert_levels"] * bool(levels))
+        self._is_withdrawn = True
 
     def _withdraw(self) -> None:
         """Before the first change: take back that the date is complete."""
@@ -199,6 +207,25 @@ class Store:
                 copy.write_row(row)
 
 
+def _table_row(measured: MeasuredTable) -> Row:
+    table = measured.table
+    return (
+        *(table.label, table.type, measured.rows, len(table.columns), table.bytes),
+        *(table.last_change, measured.sample_rows, measured.seconds),
+    )
+
+
+def _column_rows(measured: MeasuredTable) -> Iterator[Row]:
+    for column, values in measured.columns.items():
+        yield measured.table.label, column, measured.sample_rows, *map(values.get, COLUMN_METRICS)
+
+
+def _level_rows(measured: MeasuredTable) -> Iterator[Row]:
+    for column, levels in measured.levels.items():
+        for value, frequency in levels.items():
+            yield measured.table.label, column, value, frequency
+
+
 def _names(table: Table) -> list[str | None]:
-    """The names of its columns; a table without any is there, too."""
-    return [column.name for column in table.columns] or [None]
+    """The names of its columns that an index can hold; a table without any is there, too."""
+    return [column.name for column in table.columns if column.has_short_name] or [None]

@@ -19,6 +19,9 @@ DATE, DATETIME, TIME, BOOLEAN, OTHER = "date", "datetime", "time", "boolean", "o
 NUMBERS = frozenset({INTEGER, FLOAT})
 DATES = frozenset({DATE, DATETIME})
 
+DERIVED = frozenset({"view", "materialized view", "foreign table"})  # they show the columns of others
+
+MOST_NAME_BYTES = 500  # of a column: SQLite takes an expression of any length for one, and an index does not
 MOST_NAMED = 5  # patterns that one warning names
 
 # The keys of the configuration that hold patterns, by what they are matched against.
@@ -39,6 +42,11 @@ class Column:
     foreign: bool = False  # it points at another table
     identifying: bool = False  # its comment in the database says so (hdm:identifying): it is not read
     readable: bool = True  # False: the account has no right to read it
+
+    @property
+    def has_short_name(self) -> bool:
+        """Whether the name fits into an index of the HDM base."""
+        return len(self.name) <= MOST_NAME_BYTES and len(self.name.encode()) <= MOST_NAME_BYTES
 
 
 @dataclass(frozen=True)
@@ -72,18 +80,23 @@ def chosen(tables: Iterable[Table], settings: Settings) -> Scope:
     """The tables and columns that the configuration leaves.
 
     Where something is both included and excluded, the exclusion counts. Schemas say nothing of tables that have none.
+    A column of a view has no tag of its own: its name says whose it is.
     """
     everything = list(tables)
     schemas = Choice(settings.schemas, settings.exclude_schemas)
     names = Choice(settings.tables, settings.exclude_tables)
     columns = Choice(settings.columns, settings.exclude_columns + settings.identifying, plain=True)
+    tagged = {plain_name(column.name) for table in everything for column in table.columns if column.identifying}
     found, unreadable = [], []
     for table in everything:
         if (table.schema and not schemas.takes(table.schema)) or not names.takes(*table.names):
             continue
-        wanted = [c for c in table.columns if not c.identifying and columns.takes(*column_names(table, c))]
-        found.append(replace(table, columns=tuple(c for c in wanted if c.readable)))
-        unreadable += [f"{table.label}.{c.name}" for c in wanted if not c.readable]
+        hidden = tagged if table.type in DERIVED else set()
+        read = [c for c in table.columns if not c.identifying and plain_name(c.name) not in hidden]
+        wanted = [c for c in read if columns.takes(*column_names(table, c))]
+        can = [c for c in wanted if c.readable and c.has_short_name]
+        found.append(replace(table, columns=tuple(can)))
+        unreadable += [f"{table.label}.{c.name}"[:MOST_NAME_BYTES] for c in wanted if c not in can]
     return Scope(tuple(found), tuple(unreadable), _idle(everything, settings))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import struct
 from functools import cache
 from pathlib import Path
@@ -25,7 +24,10 @@ class LibraryError(Exception):
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The SQLite that Python's own module has loaded, else this machine's; None where there is neither."""
+    """The SQLite that Python's own module has loaded; None where it is part of Python and cannot be reached.
+
+    Not another one of this machine: two of them in one process take each other's locks away.
+    """
     for path in _candidates():
         try:
             found = ctypes.CDLL(path)
@@ -110,5 +112,4 @@ def _candidates() -> list[str]:
     if maps.exists():
         lines = maps.read_text("utf-8", "replace").splitlines()
         found += sorted({line.split()[-1] for line in lines if "/libsqlite3" in line})
-    found.append(ctypes.util.find_library("sqlite3") or "")
     return [path for path in found if path]

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ALWAYS_COUNTED 1024    /* slots that a column may have whatever the budget */
 #define FIRST_ROOM (1u << 14)  /* keys */
 #define MOST_LABEL_BYTES 512   /* of one level; a text of 50 characters has 200 at most */
 
@@ -29,17 +30,20 @@ static bool grow_slots(struct profile *p, struct column *c, uint32_t capacity) {
     for (uint32_t i = 0; i < former_capacity; i++)
         if (former[i].count) slots[place(p, c, former[i].hi, former[i].lo)] = former[i];
     free(former);
+    p->held += (capacity - former_capacity) * sizeof *slots;
     return true;
 }
 
 /* A level that is not in the table: there, or, when the table is full, in the buffer like all that follow. */
 struct slot *hdm_insert(struct profile *p, struct column *c, uint64_t hi, uint64_t lo) {
-    if (c->used == MOST_COUNTED) {
+    bool is_full = 3 * (c->used + 1) > 2 * c->capacity;
+    bool may_grow = c->capacity < ALWAYS_COUNTED || p->held + c->capacity * sizeof *c->slots <= p->budget;
+    if (c->used == MOST_COUNTED || (is_full && !may_grow)) {
         hdm_keep_slots(p, c);
         c->values--;
         return hdm_add(p, c, hi, lo);
     }
-    if (2 * (c->used + 1) > c->capacity && !grow_slots(p, c, 2 * c->capacity)) {
+    if (is_full && !grow_slots(p, c, 2 * c->capacity)) {
         hdm_fail(p, NO_MEMORY);
         if (c->used + 1 == c->capacity) return NULL;
     }
@@ -82,6 +86,7 @@ void hdm_set_label(struct profile *p, struct column *c, struct slot *s, const ch
             hdm_fail(p, NO_MEMORY);
             return;
         }
+        p->held += room - c->labels_capacity;
         c->labels = larger;
         c->labels_capacity = room;
     }

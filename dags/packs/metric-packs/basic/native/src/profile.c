@@ -54,6 +54,7 @@ API struct profile *hdm_new(uint32_t count, const uint8_t *kinds, const uint8_t 
         if (c->kind == OPAQUE) continue;
         c->capacity = FIRST_CAPACITY;
         c->slots = calloc(FIRST_CAPACITY, sizeof *c->slots);
+        p->held += FIRST_CAPACITY * sizeof *c->slots;
         if (!c->slots) hdm_fail(p, NO_MEMORY);
     }
     if (!p->columns || p->failure) {

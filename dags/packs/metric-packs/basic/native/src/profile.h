@@ -20,7 +20,7 @@ enum kind { OPAQUE, INTEGER, UNSIGNED, FLOAT, DECIMAL, TEXT, DATE, DATETIME, TIM
 
 enum failure { FINE, NO_MEMORY, NO_DISK, MALFORMED, STOPPED, SERVER_ERROR };
 
-#define MOST_COUNTED 8192          /* levels that are counted in a table; more are sorted */
+#define MOST_COUNTED 5000          /* levels that are counted in a table; more are sorted */
 #define MOST_BUFFERED (4u << 20)   /* keys that are collected before they are sorted */
 #define MOST_LEVEL_CHARACTERS 50   /* a longer text is free text: its column has no levels */
 #define MOST_LEVEL_BLANKS 4

@@ -116,6 +116,7 @@ void hdm_keep_slots(struct profile *p, struct column *c) {
         }
         p->held += n * 8 * (words + 1);
     }
+    p->held -= c->capacity * sizeof *c->slots + c->labels_capacity;
     free(c->slots);
     free(c->labels);
     c->slots = NULL;

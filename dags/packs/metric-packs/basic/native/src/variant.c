@@ -10,6 +10,14 @@ enum wire { ANY_OPAQUE, ANY_INTEGER, ANY_FLOAT, ANY_TEXT, ANY_DATE, ANY_DATETIME
 
 enum class { WHOLE, REAL, STRING, BLOB };
 
+#define LARGEST_EXACT (INT64_C(1) << 53)
+
+/* As short as can be. */
+static void print_real(char text[32], double value) {
+    snprintf(text, 32, "%.15g", value == 0 ? 0 : value);
+    if (strtod(text, NULL) != value) snprintf(text, 32, "%.17g", value);
+}
+
 /* Note of what class a value is; true when no more is asked. */
 static inline bool is_told(struct profile *p, struct column *c, enum class class) {
     p->bytes += 8;
@@ -29,12 +37,35 @@ static void add_as_text(struct profile *p, struct column *c, const char *text) {
     if (s && c->labelled) hdm_set_label(p, c, s, text, length);
 }
 
+/* Whether it is a whole number that other whole numbers share their double with. */
+static bool is_large(double value) {
+    return (value > LARGEST_EXACT && value < 0x1p63) || (value < -LARGEST_EXACT && value >= -0x1p63);
+}
+
+/* Whole numbers and reals in one column; beyond 2^53 the number itself tells them apart. */
+static void add_number(struct profile *p, struct column *c, double value, int64_t whole) {
+    char text[32];
+    if (c->words == 1) {
+        hdm_add_double(p, c, value);
+        return;
+    }
+    bool by_number = whole > LARGEST_EXACT || whole < -LARGEST_EXACT;
+    if (!__builtin_isfinite(value)) c->not_finite++;
+    struct slot *s = hdm_add(p, c, hdm_key_of_double(value), by_number ? (uint64_t)whole : 0);
+    if (!s) return;
+    if (by_number)
+        snprintf(text, sizeof text, "%lld", (long long)whole);
+    else
+        print_real(text, value);
+    hdm_set_label(p, c, s, text, strlen(text));
+}
+
 void hdm_add_whole(struct profile *p, struct column *c, int64_t value) {
     char text[32];
     if (is_told(p, c, WHOLE)) return;
     switch (c->wire) {
         case ANY_INTEGER: hdm_add_integer(p, c, value); break;
-        case ANY_FLOAT: hdm_add_double(p, c, (double)value); break;
+        case ANY_FLOAT: add_number(p, c, (double)value, value); break;
         case ANY_TEXT:
             snprintf(text, sizeof text, "%lld", (long long)value);
             add_as_text(p, c, text);
@@ -47,10 +78,9 @@ void hdm_add_real(struct profile *p, struct column *c, double value) {
     char text[32];
     if (is_told(p, c, REAL)) return;
     switch (c->wire) {
-        case ANY_FLOAT: hdm_add_double(p, c, value); break;
+        case ANY_FLOAT: add_number(p, c, value, is_large(value) ? (int64_t)value : 0); break;
         case ANY_TEXT:
-            snprintf(text, sizeof text, "%.15g", value == 0 ? 0 : value);
-            if (strtod(text, NULL) != value) snprintf(text, sizeof text, "%.17g", value);
+            print_real(text, value);
             add_as_text(p, c, text);
             break;
         default: c->misfits++;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 import traceback
 from abc import ABC, abstractmethod
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 CONNECT_SECONDS = 15
+CANCEL_SECONDS = 3
 EPOCH = 730_120  # 2000-01-01, from which a profile counts days, as an ordinal
 DAY = 86_400_000_000  # microseconds
 
@@ -96,6 +99,9 @@ class Engine(ABC):
     def is_closed(self) -> bool:
         """Whether the connection is lost."""
 
+    def interrupt(self) -> None:  # noqa: B027 - SQLite ends by itself when its profile is stopped
+        """End what another thread waits for in this engine, whatever the server does; the connection is lost."""
+
     def snapshot(self) -> AbstractContextManager[None]:
         """What several queries see as one state, where the engine needs to be asked for that."""
         return nullcontext()
@@ -112,19 +118,31 @@ class Engine(ABC):
         if reading.row_limit is None:
             return self.stream(table, reading, None)
         with self.snapshot():
-            ((rows,),) = self.fetch(f"SELECT count(*) FROM {self.path(table)}")
+            rows = self.count(table)
             share = reading.row_limit / rows if rows > reading.row_limit else None
             found = self.stream(table, reading, share)
         found.table_rows, found.is_drawn = rows, share is not None
         return found
+
+    def count(self, table: Table) -> int:
+        """How many rows there are, in the snapshot."""
+        ((rows,),) = self.fetch(f"SELECT count(*) FROM {self.path(table)}")
+        return int(rows)
 
     def path(self, table: Table) -> str:
         """The table's quoted name, with its schema where there is one."""
         return ".".join(self.quote(part) for part in (table.schema, table.name) if part)
 
     def label(self, schema: str, name: str) -> str:
-        """The table's name as stored. A dot in a name of the default schema keeps the schema, to stay apart."""
-        return name if schema == self.default_schema and "." not in name else f"{schema}.{name}"
+        """The table's name as stored, and no other table's: the plain one in the default schema, else schema.table.
+
+        A dot in a name of the default schema keeps the schema; a schema with a dot is quoted.
+        """
+        if schema == self.default_schema and "." not in name:
+            return name
+        if "." in schema or '"' in schema:
+            schema = '"' + schema.replace('"', '""') + '"'
+        return f"{schema}.{name}"
 
 
 def describe(error: BaseException) -> str:
@@ -138,6 +156,12 @@ def describe(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}"
+
+
+def hang_up(descriptor: int) -> None:
+    """End a connection under whoever waits for it: the descriptor stays his to close."""
+    with socket.socket(fileno=os.dup(descriptor)) as same:
+        same.shutdown(socket.SHUT_RDWR)
 
 
 def authorities() -> str | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from hdm_profile import Spec
 from pymysql.cursors import SSCursor
 from tables import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
 
-from engines.engine import CONNECT_SECONDS, DAY, Contents, Engine, Reading, authorities
+from engines.engine import CONNECT_SECONDS, DAY, Contents, Engine, Reading, authorities, hang_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +63,10 @@ SELECT u.table_name, u.column_name, u.referenced_table_name, u.referenced_column
 FROM information_schema.key_column_usage u
 WHERE u.table_schema = DATABASE() AND u.referenced_table_schema = DATABASE()
 """
+DOCUMENTS = """
+SELECT table_name, constraint_name FROM information_schema.check_constraints
+WHERE constraint_schema = DATABASE() AND check_clause LIKE 'json|_valid(%' ESCAPE '|'
+"""
 
 
 class MySQL(Engine):
@@ -79,6 +84,8 @@ class MySQL(Engine):
             ssl=_encryption(verify=settings.ssl_verify) if endpoint.ssl else None,
             autocommit=True,  # each statement sees one state of the database
         )
+        self._descriptor = self._connection._sock.fileno()  # noqa: SLF001 - PyMySQL has no setting for it
+        _keep_alive(self._connection._sock)  # noqa: SLF001
         self._is_mariadb = "mariadb" in str(self._connection.get_server_info()).lower()
         self._statement_seconds = float(settings.statement_seconds)
         self._allowed = 0.0
@@ -115,6 +122,10 @@ class MySQL(Engine):
             self.fetch("SET SESSION max_execution_time = %s", max(1, round(allowed * 1000)))
         self._allowed = allowed
 
+    def interrupt(self) -> None:
+        with suppress(OSError):  # it has ended by itself meanwhile
+            hang_up(self._descriptor)
+
     def close(self) -> None:
         if self._connection.open:
             self._connection.close()
@@ -128,6 +139,7 @@ class MySQL(Engine):
 
     def tables(self) -> list[Table]:
         keys, foreign = self._keys()
+        documents = self._documents()
         found = []
         for name, group in groupby(self.fetch(TABLES), key=lambda row: row[0]):
             rows = list(group)
@@ -136,8 +148,8 @@ class MySQL(Engine):
                 Column(
                     column,
                     _text(declared),
-                    _kind(_text(declared), base, scale),
-                    _base(_text(declared), base, precision),
+                    OTHER if (name, column) in documents else _kind(_text(declared), base, scale),
+                    "json" if (name, column) in documents else _base(_text(declared), base, precision),
                     keys.get((name, column), ""),
                     (name, column) in foreign,
                     identifying=bool(identifying),
@@ -196,6 +208,12 @@ class MySQL(Engine):
             return f"{name} + 0e0"  # a float is shown with 6 digits: as a double it has them all
         return name
 
+    def _documents(self) -> set[tuple[str, str]]:
+        """The JSON columns of MariaDB, which are texts with a constraint of their name there."""
+        if not self._is_mariadb:
+            return set()
+        return set(self.fetch(DOCUMENTS))
+
     def _keys(self) -> tuple[dict[tuple[str, str], str], set[tuple[str, str]]]:
         """The constraints of single columns, and the columns that point at another table."""
         keys: dict[tuple[str, str], str] = {}
@@ -207,6 +225,13 @@ class MySQL(Engine):
         for table, column, key in sorted(self.fetch(UNIQUE), key=lambda row: row[2], reverse=True):
             keys[table, column] = key  # 'primary' comes after 'unique', and stays
         return keys, pointing
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    """A server that is gone is noticed within two minutes, as psycopg is told to; where the system has it."""
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _encryption(*, verify: bool) -> ssl.SSLContext:
@@ -242,7 +267,7 @@ def _spec(column: Column, reading: Reading) -> Spec:
         return Spec(hp.UNSIGNED, hp.MY_UNSIGNED)
     _, kind, wire = TYPES.get(base, UNKNOWN)
     future = reading.tomorrow * (DAY if kind == hp.DATETIME else 1)
-    return Spec(kind, wire, future=future)
+    return Spec(kind, wire, future=future, single=base == "float")
 
 
 def _text(value: Any) -> str:

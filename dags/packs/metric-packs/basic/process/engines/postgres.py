@@ -12,7 +12,7 @@ import psycopg
 from hdm_profile import Spec
 from tables import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
 
-from engines.engine import CONNECT_SECONDS, DAY, Contents, Engine, Reading, authorities
+from engines.engine import CANCEL_SECONDS, CONNECT_SECONDS, DAY, Contents, Engine, Reading, authorities, hang_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +89,7 @@ class Postgres(Engine):
             default_transaction_read_only="on",
             lock_timeout=self._lock_timeout,
             statement_timeout=_milliseconds(self._statement_seconds),
+            row_security="off",  # rows that a policy hides are an error then, and not missing from the counts
             max_parallel_workers_per_gather="0",  # the server's other cores are for others
             TimeZone="UTC",
         )
@@ -119,6 +120,12 @@ class Postgres(Engine):
             self._configure(statement_timeout=_milliseconds(allowed))
             self._allowed = allowed
 
+    def interrupt(self) -> None:
+        with suppress(psycopg.Error):
+            self._connection.cancel_safe(timeout=CANCEL_SECONDS)
+        with suppress(psycopg.Error, OSError):  # it has ended by itself meanwhile
+            hang_up(self._connection.pgconn.socket)
+
     def close(self) -> None:
         self._connection.close()
 
@@ -128,6 +135,10 @@ class Postgres(Engine):
 
     def quote(self, name: str) -> str:
         return '"' + name.replace('"', '""') + '"'
+
+    def path(self, table: Table) -> str:
+        # What inherits from a table is measured for itself.
+        return f"ONLY {super().path(table)}" if table.type == "table" else super().path(table)
 
     def tables(self) -> list[Table]:
         found = []
@@ -191,7 +202,7 @@ class Postgres(Engine):
             profile.copy(connection)
         except BaseException:
             with suppress(psycopg.Error):
-                self._connection.cancel_safe(timeout=CONNECT_SECONDS)
+                self._connection.cancel_safe(timeout=CANCEL_SECONDS)
             self._connection.close()  # the rest of the rows is still to come
             raise
         ends = list(iter(connection.get_result, None))  # to the last, or the connection stays busy

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ MEANT = (
     ("NUM", FLOAT),
     ("DEC", FLOAT),
 )
+REALS = ("REAL", "FLOA", "DOUB")  # declared so, whole numbers become reals
 WHOLE = re.compile(r"\(\s*\d+\s*(,\s*0\s*)?\)")  # NUMERIC(10), NUMERIC(10, 0)
 # A column's kind -> what the profile takes it for, what its values may be.
 KINDS = {
@@ -52,6 +54,8 @@ KINDS = {
     TIME: (hp.TIME, hp.ANY_TIME),
     OTHER: (hp.OPAQUE, hp.ANY_OPAQUE),
 }
+
+WIDTHS = {DATETIME: 1, FLOAT: 1, TEXT: 2, OTHER: 3}  # of kinds by what they take; 0 of the others
 
 Found = tuple[Column, Stats, hp.Profile, int]  # a column as it was read, and where its levels are
 
@@ -69,6 +73,7 @@ class SQLite(Engine):
             check_same_thread=False,  # one thread at a time: whoever makes the list of tables, then who reads them
         )
         self._lock_seconds = settings.lock_seconds
+        self._source: Source | None = None  # while a snapshot is open
         self._statement_seconds = float(settings.statement_seconds)
         self._end = 0.0
         self._is_closed = False
@@ -100,27 +105,45 @@ class SQLite(Engine):
             for name, kind in types.items()
         ]
 
-    def stream(self, table: Table, reading: Reading, share: float | None) -> Contents:
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        if self._source is not None:  # the state is fixed already
+            yield
+            return
         with Source(self._path, self._lock_seconds) as source:
-            found = self._read(source, table, list(table.columns), reading, share)
-            columns = {column.name: column for column in table.columns}
+            self._source = source
+            try:
+                yield
+            finally:
+                self._source = None
+
+    def count(self, table: Table) -> int:
+        assert self._source is not None, "counted in a snapshot"  # noqa: S101
+        profile = hp.Profile([Spec(hp.OPAQUE, hp.ANY_OPAQUE)], memory=0, folder="")
+        self._source.fill(profile, f"SELECT 1 FROM {self.path(table)}", self._end - time.monotonic())
+        return profile.rows
+
+    def stream(self, table: Table, reading: Reading, share: float | None) -> Contents:
+        with self.snapshot():
+            found = self._read(table, list(table.columns), reading, share)
+            kinds = {column.name: column for column in table.columns}
             by_name: dict[str, Found] = {one[0].name: one for one in found.columns}
-            while wrong := _corrected(list(by_name.values())):
+            wrong = _corrected(found.columns)
+            while wrong:
+                kinds |= wrong
                 # Another sample is other rows: then every column is read again, else those that were taken wrongly.
-                again = [wrong.get(name, column) for name, column in columns.items()] if share else [*wrong.values()]
-                columns |= {column.name: column for column in again}
-                found = self._read(source, table, again, reading, share)
+                found = self._read(table, [*(kinds if share is not None else wrong).values()], reading, share)
                 by_name |= {one[0].name: one for one in found.columns}
+                wrong = {name: one for name, one in _corrected(found.columns).items() if _is_wider(one, kinds[name])}
         return Contents(found.rows, [by_name[column.name] for column in table.columns])
 
-    def _read(
-        self, source: Source, table: Table, columns: list[Column], reading: Reading, share: float | None
-    ) -> Contents:
+    def _read(self, table: Table, columns: list[Column], reading: Reading, share: float | None) -> Contents:
+        assert self._source is not None, "read in a snapshot"  # noqa: S101
         specs = [_spec(column, reading) for column in columns]
         selected = ", ".join(self.quote(column.name) for column in columns) or "NULL"
         drawn = f" WHERE abs(random() / 9223372036854775807.0) < {share!r}" if share is not None else ""
         profile = reading.profile(specs or [Spec(hp.OPAQUE, hp.ANY_OPAQUE)])
-        source.fill(profile, f"SELECT {selected} FROM {self.path(table)}{drawn}", self._end - time.monotonic())
+        self._source.fill(profile, f"SELECT {selected} FROM {self.path(table)}{drawn}", self._end - time.monotonic())
         found = zip(columns, profile.finish(), strict=False)  # one more where no column was chosen
         return Contents(profile.rows, [(column, stats, profile, i) for i, (column, stats) in enumerate(found)])
 
@@ -168,6 +191,8 @@ def _meant(declared: str) -> str:
 
 def _spec(column: Column, reading: Reading) -> Spec:
     kind, wire = KINDS[column.kind]
+    if column.kind == FLOAT and not any(word in column.base for word in REALS):
+        kind = hp.DECIMAL  # whole numbers stay whole there, of up to 64 bits
     return Spec(kind, wire, future=reading.tomorrow * (DAY if kind == hp.DATETIME else 1))
 
 
@@ -175,6 +200,14 @@ def _corrected(found: list[Found]) -> dict[str, Column]:
     """The columns that were taken for something else than what their values say, as the latter."""
     kinds = {column.name: (column, _kind(column, stats)) for column, stats, _, _ in found}
     return {name: replace(column, kind=kind) for name, (column, kind) in kinds.items() if kind != column.kind}
+
+
+def _is_wider(column: Column, former: Column) -> bool:
+    """Whether it holds what the former one does, and more.
+
+    A second look never narrows: another sample would widen it again, and so on.
+    """
+    return WIDTHS.get(column.kind, 0) > WIDTHS.get(former.kind, 0)
 
 
 def _kind(column: Column, stats: Stats) -> str:
@@ -186,6 +219,8 @@ def _kind(column: Column, stats: Stats) -> str:
         return OTHER
     if column.kind in {BOOLEAN, DATE, DATETIME, TIME} and not stats.misfits:
         return column.kind
+    if column.kind == DATE and texts and not integers and not reals:
+        return DATETIME  # dates with a clock; if they are none the next look will say so
     if texts:
         return TEXT
     return FLOAT if reals or column.kind == FLOAT else INTEGER

@@ -60,8 +60,8 @@ WHERE p.schema_change IS DISTINCT FROM 'dropped' AND k."table" <> ALL(%(unreadab
 ON CONFLICT DO NOTHING;
 
 -- name: rename_columns
--- In one table exactly one new column looks like exactly one that is gone: type, and numbers of values and levels within
--- 10 %%. Table by table, and what is gone only once: PostgreSQL does not know yet how many rows the date has.
+-- In one table exactly one new column looks like exactly one that is gone: type, and numbers of values, which there are, and
+-- of levels within 10 %%. Table by table, and what is gone only once: PostgreSQL does not know yet how many rows the date has.
 WITH pair AS (
     SELECT found.* FROM (
         SELECT "table" FROM metric_basic
@@ -75,6 +75,7 @@ WITH pair AS (
             JOIN metric_basic p
                 ON p.endpoint = d.endpoint AND p."table" = d."table" AND p."column" = d."column" AND p."date" = d.previous_date
             WHERE d.endpoint = %(endpoint)s AND d."date" = %(date)s AND d."table" = c."table" AND d.schema_change = 'dropped'
+                AND p.value_counts > 0
         )
         SELECT n.ctid AS place, g."column" AS former, count(*) OVER (PARTITION BY n."column") AS formers,
             count(*) OVER (PARTITION BY g."column") AS successors

@@ -27,7 +27,7 @@ SELECT
 
 -- name: finished
 -- The tables of this date that the run has measured.
-SELECT "table" FROM metric_basic_table
+SELECT "table", columns_count FROM metric_basic_table
 WHERE endpoint = %(endpoint)s AND "date" = %(date)s AND run_id = %(run_id)s;
 
 -- name: withdraw_version
@@ -63,7 +63,10 @@ INSERT INTO metric_basic_table (
 )
 SELECT %(endpoint)s, %(database)s, %(dbversion)s, n."table", %(date)s, n.table_type, n.last_change, n.sample_rows, n.seconds,
     %(run_id)s, now(), 0, 0, 0, 0, p."date",
-    CASE WHEN NOT %(has_history)s THEN '' WHEN p."date" IS NULL OR EXISTS (
+    CASE WHEN NOT %(has_history)s THEN '' WHEN p."date" IS NULL AND NOT EXISTS (
+        SELECT FROM metric_basic_known k
+        WHERE k.endpoint = %(endpoint)s AND k."table" = n."table" AND k."column" = '' AND k.first_date < %(date)s
+    ) OR EXISTS (
         SELECT FROM metric_basic_table d
         WHERE d.endpoint = %(endpoint)s AND d."table" = n."table" AND d."date" < %(date)s AND d."date" > p."date"
     ) THEN 'new' ELSE '' END,
@@ -82,11 +85,14 @@ INSERT INTO metric_basic (
     endpoint, "database", dbversion, "table", "column", "date", sample_rows, previous_date, schema_change, {names}
 )
 SELECT %(endpoint)s, %(database)s, %(dbversion)s, n."table", n."column", %(date)s, n.sample_rows, p."date",
-    CASE WHEN NOT %(has_history)s THEN '' WHEN p."date" IS NULL OR EXISTS (
+    CASE WHEN NOT %(has_history)s THEN '' WHEN p."date" IS NULL AND NOT EXISTS (
+        SELECT FROM metric_basic_known k
+        WHERE k.endpoint = %(endpoint)s AND k."table" = n."table" AND k."column" = n."column" AND k.first_date < %(date)s
+    ) OR EXISTS (
         SELECT FROM metric_basic d
         WHERE d.endpoint = %(endpoint)s AND d."table" = n."table" AND d."column" = n."column"
             AND d."date" < %(date)s AND d."date" > p."date"
-    ) THEN 'new' WHEN n.data_type IS DISTINCT FROM p.data_type THEN 'retyped' ELSE '' END,
+    ) THEN 'new' WHEN n.data_type <> p.data_type THEN 'retyped' ELSE '' END,
     {values}
 FROM pg_temp.staged_column n
 LEFT JOIN LATERAL (
@@ -199,6 +205,16 @@ LEFT JOIN LATERAL (
     SELECT h.dbversion FROM metric_basic_version h WHERE h.endpoint = v.endpoint AND h."date" = v.previous_date LIMIT 1
 ) p ON true
 WHERE v.endpoint = %(endpoint)s AND v."date" = %(date)s;
+
+-- name: know
+-- What there is, for later dates.
+INSERT INTO metric_basic_known AS k (endpoint, "table", "column", first_date)
+SELECT DISTINCT %(endpoint)s, e."table", place."column", %(date)s::date
+FROM pg_temp.staged_existing e
+CROSS JOIN LATERAL (VALUES (''), (e."column")) place ("column")
+WHERE place."column" IS NOT NULL
+ON CONFLICT (endpoint, "table", "column") DO UPDATE SET first_date = EXCLUDED.first_date
+WHERE EXCLUDED.first_date < k.first_date;
 
 -- name: count
 -- Rows of levels 3 and 4.
