@@ -91,7 +91,7 @@ def test_packs_that_ran_as_the_owner_go_on_under_the_role_with_their_metrics(war
     stage.run("mp_basic")
     stage.run("rp_basic")
     assert "with the rights of the HDM base's owner" in stage.log
-    more = ("levels", "table", "version", "database", "trend", "table_trend")
+    more = ("levels", "table", "version", "database", "known", "trend", "table_trend")
     told = hdm("db", "grant", role, "--move", "metric_basic", *(f"metric_basic_{one}" for one in more)).err
     assert "metric_basic was handed over to it, with its rows" in told
     assert "stay as they are: rule_basic, rule_basic_error" in told
