@@ -72,6 +72,34 @@ def test_what_was_not_measured_is_not_gone(ward: Nights) -> None:
     assert ward.changes(FOURTH) == {}
 
 
+def test_what_was_there_and_not_measured_is_not_new(ward: Nights) -> None:
+    """A table that was locked or left out, a column without a right; what came is new, and what came back."""
+    columns = {"a": column(), "b": column()}
+    ward.write(FIRST, {"t": {"a": column()}}, {"t": columns, "u": columns, "v": columns}, unreadable=("u",))
+    ward.write(SECOND, {"t": columns, "u": columns, "v": columns | {"c": column()}, "w": columns})
+    assert ward.changes(SECOND) == {("v", "c"): NEW, ("w", "a"): NEW, ("w", "b"): NEW}
+    assert {label: row["schema_change"] for label, row in ward.tables(SECOND).items()} == {
+        "t": "",
+        "u": "",
+        "v": "",
+        "w": "new",
+    }
+    version = ward.level("version", SECOND)
+    assert (version["tables_new"], version["columns_new"]) == (1, 3)
+    ward.write(FIRST, {"t": {"a": column()}}, run_id="once more")  # what a later date knows says nothing of this one
+    ward.write(THIRD, {"t": columns, "v": columns})
+    ward.write(FOURTH, {"t": columns, "u": columns, "v": columns})
+    assert ward.changes(FOURTH) == {("u", "a"): NEW, ("u", "b"): NEW}
+
+
+def test_columns_without_values_are_not_called_renamed(ward: Nights) -> None:
+    """Two columns that are both empty are no evidence of anything."""
+    empty = {"value_counts": 0, "levels_count": 0}
+    ward.write(FIRST, {"t": {"kept": column(), "old_remark": column("text", **empty)}})
+    ward.write(SECOND, {"t": {"kept": column(), "consent_text": column("text", **empty)}})
+    assert ward.changes(SECOND) == {("t", "old_remark"): DROPPED, ("t", "consent_text"): NEW}
+
+
 def test_a_column_that_looks_renamed_is_told_with_its_former_name(ward: Nights) -> None:
     """Same type, numbers of values and levels within 10 %; the former one is dropped all the same."""
     before = {"born": column("date", 100), "nr": column("integer", 100), "kept": column("integer", 100)}

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import signal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from tests.integration.metric_basic_harness import LATER, TODAY, wait_until
+import pytest
+
+from tests.integration.metric_basic_harness import LATER, TODAY, sqlite_file, wait_until
 from tests.integration.pack_harness import SDK, mariadb_endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from demo.services import MariaDB
     from tests.integration.metric_basic_harness import Ward
+    from tests.integration.pack_harness import PackProcess
 
 
 def test_table_that_the_account_may_not_read_is_incomplete(ward: Ward) -> None:
@@ -230,3 +238,159 @@ def test_faults_of_mariadb_are_its_tables_own(ward: Ward, mariadb: MariaDB, mari
     assert {"broken", "busy", "slow"} == set(run.only()["incomplete"]), run.output
     assert "table busy not measured: OperationalError (1205)" in run.output
     assert "table slow not measured: the time for the table is over (table_seconds)" in run.output
+
+
+def test_name_that_no_index_takes_is_incomplete(ward: Ward, tmp_path: Path) -> None:
+    """SQLite calls an unnamed column of a view by its whole expression; the others are stored."""
+    cases = " ".join(f"WHEN a = {i * 7919 % 10007} THEN {i}" for i in range(400))
+    lab = sqlite_file(
+        tmp_path / "lab.sqlite",
+        "CREATE TABLE t (a INTEGER)",
+        f"CREATE VIEW v AS SELECT a, CASE {cases} END FROM t",
+        "CREATE VIEW z AS SELECT a FROM t",
+    )
+    run = ward.base.measure(TODAY, lab)
+    assert run.only()["status"] == "partial", run.output
+    (incomplete,) = run.only()["incomplete"]
+    assert incomplete.startswith("v.CASE WHEN")
+    assert set(ward.base.metrics(TODAY)) == {("t", "a"), ("v", "a"), ("z", "a")}
+
+
+def test_choice_of_nothing_fails_and_the_rows_of_the_date_stay(ward: Ward) -> None:
+    """A spelling mistake in `tables`, or an account that sees nothing any more, is no empty database."""
+    ward.execute("CREATE TABLE t (a int)")
+    ward.measure(TODAY)
+    run = ward.measure(TODAY, config={"tables": ["T"]})
+    assert (run.only()["status"], run.exit_code) == ("failed", 1)
+    assert "the configuration leaves none of 1 tables" in run.only()["message"]
+    ward.execute("DROP TABLE t")
+    run = ward.measure(LATER)
+    assert run.only()["status"] == "failed"
+    assert "the account sees no table any more" in run.only()["message"]
+    assert set(ward.base.metrics(TODAY)) == {("t", "a")}
+    assert not ward.tables(LATER)
+
+
+def test_time_of_an_endpoint_counts_while_its_version_is_asked_for(
+    ward: Ward, mariadb: MariaDB, mariadb_database: str
+) -> None:
+    """Before the first table is read the server may hang, too."""
+    with mariadb.connect(mariadb_database, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE t (a int)")
+        cursor.execute("CREATE VIEW version AS SELECT cast(sleep(25) AS char) AS version")
+    endpoint = mariadb_endpoint(mariadb, mariadb_database, config={"endpoint_seconds": 1})
+    running = ward.base.start("metric-packs/basic", "metric_basic.py", TODAY, [endpoint])
+    assert_over_within(running, 10)
+    run = running.finish()
+    assert (run.only()["incomplete"], run.only()["version"]) == (["version"], "0.0"), run.output
+
+
+# Servers that say nothing -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def frozen(*processes: int) -> Iterator[None]:
+    """Processes of a server that answer nobody meanwhile."""
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+
+
+def process_of(mariadb: MariaDB) -> int:
+    """The server's process."""
+    return int((mariadb.folder / "mariadbd.pid").read_text())
+
+
+def sleeps(cursor: Any) -> bool:
+    """Whether somebody reads a view that sleeps."""
+    cursor.execute("SELECT count(*) FROM information_schema.processlist WHERE state = 'User sleep'")
+    return bool(cursor.fetchone()[0])
+
+
+def assert_over_within(running: PackProcess, seconds: float) -> None:
+    """It ends by itself."""
+    end = time.monotonic() + seconds
+    while not running.is_over:
+        assert time.monotonic() < end, (running.folder / "output").read_text()
+        time.sleep(0.05)
+
+
+def test_time_of_a_table_holds_against_a_server_of_mariadb_that_is_frozen(
+    ward: Ward, mariadb: MariaDB, mariadb_database: str
+) -> None:
+    """It neither sends nor hangs up, and cannot end the statement."""
+    with mariadb.connect(mariadb_database, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE t (a int)")
+        cursor.execute("CREATE VIEW v AS SELECT sleep(9) AS a")
+        endpoint = mariadb_endpoint(mariadb, mariadb_database, config={"table_seconds": 2})
+        running = ward.base.start("metric-packs/basic", "metric_basic.py", TODAY, [endpoint])
+        wait_until(lambda: sleeps(cursor))
+        with frozen(process_of(mariadb)):
+            assert_over_within(running, 10)
+    run = running.finish()
+    assert (run.exit_code, run.only()["incomplete"]) == (0, ["v"]), run.output
+    assert "table v not measured: the time for the table is over (table_seconds)" in run.output
+    assert set(ward.tables()) == {"t"}
+
+
+def test_server_of_mariadb_that_takes_connections_and_says_nothing_fails_its_endpoint(
+    ward: Ward, mariadb: MariaDB, mariadb_database: str, tmp_path: Path
+) -> None:
+    """Nobody waits for it until the task is killed; the others are measured and reported."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import pymysql\n"
+        "connect = pymysql.connect\n"
+        "pymysql.connect = lambda **options: connect(**{**options, 'read_timeout': options['read_timeout'] / 15})\n"
+    )
+    lab = sqlite_file(tmp_path / "lab.sqlite", "CREATE TABLE t (a INTEGER)")
+    endpoint, variables = mariadb_endpoint(mariadb, mariadb_database), {"PYTHONPATH": f"{SDK}:{tmp_path}"}
+    with frozen(process_of(mariadb)):
+        running = ward.base.start("metric-packs/basic", "metric_basic.py", TODAY, [endpoint, lab], variables=variables)
+        assert_over_within(running, 10)
+    run = running.finish()
+    assert {slug: report["status"] for slug, report in run.reports.items()} == {
+        endpoint["slug"]: "failed",
+        lab["slug"]: "ok",
+    }
+    assert "cannot connect: (2013" in run.reports[endpoint["slug"]]["message"]
+
+
+def test_time_of_a_table_holds_against_a_server_of_postgresql_that_is_frozen(ward: Ward) -> None:
+    """Nobody takes the request to cancel either."""
+    ward.execute("CREATE TABLE t (a int)", "CREATE VIEW v AS SELECT pg_sleep(4)::text AS a")
+    backend = "SELECT pid FROM pg_stat_activity WHERE application_name = 'hdm basic' AND query LIKE 'COPY%\"v\"%'"
+    running = ward.start(config={"table_seconds": 2})
+    wait_until(lambda: ward.ask(backend))
+    postmaster = int((ward.database.server.data / "postmaster.pid").read_text().split()[0])
+    with frozen(ward.ask(backend), postmaster):
+        assert_over_within(running, 14)
+    run = running.finish()
+    assert (run.exit_code, run.only()["incomplete"]) == (0, ["v"]), run.output
+    assert set(ward.tables()) == {"t"}
+
+
+@pytest.mark.parametrize("engine", ["postgres", "mariadb"])
+def test_readers_end_soon_when_the_base_is_gone(
+    ward: Ward, mariadb: MariaDB, mariadb_database: str, engine: str
+) -> None:
+    """Nobody takes what they would find, and no statement stays behind on PostgreSQL."""
+    ward.base.execute(
+        "CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$"
+    )
+    ward.base.execute("CREATE TRIGGER leave BEFORE INSERT ON metric_basic_table FOR EACH ROW EXECUTE FUNCTION leave()")
+    ward.execute("CREATE TABLE t (a int)", "CREATE VIEW v AS SELECT pg_sleep(25)::text AS a")
+    with mariadb.connect(mariadb_database, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE t (a int)")
+        cursor.execute("CREATE VIEW v AS SELECT sleep(25) AS a")
+    endpoint = ward.endpoint if engine == "postgres" else mariadb_endpoint(mariadb, mariadb_database)
+    running = ward.base.start("metric-packs/basic", "metric_basic.py", TODAY, [endpoint])
+    assert_over_within(running, 8)  # `t` is written after a second
+    run = running.finish()
+    assert (run.exit_code, run.only()["status"]) == (1, "failed")
+    assert "AdminShutdown (57P01)" in run.only()["message"]
+    assert not ward.rows("SELECT query FROM pg_stat_activity WHERE application_name = 'hdm basic'")

@@ -177,6 +177,26 @@ def test_columns_tagged_as_identifying_are_not_read(ward: Ward, mariadb: MariaDB
         assert set(ward.base.metrics(TODAY, endpoint)) == {("t", "a"), ("t", "kept")}
 
 
+def test_tagged_columns_are_not_read_in_views_either(ward: Ward, mariadb: MariaDB, mariadb_database: str) -> None:
+    """They show the column under its name, without its comment."""
+    ward.execute(
+        "CREATE TABLE people (nr int, kind text, sex text)",
+        "COMMENT ON COLUMN people.nr IS 'hdm:identifying'",
+        "COMMENT ON COLUMN people.kind IS 'hdm:identifying'",
+        "INSERT INTO people SELECT 4711 + i, 'k' || i % 2, 'f' FROM generate_series(1, 20) i",
+        "CREATE VIEW v AS SELECT * FROM people",
+        "CREATE MATERIALIZED VIEW mv AS SELECT * FROM people",
+    )
+    with mariadb.connect(mariadb_database, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE people (nr int COMMENT 'hdm:identifying', sex text)")
+        cursor.execute("CREATE VIEW v AS SELECT * FROM people")
+    lab = mariadb_endpoint(mariadb, mariadb_database)
+    ward.base.measure(TODAY, ward.endpoint, lab)
+    assert set(ward.base.metrics(TODAY, ward.endpoint)) == {("people", "sex"), ("v", "sex"), ("mv", "sex")}
+    assert set(ward.base.metrics(TODAY, lab)) == {("people", "sex"), ("v", "sex")}
+    assert not ward.base.rows("SELECT FROM metric_basic_levels WHERE \"column\" = 'kind'")
+
+
 def test_minimum_and_maximum_are_rounded_where_configured(ward: Ward) -> None:
     """They are values of single patients."""
     ward.execute("CREATE TABLE t AS SELECT i * 1.2345 AS n, date '2020-03-17' + i AS d FROM generate_series(1, 50) i")

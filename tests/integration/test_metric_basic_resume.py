@@ -132,3 +132,43 @@ def test_what_a_killed_run_left_of_another_night_stays_and_is_compared(ward: War
     assert stored(ward, TODAY) == before
     changes = {place: row["schema_change"] for place, row in ward.base.metrics(LATER).items()}
     assert changes == {("t", "n"): "", ("gone", "n"): "dropped"}
+
+
+def test_attempt_with_another_configuration_measures_anew(ward: Ward) -> None:
+    """What is left out now is swept, also of a table that had been finished; more time changes nothing of it."""
+    ward.execute(
+        "CREATE TABLE p AS SELECT 'dupont' || i % 2 AS who, i AS x FROM generate_series(1, 20) i",
+        "CREATE TABLE q (a int)",
+        "CREATE VIEW broken AS SELECT 1 / x AS y FROM (SELECT 0 AS x) AS nothing",
+    )
+    ward.measure(config={"statement_seconds": 99}, **RUN)
+    assert ward.base.levels(TODAY, "p", "who")
+    run = ward.measure(config={"statement_seconds": 98}, **RUN)
+    assert "2 tables were finished by an earlier attempt" in run.output
+    run = ward.measure(config={"identifying": ["who"]}, **RUN)
+    assert "earlier attempt" not in run.output
+    assert {place for place in ward.base.metrics(TODAY) if place[0] == "p"} == {("p", "x")}
+    assert ward.base.levels(TODAY, "p", "who") == {}
+    run = ward.measure(config={"exclude_tables": ["p"]}, **RUN)
+    assert run.only()["status"] == "partial"
+    assert set(ward.tables()) == {"q"}
+    assert {table for table, _ in ward.base.metrics(TODAY)} == {"q"}
+
+
+def test_retry_of_a_run_that_lacks_a_column_reads_nothing_until_it_is_granted(ward: Ward) -> None:
+    """Then its table is read again, and that alone."""
+    ward.execute("CREATE TABLE p (a int, b int)", "CREATE TABLE q (a int)", "INSERT INTO p VALUES (1, 2)")
+
+    def written() -> dict[str, object]:
+        return {table: row["measured_at"] for table, row in ward.tables().items()}
+
+    with ward.reader("GRANT SELECT (a) ON p TO {}", "GRANT SELECT ON q TO {}") as reader:
+        assert ward.measure(as_user=reader, **RUN).only()["incomplete"] == ["p.b"]
+        first = written()
+        run = ward.measure(as_user=reader, **RUN)
+        assert (run.only()["status"], run.only()["incomplete"], run.only()["metrics"]) == ("partial", ["p.b"], 2)
+        assert written() == first
+        ward.execute(f"GRANT SELECT (b) ON p TO {reader['user']}")
+        run = ward.measure(as_user=reader, **RUN)
+    assert (run.only()["status"], run.only()["metrics"]) == ("ok", 3)
+    assert (written()["q"] == first["q"], written()["p"] == first["p"]) == (True, False)

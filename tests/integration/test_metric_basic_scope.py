@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tests.integration.metric_basic_harness import EXACT, TODAY, comparable, sqlite_file
+from tests.integration.metric_basic_harness import EXACT, TODAY, comparable, sqlite_file, wait_until
 from tests.integration.pack_harness import mariadb_endpoint
 
 if TYPE_CHECKING:
@@ -132,6 +132,20 @@ def test_host_gets_no_more_connections_than_it_allows(ward: Ward) -> None:
     assert {report["status"] for report in run.reports.values()} == {"ok"}, run.output
     assert most == 2
     assert "parallel_tables is greater than connections_per_host" in run.output
+
+
+def test_host_without_a_free_connection_keeps_nobody_waiting(ward: Ward, tmp_path: Path) -> None:
+    """Its second endpoint takes none of the places that another host's could have."""
+    ward.execute("CREATE TABLE t (a int)")
+    config = {"connections_per_host": 1}
+    lab = sqlite_file(tmp_path / "lab.sqlite", "CREATE TABLE t (a INTEGER)")
+    endpoints = [{**ward.endpoint, "config": config}, {**ward.endpoint, "slug": "twin", "config": config}, lab]
+    with ward.gate() as wait:
+        running = ward.base.start("metric-packs/basic", "metric_basic.py", TODAY, endpoints)
+        wait()
+        wait_until(lambda: any(line.get("endpoint") == lab["slug"] for line in running.lines), 10)
+    run = running.finish()
+    assert {report["status"] for report in run.reports.values()} == {"ok"}, run.output
 
 
 def test_wrong_configuration_fails_the_endpoint_with_all_its_errors(ward: Ward) -> None:

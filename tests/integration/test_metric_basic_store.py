@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 import statistics
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -376,3 +377,30 @@ def test_a_base_of_version_1_0_0_gets_what_is_missing_and_goes_on(ward: Nights, 
     assert ward.level("database", SECOND)["dates_count"] == 2
     (index,) = ward.base.rows("SELECT indexdef FROM pg_indexes WHERE indexname = 'metric_basic_date'")
     assert index["indexdef"].endswith('(endpoint, date, "table", "column")')
+
+
+def test_table_that_the_base_refuses_costs_no_other(ward: Nights) -> None:
+    """A text that it cannot hold, a name longer than an index takes: the rest of the batch is written."""
+    chance = random.Random(7)  # noqa: S311 - a name that does not compress
+    long = "".join(chance.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9000))
+    night = [
+        measured("a", {"x": column("text")}, levels={"x": {"one": 7}}),
+        measured("b", {"x": column("text")}, levels={"x": {"nul\0": 7}}),
+        measured("c", {long: column()}),
+        measured(long, {"x": column()}),
+        measured("e", {"no\0name": column()}),
+        measured("d", {"x": column()}),
+    ]
+    with ward.open(FIRST) as store:
+        for one in night:
+            store.add(one)
+        assert store.complete([one.table for one in night], ()) == 2
+        assert {label: type(error).__name__ for label, error in store.refused.items()} == {
+            "b": "DataError",
+            "c": "ProgramLimitExceeded",
+            long: "ProgramLimitExceeded",
+            "e": "DataError",
+        }
+    assert set(ward.tables(FIRST)) == {"a", "d"}
+    assert ward.base.levels(FIRST, "a", "x") == {"one": 7}
+    assert ward.level("version", FIRST)["unreadable_count"] == 4

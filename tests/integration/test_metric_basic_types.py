@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,3 +114,74 @@ def test_types_of_mariadb_are_handled(ward: Ward, mariadb: MariaDB, mariadb_data
     assert (found["born"]["value_counts"], found["born"]["min_date_var"]) == (3, None)
     assert (found["memo"]["levels_count"], found["memo"]["highest_frequency"]) == (2, 2)
     assert found["single"]["min_num_var"] == pytest.approx(0.1)
+
+
+def test_sample_of_sqlite_ends_whatever_its_rare_texts(ward: Ward, tmp_path: Path) -> None:
+    """Each look draws other rows: what is a text in one sample is a number in the next."""
+    rows = [[number] * 20 for number in range(2000)]
+    for place in range(20):
+        rows[place * 97][place] = "N/A"  # type: ignore[call-overload]
+    path = tmp_path / "lab.sqlite"
+    lab = sqlite_file(path, f"CREATE TABLE t ({', '.join(f'c{i} INTEGER' for i in range(20))})")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executemany(f"INSERT INTO t VALUES ({', '.join('?' * 20)})", rows)
+        connection.commit()
+    limited = {"limit_enabled": True, "search_results_limit": 1000, "table_seconds": 10}
+    run = ward.base.measure(TODAY, {**lab, "config": limited})
+    assert run.only()["status"] == "ok", run.output
+    found = ward.columns()
+    assert {row["infered_data_type"] for row in found.values()} <= {"integer", "text"}
+    assert len({(row["sample_rows"], row["value_counts"]) for row in found.values()}) == 1  # one sample of all
+
+
+def test_whole_numbers_of_sqlite_beyond_a_double_stay_apart(ward: Ward, tmp_path: Path) -> None:
+    """Ten numbers are ten, also in columns that are no integers: a key without duplicates."""
+    numbers = ", ".join(f"({2**53 + i}, {2**53 + i}, {2**53 + i} / (1 + {i} % 2.0))" for i in range(10))
+    lab = sqlite_file(
+        tmp_path / "lab.sqlite",
+        "CREATE TABLE t (id NUMERIC, code DECIMAL(18,2) UNIQUE, other REAL)",
+        f"INSERT INTO t VALUES {numbers}",
+    )
+    run = ward.base.measure(TODAY, lab)
+    assert run.only()["status"] == "ok", run.output
+    found = ward.columns()
+    for name in ("id", "code"):
+        assert (found[name]["levels_count"], found[name]["highest_frequency"]) == (10, 1)
+    assert found["code"]["is_key"] is True
+
+
+def test_dates_of_sqlite_may_have_a_clock(ward: Ward, tmp_path: Path) -> None:
+    """What ORMs and exports write; what is no date at all stays a text."""
+    lab = sqlite_file(
+        tmp_path / "lab.sqlite",
+        "CREATE TABLE t (at DATE, odd DATE, born DATE)",
+        "INSERT INTO t VALUES ('2020-01-01 00:00:00', '2020-01-01 00:00:00', '2020-01-01')",
+        "INSERT INTO t VALUES ('2027-05-05 12:30:00', 'soon', '2021-05-05')",
+    )
+    ward.base.measure(TODAY, lab)
+    found = ward.columns()
+    assert {name: row["infered_data_type"] for name, row in found.items()} == {
+        "at": "datetime",
+        "odd": "text",
+        "born": "date",
+    }
+    assert (found["at"]["max_date_var"], found["at"]["future_dates"]) == (moment(2027, 5, 5, 12, 30), 1)
+
+
+def test_json_and_floats_of_mariadb_are_those_of_others(ward: Ward, mariadb: MariaDB, mariadb_database: str) -> None:
+    """JSON is a text with a constraint there: no value of it is sent; a float has as few digits as tell it."""
+    with mariadb.connect(mariadb_database, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE t (doc json, plain longtext, f float)")
+        for _ in range(9):
+            cursor.execute("""INSERT INTO t VALUES ('{"sex":"F"}', '{"sex":"F"}', 0.1)""")
+    run = ward.base.measure(TODAY, mariadb_endpoint(mariadb, mariadb_database))
+    assert run.only()["status"] == "ok", run.output
+    found = ward.columns()
+    assert {name: row["infered_data_type"] for name, row in found.items()} == {
+        "doc": "other",
+        "plain": "text",
+        "f": "float",
+    }
+    assert (found["doc"]["value_counts"], found["doc"]["levels_count"]) == (9, None)
+    assert ward.base.levels(TODAY, "t", "doc") == {}
+    assert ward.base.levels(TODAY, "t", "f") == {"0.1": 9}

@@ -185,3 +185,25 @@ def test_memory_is_given_back() -> None:
 
     before = use()
     assert use() - before < 1_000_000  # a column's keys alone are 130 KB of each profile
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is told in /proc on Linux only")
+def test_levels_of_many_columns_stay_near_the_budget() -> None:
+    """400 columns of 4,000 levels: 48 MB of tables if each might count all of its own; the same numbers."""
+    width, rows, budget = 400, 4_000, 4 << 20
+    field = struct.Struct(">Iq")
+    head = struct.pack(">H", width)
+
+    def use() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    before = use()
+    one = profile(*[Spec(hp.INTEGER, hp.PG_INT8)] * width, memory=budget)
+    one.feed_copy(SIGNATURE)
+    for start in range(0, rows, 100):
+        one.feed_copy(b"".join(head + field.pack(8, number) * width for number in range(start, start + 100)))
+    one.feed_copy(b"\xff\xff")
+    grown = use() - before
+    for stats in one.finish():
+        assert (stats.levels, stats.first, stats.minimum, stats.maximum) == (rows, 1, 0, rows - 1)
+    assert grown < 45_000_000, grown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,14 @@ def test_columns_that_a_row_does_not_have_are_null(path: Path) -> None:
     """A statement with fewer columns than were told, or with none."""
     one = drain(path, "SELECT 1", KINDS[0], KINDS[2])
     assert [stats.values for stats in one.finish()] == [1, 0]
+
+
+def test_whole_numbers_that_share_a_double_stay_apart(path: Path) -> None:
+    """A column of numbers of any kind; a real is the number that it is, and 1.0 is 1."""
+    values = [*range(2**53 - 1, 2**53 + 6), -(2**53) - 1, -(2**53) - 2, 2**63 - 1, 2**63 - 2, -(2**63), 1]
+    rows = " UNION ALL ".join(f"SELECT {value}" for value in [*values, "9007199254740992.0", "1.0", "0.1", "9e18"])
+    one = drain(path, rows.replace(f"{-(2**63)}", "-9223372036854775807 - 1"), Spec(hp.DECIMAL, hp.ANY_FLOAT))
+    (stats,) = one.finish()
+    assert (stats.values, stats.levels, stats.first) == (len(values) + 4, len(values) + 2, 2)
+    wanted = Counter([*map(str, values), str(2**53), "1", "0.1", "9000000000000000000"])
+    assert one.frequencies(0) == wanted

@@ -61,10 +61,13 @@ NAMES = """
     name patient_full_name person_name fullname FirstName patient_last_name nom nom_usuel Prénom adresse_1
     telephone_mobile courriel_pro date_naissance birth_date year_of_birth postcode zip_code code_postal postal_code
     ipp patient_ipp iep nir ins nip numero_secu patient_mrn mrn dob ddn
-    patient_id id_stay key ward_key uuid number bed_number"""
+    patient_id id_stay key ward_key uuid number bed_number
+    PatientId patientid idPatient patient_code PatientCode numPatient num_patient no_patient
+    name_of_patient pid matricule"""
 OTHER_NAMES = """
     drug_name concept_name ward_name nombre service unit inspection insurance tropical_zone sex
-    gender_concept_id ward_code code"""
+    gender_concept_id ward_code code wardCode rapid patient_sex PatientClass num_patients
+    number_of_patients"""
 
 
 @pytest.mark.parametrize(("names", "stored"), [(NAMES, False), (OTHER_NAMES, True)])

@@ -194,6 +194,15 @@ def test_numbers_of_persons_are_not_told() -> None:
     assert measured(column("birth_weight", "float"), [3.5] * 30)["max_num_var"] == 3.5
 
 
+def test_dates_of_birth_in_numbers_are_not_told() -> None:
+    """19480312, seconds of 1970 and days before it are days of birth; a year is a year."""
+    for values in ([19_480_312, 19_770_101], [-687_916_800, 1], [20_000, 24_000], [1948.19]):
+        found = measured(column("birth_date", "float"), values * 20)
+        told = [found[metric] for metric in pack.metrics.SINGLE_VALUES]
+        assert (told == [None] * 5) is (max(values) != 1948.19), values
+    assert measured(column("dob"), [1948, 2020] * 9)["max_num_var"] == 2020
+
+
 # Flags ------------------------------------------------------------------------------------------------------
 
 

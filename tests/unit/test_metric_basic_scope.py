@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -83,6 +84,24 @@ def test_columns_that_the_database_tags_are_left_out_and_unreadable_ones_are_nam
     assert ([c.name for c in scope.tables[0].columns], scope.unreadable) == (["a"], ("lab.t.c",))
     for config in ({"exclude_columns": ["c"]}, {"exclude_tables": ["*.t"]}, {"identifying": ["c"]}):
         assert pack.tables.chosen([one], settings(**config)).unreadable == ()
+
+
+@pytest.mark.parametrize("kind", ["view", "materialized view", "foreign table"])
+def test_names_that_are_tagged_anywhere_are_left_out_of_views(kind: str) -> None:
+    """A view has no comments of the table's; a table that happens to use the name is not meant. Case is none."""
+    people = table("people", column("Numéro", identifying=True), column("sex"))
+    seen = replace(table("seen", column("NUMERO"), column("sex")), type=kind)
+    other = table("other", column("numero"))
+    assert chosen({}, [people, seen, other]) == {"people": ["sex"], "seen": ["sex"], "other": ["numero"]}
+    assert chosen({"tables": ["seen"]}, [people, seen])["seen"] == ["sex"]
+
+
+def test_a_name_that_no_index_takes_is_named_as_incomplete() -> None:
+    """Cut, since it may be longer than a page; SQLite takes expressions for names."""
+    one = table("v", column("é" * 250), column("é" * 251), column("x" * 9000))
+    scope = pack.tables.chosen([one], settings())
+    assert [c.name for c in scope.tables[0].columns] == ["é" * 250]
+    assert scope.unreadable == (f"v.{'é' * 251}", f"v.{'x' * 498}")
 
 
 def test_a_pattern_that_matches_nothing_is_named_with_its_key() -> None:

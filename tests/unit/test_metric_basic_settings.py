@@ -124,3 +124,15 @@ def test_what_is_odd_but_no_error_is_said() -> None:
     assert pack.settings.read(" ").warnings == ()
     (warning,) = settings(parallel_tables=8).warnings
     assert warning == "parallel_tables is greater than connections_per_host, which counts"
+
+
+def test_digest_tells_configurations_apart_that_measure_other_things() -> None:
+    """A retry with more time goes on where the last one stopped; with another choice it begins anew."""
+    other = {**{key: ["x"] for key in PATTERNS}, "min_count": 7, "round_numbers": 2, "round_dates": "year"}
+    seconds = dict.fromkeys(("table_seconds", "endpoint_seconds", "statement_seconds", "lock_seconds"), 9)
+    pace = {**seconds, "parallel_tables": 2, "connections_per_host": 2, "memory_mb": 99, "ssl_verify": False}
+    assert set(other) | set(pace) | {"limit_enabled", "search_results_limit"} == set(DEFAULTS)
+    digests = {settings(**{key: value}).digest for key, value in other.items()}
+    digests |= {settings(limit_enabled=True, search_results_limit=limit).digest for limit in (1, 2)}
+    assert len(digests | {settings().digest}) == len(other) + 3
+    assert {settings(**{key: value}).digest for key, value in pace.items()} == {settings().digest}

@@ -50,7 +50,7 @@ def main() -> int:
         return 1
     job = Job(
         date=run.date,
-        run_id=os.environ.get("HDM_RUN_ID", ""),
+        run_id=f"{os.environ.get('HDM_RUN_ID', '')}@{run.version}",
         hosts=Hosts(),
         progress=Progress(run),
         endpoints_at_once=min(ENDPOINTS_AT_ONCE, len({endpoint.host for endpoint in run.endpoints})),

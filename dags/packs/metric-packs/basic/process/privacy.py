@@ -30,7 +30,7 @@ PERSONAL_NAMES = (
     *("*phone*", "tel", "tel_*", "*_tel", "mobile", "*email*", "mail", "*_mail", "*courriel*"),
     *BIRTH_NAMES,
     *("ipp", "*_ipp", "ipp_*", "iep", "*_iep", "iep_*", "nir", "*_nir", "nir_*", "nip", "*_nip", "nip_*"),
-    *("patient", "*patient*code*", "*patient*num*", "*num*patient*", "no_patient", "*name*patient*", "*patientid"),
+    *("patient", "*patient*code*", "*patient*num*", "*num*patient", "no_patient", "*name*patient*", "*patientid"),
     *("pid", "*_pid", "matricule", "*_matricule"),
     *("ins", "*_ins", "nss", "*_nss", "mrn", "*_mrn", "ssn", "*_ssn", "num_secu*", "numero_secu*"),
 )

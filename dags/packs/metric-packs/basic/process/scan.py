@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+import threading
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,16 @@ import tables
 import versions
 from connections import Connection
 from engines.engine import describe
-from readers import Orders, Readers
+from readers import LATE, STATEMENTS, Orders, Readers
 from store import Store
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import hdm
     from connections import Hosts
+    from engines.engine import Engine
     from progress import Progress
     from settings import Settings
     from tables import Table
@@ -58,8 +60,9 @@ def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, say: Callable[[st
         first = stack.enter_context(Connection(endpoint, settings, job.hosts))
         engine = first.open()
         assert engine is not None, "it is always needed"  # noqa: S101
-        existing = engine.tables()
-        version = versions.read(engine, existing)
+        with _patience(engine, settings):
+            existing = engine.tables()
+            version = versions.read(engine, existing)
         scope = tables.chosen(existing, settings)
         for warning in (*settings.warnings, *scope.warnings):
             say(warning)
@@ -89,6 +92,19 @@ def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, say: Callable[[st
         incomplete=(*failed, *(column for column in scope.unreadable if column not in unread)),
         summary="; ".join([summary, *settings.warnings, *scope.warnings]),
     )
+
+
+@contextmanager
+def _patience(engine: Engine, settings: Settings) -> Iterator[None]:
+    """Hang up on a server that does not even say what there is."""
+    seconds = min(STATEMENTS * settings.statement_seconds, settings.endpoint_seconds or float("inf"))
+    clock = threading.Timer(seconds + LATE, engine.interrupt)
+    clock.daemon = True
+    clock.start()
+    try:
+        yield
+    finally:
+        clock.cancel()
 
 
 def _measure(

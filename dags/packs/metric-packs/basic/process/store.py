@@ -163,7 +163,8 @@ class Store:
         self.flush()
         missing = sorted({*unreadable, *self.refused})
         self._values |= {"unreadable": missing, "unreadable_count": len(missing) + unreadable_columns}
-        places = [(table.label, name) for table in existing for name in _names(table)]
+        held = (table for table in existing if table.label not in self.refused)  # their names may be why
+        places = [(table.label, name) for table in held for name in _names(table)]
         with self._base.transaction():
             self._withdraw()
             self._stage("staged_existing", ("table", "column"), places)

@@ -14,7 +14,11 @@ enum class { WHOLE, REAL, STRING, BLOB };
 
 /* As short as can be. */
 static void print_real(char text[32], double value) {
-    snprintf(text, 32, "%.15g", value == 0 ? 0 : value);
+    if (value > -LARGEST_EXACT && value < LARGEST_EXACT && value == (double)(int64_t)value) {
+        snprintf(text, 32, "%lld", (long long)value);
+        return;
+    }
+    snprintf(text, 32, "%.15g", value);
     if (strtod(text, NULL) != value) snprintf(text, 32, "%.17g", value);
 }
 

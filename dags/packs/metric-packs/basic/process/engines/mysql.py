@@ -81,6 +81,7 @@ class MySQL(Engine):
             database=endpoint.database,
             charset="utf8mb4",
             connect_timeout=CONNECT_SECONDS,
+            read_timeout=CONNECT_SECONDS,  # or who takes the connection and says nothing is waited for without end
             ssl=_encryption(verify=settings.ssl_verify) if endpoint.ssl else None,
             autocommit=True,  # each statement sees one state of the database
         )
@@ -92,6 +93,7 @@ class MySQL(Engine):
         self.fetch("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         self.fetch("SET SESSION time_zone = '+00:00', lock_wait_timeout = %s", settings.lock_seconds)
         self.allow(None)
+        self._connection._read_timeout = None  # noqa: SLF001 - from now on the server may think
 
     def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         try:
@@ -123,6 +125,8 @@ class MySQL(Engine):
         self._allowed = allowed
 
     def interrupt(self) -> None:
+        if self.is_closed:  # the descriptor may be another's by now
+            return
         with suppress(OSError):  # it has ended by itself meanwhile
             hang_up(self._descriptor)
 

@@ -121,6 +121,8 @@ class Postgres(Engine):
             self._allowed = allowed
 
     def interrupt(self) -> None:
+        if self._connection.closed:
+            return
         with suppress(psycopg.Error):
             self._connection.cancel_safe(timeout=CANCEL_SECONDS)
         with suppress(psycopg.Error, OSError):  # it has ended by itself meanwhile
