@@ -9,6 +9,7 @@ The work is done by the C library beside this file, without Python's lock. One p
 `rows`, `bytes_read` and `stop` are for others, too.
 """
 
+from hdm_profile.failures import FINE as FINE
 from hdm_profile.failures import MALFORMED as MALFORMED
 from hdm_profile.failures import NO_DISK as NO_DISK
 from hdm_profile.failures import NO_MEMORY as NO_MEMORY
