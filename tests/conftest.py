@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Airflow reads its home when it is first imported, by whichever test comes first: it is set before any of them.
 _HOME = tempfile.mkdtemp(prefix="hdm-test-airflow-")
@@ -20,6 +21,10 @@ os.environ.update(
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     AIRFLOW__CORE__UNIT_TEST_MODE="False",
 )
+
+# How long an example takes is the machine's business: nothing is asserted of time.
+settings.register_profile("hdm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hdm")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

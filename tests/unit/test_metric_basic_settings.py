@@ -9,8 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as given_settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.metric_basic_harness import PROCESS, pack, settings
@@ -112,7 +111,6 @@ def test_all_errors_come_at_once_and_quote_no_value() -> None:
     assert "s3cret" not in str(error.value)
 
 
-@given_settings(suppress_health_check=[HealthCheck.too_slow])  # of making such objects
 @given(config=st.fixed_dictionaries({}, optional=dict.fromkeys(DEFAULTS, WORDS)))
 def test_any_json_is_read_or_refused(config: dict[str, Any]) -> None:
     """No other exception, whatever stands in the configuration."""
