@@ -24,6 +24,7 @@ CONNECT_SECONDS = 15
 CANCEL_SECONDS = 3
 EPOCH = 730_120  # 2000-01-01, from which a profile counts days, as an ordinal
 DAY = 86_400_000_000  # microseconds
+MOST_EXACT_DIGITS = 15  # of a decimal that a double tells from every other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,12 @@ class Contents:
         self.table_rows = rows  # that there are
         self.is_drawn = False
         self.columns = columns  # the last two: where its levels are
+
+    @classmethod
+    def of(cls, columns: Sequence[Column], profile: Profile) -> Contents:
+        """What a profile has found of these columns; it may have one more, where a query needs one."""
+        found = zip(columns, profile.finish(), strict=False)
+        return cls(profile.rows, [(column, stats, profile, i) for i, (column, stats) in enumerate(found)])
 
     @property
     def sample_rows(self) -> int | None:

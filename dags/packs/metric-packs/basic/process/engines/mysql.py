@@ -14,7 +14,7 @@ from hdm_profile import Spec
 from pymysql.cursors import SSCursor
 from tables import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
 
-from engines.engine import CONNECT_SECONDS, DAY, Contents, Engine, Reading, authorities, hang_up
+from engines.engine import CONNECT_SECONDS, DAY, MOST_EXACT_DIGITS, Contents, Engine, Reading, authorities, hang_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,6 @@ TYPES = {
 }
 UNKNOWN = (OTHER, hp.OPAQUE, hp.MY_OPAQUE)
 BOOLEAN_TYPES = ("tinyint(1)", "bit(1)")  # a boolean where every value is 0 or 1
-MOST_EXACT_DIGITS = 15  # of a decimal that a double tells from every other
 CHUNK = 1 << 18  # bytes that are read at once
 ENDINGS = {1053, 1927, 3169}  # shutdown, killed, killed: errors after which the server closes the connection
 
@@ -175,8 +174,7 @@ class MySQL(Engine):
         drawn = f" WHERE rand() < {share!r}" if share is not None else ""
         profile = reading.profile(specs or [Spec(hp.OPAQUE, hp.MY_OPAQUE)])
         self._drain(f"SELECT {selected} FROM {self.path(table)}{drawn}", profile)
-        found = zip(table.columns, profile.finish(), strict=False)  # one more where no column was chosen
-        return Contents(profile.rows, [(column, stats, profile, i) for i, (column, stats) in enumerate(found)])
+        return Contents.of(table.columns, profile)
 
     def _drain(self, query: str, profile: hp.Profile) -> None:
         """Hand the packets of a result's rows over as they come, between PyMySQL's own reading before and after."""

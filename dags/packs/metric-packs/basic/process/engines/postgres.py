@@ -12,7 +12,17 @@ import psycopg
 from hdm_profile import Spec
 from tables import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
 
-from engines.engine import CANCEL_SECONDS, CONNECT_SECONDS, DAY, Contents, Engine, Reading, authorities, hang_up
+from engines.engine import (
+    CANCEL_SECONDS,
+    CONNECT_SECONDS,
+    DAY,
+    MOST_EXACT_DIGITS,
+    Contents,
+    Engine,
+    Reading,
+    authorities,
+    hang_up,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +63,6 @@ KEYS = ("", "referenced", "unique", "primary")
 SIZE_PATIENCE = "1s"  # the wait for a lock that a table's size needs
 # Beyond some 1,000 the server gives memory back to the system at each row, and takes it again: ten times slower.
 MOST_COLUMNS = 800
-MOST_EXACT_DIGITS = 15  # of a decimal that a double tells from every other
 
 
 class Postgres(Engine):
@@ -191,8 +200,7 @@ class Postgres(Engine):
         drawn = f" WHERE pg_catalog.random() < {share!r}" if share is not None else ""
         profile = reading.profile(specs)
         self._copy(f"COPY (SELECT {selected} FROM {self.path(table)}{drawn}) TO STDOUT (FORMAT binary)", profile)
-        found = zip(columns, profile.finish(), strict=True)
-        return Contents(profile.rows, [(column, stats, profile, i) for i, (column, stats) in enumerate(found)])
+        return Contents.of(columns, profile)
 
     def _copy(self, statement: str, profile: hp.Profile) -> None:
         """Drain a COPY. Not by psycopg's own `copy`, which logs the text of an error: it may quote a row."""

@@ -144,8 +144,7 @@ class SQLite(Engine):
         drawn = f" WHERE abs(random() / 9223372036854775807.0) < {share!r}" if share is not None else ""
         profile = reading.profile(specs or [Spec(hp.OPAQUE, hp.ANY_OPAQUE)])
         self._source.fill(profile, f"SELECT {selected} FROM {self.path(table)}{drawn}", self._end - time.monotonic())
-        found = zip(columns, profile.finish(), strict=False)  # one more where no column was chosen
-        return Contents(profile.rows, [(column, stats, profile, i) for i, (column, stats) in enumerate(found)])
+        return Contents.of(columns, profile)
 
     def _columns(self, table: str, pointing: set[str], pointed: set[tuple[str, str]]) -> Iterator[Column]:
         try:
