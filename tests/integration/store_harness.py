@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.pack_harness import PACKS, Base, Row
+from tests.integration.pack_harness import Base, Row
+from tests.pack_modules import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-MODULES = ("patterns", "tables", "comparisons", "statements", "store")
 SLUG = "ward:postgres:db.example:5432:reader:false"
 Columns = dict[str, dict[str, Any]]  # column name -> metrics
 
 
-def _load() -> SimpleNamespace:
-    """The pack's modules by name; nothing of that stays in sys.modules, where other packs have such names, too."""
-    before = {name: sys.modules.pop(name, None) for name in MODULES}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "dont_write_bytecode", True)
-        patch.syspath_prepend(str(PACKS / "metric-packs" / "basic" / "process"))
-        found = {name: import_module(name) for name in MODULES}
-    for name, module in before.items():
-        sys.modules.pop(name)
-        if module is not None:
-            sys.modules[name] = module
-    return SimpleNamespace(**found)
-
-
-pack = _load()
+pack = load(("patterns", "tables", "comparisons", "statements", "store"))
 
 
 def column(data_type: str = "integer", value_counts: int | None = 10, **metrics: Any) -> dict[str, Any]:

@@ -5,35 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import math
 import statistics
-import sys
 from collections import Counter
-from importlib import import_module
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
+from tests.pack_modules import load
 
-PROCESS = Path(__file__).parents[2] / "dags/packs/metric-packs/basic/process"
-MODULES = ("patterns", "privacy", "tables", "settings", "rounding", "metrics", "levels")
 EPOCH = dt.datetime(2000, 1, 1)  # noqa: DTZ001
 
 
-def _load() -> SimpleNamespace:
-    """The pack's modules by name; nothing of that stays in sys.modules, where other packs have such names, too."""
-    before = {name: sys.modules.pop(name, None) for name in MODULES}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "dont_write_bytecode", True)
-        patch.syspath_prepend(str(PROCESS))
-        found = {name: import_module(name) for name in MODULES}
-    for name, module in before.items():
-        sys.modules.pop(name)
-        if module is not None:
-            sys.modules[name] = module
-    return SimpleNamespace(**found)
-
-
-pack = _load()
+pack = load(("patterns", "privacy", "tables", "settings", "rounding", "metrics", "levels"))
 
 
 def column(name: str = "c", kind: str = "integer", **more: Any) -> Any:

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.metric_basic_harness import PROCESS, pack, settings
+from tests.pack_modules import PROCESS
+from tests.unit.metric_basic_harness import pack, settings
 
 DEFAULTS = json.loads((PROCESS / "conf.json").read_text("utf-8"))
 PATTERNS = [key for key, value in DEFAULTS.items() if value == []]

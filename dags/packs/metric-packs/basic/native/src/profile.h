@@ -121,7 +121,7 @@ void hdm_measure_text(const unsigned char *text, size_t length, uint32_t *charac
 /* sort.c */
 void hdm_sort(struct profile *p, struct column *c, uint64_t *keys, size_t length);
 size_t hdm_count_distinct(const uint64_t *keys, size_t length, int words);
-size_t hdm_compress(const uint64_t *keys, size_t length, int words, uint64_t *into, uint64_t *counts);
+void hdm_compress(const uint64_t *keys, size_t length, int words, uint64_t *into, uint64_t *counts);
 
 /* runs.c */
 void hdm_keep_run(struct profile *p, struct column *c, const uint64_t *sorted, size_t length);

@@ -100,7 +100,7 @@ size_t hdm_count_distinct(const uint64_t *keys, size_t length, int words) {
 }
 
 /* Each of the sorted keys once, with its count. */
-size_t hdm_compress(const uint64_t *keys, size_t length, int words, uint64_t *into, uint64_t *counts) {
+void hdm_compress(const uint64_t *keys, size_t length, int words, uint64_t *into, uint64_t *counts) {
     size_t n = 0;
     for (size_t i = 0; i < length; i++) {
         const uint64_t *key = keys + i * words;
@@ -111,5 +111,4 @@ size_t hdm_compress(const uint64_t *keys, size_t length, int words, uint64_t *in
         memcpy(into + n * words, key, 8u * words);
         counts[n++] = 1;
     }
-    return n;
 }
