@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from hdm_airflow.runner import guard
+from hdm_airflow.runner import guard, lineage
 from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.sandbox import Confinement
 
@@ -26,7 +26,7 @@ LINE_LIMIT = 1 << 15  # bytes; the rest of a longer line is dropped, and the log
 _CHUNK = 1 << 16
 _TICK = 0.25  # seconds between two looks at clock and report file
 _PIPE = 1 << 20  # bytes that may wait in the pipe when the guard has ended: what comes later is a stray's
-_OVERDUE = GRACE + guard.GIVE_UP + 5.0  # seconds after which a guard that was told to end has been stopped itself
+_OVERDUE = GRACE + lineage.GIVE_UP + 5.0  # seconds after which a guard that was told to end has been stopped itself
 
 
 Ended = Literal["exit", "timeout", "killed", "limit"]

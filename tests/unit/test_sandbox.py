@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hdm_airflow.runner import guard, sandbox
+from hdm_airflow.runner import lineage, sandbox, usage
 from hdm_airflow.runner.sandbox import Sandbox
 
 
@@ -21,13 +21,13 @@ def test_airflows_configuration_is_hidden_wherever_it_is(tmp_path: Path, monkeyp
 
 def test_one_slow_look_does_not_put_off_those_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pack could make one slow, with many processes or files, and use what it likes for minutes."""
-    found = guard.descendants()
-    watch = guard.Watch({"processes": 10, "disk": 1e9}, str(tmp_path))
-    monkeypatch.setattr(guard, "descendants", lambda: (time.sleep(0.1), found)[1])
+    found = lineage.descendants()
+    watch = usage.Watch({"processes": 10, "disk": 1e9}, str(tmp_path))
+    monkeypatch.setattr(usage, "descendants", lambda: (time.sleep(0.1), found)[1])
     assert watch.look() == ""
     assert watch.pause > 1
-    monkeypatch.setattr(guard, "descendants", lambda: found)
-    monkeypatch.setattr(guard, "disk_usage", lambda _: (time.sleep(0.1), 0)[1])
+    monkeypatch.setattr(usage, "descendants", lambda: found)
+    monkeypatch.setattr(usage, "disk_usage", lambda _: (time.sleep(0.1), 0)[1])
     watch.next_walk = 0.0
     assert watch.look() == ""
     assert watch.pause < 1
