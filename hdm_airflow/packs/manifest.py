@@ -63,6 +63,15 @@ Name = Annotated[str, AfterValidator(_name)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00]*$")]
 
 
+#: A version, never a path: that program would run before any sandbox.
+Python = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True,
+        pattern=r"^((cpython|pypy|graalpy)[@-]?)?[0-9][0-9A-Za-z.+-]*$|^[<>=!~][0-9A-Za-z.<>=!~, *+-]*$",
+    ),
+]
+
 #: pydantic's own patterns know no look-ahead: the schema is stated.
 Variable = Annotated[str, AfterValidator(_variable), WithJsonSchema({"type": "string", "pattern": _VARIABLE})]
 
@@ -96,8 +105,8 @@ class Manifest(BaseModel):
     retries: int | None = Field(None, ge=0, le=1000, description="How often Airflow tries again.")
     pool: Text | None = Field(None, min_length=1, description="Airflow pool of the task.")
     queue: Text | None = Field(None, min_length=1, description="Celery queue of the task.")
-    python: Text | None = Field(
-        None, min_length=1, description="Python that runs the pack, as uv understands it.", examples=["3.12"]
+    python: Python | None = Field(
+        None, description="Version of the Python that runs the pack, or specifiers of it.", examples=["3.12", ">=3.10"]
     )
     partial: bool = Field(False, description="A rule pack that may judge metrics some objects of which are missing.")
     backfill: bool = Field(False, description="A metric pack that can measure a past date.")

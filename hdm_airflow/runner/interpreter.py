@@ -70,15 +70,15 @@ def _find_python(wanted: str) -> tuple[str, str, str, str]:
     uv = uv_program()
     if uv:
         try:
-            return _facts(_ask([uv, "python", "find", "--no-project", "--system", wanted]).strip())
+            return _facts(_ask([uv, "python", "find", "--no-project", "--system", "--", wanted]).strip())
         except (subprocess.SubprocessError, ValueError) as error:  # one broken shim on the PATH is enough for that
             reason = (getattr(error, "stderr", None) or str(error)).strip()
         except OSError as error:  # it is there, but this machine cannot run it: as good as missing
             reason = f"no such program on the PATH, and {uv} cannot be started: {error.strerror}"
-    for path in _on_path(wanted):
+    for path in _on_path():
         with suppress(subprocess.SubprocessError, OSError, ValueError):  # the shim of another Python, or no Python
             found = _facts(path)
-            if _fits(found[2], wanted, path):
+            if _fits(found[2], wanted):
                 return found
     hint = "install that Python on the worker, or correct python in properties.json"
     raise EnvironmentBuildError(f"there is no Python {wanted!r} here", reason, hint)
@@ -89,21 +89,16 @@ def _facts(path: str) -> tuple[str, str, str, str]:
     return real, ".".join(full.split(".")[:2]), full, system
 
 
-def _on_path(wanted: str) -> Iterator[str]:
-    """Programs that may be the Python wanted: the path itself, or what is called python3.X on the PATH."""
-    if "/" in wanted:
-        yield wanted
-        return
+def _on_path() -> Iterator[str]:
+    """Programs that may be the Python wanted: what is called python3.X on the PATH."""
     for folder in os.get_exec_path():
         for path in sorted(Path(folder).glob("python3*"), reverse=True):
             if re.fullmatch(r"python3(\.\d+)?", path.name) and os.access(path, os.X_OK):
                 yield str(path)
 
 
-def _fits(version: str, wanted: str, path: str) -> bool:
-    """Whether a version is the one wanted: `3.12`, `3.12.1`, `>=3.10,<3.13`, or a path."""
-    if path == wanted:
-        return True
+def _fits(version: str, wanted: str) -> bool:
+    """Whether a version is the one wanted: `3.12`, `3.12.1`, or `>=3.10,<3.13`."""
     if wanted[:1].isdigit():
         wanted = f"=={wanted}" if wanted.count(".") > 1 else f"=={wanted}.*"
     try:
