@@ -21,6 +21,7 @@ import sys
 
 from hdm_airflow.runner import confine
 from hdm_airflow.runner.lineage import end_all, reap
+from hdm_airflow.runner.removal import remove
 from hdm_airflow.runner.usage import Watch
 
 TYPE_CHECKING = False
@@ -108,15 +109,13 @@ def wait(pack: int, control: int, alarm: int, watch: Watch) -> tuple[int | None,
 
 def clean(folders: list[str], *, everything: bool) -> None:
     """Remove the files with passwords, or all of the folders."""
-    if everything:
-        import shutil
     for folder in folders:
         for name in SECRETS:
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(folder, name))
         if everything:
-            with contextlib.suppress(RecursionError):  # the next run's sweep takes what lies deeper
-                shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # the next run's sweep tries again
+                remove(folder)
 
 
 def closed(control: int) -> bool:

@@ -14,17 +14,17 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import count, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from hdm_airflow.errors import ConfigurationError, EnvironmentBuildError, HdmError
 from hdm_airflow.packs.pack import SCRIPT
+from hdm_airflow.runner import removal
 
 log = logging.getLogger(__name__)
 
 PREFIX = "hdm-run-"
-_LOCK = ".lock"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -98,7 +98,7 @@ def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
         yield place
     finally:
         if keep:
-            for secret in (place.context, place.pgpass, root / _LOCK):  # without a lock it is not swept
+            for secret in (place.context, place.pgpass, root / removal.LOCK):  # without a lock it is not swept
                 secret.unlink(missing_ok=True)
         else:
             _remove(root)
@@ -192,7 +192,7 @@ def _make() -> tuple[Path, int]:
 
 def _hold(root: Path) -> int:
     """Lock a run's folder for as long as this process lives; the descriptor."""
-    descriptor = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(root / removal.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return descriptor
 
@@ -204,7 +204,7 @@ def _sweep(folder: Path) -> None:
             found = root.lstat()
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
                 continue  # somebody else may put a link to one of our own folders in its place at any time
-            descriptor = os.open(root / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(root / removal.LOCK, os.O_RDWR | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _remove(root)
@@ -212,40 +212,11 @@ def _sweep(folder: Path) -> None:
                 os.close(descriptor)
 
 
-def _flatten(root: Path) -> None:
-    """Empty a folder of any depth: each folder below it is moved up into it, so that no path gets too long."""
-    root.chmod(0o700)
-    numbers = count()
-    while folders := _emptied(root):
-        for folder in folders:
-            for below in _emptied(folder):
-                while (to := root / f".{next(numbers)}").exists():
-                    pass
-                os.rename(below, to)
-            os.rmdir(folder)
-
-
-def _emptied(folder: Path | str) -> list[str]:
-    """The folders in a folder, made ours to change, when all else in it has been removed."""
-    found = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):  # a link's target is not ours to change
-                os.chmod(entry.path, 0o700)
-                found.append(entry.path)
-            else:
-                os.unlink(entry.path)
-    return found
-
-
 def _remove(root: Path) -> None:
-    """Remove the folder, also where the pack took its own rights on a part of it away, or made folders in folders."""
-    with suppress(RecursionError):  # it calls itself, up to Python 3.12
-        shutil.rmtree(root, ignore_errors=True)
-    if not root.exists():
-        return
+    """Remove the folder. The run's outcome counts also where that fails."""
     try:
-        _flatten(root)
-        root.rmdir()
-    except OSError as error:  # files of another user, as a container leaves them: the run's outcome counts all the same
+        removal.remove(str(root))
+    except FileNotFoundError:
+        return  # somebody else was quicker
+    except OSError as error:  # files of another user, as a container leaves them
         log.warning("the run's folder could not be removed: %s (%s); remove it by hand", root, error.strerror)

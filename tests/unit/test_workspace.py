@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from hdm_airflow.errors import ConfigurationError, EnvironmentBuildError
+from hdm_airflow.runner import guard
 from hdm_airflow.runner.workspace import workspace
 
 if TYPE_CHECKING:
@@ -56,6 +58,38 @@ def test_folders_without_rights_and_of_any_depth_are_removed(pack: Path) -> None
         (place.home / "own").chmod(0)
     assert not place.root.exists()
     assert pack.exists()
+
+
+def test_what_the_guard_could_not_remove_is_left_for_the_next_run(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task died with a run's folder in the middle of its removal: the lock in it is what the sweep goes by."""
+    root = Path(tempfile.gettempdir(), "hdm-run-dead")
+    (root / "home").mkdir(parents=True)
+    for name in (".lock", "pgpass", "home/patient"):
+        (root / name).touch()
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda *_, **__: None)
+        patch.setattr("os.rename", _busy)
+        patch.setattr("os.rmdir", _busy)
+        guard.clean([str(root)], everything=True)
+    assert sorted(path.name for path in root.iterdir()) == [".lock", "home"]
+    with workspace(pack):
+        assert not root.exists()
+
+
+def test_guard_removes_what_a_pack_has_shut(pack: Path) -> None:
+    """Its task was killed, so nobody else is there to do it."""
+    root = pack.parent / "run"
+    (root / "home" / "inner").mkdir(parents=True)
+    (root / "home" / "inner" / "patient").touch()
+    (root / "home" / "inner").chmod(0)
+    (root / "home").chmod(0)
+    (root / ".lock").touch()
+    guard.clean([str(root)], everything=True)
+    assert not root.exists()
+
+
+def _busy(*_: object, **__: object) -> None:
+    raise OSError(errno.EBUSY, "busy")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
