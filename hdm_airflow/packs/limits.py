@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -46,6 +47,8 @@ class Limits(BaseModel):
     def told(self, name: str, used: float) -> str:
         """In a sentence that so much of something was used, and what its limit is."""
         limit = getattr(self, name)
+        if math.isinf(used):
+            return f"the pack made folders whose paths are too long to be measured (limits.{name})"
         if name in _SIZES:
             return f"the pack used {_size(used)} of {name}, its limit is {_size(limit)} (limits.{name})"
         unit = {"cpu": "s of processor time", "processes": "processes at a time"}[name]

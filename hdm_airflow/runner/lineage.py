@@ -101,8 +101,11 @@ def signal_all(pids: list[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def descendants() -> dict[int, list[bytes]]:
-    """Every living process below the guard, with the fields of /proc/PID/stat from its state on.
+def descendants(*, dead: bool = False) -> dict[int, list[bytes]]:
+    """Every process below the guard, with the fields of /proc/PID/stat from its state on.
+
+    Args:
+        dead: with those that have died, and that their parent has not noticed.
 
     Outside Linux none: there, the group is signalled as a whole, and nothing is watched.
     """
@@ -119,7 +122,7 @@ def descendants() -> dict[int, list[bytes]]:
                     fields = file.read().rsplit(b")", 1)[1].split()
             except (OSError, IndexError):
                 continue  # it has just ended
-            if fields[0] != b"Z":
+            if dead or fields[0] != b"Z":
                 every[int(name)] = fields
                 children.setdefault(int(fields[1]), []).append(int(name))
     found: dict[int, list[bytes]] = {}

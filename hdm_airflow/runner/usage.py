@@ -6,6 +6,7 @@ Part of the guard (see guard.py): standard library only, and quick to import.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import stat
@@ -21,6 +22,9 @@ _INTERVAL = 0.25  # seconds between two looks at what is used
 _SHARE = 30  # a look is followed by at least so many times its own length of rest
 _DISK_SHARE = 100  # the same for the walk through the folder
 _MUCH_SHARED = 1 << 24  # bytes: from here on it is worth asking whether it is files or memory, which takes longer
+_IN_MEMORY = ("/memfd:", "/dev/shm/")  # noqa: S108
+#: Threads for each process that `processes` allows: the kernel's own limit, which root has not, counts them likewise.
+THREADS = 4
 _PAGE = resource.getpagesize()
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -46,10 +50,12 @@ class Watch:
 
     def used(self) -> dict[str, float]:
         """What is used of each thing that has a limit and can be told quickly."""
-        processes = descendants()
-        found: dict[str, float] = {"processes": len(processes)}
+        processes = descendants(dead=True)
+        threads = sum(int(fields[17]) for fields in processes.values())
+        found: dict[str, float] = {"processes": max(len(processes), threads // THREADS)}
         if "memory" in self.limits:
-            found["memory"] = sum(map(own_memory, processes))
+            anonymous, shared = (sum(parts) for parts in zip((0, 0), *map(own_memory, processes), strict=True))
+            found["memory"] = anonymous + max(shared, files_in_memory(processes))  # of these, some are mapped
         if "cpu" in self.limits:
             gone = resource.getrusage(resource.RUSAGE_CHILDREN)
             ticks = sum(sum(map(int, fields[11:15])) for fields in processes.values())
@@ -61,37 +67,49 @@ class Watch:
         began = time.monotonic()
         if "disk" not in self.limits or began < self.next_walk:
             return {}
-        found = {"disk": float(disk_usage(self.folder) + removed_usage(descendants(), self.folder))}
+        found = {"disk": disk_usage(self.folder) + removed_usage(descendants(), self.folder)}
         self.next_walk = time.monotonic() + _DISK_SHARE * (time.monotonic() - began)
         return found
 
 
-def own_memory(pid: int) -> int:
-    """Bytes of memory that a process shares with no file; of what it shares with other processes, its part."""
+def own_memory(pid: int) -> tuple[int, int]:
+    """Bytes of memory that a process shares with no file; and its part of what it shares with other processes."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
             _, resident, shared = map(int, file.read().split()[:3])
     except (OSError, ValueError):
-        return 0  # it has just ended
-    parts = []
+        return 0, 0  # it has just ended
     if shared * _PAGE > _MUCH_SHARED:
         with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-            parts = [int(line.split()[1]) for line in file if line.startswith((b"Pss_Anon:", b"Pss_Shmem:"))]
-    return sum(parts) * 1024 if parts else (resident - shared) * _PAGE
+            parts = dict(line.split()[:2] for line in file)
+            return int(parts.get(b"Pss_Anon:", 0)) * 1024, int(parts.get(b"Pss_Shmem:", 0)) * 1024
+    return (resident - shared) * _PAGE, 0
 
 
-def disk_usage(folder: str) -> int:
-    """Bytes that a folder takes on disk."""
+def disk_usage(folder: str) -> float:
+    """Bytes that a folder takes on disk; endless where its paths get longer than a path may be."""
     total, folders = 0, [folder]  # os.walk calls itself, up to Python 3.11: a pack may make folders deeper than that
     while folders:
-        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:  # removed meanwhile
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                else:
-                    with contextlib.suppress(OSError):
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    else:
+                        total += blocks(entry)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return float("inf")
+            continue  # removed meanwhile
     return total
+
+
+def blocks(entry: os.DirEntry[str]) -> int:
+    """Bytes that a file takes on disk."""
+    try:
+        return entry.stat(follow_symlinks=False).st_blocks * 512
+    except FileNotFoundError:
+        return 0
 
 
 def removed_usage(pids: Iterable[int], folder: str) -> int:
@@ -100,12 +118,23 @@ def removed_usage(pids: Iterable[int], folder: str) -> int:
         device = os.stat(folder).st_dev
     except OSError:
         return 0
-    sizes: dict[int, int] = {}
+    return sum(one.st_blocks * 512 for _, one in open_files(pids) if not one.st_nlink and one.st_dev == device)
+
+
+def files_in_memory(pids: Iterable[int]) -> int:
+    """Bytes of the files in memory that some process has open."""
+    return sum(one.st_blocks * 512 for name, one in open_files(pids) if name.startswith(_IN_MEMORY))
+
+
+def open_files(pids: Iterable[int]) -> Iterable[tuple[str, os.stat_result]]:
+    """The name and the facts of each file that some process has open, once."""
+    found: dict[tuple[int, int], tuple[str, os.stat_result]] = {}
     for pid in pids:
         with contextlib.suppress(OSError):  # it has just ended
-            for name in os.listdir(f"/proc/{pid}/fd"):
+            for number in os.listdir(f"/proc/{pid}/fd"):
                 with contextlib.suppress(OSError):
-                    found = os.stat(f"/proc/{pid}/fd/{name}")
-                    if not found.st_nlink and found.st_dev == device and stat.S_ISREG(found.st_mode):
-                        sizes[found.st_ino] = found.st_blocks * 512
-    return sum(sizes.values())
+                    path = f"/proc/{pid}/fd/{number}"
+                    one = os.stat(path)
+                    if stat.S_ISREG(one.st_mode):
+                        found[one.st_dev, one.st_ino] = os.readlink(path), one
+    return found.values()
