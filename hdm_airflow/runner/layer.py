@@ -25,6 +25,8 @@ if [ "$held" = true ]; then
 fi
 exec "${{0%/*}}/python" -m pip "$@"
 """
+#: Without the last line, a pack would see what is installed for the worker's Python: on each worker something else.
+_CONFIGURATION = "home = {}\nversion = {}\ninclude-system-site-packages = false\n"
 
 
 def make_layer(environment: Environment, folder: Path) -> Path:
@@ -44,7 +46,7 @@ def make_layer(environment: Environment, folder: Path) -> Path:
     bin_folder.mkdir()
     for name in ("python", "python3", f"python{interpreter.version}"):
         (bin_folder / name).symlink_to(interpreter.path)
-    (folder / "pyvenv.cfg").write_text(f"home = {Path(interpreter.path).parent}\nversion = {interpreter.version}\n")
+    (folder / "pyvenv.cfg").write_text(_CONFIGURATION.format(Path(interpreter.path).parent, interpreter.version))
     # addsitedir, not the bare path: .pth files of the store's packages count too
     (packages / "hdm.pth").write_text(f"import site; site.addsitedir({str(environment.site_packages)!r})\n")
     shutil.copyfile(sdk.__file__, packages / "hdm.py")

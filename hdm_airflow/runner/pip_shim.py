@@ -101,6 +101,8 @@ def real_pip(arguments: list[str], environment: dict[str, Any]) -> int:
         sys.stderr.write("hdm: this Python comes without pip: list the package in the pack's requirements.txt\n")
         return 1
     os.environ.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")  # a look at the index that would not change anything
+    os.environ.pop("PIP_USER", None)
+    arguments = [word for word in arguments if word != "--user"]  # the run's user has the layer, and nothing else
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.path[:] = [environment["pip"], *(entry for entry in sys.path if entry and os.path.abspath(entry) != here), here]
     for name in [name for name in sys.modules if name == "pip" or name.startswith("pip.")]:

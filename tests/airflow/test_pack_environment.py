@@ -247,6 +247,27 @@ def test_what_a_script_installs_on_top_stays_in_a_layer_of_that_run(stage: Stage
     assert "not here" in stage.lines
 
 
+def test_run_sees_the_packages_of_its_environment_and_layer_alone(stage: Stage) -> None:
+    """What is installed for the worker's Python is another thing on each worker."""
+    stage.pack("basic", "python -c 'import sys; print(*sys.path, sep=chr(10))'\n" + ALL_OK)
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic")
+    seen = [line for line in stage.lines if line.endswith("site-packages")]
+    assert len(seen) == 2
+    assert "/layer/" in seen[0]
+    assert seen[1].startswith(str(stage.store))
+
+
+def test_install_for_the_user_goes_into_the_layer(stage: Stage, tmp_path: Path) -> None:
+    """Scripts written for an Airflow image, whose pip has no other place, say `--user`."""
+    wheel = build_wheel(tmp_path / "wheels", "hdmextra", "2.0")
+    script = f"pip install --user --no-index {wheel}\npython -c 'import hdmextra; print(hdmextra.__file__)'\n"
+    stage.pack("basic", script + ALL_OK)
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic")
+    assert any("/layer/" in line and line.endswith("hdmextra.py") for line in stage.lines)
+
+
 def test_environment_that_cannot_be_built_fails_with_the_resolvers_message(stage: Stage, tmp_path: Path) -> None:
     """And leaves no half of it in the store."""
     stage.pack("basic", ALL_OK, files={"requirements.txt": "/no/such/wheel-1.0-py3-none-any.whl\n"})
