@@ -150,8 +150,8 @@ def _warm(store: EnvironmentStore, pack: Pack, settings: Settings) -> dict[str, 
         if pack.errors:
             raise ConfigurationError("it is quarantined", pack.folder, f"airflow hdm packs check {pack.path}")
         with workspace(pack.path) as place:
-            build = sandbox.build_confinement(sandboxed=sandbox.is_on(settings.sandbox))
-            supervision = Supervision(timeout, [place.root], lambda: None, build)
+            shut_in = sandbox.in_force(settings.sandbox, hide=[pack.packs_folder, store.root])
+            supervision = Supervision(timeout, [place.root], lambda: None, shut_in)
             using = store.use(place.pack, pack.folder, _python(pack), supervision=supervision, log=narrate)
             with using as environment:
                 settling.settle(environment, supervision)

@@ -41,6 +41,11 @@ class Pack:
     findings: tuple[Finding, ...] = ()
 
     @property
+    def packs_folder(self) -> Path:
+        """Where it was found, with the others."""
+        return self.path.parents[len(Path(self.folder).parts) - 1]
+
+    @property
     def errors(self) -> tuple[Finding, ...]:
         """The findings it is quarantined for; none for a good pack."""
         return errors(self.findings)

@@ -10,22 +10,38 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from hdm_airflow.errors import EnvironmentBuildError
+from hdm_airflow.packs.limits import DEFAULT_LIMITS, Limits
 from hdm_airflow.packs.pack import REQUIREMENTS
-from hdm_airflow.runner import package_index
+from hdm_airflow.runner import package_index, sandbox
 from hdm_airflow.runner.interpreter import Interpreter, build_variables, bundled_pip, uv_program
 from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.package_index import masked, secrets
 from hdm_airflow.runner.record import site_packages
 from hdm_airflow.runner.requirements import Requirements
+from hdm_airflow.runner.sandbox import Confinement
 from hdm_airflow.runner.supervision import CutShortError, Supervision
 
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|\b(?:os error|Errno) (?:28|122)\b")
 _NO_GIT = re.compile(r"Git executable not found|Cannot find command 'git'")
+_DENIED = re.compile(r"Permission denied|Host key verification failed")
+#: Where uv, pip and git keep what they know of indexes, logins included.
+_CONFIGURATION = (
+    "~/.netrc", "~/.config/uv", "~/.local/share/uv", "~/.config/pip", "~/.pip", "~/.gitconfig", "~/.config/git",
+    "~/.git-credentials",
+)  # fmt: skip
+#: Variables with paths of files and folders that uv and pip need.
+_PATHS_IN_VARIABLES = (
+    "UV_FIND_LINKS", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_CONSTRAINT", "UV_BUILD_CONSTRAINT", "UV_OVERRIDE",
+    "UV_CONFIG_FILE", "PIP_CONSTRAINT", "PIP_CONFIG_FILE", "PIP_CLIENT_CERT", "SSL_CLIENT_CERT", "NETRC",
+)  # fmt: skip
+#: Of memory and disk, compilers may need more than packs. The output is kept in memory; no resolver has more to say.
+_LIMITS = Limits(processes=DEFAULT_LIMITS.processes, output=1 << 26)
 _SHOWN = 50_000  # characters of what a build said, its end
 _ROOM = 64 << 20  # bytes: a disk with less is named as full
 
@@ -52,8 +68,8 @@ class Builder:
 
     @cached_property
     def _variables(self) -> dict[str, str]:
-        found = build_variables()
-        if not self.supervision.sandboxed:
+        found = {**build_variables(), "TMPDIR": str(self.aside / "tmp")}
+        if self.supervision.sandbox is None:
             # Linked, a damaged file of the store would damage uv's cache, too, and come back from there. In the sandbox
             # no pack can damage one; and copies take twice as long.
             found.setdefault("UV_LINK_MODE", "copy")
@@ -76,15 +92,16 @@ class Builder:
             EnvironmentBuildError: it cannot be built; the resolver's message is in it.
             CutShortError: time was up, or the run was killed.
         """
+        Path(self._variables["TMPDIR"]).mkdir(mode=0o700)
         uv = uv_program()
-        version = _version(uv) if uv else ""
+        version = _answer([uv, "--version"], self._variables) if uv else ""
         if uv and version:
             self._build_with_uv(uv)
         else:
             version = self._build_with_pip()
         if self.requirements.lines:
             self._refuse_editables()
-        return version
+        return " ".join(version.split()[:2])
 
     @property
     def _python(self) -> str:
@@ -97,7 +114,8 @@ class Builder:
             no_index = ["--no-index"] if self._variables.get("PIP_NO_INDEX") in {"1", "true"} else []
             options = [*no_index, *self.requirements.uv_options, "--requirements", REQUIREMENTS]
             steps.append([uv, "pip", "install", "--quiet", "--python", self._python, *options])
-        self._run(*steps)
+        kept = _answer([uv, "cache", "dir"], self._variables)
+        self._run(steps, read=[Path(uv)], write=[Path(kept)] if kept else [])
 
     def _build_with_pip(self) -> str:
         pip = bundled_pip(self.interpreter.path) or bundled_pip(sys.executable)
@@ -108,7 +126,9 @@ class Builder:
         if self.requirements.lines:
             options = ["--quiet", "--no-compile", "--no-input", "--disable-pip-version-check"]
             steps.append([self._python, f"{pip}/pip", "install", *options, "--requirement", REQUIREMENTS])
-        self._run(*steps)
+        caches = self._variables.get("XDG_CACHE_HOME") or "~/.cache"
+        kept = self._variables.get("PIP_CACHE_DIR") or f"{caches}/pip"
+        self._run(steps, read=[Path(pip)], write=[Path(kept).expanduser()])
         self._relocate()
         return Path(pip).name.removesuffix("-py3-none-any.whl").replace("-", " ")
 
@@ -136,8 +156,14 @@ class Builder:
             what = f"an editable install (-e) cannot be kept: {', '.join(sorted(found))}"
             raise EnvironmentBuildError(what, hint=f"write it without -e in {REQUIREMENTS}")
 
-    def _run(self, *steps: list[str]) -> None:
-        """Run the steps, each if the one before it went well: under one guard, whose start takes its time."""
+    def _run(self, steps: list[list[str]], *, read: list[Path], write: list[Path]) -> None:
+        """Run the steps, each if the one before it went well: under one guard, whose start takes its time.
+
+        Args:
+            steps: commands.
+            read: what the tool itself needs to see.
+            write: where it keeps what it has downloaded; made when missing.
+        """
         lines: list[str] = []
         result = self.supervision.run(
             ["/bin/sh", "-c", " && ".join(map(shlex.join, steps))],
@@ -146,6 +172,7 @@ class Builder:
             log=lines.append,
             mask=Masker(secrets(self._variables.values())),
             leftovers=[self.aside],
+            confinement=self._confinement(read, write),
         )
         if result.ended == "limit":
             what = f"the environment could not be built: {result.excess}"
@@ -155,6 +182,26 @@ class Builder:
         if result.exit_code:
             raise self._fault("\n".join(lines).strip())
 
+    def _confinement(self, read: list[Path], write: list[Path]) -> Confinement:
+        """What the build is kept from: it runs programs of its packages, which may be anybody's."""
+        shut_in = self.supervision.sandbox
+        if shut_in is None:
+            return Confinement(limits=_LIMITS)
+        for folder in write:
+            with suppress(OSError):  # the tool says it better
+                folder.mkdir(parents=True, exist_ok=True)
+        named = sandbox.paths_in(self._variables, _PATHS_IN_VARIABLES)
+        python = Path(self.interpreter.path).parent.parent  # with its standard library in lib/
+        configuration = [Path(name).expanduser() for name in _CONFIGURATION]
+        granted = sandbox.grants(
+            shut_in,
+            own=self.aside,
+            variables=self._variables,
+            read=[python, *configuration, *map(Path, named), *read],
+            write=[self.pack, *write],
+        )
+        return Confinement(limits=_LIMITS, grants=granted)
+
     def _fault(self, output: str) -> EnvironmentBuildError:
         what = f"the environment could not be built:\n{masked(output)[-_SHOWN:]}"
         if _FULL.search(output):
@@ -162,6 +209,9 @@ class Builder:
             return disk_full((self.aside, Path(cache).expanduser(), Path(tempfile.gettempdir())), output)
         if _NO_GIT.search(output):
             return EnvironmentBuildError(what, hint="install git on the worker, or name a released version instead")
+        if self.supervision.sandbox and _DENIED.search(output):
+            hint = "builds see no homes and no temporary folders: name what they need in sandbox.read or sandbox.write"
+            return EnvironmentBuildError(what, hint=f"{hint} of the Variable hdm")
         return EnvironmentBuildError(what, hint="correct requirements.txt, or the index")
 
 
@@ -187,10 +237,10 @@ def _free(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
-def _version(uv: str) -> str:
-    """What uv calls itself; '' where this machine cannot run it."""
+def _answer(command: list[str], variables: dict[str, str]) -> str:
+    """What a program says of itself; '' where this machine cannot run it."""
     try:
-        answer = subprocess.run([uv, "--version"], capture_output=True, text=True, check=True, timeout=60)
+        answer = subprocess.run(command, env=variables, capture_output=True, text=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return " ".join(answer.stdout.split()[:2])
+    return answer.stdout.strip()

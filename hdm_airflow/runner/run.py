@@ -80,15 +80,14 @@ class PackRun:
         with workspace(self.job.pack.path, keep=self.keep) as place, ExitStack() as self._held:
             if self.keep:
                 self.log(f"the run's folder is kept: {place.root}")
-            sandboxed = sandbox.is_on(self.job.sandbox)
-            if not sandboxed and self.job.sandbox.mode == "auto":
+            shut_in = sandbox.in_force(self.job.sandbox, hide=[self.job.pack.packs_folder, self.store.root])
+            if shut_in is None and self.job.sandbox.mode == "auto":
                 self.log(f"packs are not kept from each other's files: this kernel has no {sandbox.NEEDED}")
-            build = sandbox.build_confinement(sandboxed=sandboxed)
-            self._supervision = Supervision(self.job.timeout, [place.root], self.heartbeat, build)
+            self._supervision = Supervision(self.job.timeout, [place.root], self.heartbeat, shut_in)
             if self._killed:
                 self._supervision.kill()
             try:
-                return self._run(place, self._supervision, sandboxed=sandboxed)
+                return self._run(place, self._supervision)
             except CutShortError as error:
                 return Ran(exit_code=1, ended=error.ended, reports=Reports())
 
@@ -98,12 +97,13 @@ class PackRun:
         if self._supervision:
             self._supervision.kill()
 
-    def _run(self, place: Workspace, supervision: Supervision, *, sandboxed: bool) -> Ran:
+    def _run(self, place: Workspace, supervision: Supervision) -> Ran:
         mask = Masker(self.job.secrets)
         environment = self._prepare(place, supervision)
         self._held.enter_context(settling.beside(environment, supervision))
         variables = self.job.variables(place, [place.layer / "bin", environment.path / "bin"])
-        granted = self._grants(place, environment, variables) if sandboxed else None
+        shut_in = supervision.sandbox
+        granted = self._grants(shut_in, place, environment, variables) if shut_in else None
         reader = self._reader = ReportReader(place.report, self.job.slugs, mask)
         try:
             result = supervision.run(
@@ -134,12 +134,10 @@ class PackRun:
             raise EnvironmentBuildError(what, str(place.root), "make room there, or set another TMPDIR") from error
         return environment
 
-    def _grants(self, place: Workspace, environment: Environment, variables: dict[str, str]) -> sandbox.Grants:
+    def _grants(
+        self, setting: sandbox.Sandbox, place: Workspace, environment: Environment, variables: dict[str, str]
+    ) -> sandbox.Grants:
         """What the pack may see: besides its folder, its Python, and the files among its endpoints."""
-        pack, setting = self.job.pack, self.job.sandbox
-        packs = pack.path.parents[len(Path(pack.folder).parts) - 1]  # a run needs its own copy alone
-        hide = (*setting.hide, str(packs), str(self.store.root))  # wherever they are
-        setting = setting.model_copy(update={"hide": hide})
         python = Path(environment.interpreter.path).parent.parent  # with its standard library in lib/
         files = [Path(target.host) for target in self.job.targets if os.path.isabs(target.host)]
         return sandbox.grants(

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hdm_airflow.errors import ConfigurationError
-from hdm_airflow.packs.limits import DEFAULT_LIMITS, Limits
-from hdm_airflow.runner import confine
+from hdm_airflow.packs.limits import Limits
+from hdm_airflow.runner import confine, usage
 
 Mode = Literal["auto", "required", "off"]
 
@@ -88,19 +88,8 @@ class Confinement:
         if "cpu" in stated:
             found["cpu"] = math.ceil(stated["cpu"]) + 1
         if "processes" in stated:  # of this user as a whole, threads included
-            found["processes"] = _threads() + 4 * stated["processes"]
+            found["processes"] = _threads() + usage.THREADS * stated["processes"]
         return found
-
-
-#: For the build of an environment: every file, but no look into another process and no signal to one.
-ALL_FILES = Grants(write=("/",))
-#: Of memory and disk, compilers may need more than packs. The output is kept in memory; no resolver has more to say.
-_LIMITS_OF_BUILDS = Limits(processes=DEFAULT_LIMITS.processes, output=1 << 26)
-
-
-def build_confinement(*, sandboxed: bool) -> Confinement:
-    """What the build of an environment is kept from."""
-    return Confinement(limits=_LIMITS_OF_BUILDS, grants=ALL_FILES if sandboxed else None)
 
 
 @cache
@@ -109,46 +98,57 @@ def available() -> bool:
     return confine.landlock_abi() >= confine.LEAST_ABI
 
 
-def is_on(sandbox: Sandbox) -> bool:
-    """Whether packs are shut in here.
+def in_force(sandbox: Sandbox, *, hide: Iterable[Path]) -> Sandbox | None:
+    """The setting as it holds for one run here; None where nothing is shut in.
+
+    Args:
+        sandbox: the setting.
+        hide: what the run must not see besides, wherever that is: other packs, the environment store.
 
     Raises:
-        ConfigurationError: they must be, and cannot.
+        ConfigurationError: packs must be shut in, and cannot.
     """
     if sandbox.mode == "required" and not available():
         what = f"packs may run in a sandbox only, and this worker's kernel has no {NEEDED}"
         raise ConfigurationError(what, "sandbox.mode", _HINT)
-    return sandbox.mode != "off" and available()
+    if sandbox.mode == "off" or not available():
+        return None
+    return sandbox.model_copy(update={"hide": (*sandbox.hide, *map(str, hide))})
 
 
 def grants(
     sandbox: Sandbox, *, own: Path, variables: dict[str, str], read: Iterable[Path], write: Iterable[Path]
 ) -> Grants:
-    """What one run may see: the machine's programs and settings, its own folder, and what it works on.
+    """What a program may see: the machine's programs and settings, its own folder, and what it works on.
 
     Hidden are the homes of the worker and of Airflow, temporary folders with other runs in them, and mounted secrets.
     What is granted inside a hidden place is seen nevertheless.
 
     Args:
         sandbox: the setting.
-        own: the run's folder.
-        variables: the pack's: folders of PATH, certificate authorities.
-        read: what it needs besides: its environment, its Python.
+        own: the run's folder, or that of the build.
+        variables: its environment: folders of PATH, certificate authorities.
+        read: what it needs besides: its packages, its Python.
         write: what it may change besides its own folder.
     """
     hidden = _hidden(sandbox)
     shown = [str(path) for path in around("/", hidden) if path != _DEVICE_FOLDER]
-    named = [
-        path.removeprefix("file://")
-        for name in _PATHS_IN_VARIABLES
-        for path in [variables.get(name, ""), *re.split(r"[\s:]+", variables.get(name, ""))]
-        if path.removeprefix("file://").startswith("/")
-    ]
     programs = _programs(variables.get("PATH", ""), hidden)
+    named = paths_in(variables, _PATHS_IN_VARIABLES)
     return Grants(
         read=tuple(dict.fromkeys([*shown, *programs, *named, *map(str, read), *_expanded(sandbox.read)])),
         write=tuple(dict.fromkeys([*_DEVICES, str(own), *map(str, write), *_expanded(sandbox.write)])),
     )
+
+
+def paths_in(variables: Mapping[str, str], names: Iterable[str]) -> list[str]:
+    """The absolute paths in some variables: a path, several of them, or a URL of a file."""
+    words = [
+        word.removeprefix("file://")
+        for value in (variables.get(name, "") for name in names)
+        for word in [value, *re.split(r"[\s:,]+", value)]
+    ]
+    return [word for word in words if word.startswith("/")]
 
 
 def around(folder: str, hidden: frozenset[str]) -> Iterator[str]:

@@ -95,7 +95,7 @@ def _claim(path: Path) -> Iterator[bool]:
 
 
 def _confinement(environment: Environment, supervision: Supervision) -> Confinement:
-    if not supervision.sandboxed:
+    if supervision.sandbox is None:
         return Confinement()
     return Confinement(grants=Grants(read=("/",), write=(str(environment.path), *_DEVICES)))
 

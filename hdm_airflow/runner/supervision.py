@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.process import Child, Ended, Result
-from hdm_airflow.runner.sandbox import Confinement
+from hdm_airflow.runner.sandbox import Confinement, Sandbox
 
 
 class CutShortError(Exception):
@@ -26,7 +26,7 @@ class Supervision:
         timeout: seconds for all of them together; None for no limit.
         leftovers: folders that the guard removes if this process dies.
         heartbeat: called some times a second; what it raises ends the program.
-        confinement: what programs are kept from for which nothing else is said.
+        sandbox: the setting as it is in force; None where programs see the files and processes of others.
     """
 
     def __init__(
@@ -34,19 +34,14 @@ class Supervision:
         timeout: float | None,
         leftovers: Sequence[Path],
         heartbeat: Callable[[], None],
-        confinement: Confinement = Confinement(),  # noqa: B008  # frozen
+        sandbox: Sandbox | None = None,
     ) -> None:
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._leftovers = tuple(leftovers)
         self._heartbeat = heartbeat
-        self._confinement = confinement
+        self.sandbox = sandbox
         self._child: Child | None = None
         self._killed = False
-
-    @property
-    def sandboxed(self) -> bool:
-        """Whether programs are kept from the files and processes of others."""
-        return self._confinement.grants is not None
 
     def run(
         self,
@@ -58,7 +53,7 @@ class Supervision:
         mask: Masker,
         tick: Callable[[], None] = lambda: None,
         leftovers: Sequence[Path] = (),
-        confinement: Confinement | None = None,
+        confinement: Confinement,
     ) -> Result:
         """Run one program to its end.
 
@@ -70,7 +65,7 @@ class Supervision:
             mask: takes the secrets out.
             tick: called some times a second.
             leftovers: more folders that the guard removes if this process dies.
-            confinement: what it is kept from; None: what this supervision says.
+            confinement: what it is kept from.
 
         Raises:
             CutShortError: time was up, or the run was killed, before it started.
@@ -81,7 +76,7 @@ class Supervision:
             folder=folder,
             variables=dict(variables),
             leftovers=[*self._leftovers, *leftovers],
-            confinement=confinement or self._confinement,
+            confinement=confinement,
         )
         if self._killed:
             child.end("killed")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from hdm_airflow.errors import PackFailedError
+from hdm_airflow.errors import EnvironmentBuildError, PackFailedError
 from hdm_airflow.runner import sandbox
 from tests.airflow.processes import alive, left_behind
 from tests.airflow.stage import REPORT_ALL, endpoint
@@ -83,6 +83,83 @@ def test_environment_of_the_store_cannot_be_changed_by_a_run(stage: Stage) -> No
     stage.run("mp_basic", sandbox={"mode": "required"})
     assert "the store is closed" in stage.lines
     assert not list(stage.store.rglob("planted.py"))
+
+
+def test_building_an_environment_is_no_way_out_of_the_sandbox(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package in the pack's own folder builds itself by a program of the pack's choice."""
+    home, other = tmp_path / "home", tmp_path / "tmp" / "hdm-run-other"
+    for place in (home, other):
+        place.mkdir()
+        (place / "secret").write_text("42")
+    environment = stage.store / "neighbour"
+    environment.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    places = [str(home), str(other), str(environment), str(stage.folder)]
+    stage.pack("basic", ALL_OK, files={"requirements.txt": "./evil\n", **_package("evil", _ESCAPE.format(places))})
+    stage.activate("mp_basic", HEART)
+    with pytest.raises(EnvironmentBuildError) as caught:
+        stage.run("mp_basic", sandbox={"mode": "required"})
+    said = str(caught.value)
+    assert said.count("it is closed") == 8
+    assert "it is open" not in said
+    assert "42" not in said
+    assert "sandbox.read" in caught.value.hint
+    assert not [place for place in places if Path(place, "planted").exists()]
+
+
+def test_package_in_the_packs_own_folder_is_built_in_the_sandbox(stage: Stage) -> None:
+    """Temporary files, the folder of the sources and the cache are the build's to write."""
+    body = """
+    import tempfile
+    with tempfile.NamedTemporaryFile() as file, open("built-here", "w") as other:
+        file.write(b"1"), other.write("1")
+    return wheel(folder)
+    """
+    stage.pack(
+        "basic",
+        "pip install -r requirements.txt\npython -c 'import honest; print(honest.VERSION)'\n" + ALL_OK,
+        files={"requirements.txt": "./honest\n", **_package("honest", body)},
+    )
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic", sandbox={"mode": "required"})
+    assert "1.0" in stage.lines
+
+
+_ESCAPE = """
+    for place in {}:
+        for name, mode in (("secret", "r"), ("planted", "w")):
+            try:
+                with open(place + "/" + name, mode) as file:
+                    print("it is open", file.read() if mode == "r" else "to write", flush=True)
+            except PermissionError:
+                print("it is closed", flush=True)
+            except FileNotFoundError:
+                print("it is closed", "since it is not there", flush=True)
+    raise SystemExit("Permission denied: that was it")
+"""
+_BACKEND = """
+import zipfile
+def wheel(folder):
+    info = "{0}-1.0.dist-info"
+    with zipfile.ZipFile(folder + "/{0}-1.0-py3-none-any.whl", "w") as file:
+        file.writestr("{0}.py", "VERSION = '1.0'")
+        file.writestr(info + "/METADATA", "Metadata-Version: 2.1\\nName: {0}\\nVersion: 1.0\\n")
+        file.writestr(info + "/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        file.writestr(info + "/RECORD", "")
+    return "{0}-1.0-py3-none-any.whl"
+def build_wheel(folder, *_):
+{1}
+"""
+
+
+def _package(name: str, body: str) -> dict[str, str]:
+    """The files of a package that builds itself by the body of a function."""
+    project = f'[project]\nname = "{name}"\nversion = "1.0"\n'
+    system = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    return {f"{name}/pyproject.toml": system + project, f"{name}/backend.py": _BACKEND.format(name, body)}
 
 
 def test_pack_inherits_three_descriptors(stage: Stage) -> None:
@@ -177,6 +254,11 @@ def test_sandbox_that_is_required_and_not_to_be_had_runs_nothing(stage: Stage, m
             r"ended: the pack used \d+.\d MB of memory, its limit is 200.0 MB \(limits.memory\)",
         ),
         (
+            {"memory": "200 MB"},
+            "python -c \"import os, time; os.posix_fallocate(os.memfd_create('m'), 0, 4 << 27); time.sleep(30)\"",
+            r"ended: the pack used 5\d\d.\d MB of memory, its limit is 200.0 MB \(limits.memory\)",
+        ),
+        (
             {"cpu": 1},
             "(while true; do :; done) & while true; do :; done",
             r"ended: the pack used \d s of processor time, its limit is 1 \(limits.cpu\)",
@@ -197,12 +279,40 @@ def test_sandbox_that_is_required_and_not_to_be_had_runs_nothing(stage: Stage, m
             r"ended: the pack used 30.\d MB of disk, its limit is 20.0 MB \(limits.disk\)",
         ),
         (
+            {"disk": "20 MB"},
+            "name=$(printf 'x%.0s' {1..200}); for i in $(seq 30); do mkdir $name; cd -P $name; done; sleep 30",
+            r"ended: the pack made folders whose paths are too long to be measured \(limits.disk\)",
+        ),
+        (
+            {"processes": 50},
+            'python -c "import os, time; [os.fork() or os._exit(0) for _ in range(400)]; time.sleep(30)"',
+            r"ended: the pack used \d+ processes at a time, its limit is 50 \(limits.processes\)",
+        ),
+        (
+            {"processes": 50},
+            "python -c 'import threading, time\nfor _ in [1] * 400: threading.Timer(30, print).start()'",
+            r"ended: the pack used \d+ processes at a time, its limit is 50 \(limits.processes\)",
+        ),
+        (
             {"processes": 50},
             "for i in $(seq 400); do sleep 60 & done; wait",
             r"ended: the pack used \d+ processes at a time, its limit is 50 \(limits.processes\)",
         ),
     ],
-    ids=["memory", "memory of several", "shared memory", "cpu", "disk", "one file", "removed files", "processes"],
+    ids=[
+        "memory",
+        "memory of several",
+        "shared memory",
+        "files in memory",
+        "cpu",
+        "disk",
+        "one file",
+        "removed files",
+        "long paths",
+        "dead processes",
+        "threads",
+        "processes",
+    ],
 )
 def test_pack_that_uses_too_much_is_ended_and_the_task_says_of_what(
     stage: Stage, pids: Path, tmp_path: Path, limits: dict[str, object], script: str, reason: str

@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from hdm_airflow.errors import EnvironmentBuildError
-from hdm_airflow.runner import record, sandbox, store_lock
+from hdm_airflow.runner import record, store_lock
 from hdm_airflow.runner.environments import EnvironmentStore
 from hdm_airflow.runner.interpreter import find_interpreter
 from hdm_airflow.runner.layer import make_layer
 from hdm_airflow.runner.retention import Retention
+from hdm_airflow.runner.sandbox import Sandbox
 from hdm_airflow.runner.supervision import CutShortError, Supervision
 from hdm_airflow.runner.workspace import workspace
 from tests.integration.environment_harness import Shop, isolate, packages, without_uv
@@ -107,7 +108,7 @@ def test_nothing_is_shared_with_the_cache_where_packs_could_damage_it(shop: Shop
 def test_files_are_shared_with_the_cache_where_packs_cannot_damage_them(shop: Shop, tmp_path: Path) -> None:
     """Copies take twice as long, and each environment as much disk again."""
     shop.require(ALPHA)
-    supervision = Supervision(None, [], lambda: None, sandbox.build_confinement(sandboxed=True))
+    supervision = Supervision(None, [], lambda: None, Sandbox())
     with shop.store.use(shop.pack, "pack", None, supervision=supervision, log=shop.lines.append) as environment:
         module = environment.site_packages / "alpha.py"
         assert module.stat().st_nlink > 1
