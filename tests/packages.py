@@ -33,7 +33,13 @@ def build_editable(folder, *_):
 
 
 def build_wheel(
-    folder: Path, name: str, version: str, *, extras: dict[str, str] | None = None, script: bool = False
+    folder: Path,
+    name: str,
+    version: str,
+    *,
+    extras: dict[str, str] | None = None,
+    script: bool = False,
+    imports: str = "sys",
 ) -> Path:
     """A wheel with one module that knows its version.
 
@@ -43,6 +49,7 @@ def build_wheel(
         version: of the package.
         extras: extra -> what it requires.
         script: with a console script of the same name, which prints the version.
+        imports: modules that the script imports before that.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{version}-py3-none-any.whl"
@@ -51,7 +58,7 @@ def build_wheel(
     for extra, required in (extras or {}).items():
         lines.append(f'Provides-Extra: {extra}\nRequires-Dist: {required}; extra == "{extra}"')
     with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr(f"{name}.py", f"VERSION = {version!r}\ndef main():\n    print(VERSION)\n")
+        wheel.writestr(f"{name}.py", f"VERSION = {version!r}\ndef main():\n    import {imports}\n    print(VERSION)\n")
         wheel.writestr(f"{info}/METADATA", "\n".join(lines) + "\n")
         wheel.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

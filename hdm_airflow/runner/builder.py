@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from hdm_airflow.errors import EnvironmentBuildError
-from hdm_airflow.packs.limits import DEFAULT_LIMITS, Limits
 from hdm_airflow.packs.pack import REQUIREMENTS
-from hdm_airflow.runner import package_index, sandbox
+from hdm_airflow.runner import package_index
+from hdm_airflow.runner.build_confinement import build_confinement
 from hdm_airflow.runner.interpreter import Interpreter, build_variables, bundled_pip, uv_program
 from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.package_index import masked, secrets
 from hdm_airflow.runner.record import site_packages
 from hdm_airflow.runner.requirements import Requirements
-from hdm_airflow.runner.sandbox import Confinement
 from hdm_airflow.runner.supervision import CutShortError, Supervision
 
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|\b(?:os error|Errno) (?:28|122)\b")
 _NO_GIT = re.compile(r"Git executable not found|Cannot find command 'git'")
 _DENIED = re.compile(r"Permission denied|Host key verification failed")
-#: Where uv, pip and git keep what they know of indexes, logins included.
-_CONFIGURATION = (
-    "~/.netrc", "~/.config/uv", "~/.local/share/uv", "~/.config/pip", "~/.pip", "~/.gitconfig", "~/.config/git",
-    "~/.git-credentials",
-)  # fmt: skip
-#: Variables with paths of files and folders that uv and pip need.
-_PATHS_IN_VARIABLES = (
-    "UV_FIND_LINKS", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_CONSTRAINT", "UV_BUILD_CONSTRAINT", "UV_OVERRIDE",
-    "UV_CONFIG_FILE", "PIP_CONSTRAINT", "PIP_CONFIG_FILE", "PIP_CLIENT_CERT", "SSL_CLIENT_CERT", "NETRC",
-)  # fmt: skip
-#: Of memory and disk, compilers may need more than packs. The output is kept in memory; no resolver has more to say.
-_LIMITS = Limits(processes=DEFAULT_LIMITS.processes, output=1 << 26)
+_UNREAD = re.compile(
+    r"^error: (?:(?:Unexpected|Expected) .*:\d+:\d+$|Couldn't parse requirement|failed to decode)", re.MULTILINE
+)
 _SHOWN = 50_000  # characters of what a build said, its end
 _ROOM = 64 << 20  # bytes: a disk with less is named as full
 
@@ -57,6 +47,7 @@ class Builder:
         final: where the environment will be moved to.
         aside: where it is built: a folder to be removed afterwards, whatever happens.
         supervision: under which every step runs.
+        distrusted: packages that uv's cache may hold damaged.
     """
 
     pack: Path
@@ -65,6 +56,7 @@ class Builder:
     final: Path
     aside: Path
     supervision: Supervision
+    distrusted: Sequence[str] = ()
 
     @cached_property
     def _variables(self) -> dict[str, str]:
@@ -95,9 +87,7 @@ class Builder:
         Path(self._variables["TMPDIR"]).mkdir(mode=0o700)
         uv = uv_program()
         version = _answer([uv, "--version"], self._variables) if uv else ""
-        if uv and version:
-            self._build_with_uv(uv)
-        else:
+        if not (uv and version and self._build_with_uv(uv)):
             version = self._build_with_pip()
         if self.requirements.lines:
             self._refuse_editables()
@@ -107,15 +97,28 @@ class Builder:
     def _python(self) -> str:
         return str(self.folder / "bin" / "python")
 
-    def _build_with_uv(self, uv: str) -> None:
+    def _build_with_uv(self, uv: str) -> bool:
+        """False where uv cannot read requirements.txt, of which pip knows more forms."""
         quiet = ["--quiet", "--no-project"]
+        kept = _answer([uv, "cache", "dir"], self._variables)
+        caches = [Path(kept)] if _is_writable(kept) else []
+        if not caches:
+            self._variables["UV_NO_CACHE"] = "1"
         steps = [[uv, "venv", *quiet, "--relocatable", "--python", self.interpreter.path, str(self.folder)]]
         if self.requirements.lines:
             no_index = ["--no-index"] if self._variables.get("PIP_NO_INDEX") in {"1", "true"} else []
             options = [*no_index, *self.requirements.uv_options, "--requirements", REQUIREMENTS]
             steps.append([uv, "pip", "install", "--quiet", "--python", self._python, *options])
-        kept = _answer([uv, "cache", "dir"], self._variables)
-        self._run(steps, read=[Path(uv)], write=[Path(kept)] if kept else [])
+        if self.distrusted and caches:
+            steps.insert(0, [uv, "cache", "clean", "--quiet", "--force", *self.distrusted])
+        try:
+            self._run(steps, read=[Path(uv)], write=caches)
+        except EnvironmentBuildError as error:
+            if not _UNREAD.search(error.what):
+                raise
+            shutil.rmtree(self.folder)
+            return False
+        return True
 
     def _build_with_pip(self) -> str:
         pip = bundled_pip(self.interpreter.path) or bundled_pip(sys.executable)
@@ -172,7 +175,13 @@ class Builder:
             log=lines.append,
             mask=Masker(secrets(self._variables.values())),
             leftovers=[self.aside],
-            confinement=self._confinement(read, write),
+            confinement=build_confinement(
+                self.supervision.sandbox,
+                own=self.aside,
+                variables=self._variables,
+                read=[Path(self.interpreter.path).parent.parent, *read],  # with its standard library in lib/
+                write=[self.pack, *write],
+            ),
         )
         if result.ended == "limit":
             what = f"the environment could not be built: {result.excess}"
@@ -181,26 +190,6 @@ class Builder:
             raise CutShortError(result.ended)
         if result.exit_code:
             raise self._fault("\n".join(lines).strip())
-
-    def _confinement(self, read: list[Path], write: list[Path]) -> Confinement:
-        """What the build is kept from: it runs programs of its packages, which may be anybody's."""
-        shut_in = self.supervision.sandbox
-        if shut_in is None:
-            return Confinement(limits=_LIMITS)
-        for folder in write:
-            with suppress(OSError):  # the tool says it better
-                folder.mkdir(parents=True, exist_ok=True)
-        named = sandbox.paths_in(self._variables, _PATHS_IN_VARIABLES)
-        python = Path(self.interpreter.path).parent.parent  # with its standard library in lib/
-        configuration = [Path(name).expanduser() for name in _CONFIGURATION]
-        granted = sandbox.grants(
-            shut_in,
-            own=self.aside,
-            variables=self._variables,
-            read=[python, *configuration, *map(Path, named), *read],
-            write=[self.pack, *write],
-        )
-        return Confinement(limits=_LIMITS, grants=granted)
 
     def _fault(self, output: str) -> EnvironmentBuildError:
         what = f"the environment could not be built:\n{masked(output)[-_SHOWN:]}"
@@ -235,6 +224,15 @@ def _free(path: Path) -> int:
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free
+
+
+def _is_writable(folder: str) -> bool:
+    """Whether a folder can be written, made when missing: a service's user may have no home."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 def _answer(command: list[str], variables: dict[str, str]) -> str:

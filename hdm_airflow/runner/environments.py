@@ -176,7 +176,7 @@ class EnvironmentStore:
             if error.errno in _NO_ROOM:
                 raise disk_full([self.root], str(error)) from None
             what = f"the environment store cannot be written: {error.strerror}"
-            hint = "set environment_store in the Variable hdm to a folder that Airflow's user may write"
+            hint = "set environment_store in the Variable hdm to a folder that the task's user may write, such as ~/hdm"
             raise EnvironmentBuildError(what, str(self.root), hint) from None
 
     def _touch(self, key: str) -> None:
@@ -192,8 +192,11 @@ class EnvironmentStore:
         key, version = environment.key, environment.interpreter.version
         aside = self.root
         try:
-            if environment.path.exists():
+            distrusted: list[str] = []
+            if os.path.lexists(environment.path):
                 log(f"environment {key} is damaged ({fault}): building it anew")
+                if fault == record.CRASHED:  # files that it shares with uv's cache are as empty there
+                    distrusted = record.packages(environment.site_packages)
                 self._move_away(key)
             log(f"building environment {key} with Python {version}")
             self._sweep(key)  # the lock is ours: their builder was killed
@@ -205,6 +208,7 @@ class EnvironmentStore:
                 final=environment.path,
                 aside=aside,
                 supervision=supervision,
+                distrusted=distrusted,
             )
             tool = builder.build()
             record.write(builder.folder, key, environment.interpreter, environment.requirements.text, tool)
@@ -266,7 +270,8 @@ class EnvironmentStore:
     def _move_away(self, key: str) -> None:
         """Take an environment out of its place in one step: half of one is never found there."""
         with suppress(FileNotFoundError):
-            (self.root / key).rename(tempfile.mkdtemp(prefix=f".removing-{key}-", dir=self.root))
+            aside = Path(tempfile.mkdtemp(prefix=f".removing-{key}-", dir=self.root))
+            (self.root / key).rename(aside / key)  # into it: what is there need not be a folder
 
     def _sweep(self, key: str) -> None:
         for prefix in _ASIDE:
@@ -276,10 +281,12 @@ class EnvironmentStore:
 
 def _key(requirements: Requirements, interpreter: Interpreter) -> str:
     """Name the environment by all that decides what is in it: requirements, Python, platform, index."""
+    variables = build_variables()
     facts = [
         requirements.lines,
         sorted(requirements.files.items()),
         [interpreter.path, interpreter.version, interpreter.implementation],
-        sorted(package_index.decisive(build_variables()).items()),
+        sorted(package_index.decisive(variables).items()),
+        [package_index.without_logins(variables.get(name, "")) for name in requirements.variables],
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 from pathlib import Path
@@ -25,6 +26,7 @@ if [ "$held" = true ]; then
 fi
 exec "${{0%/*}}/python" -m pip "$@"
 """
+_FIRST_LINES = 500  # bytes in which a script says what runs it
 #: Without the last line, a pack would see what is installed for the worker's Python: on each worker something else.
 _CONFIGURATION = "home = {}\nversion = {}\ninclude-system-site-packages = false\n"
 
@@ -67,7 +69,20 @@ def make_layer(environment: Environment, folder: Path) -> Path:
         script = bin_folder / name
         script.write_text(text)
         script.chmod(0o700)
+    _bring_programs(environment, bin_folder)
     return bin_folder
+
+
+def _bring_programs(environment: Environment, bin_folder: Path) -> None:
+    """Let the programs of the environment's packages run in the layer: what the script has installed is there."""
+    for program in (environment.path / "bin").iterdir():
+        to = bin_folder / program.name
+        if program.is_symlink() or to.exists() or not os.access(program, os.X_OK):
+            continue
+        content = program.read_bytes()
+        if content.startswith(b"#!") and b"python" in content[:_FIRST_LINES]:  # uv's look for python beside them
+            to.write_bytes(content.replace(bytes(environment.path / "bin"), bytes(bin_folder)))
+            to.chmod(0o700)
 
 
 def _unchanged(environment: Environment, sums: Path) -> str:

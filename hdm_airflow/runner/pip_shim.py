@@ -48,10 +48,11 @@ def without_served(arguments: list[str], environment: dict[str, Any]) -> list[st
 
     With an option that may change what is installed, or where, nothing counts as held: pip decides.
     """
-    if not arguments or arguments[0] != "install":
+    words = iter(arguments)
+    rest = leading(words)
+    if rest[-1:] != ["install"]:
         return arguments
-    rest, served, wanted = ["install"], 0, 0
-    words = iter(arguments[1:])
+    served = wanted = 0
     for word in words:
         group = with_value(word, words)
         if group is None:
@@ -67,6 +68,19 @@ def without_served(arguments: list[str], environment: dict[str, Any]) -> list[st
         rest += group
         wanted += bool(requirements) or not word.startswith("-")
     return None if served and not wanted else rest
+
+
+def leading(words: Iterator[str]) -> list[str]:
+    """The command with the options before it; [] where one is not known to be harmless."""
+    found = []
+    for word in words:
+        group = with_value(word, words)
+        if group is None:
+            break
+        found += group
+        if not word.startswith("-"):
+            return found
+    return []
 
 
 def with_value(word: str, following: Iterator[str]) -> list[str] | None:

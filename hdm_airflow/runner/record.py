@@ -14,6 +14,8 @@ from hdm_airflow.runner.interpreter import Interpreter, bundled_pip
 FILE = "hdm-environment.json"
 #: Is there as soon as all modules are compiled and all files are on the disk.
 SETTLED = "hdm-settled"
+#: The fault of which more than the environment may be damaged.
+CRASHED = "the machine went down before it was on the disk"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _READ_ONLY = ~0o222
 
@@ -54,7 +56,7 @@ def write(path: Path, key: str, interpreter: Interpreter, requirements: str, bui
     Raises:
         OSError: such as a full disk.
     """
-    packages = site_packages(path, interpreter.version)
+    folder = site_packages(path, interpreter.version)
     record = Record(
         key=key,
         python=interpreter.version,
@@ -64,10 +66,10 @@ def write(path: Path, key: str, interpreter: Interpreter, requirements: str, bui
         builder=builder,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         requirements=requirements,
-        packages=sum(1 for _ in packages.glob("*.dist-info")),
+        packages=len(packages(folder)),
         size=_close(path),
         boot=_boot(),
-        content=_content(packages),
+        content=_content(folder),
     )
     (path / FILE).write_text(json.dumps(asdict(record), indent=1), "utf-8")
     (path / FILE).chmod(0o444)
@@ -93,14 +95,19 @@ def fault(path: Path) -> str:
     if record is None or record.key != path.name:
         return "it is not complete"
     if record.boot != _boot() and not is_settled(path):  # a folder may be in its place, and its files still empty
-        return "the machine went down before it was on the disk"
+        return CRASHED
     if not (path / "bin" / "python").exists():  # follows the link
         return f"its Python is gone ({record.interpreter})"
     try:
         same = _content(site_packages(path, record.python)) == record.content
-    except OSError:
+    except (OSError, ValueError):  # what a damaged record names may be no path
         return "its packages are gone"
     return "" if same else "its packages have been changed"
+
+
+def packages(folder: Path) -> list[str]:
+    """The names of the packages in a folder of packages."""
+    return sorted(found.name.partition("-")[0] for found in folder.glob("*.dist-info"))
 
 
 def is_settled(path: Path) -> bool:
@@ -144,7 +151,7 @@ def _files(path: Path) -> list[os.DirEntry[str]]:
     return found
 
 
-def _content(packages: Path) -> str:
-    with os.scandir(packages) as entries:
+def _content(folder: Path) -> str:
+    with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if entry.name != "__pycache__")
     return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()

@@ -18,6 +18,7 @@ from hdm_airflow.runner.package_index import masked
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _NESTED = re.compile(r"(?:-[rc]\s*|--(?:requirement|constraint)(?:\s+|\s*=\s*))(\S.*)")
 _INDEX = re.compile(r"-i\b|--index-url\b")
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _OPTION = re.compile(r"--(pre|trusted-host)(?:\s+|\s*=\s*|$)(.*)")
 _ENCODINGS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -51,6 +52,11 @@ class Requirements:
     def text(self) -> str:
         """For people: without comments and logins."""
         return masked("\n".join(self.lines))
+
+    @property
+    def variables(self) -> list[str]:
+        """The names of the environment variables that stand in the file, and are replaced by their values."""
+        return sorted(set(_VARIABLE.findall("\n".join(self.lines))))
 
     @property
     def names_index(self) -> bool:

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,7 +24,8 @@ Mode = Literal["auto", "required", "off"]
 NEEDED = "Landlock (Linux 5.19 or later)"
 #: Where others keep secrets and data: the worker's home and Airflow's, other runs, mounted secrets.
 _HIDDEN = (
-    "~", "/tmp", "/var/tmp", "/run/secrets", "/var/run/secrets", "/vault/secrets", "/run/user",  # noqa: S108
+    "~", "~/.local/share", "~/.local/state", "/tmp", "/var/tmp", "/run/user",  # noqa: S108
+    "/run/secrets", "/var/run/secrets", "/vault/secrets",
 )  # fmt: skip
 _AIRFLOW_HOME = "~/airflow"  # Airflow's own default
 #: What every program needs to write to. Of the other devices, disks among them, nothing is seen.
@@ -121,8 +122,8 @@ def grants(
 ) -> Grants:
     """What a program may see: the machine's programs and settings, its own folder, and what it works on.
 
-    Hidden are the homes of the worker and of Airflow, temporary folders with other runs in them, and mounted secrets.
-    What is granted inside a hidden place is seen nevertheless.
+    Hidden are the homes of the worker and of Airflow, temporary folders with other runs in them, mounted secrets, and
+    files that the worker's own variables name, such as keys. What is granted inside such a place is seen nevertheless.
 
     Args:
         sandbox: the setting.
@@ -131,7 +132,7 @@ def grants(
         read: what it needs besides: its packages, its Python.
         write: what it may change besides its own folder.
     """
-    hidden = _hidden(sandbox)
+    hidden = _hidden(sandbox, set(variables.values()))
     shown = [str(path) for path in around("/", hidden) if path != _DEVICE_FOLDER]
     programs = _programs(variables.get("PATH", ""), hidden)
     named = paths_in(variables, _PATHS_IN_VARIABLES)
@@ -178,10 +179,17 @@ def with_companions(sandbox: Sandbox, file: Path) -> list[Path]:
     return [file, *(file.with_name(file.name + suffix) for suffix in ("-wal", "-shm", "-journal"))]
 
 
-def _hidden(sandbox: Sandbox) -> frozenset[str]:
+def _hidden(sandbox: Sandbox, told: Collection[str] = ()) -> frozenset[str]:
+    """What is hidden, but for files that the program is told of by a variable."""
     airflow = [os.environ.get(name) or _AIRFLOW_HOME for name in ("AIRFLOW_HOME", "AIRFLOW_CONFIG")]
-    places = [*_HIDDEN, *airflow, tempfile.gettempdir(), *sandbox.hide]
+    files = [value for value in os.environ.values() if value not in told and _is_data(value)]
+    places = [*_HIDDEN, *airflow, *files, tempfile.gettempdir(), *sandbox.hide]
     return frozenset(os.path.realpath(path) for path in _expanded(places)) - {"/"}
+
+
+def _is_data(value: str) -> bool:
+    """Whether the value of a variable is the path of a file that is no program."""
+    return value.startswith("/") and os.path.isfile(value) and not os.access(value, os.X_OK)
 
 
 def _programs(path: str, hidden: frozenset[str]) -> Iterator[str]:

@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hdm_airflow.runner import record
+from hdm_airflow.runner import record, sandbox
 from hdm_airflow.runner.environments import Environment
 from hdm_airflow.runner.interpreter import build_variables
 from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.process import Child
-from hdm_airflow.runner.sandbox import Confinement, Grants
+from hdm_airflow.runner.sandbox import Confinement
 from hdm_airflow.runner.supervision import CutShortError, Supervision
 
 _PATIENCE = 60.0  # seconds that a run which is over waits for it; the next one goes on where it ends
-#: Under the environment's own Python, without `site`: a package's .pth files would run, outside of the pack's sandbox.
+#: Under the Python that the environment stands on, without `site`: its own would run what a package has put beside it.
 #: Files that are no Python of its version are passed over, and so are tests: they take half of the time, and nobody
 #: imports them. Each `.pyc` is written whole.
 _PROGRAM = """
@@ -32,7 +32,6 @@ compileall.compile_dir(folder, quiet=2, workers=0, rx=re.compile(re.escape(folde
 os.sync()
 open(marker, "w").close()
 """
-_DEVICES = ("/dev/null", "/dev/shm")  # noqa: S108  # the locks of several processes
 
 
 @contextmanager
@@ -97,13 +96,15 @@ def _claim(path: Path) -> Iterator[bool]:
 def _confinement(environment: Environment, supervision: Supervision) -> Confinement:
     if supervision.sandbox is None:
         return Confinement()
-    return Confinement(grants=Grants(read=("/",), write=(str(environment.path), *_DEVICES)))
+    python = Path(environment.interpreter.path).parent.parent
+    return Confinement(
+        grants=sandbox.grants(supervision.sandbox, own=environment.path, variables={}, read=[python], write=[])
+    )
 
 
 def _command(environment: Environment) -> list[str]:
-    python = str(environment.path / "bin" / "python")
     marker = str(environment.path / record.SETTLED)
-    return [python, "-I", "-S", "-c", _PROGRAM, str(environment.path / "lib"), marker]
+    return [environment.interpreter.path, "-I", "-S", "-c", _PROGRAM, str(environment.path / "lib"), marker]
 
 
 def _nothing(line: str) -> None:

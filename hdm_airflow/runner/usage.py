@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _INTERVAL = 0.25  # seconds between two looks at what is used
 _SHARE = 30  # a look is followed by at least so many times its own length of rest
-_DISK_SHARE = 100  # the same for the walk through the folder
+_DISK_SHARES = 10, 100  # the same for the walk through the folder: at least, and where that is not for too long
+_DISK_REST = 5.0  # seconds
 _MUCH_SHARED = 1 << 24  # bytes: from here on it is worth asking whether it is files or memory, which takes longer
 _IN_MEMORY = ("/memfd:", "/dev/shm/")  # noqa: S108
 #: Threads for each process that `processes` allows: the kernel's own limit, which root has not, counts them likewise.
@@ -68,7 +69,8 @@ class Watch:
         if "disk" not in self.limits or began < self.next_walk:
             return {}
         found = {"disk": disk_usage(self.folder) + removed_usage(descendants(), self.folder)}
-        self.next_walk = time.monotonic() + _DISK_SHARE * (time.monotonic() - began)
+        least, most = (share * (time.monotonic() - began) for share in _DISK_SHARES)
+        self.next_walk = time.monotonic() + max(least, min(most, _DISK_REST))
         return found
 
 

@@ -17,7 +17,7 @@ from hdm_airflow.runner.environments import EnvironmentStore
 from hdm_airflow.runner.supervision import Supervision
 from tests.airflow.processes import ROOT, RUN_IN_CHILD, alive, eventually, left_behind
 from tests.airflow.stage import REPORT_ALL, endpoint
-from tests.integration.environment_harness import isolate
+from tests.integration.environment_harness import isolate, without_uv
 from tests.packages import Index, build_wheel, sha256
 
 if TYPE_CHECKING:
@@ -256,6 +256,24 @@ def test_run_sees_the_packages_of_its_environment_and_layer_alone(stage: Stage) 
     assert len(seen) == 2
     assert "/layer/" in seen[0]
     assert seen[1].startswith(str(stage.store))
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_program_of_a_package_sees_what_the_script_has_installed(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str
+) -> None:
+    """As in the one environment of the original: such programs load plugins."""
+    if tool == "pip":
+        without_uv(monkeypatch)
+    stage.store = tmp_path / "own store"
+    runner = build_wheel(tmp_path / "wheels", "hdmrunner", "1.0", script=True, imports="hdm, hdmextra")
+    wheel = build_wheel(tmp_path / "wheels", "hdmextra", "2.0")
+    stage.pack(
+        "basic", f"pip install --no-index {wheel}\nhdmrunner\n" + ALL_OK, files={"requirements.txt": f"{runner}\n"}
+    )
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic")
+    assert "1.0" in stage.lines
 
 
 def test_install_for_the_user_goes_into_the_layer(stage: Stage, tmp_path: Path) -> None:

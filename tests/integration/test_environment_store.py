@@ -419,6 +419,17 @@ def test_uv_that_cannot_be_run_is_as_good_as_missing(
     assert "pip" in json.loads((environment.path / record.FILE).read_text())["builder"]
 
 
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_user_without_a_home_builds_without_a_cache(shop: Shop, monkeypatch: pytest.MonkeyPatch, tool: str) -> None:
+    """As services and containers run, under a number nobody knows."""
+    if tool == "pip":
+        without_uv(monkeypatch)
+    for name in ("UV_CACHE_DIR", "PIP_NO_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    assert shop.installed(ALPHA) == {"alpha": "1.0"}
+
+
 def test_neither_uv_nor_pip_says_what_to_install(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Debian's Python comes without ensurepip."""
     without_uv(monkeypatch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,11 @@ FORMS: dict[str, tuple[str | bytes | None, dict[str, str]]] = {
     "hash": ("alpha==1.0 \\\n    --hash=sha256:" + "0" * 64 + " \\\n    --hash=sha256:{hash}\n", {"alpha": "1.0"}),
     "required hash": ("--require-hashes\nalpha==1.0 --hash=sha256:{hash}\n", {"alpha": "1.0"}),
     "pre-releases": ("--pre\nalpha\n", {"alpha": "3.0rc1"}),
+    "continued": ("alpha \\\n    ==1.0\n", {"alpha": "1.0"}),
+    "nested, without a blank": ("-rmore/third.txt\n", {"beta": "1.0"}),
+    "settings of a build": ("alpha==1.0 --config-settings=a=b\n", {"alpha": "1.0"}),
+    "Latin-1": ("# -*- coding: latin-1 -*-\n# für\nalpha==1.0\n".encode("latin-1"), {"alpha": "1.0"}),
+    "variable": ("--index-url ${PIP_OTHER}\nalpha\n", {"alpha": "9.0"}),
     "trusted host": ("--trusted-host {host}\n--index-url {other}\nalpha\n", {"alpha": "9.0"}),
 }
 #: requirements.txt -> what the error says then.
@@ -90,6 +96,7 @@ def shop(
     source_package(pack / "epsilon", "epsilon", "1.0", note=tmp_path / "note")
     with Index(wheels / "main") as index:
         monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
+        monkeypatch.setenv("PIP_OTHER", other.url)
         yield Shop(store=EnvironmentStore(tmp_path / "store"), pack=pack, tool=request.param)
 
 
@@ -105,6 +112,21 @@ def test_form_is_installed(form: str, shop: Shop, wheels: Path, other: Index) ->
     assert shop.installed(content) == expected
     assert shop.builds == 1
     assert not shop.leftovers
+
+
+def test_variable_in_the_file_belongs_to_the_environment(
+    shop: Shop, other: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another index has other packages; another password of the same index has not."""
+    line = "--index-url ${PIP_OTHER}\nbeta\n"
+    with pytest.raises(EnvironmentBuildError, match="beta"):
+        shop.get(line)
+    main = os.environ["UV_DEFAULT_INDEX"]
+    monkeypatch.setenv("PIP_OTHER", main)
+    assert shop.installed(line) == {"beta": "1.0"}
+    key = shop.get(line).key
+    monkeypatch.setenv("PIP_OTHER", main.replace("://", "://reader:secret@"))
+    assert shop.get(line).key == key
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from hdm_airflow.runner import record, settling
 from hdm_airflow.runner.environments import EnvironmentStore
+from hdm_airflow.runner.sandbox import Sandbox
 from hdm_airflow.runner.supervision import Supervision
 from tests.integration.environment_harness import Shop
 from tests.packages import build_wheel
@@ -67,6 +68,19 @@ def test_run_that_is_killed_ends_the_settling_and_another_goes_on(shop: Shop, ne
     assert compiled(environment.path)
 
 
+def test_settling_runs_no_program_of_a_package(shop: Shop, needs: str, tmp_path: Path) -> None:
+    """It sees more than a pack does; a wheel may hold a file for any place of its environment."""
+    with shop.use(needs) as environment:
+        python = environment.path / "bin" / "python"
+        python.unlink()
+        python.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+        python.chmod(0o700)
+        (environment.path / "pyvenv.cfg").write_text("home = evil/bin\n")
+        settling.settle(environment, endless())
+        assert compiled(environment.path)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_one_run_of_several_settles(shop: Shop, needs: str) -> None:
     """Eight tasks that start at once would compile the same files eight times."""
     with shop.use(needs) as environment, settling._claim(environment.path) as is_ours:
@@ -81,9 +95,16 @@ def test_environment_that_was_not_on_the_disk_when_the_machine_went_down_is_buil
     """A folder may be in its place, and its files still empty. A settled one is known to be whole."""
     boot = tmp_path / "boot_id"
     boot.write_text("another start")
-    shop.get(needs)
+    linked = Supervision(None, [], lambda: None, Sandbox(read=(str(tmp_path),)))  # then it shares files with uv's cache
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    shop.require(needs)
+    with shop.store.use(shop.pack, "pack", None, supervision=linked, log=shop.lines.append) as environment:
+        module = environment.site_packages / "hdmsettle.py"
+        assert module.stat().st_nlink > 1
+        module.write_bytes(b"")
     monkeypatch.setattr(record, "_BOOT", boot)
-    environment = shop.get(needs)
+    with shop.store.use(shop.pack, "pack", None, supervision=linked, log=shop.lines.append) as environment:
+        assert module.read_bytes()
     assert "the machine went down before it was on the disk" in "".join(shop.lines)
     assert shop.builds == 2
     settling.settle(environment, endless())

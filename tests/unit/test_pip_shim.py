@@ -42,6 +42,8 @@ def left(command: str) -> str | None:
         "install pip>=23.1",
         "install -r requirements.txt",
         "install -rrequirements.txt",
+        "-q install --upgrade pip",
+        "--quiet --timeout 5 install -U -r requirements.txt",
         "install -qr requirements.txt",
         "install -Uqrrequirements.txt",
         "install --requirement requirements.txt",
@@ -79,6 +81,7 @@ def test_what_the_environment_holds_is_served(command: str) -> None:
         ("install -i https://x.example pip openpyxl", "install -i https://x.example openpyxl"),
         ("install pip-tools", "install pip-tools"),
         ("install .", "install ."),
+        ("-q install pip openpyxl", "-q install openpyxl"),
     ],
 )
 def test_what_it_does_not_hold_goes_to_pip_without_the_rest(command: str, rest: str) -> None:
@@ -107,7 +110,8 @@ def test_option_that_changes_what_or_where_leaves_all_to_pip(command: str) -> No
 
 
 @pytest.mark.parametrize(
-    "command", ["", "list", "freeze", "--version", "--quiet install x", "download pip", "uninstall pip"]
+    "command",
+    ["", "list", "freeze", "--version", "--quiet install x", "--isolated install pip", "download pip", "uninstall pip"],
 )
 def test_other_commands_are_pips(command: str) -> None:
     """Only `install` is answered from the environment."""

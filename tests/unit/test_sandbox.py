@@ -19,14 +19,27 @@ def test_airflows_configuration_is_hidden_wherever_it_is(tmp_path: Path, monkeyp
     assert "/etc/passwd" in seen
 
 
+def test_files_that_the_workers_variables_name_are_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as the key of a cloud; not where the manifest asks for the variable, and not programs."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/etc/group")
+    monkeypatch.setenv("SHELL", "/bin/sh")
+    seen = sandbox.grants(Sandbox(), own=tmp_path, variables={}, read=[], write=[]).read
+    assert not {"/", "/etc", "/etc/group"} & set(seen)
+    assert "/etc/passwd" in seen
+    assert {"/bin", "/usr"} & set(seen)
+    variables = {"GOOGLE_APPLICATION_CREDENTIALS": "/etc/group"}
+    told = sandbox.grants(Sandbox(), own=tmp_path, variables=variables, read=[], write=[]).read
+    assert {"/etc", "/etc/group"} & set(told)
+
+
 def test_one_slow_look_does_not_put_off_those_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pack could make one slow, with many processes or files, and use what it likes for minutes."""
     found = lineage.descendants()
     watch = usage.Watch({"processes": 10, "disk": 1e9}, str(tmp_path))
-    monkeypatch.setattr(usage, "descendants", lambda: (time.sleep(0.1), found)[1])
+    monkeypatch.setattr(usage, "descendants", lambda **_: (time.sleep(0.1), found)[1])
     assert watch.look() == ""
     assert watch.pause > 1
-    monkeypatch.setattr(usage, "descendants", lambda: found)
+    monkeypatch.setattr(usage, "descendants", lambda **_: found)
     monkeypatch.setattr(usage, "disk_usage", lambda _: (time.sleep(0.1), 0)[1])
     watch.next_walk = 0.0
     assert watch.look() == ""
