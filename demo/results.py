@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -13,7 +13,9 @@ from rich.table import Table
 from demo.endpoints import Site
 from demo.hospital import PLANTED_FAULTS, PlantedFault
 from demo.hospital.hospital import FaultKind
-from hdm_airflow.base.hook import Base
+
+if TYPE_CHECKING:
+    from hdm_airflow.base.hook import Base
 
 #: The rule that finds each kind of fault, by the start of its name.
 _RULES: dict[FaultKind, str] = {

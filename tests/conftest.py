@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -30,6 +31,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from demo.services import Database, MariaDB, Postgres
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """What the import of all tests has made stays to the end: the collector need not look through it again and again.
+
+    That was a quarter of the unit tests' time. What a test makes is collected as ever.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def require(tier: str, reason: str | None) -> None:

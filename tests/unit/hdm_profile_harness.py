@@ -49,10 +49,10 @@ def numeric(value: Decimal) -> bytes:
 
 def packet(body: bytes) -> bytes:
     """MySQL's packet, or several where it is long."""
-    parts = []
-    for start in range(0, len(body) + 1, LARGEST):
-        part = body[start : start + LARGEST]
-        parts.append(struct.pack("<I", len(part))[:3] + bytes([len(parts) & 255]) + part)
+    parts: list[bytes | memoryview] = []
+    for number, start in enumerate(range(0, len(body) + 1, LARGEST)):
+        part = memoryview(body)[start : start + LARGEST]
+        parts += [struct.pack("<I", len(part))[:3], bytes([number & 255]), part]
     return b"".join(parts)
 
 

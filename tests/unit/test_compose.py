@@ -73,20 +73,39 @@ def airflow_options():
     return options | {"celery": {*providers["celery"], *CELERY_OPTIONS}}
 
 
+def variables_of(env_file):
+    """Variable -> value in a .env."""
+    return dict(line.split("=", 1) for line in code(env_file.read_text()).splitlines() if line)
+
+
 @pytest.fixture(scope="module")
-def env_file(tmp_path_factory):
-    """A .env as the administrator gets it."""
+def made_env(tmp_path_factory):
+    """A .env as the administrator gets it, and what the script printed."""
     target = tmp_path_factory.mktemp("compose") / ".env"
     result = make_env(target)
     assert result.returncode == 0, result.stderr
-    return target
+    return target, result.stdout + result.stderr
+
+
+@pytest.fixture(scope="module")
+def env_file(made_env):
+    """That .env."""
+    return made_env[0]
 
 
 @pytest.fixture(scope="module")
 def env(env_file):
-    """Variable -> value in that .env."""
-    lines = code(env_file.read_text()).splitlines()
-    return dict(line.split("=", 1) for line in lines if line)
+    """Variable -> value in it."""
+    return variables_of(env_file)
+
+
+@pytest.fixture(scope="module")
+def env_beside(tmp_path_factory):
+    """The .env of a second deployment, of which the script is told nothing: where it should be."""
+    folder = tmp_path_factory.mktemp("beside")
+    shutil.copytree(ROOT / "deploy", folder / "deploy")
+    subprocess.run([folder / "deploy/make-env.sh"], check=True, capture_output=True, cwd="/")
+    return folder / ".env"
 
 
 def test_all_parts_of_the_deployment_are_there():
@@ -308,10 +327,10 @@ def test_env_script_makes_secrets_that_fit_where_they_are_used(env):
     assert all(re.fullmatch(r"[0-9a-f]{64}", env[name]) for name in env.keys() - {"AIRFLOW_FERNET_KEY"})
 
 
-def test_env_script_makes_new_secrets_each_time(env, tmp_path):
+def test_env_script_makes_new_secrets_each_time(env, env_beside):
     """Two hospitals never share one."""
-    make_env(tmp_path / ".env")
-    other = dict(line.split("=", 1) for line in code((tmp_path / ".env").read_text()).splitlines() if line)
+    other = variables_of(env_beside)
+    assert other.keys() == env.keys()
     assert not set(env.values()) & set(other.values())
 
 
@@ -320,19 +339,17 @@ def test_env_script_writes_a_file_for_its_owner_only(env_file):
     assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
 
 
-def test_env_script_writes_beside_the_compose_file_when_told_nothing_else(tmp_path):
+def test_env_script_writes_beside_the_compose_file_when_told_nothing_else(env_beside):
     """Compose reads .env from the folder of docker-compose.yaml."""
-    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
-    subprocess.run([tmp_path / "deploy/make-env.sh"], check=True, capture_output=True, cwd="/")
-    assert (tmp_path / ".env").is_file()
+    assert env_beside.is_file()
 
 
-def test_env_script_prints_no_secret(tmp_path):
+def test_env_script_prints_no_secret(made_env):
     """What is printed ends up in somebody's scrollback or CI log."""
-    result = make_env(tmp_path / ".env")
-    secrets = re.findall(r"^[A-Z_]+=(.+)$", (tmp_path / ".env").read_text(), re.MULTILINE)
+    env_file, printed = made_env
+    secrets = re.findall(r"^[A-Z_]+=(.+)$", env_file.read_text(), re.MULTILINE)
     assert secrets
-    assert not [secret for secret in secrets if secret in result.stdout + result.stderr]
+    assert not [secret for secret in secrets if secret in printed]
 
 
 @pytest.mark.parametrize("kind", ["file", "dangling link"])

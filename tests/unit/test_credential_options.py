@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -116,11 +114,3 @@ def test_two_endpoints_never_share_a_path_of_all_their_parts(name: str, host: st
 def test_every_placeholder_is_a_part_of_an_endpoint_or_the_environment() -> None:
     """A name that nothing fills would be empty for all."""
     assert set(PLACEHOLDERS) - {"environment"} <= set(vars(HEART))
-
-
-def test_options_are_light_enough_for_each_parse() -> None:
-    """Every worker parses the Dag file for every task: no Airflow, no client of Vault, no driver."""
-    heavy = "{'hvac', 'requests', 'psycopg', 'airflow'}"
-    code = f"import sys, hdm_airflow.credentials.options; print({heavy} & {{*sys.modules}})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"

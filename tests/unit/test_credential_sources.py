@@ -6,11 +6,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hdm_airflow.base.endpoints import Endpoint, Registered
+from hdm_airflow.credentials import leases as credential_leases
 from hdm_airflow.credentials.chain import Chain, Notes
 from hdm_airflow.credentials.leases import Lease, Leases
 from hdm_airflow.credentials.pool import TimeIsUpError, each, until
@@ -53,6 +55,34 @@ def request(outage: Outage, error: HdmError, asked: list[str]) -> None:
         raise error
 
 
+class Haste(threading.Condition):
+    """A clock, and a condition that is never waited for longer than a moment: the clock jumps over the rest."""
+
+    ahead = 0.0  # seconds
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def wait(self, timeout: float = 0.0) -> bool:
+        moment = min(0.002, timeout)
+        notified = super().wait(moment)
+        if not notified:
+            self.ahead += timeout - moment
+        return notified
+
+
+@pytest.fixture
+def haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases whose time passes as fast as it can: nobody waits for half of a lease to be over."""
+    clock = Haste()
+    monkeypatch.setattr(credential_leases, "time", SimpleNamespace(monotonic=clock.monotonic, sleep=time.sleep))
+    monkeypatch.setattr(
+        credential_leases,
+        "threading",
+        SimpleNamespace(Condition=lambda: clock, Thread=threading.Thread, TIMEOUT_MAX=threading.TIMEOUT_MAX),
+    )
+
+
 def eventually(condition: Callable[[], object], seconds: float = 10) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not condition():
@@ -72,6 +102,18 @@ def test_source_without_an_entry_passes_on_and_one_that_is_down_does_not() -> No
     assert second.asked == {"c": 1, "d": 1}
     assert first.closed
     assert second.closed
+
+
+def test_fault_that_nobody_foresaw_fails_its_endpoint_and_no_other() -> None:
+    """Its text may quote a password: the place in the code is told in its stead."""
+    book = Book({"a": OverflowError("s3cret"), "b": "fine", "c": "half a \ud800 letter"})
+    found = chain(book).find_all(places("a", "b", "c", "d"))
+    assert [one.password for one in found.credentials.values()] == ["fine"]
+    told = {slug.partition(":")[0]: error.what for slug, error in found.faults.items()}
+    assert told.keys() == {"a", "c"}
+    assert told["a"].startswith("the look-up failed (OverflowError at test_credential_sources.py:")
+    assert told["c"] == "the password or user is no text"
+    assert "s3cret" not in "".join(map(str, found.faults.values()))
 
 
 def test_file_endpoint_is_never_looked_up() -> None:
@@ -110,7 +152,7 @@ def test_whoever_waits_for_the_pool_can_leave_while_a_request_hangs() -> None:
     """Airflow kills a task five seconds after it has asked it to end."""
     hanging = threading.Event()
     with pytest.raises(TimeIsUpError):
-        each(lambda _: hanging.wait(60), [1, 2, 3], at_once=1, check=until(time.monotonic() + 0.2))
+        each(lambda _: hanging.wait(60), [1, 2, 3], at_once=1, check=until(time.monotonic() + 0.05))
     threads = [thread for thread in threading.enumerate() if thread.name == "hdm-credentials"]
     assert all(thread.daemon for thread in threads)
     hanging.set()
@@ -154,6 +196,17 @@ def test_source_that_is_down_is_not_asked_again_and_a_slow_one_after_three_times
         assert len(asked) == times
 
 
+def test_source_that_answers_otherwise_is_not_down_for_slow_questions() -> None:
+    """Asked only when several in a row were left unanswered."""
+    glances, asked = [True, False], list[str]()
+    outage = Outage(lambda: glances.pop(0))
+    for _ in range(10):
+        with pytest.raises(SourceDownError):
+            request(outage, SlowSourceError("no answer"), asked)
+    assert len(asked) == 6
+    assert not glances
+
+
 def test_answer_in_between_shows_that_a_slow_source_is_not_down() -> None:
     """A refusal is an answer, too."""
     outage, asked = Outage(), list[str]()
@@ -163,7 +216,7 @@ def test_answer_in_between_shows_that_a_slow_source_is_not_down() -> None:
     assert len(asked) == 9
 
 
-def test_lease_is_renewed_in_time_and_ended_once() -> None:
+def test_lease_is_renewed_in_time_and_ended_once(haste) -> None:
     """The thread that runs the pack waits for neither."""
     told: list[str] = []
     renewed, ended = Counter[str](), Counter[str]()
@@ -187,7 +240,7 @@ def test_lease_is_renewed_in_time_and_ended_once() -> None:
     assert ended["late"] == 1
 
 
-def test_lease_that_cannot_be_kept_is_told_once_and_the_others_are_renewed() -> None:
+def test_lease_that_cannot_be_kept_is_told_once_and_the_others_are_renewed(haste) -> None:
     """The run goes on: the pack may be done with it."""
     told: list[str] = []
     renewed = Counter[str]()
@@ -214,7 +267,7 @@ def test_lease_that_cannot_be_kept_is_told_once_and_the_others_are_renewed() -> 
     assert "Vault is not ready" in "".join(told)
 
 
-def test_fault_that_nobody_foresaw_does_not_end_the_renewal_of_other_leases() -> None:
+def test_fault_that_nobody_foresaw_does_not_end_the_renewal_of_other_leases(haste) -> None:
     """The accounts of the others would end in silence."""
 
     def fail() -> float:
@@ -241,7 +294,7 @@ def test_lease_that_cannot_be_given_back_is_told_and_holds_nobody_up() -> None:
     leases.add(Lease(name="hangs", seconds=60, renew=lambda: 60.0, end=lambda: (hanging.wait(60), None)[1]))
     leases.add(Lease(name="refused", seconds=60, renew=lambda: 60.0, end=refuse))
     began = time.monotonic()
-    leases.close(0.3)
+    leases.close(0.05)
     took = time.monotonic() - began
     hanging.set()
     assert took < 30

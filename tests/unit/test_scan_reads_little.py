@@ -13,7 +13,8 @@ import pytest
 
 from tests.packs.zoo import HERE
 
-#: Scans, then does what the first lines of a Dag file do, and tells what was opened and imported on the way.
+#: Reads the options of credentials, scans, then does what the first lines of a Dag file do, and tells what was opened
+#: and imported on the way.
 PROBE = """
 import json, sys
 
@@ -25,6 +26,10 @@ def watch(event, arguments):
     elif event.startswith(("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn")):
         others.append(event)
 
+import hdm_airflow.credentials.options
+
+options = sorted(sys.modules)
+
 from hdm_airflow import Catalog
 
 sys.addaudithook(watch)
@@ -35,7 +40,7 @@ scanned = {"opened": opened[:], "others": others[:], "modules": sorted(sys.modul
 import hdm_airflow
 from hdm_airflow import HdmDag
 
-print(json.dumps({"scanned": scanned, "modules": sorted(sys.modules)}))
+print(json.dumps({"options": options, "scanned": scanned, "modules": sorted(sys.modules)}))
 """
 READ = {"properties.json", "bootstrap-script.sh", "Readme.md"}
 #: Drivers as such: SQLAlchemy's own modules of the same names, which Airflow imports, load none of them.
@@ -80,6 +85,12 @@ def test_scan_reaches_for_nothing_else(probe) -> None:
 def test_scan_knows_neither_airflow_nor_a_database(probe) -> None:
     """The catalog also serves the command line of people who write packs and have no Airflow running."""
     assert not loaded(probe["scanned"]["modules"]) & (HEAVY | {"airflow", "sqlalchemy", "hypothesis", "pytest"})
+
+
+def test_options_are_light_enough_for_each_parse(probe) -> None:
+    """Every worker parses the Dag file for every task: no Airflow, no client of Vault, no driver."""
+    assert "hdm_airflow.credentials.options" in probe["options"]
+    assert not loaded(probe["options"]) & {"hvac", "requests", "psycopg", "airflow"}
 
 
 def test_dag_file_loads_no_driver_and_no_data_frames(probe) -> None:

@@ -1,4 +1,4 @@
-"""docs/reference/cli.md says what the parser says. `python tests/unit/test_cli_reference.py` writes that part anew."""
+"""docs/reference/cli.md says what the parser says. `python tests/airflow/test_cli_reference.py` writes it anew."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hdm_airflow.cli.definition import get_hdm_cli_commands
 from hdm_airflow.provider import get_provider_info
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
-MARK = "<!-- From here on the page is made from the commands themselves: python tests/unit/test_cli_reference.py -->\n"
+MARK = "<!-- From here on, made from the commands themselves: python tests/airflow/test_cli_reference.py -->\n"
 
 
 def commands(given: list[ActionCommand | GroupCommand], above: str = "airflow") -> Iterator[tuple[str, ActionCommand]]:
@@ -61,7 +61,7 @@ def meaning(action: object) -> str:
 def test_page_lists_every_command_and_option() -> None:
     """Whoever changes a command changes the page with it."""
     made = PAGE.read_text("utf-8").partition(MARK)[2]
-    assert made.strip() == reference().strip(), "write it anew: python tests/unit/test_cli_reference.py"
+    assert made.strip() == reference().strip(), "write it anew: python tests/airflow/test_cli_reference.py"
 
 
 def test_every_command_has_an_example_that_it_understands() -> None:
