@@ -27,6 +27,7 @@ _HIDDEN = (
     "~", "~/.local/share", "~/.local/state", "/tmp", "/var/tmp", "/run/user",  # noqa: S108
     "/run/secrets", "/var/run/secrets", "/vault/secrets",
 )  # fmt: skip
+_PUBLIC = ("/etc/", "/usr/")  # certificates of authorities among it
 _AIRFLOW_HOME = "~/airflow"  # Airflow's own default
 #: What every program needs to write to. Of the other devices, disks among them, nothing is seen.
 _DEVICES = tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "shm"))
@@ -182,14 +183,17 @@ def with_companions(sandbox: Sandbox, file: Path) -> list[Path]:
 def _hidden(sandbox: Sandbox, told: Collection[str] = ()) -> frozenset[str]:
     """What is hidden, but for files that the program is told of by a variable."""
     airflow = [os.environ.get(name) or _AIRFLOW_HOME for name in ("AIRFLOW_HOME", "AIRFLOW_CONFIG")]
-    files = [value for value in os.environ.values() if value not in told and _is_data(value)]
+    files = [value for value in os.environ.values() if value not in told and _is_key(value)]
     places = [*_HIDDEN, *airflow, *files, tempfile.gettempdir(), *sandbox.hide]
     return frozenset(os.path.realpath(path) for path in _expanded(places)) - {"/"}
 
 
-def _is_data(value: str) -> bool:
-    """Whether the value of a variable is the path of a file that is no program."""
-    return value.startswith("/") and os.path.isfile(value) and not os.access(value, os.X_OK)
+def _is_key(value: str) -> bool:
+    """Whether a variable's value is the path of a file that may be secret: no program, nothing that all may read."""
+    if not value.startswith("/") or not os.path.isfile(value):
+        return False
+    mode = os.stat(value).st_mode
+    return not mode & 0o111 and not (value.startswith(_PUBLIC) and mode & 0o004)
 
 
 def _programs(path: str, hidden: frozenset[str]) -> Iterator[str]:

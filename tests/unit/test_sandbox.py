@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,17 +20,26 @@ def test_airflows_configuration_is_hidden_wherever_it_is(tmp_path: Path, monkeyp
     assert "/etc/passwd" in seen
 
 
-def test_files_that_the_workers_variables_name_are_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as the key of a cloud; not where the manifest asks for the variable, and not programs."""
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/etc/group")
-    monkeypatch.setenv("SHELL", "/bin/sh")
-    seen = sandbox.grants(Sandbox(), own=tmp_path, variables={}, read=[], write=[]).read
-    assert not {"/", "/etc", "/etc/group"} & set(seen)
-    assert "/etc/passwd" in seen
-    assert {"/bin", "/usr"} & set(seen)
-    variables = {"GOOGLE_APPLICATION_CREDENTIALS": "/etc/group"}
-    told = sandbox.grants(Sandbox(), own=tmp_path, variables=variables, read=[], write=[]).read
-    assert {"/etc", "/etc/group"} & set(told)
+@pytest.mark.parametrize(("mode", "hidden"), [(0o644, True), (0o600, True), (0o755, False)])
+def test_keys_that_the_workers_variables_name_are_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, hidden: bool
+) -> None:
+    """Such as a cloud's; not programs, and not where the manifest asks for the variable."""
+    monkeypatch.setattr(sandbox, "_HIDDEN", ())
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    key = tmp_path / "key.json"
+    key.touch()
+    key.chmod(mode)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/etc/passwd")
+    ask = partial(sandbox.grants, Sandbox(), own=tmp_path / "run", read=[], write=[])
+    assert _shows(ask(variables={}), key) is not hidden
+    assert _shows(ask(variables={}), Path("/etc/passwd"))
+    assert _shows(ask(variables={"GOOGLE_APPLICATION_CREDENTIALS": str(key)}), key)
+
+
+def _shows(granted: sandbox.Grants, path: Path) -> bool:
+    return bool({str(path), *map(str, path.parents)} & set(granted.read))
 
 
 def test_one_slow_look_does_not_put_off_those_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
