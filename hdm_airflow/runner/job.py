@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.packs.pack import Pack
@@ -91,7 +90,8 @@ class Job:
         """What must never be seen in a log: passwords, and what the worker's variables hold of them."""
         passwords = [self.base.password, *(one.password for one in self.targets)]
         passed_on = self._passed_on()
-        passwords += [urlsplit(value).password for name, value in passed_on.items() if name.lower().endswith("_proxy")]
+        proxies = [value for name, value in passed_on.items() if name.lower().endswith("_proxy")]
+        passwords += package_index.secrets(url if "://" in url else f"http://{url}" for url in proxies)
         passwords += [value for name, value in passed_on.items() if _SOUNDS_SECRET.search(name)]
         passwords += package_index.secrets(passed_on.get(name, "") for name in package_index.FOR_PACKS)
         return [secret for secret in passwords if secret]
