@@ -83,7 +83,7 @@ PACKS = GroupCommand(
                 ENVIRONMENT,
                 CONN_ID,
                 PACKS_DIR,
-                arg("--keep", action="store_true", help="Keep the run's folder but its files of passwords, to look into"),
+                arg("--keep", action="store_true", help="Keep the run's folder, to look into; no file of passwords"),
                 OUTPUT,
             ),
             example="airflow hdm packs run mp_basic --endpoint heart --date 2026-01-31",
