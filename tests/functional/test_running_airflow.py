@@ -259,7 +259,8 @@ def coded(secret: str) -> list[str]:
     """What a reader could make a password of."""
     raw = secret.encode()
     pieces = [base64.b64encode(before + raw).decode()[4:-4] for before in (b"", b"x", b"ab")]
-    return [secret, quote(secret), quote(secret, safe=""), *pieces]
+    escaped = json.dumps(secret)[1:-1]  # as it would stand in JSON, Airflow's log files included
+    return [secret, escaped, quote(secret), quote(secret, safe=""), *pieces]
 
 
 def processes() -> tuple[str, str]:
