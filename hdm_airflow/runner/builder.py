@@ -110,7 +110,7 @@ class Builder:
             options = [*no_index, *self.requirements.uv_options, "--requirements", REQUIREMENTS]
             steps.append([uv, "pip", "install", "--quiet", "--python", self._python, *options])
         if self.distrusted and caches:
-            steps.insert(0, [uv, "cache", "clean", "--quiet", "--force", *self.distrusted])
+            steps.insert(0, [uv, "cache", "clean", "--quiet", "--force", "--", *self.distrusted])
         try:
             self._run(steps, read=[Path(uv)], write=caches)
         except EnvironmentBuildError as error:
@@ -179,7 +179,7 @@ class Builder:
                 self.supervision.sandbox,
                 own=self.aside,
                 variables=self._variables,
-                read=[Path(self.interpreter.path).parent.parent, *read],  # with its standard library in lib/
+                read=[self.interpreter.prefix, *read],
                 write=[self.pack, *write],
             ),
         )

@@ -50,6 +50,11 @@ class Interpreter:
     version: str  # major.minor
     implementation: str  # platform, machine and build, as the key of an environment needs them
 
+    @property
+    def prefix(self) -> Path:
+        """Where it lies, with its standard library."""
+        return Path(self.path).parent.parent
+
 
 @cache
 def find_interpreter(wanted: str | None) -> Interpreter:

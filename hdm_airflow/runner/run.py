@@ -138,13 +138,12 @@ class PackRun:
         self, setting: sandbox.Sandbox, place: Workspace, environment: Environment, variables: dict[str, str]
     ) -> sandbox.Grants:
         """What the pack may see: besides its folder, its Python, and the files among its endpoints."""
-        python = Path(environment.interpreter.path).parent.parent  # with its standard library in lib/
         files = [Path(target.host) for target in self.job.targets if os.path.isabs(target.host)]
         return sandbox.grants(
             setting,
             own=place.root,
             variables=variables,
-            read=[python, environment.path],
+            read=[environment.interpreter.prefix, environment.path],
             write=[path for file in files if file.is_file() for path in sandbox.with_companions(setting, file)],
         )
 

@@ -96,7 +96,7 @@ def _claim(path: Path) -> Iterator[bool]:
 def _confinement(environment: Environment, supervision: Supervision) -> Confinement:
     if supervision.sandbox is None:
         return Confinement()
-    python = Path(environment.interpreter.path).parent.parent
+    python = environment.interpreter.prefix
     return Confinement(
         grants=sandbox.grants(supervision.sandbox, own=environment.path, variables={}, read=[python], write=[])
     )
