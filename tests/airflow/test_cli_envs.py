@@ -30,14 +30,14 @@ def hdm(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
 def packs(tmp_path: Path, hdm: Hdm) -> Path:
     """Three packs: two of them with equal requirements."""
     folder = tmp_path / "packs"
-    build_wheel(tmp_path / "wheels", "alpha", "1.0")
     for name, requirements in {
         "one": "",
         "two": "# nothing\n",
-        "three": f"{tmp_path}/wheels/alpha-1.0-py3-none-any.whl\n",
+        "three": "./alpha-1.0-py3-none-any.whl\n",
     }.items():
         hdm("packs", "new", name, folder)
         (folder / "metric-packs" / name / "requirements.txt").write_text(requirements)
+    build_wheel(folder / "metric-packs" / "three", "alpha", "1.0")
     return folder
 
 
@@ -77,7 +77,7 @@ def test_list_tells_who_needs_what(hdm: Hdm, packs: Path, tmp_path: Path) -> Non
     needed = sorted((sorted(row["packs"]), row["installed"], row["state"]) for row in rows)
     assert needed == [(["mp_one", "mp_two"], 0, "ready"), (["mp_three"], 1, "ready")]
     assert all(row["size"] > 0 and row["python"] and row["last_used"] for row in rows)
-    assert [f"{tmp_path}/wheels/alpha-1.0-py3-none-any.whl"] in [row["requirements"] for row in rows]
+    assert ["./alpha-1.0-py3-none-any.whl"] in [row["requirements"] for row in rows]
     done = hdm("envs", "list", "--packs-dir", packs)
     assert "mp_three" in done.out
     assert "2 environment(s), " in done.err
