@@ -16,12 +16,12 @@ from airflow.sdk.execution_time.secrets import ExecutionAPISecretsBackend
 from airflow.sdk.execution_time.supervisor import ensure_secrets_backend_loaded
 
 from hdm_airflow.base.endpoints import Registered
-from hdm_airflow.credentials.source import Credential, Once, SourceDownError
+from hdm_airflow.credentials.source import Credential, Once, SourceDownError, is_text
 from hdm_airflow.errors import ConfigurationError
 
 _WHERE = "Airflow connections"
 #: What Airflow raises over a connection's text that it cannot parse. Their messages quote it, with the password.
-_MALFORMED = (ValueError, TypeError, KeyError, AttributeError, AirflowException)
+_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, AirflowException)
 
 
 class _ApiError(Exception):
@@ -59,8 +59,10 @@ class AirflowConnections:
             raise ConfigurationError(f"there is no connection {conn_id!r}", endpoint.slug, hint)
         host = (connection.host or "").lower()
         if host and host != endpoint.host.lower():
-            what = f"the connection {conn_id!r} is for host {connection.host!r}, the endpoint is on {endpoint.host!r}"
-            raise ConfigurationError(what, endpoint.slug, "correct the connection's host, or leave it empty")
+            # Its host is not told: of a URI whose password was not quoted, it is the end of the password.
+            what = f"the connection {conn_id!r} is for another host than the endpoint's {endpoint.host!r}"
+            hint = "correct the connection's host, or leave it empty; in a URI, quote what is in the password"
+            raise ConfigurationError(what, endpoint.slug, hint)
         if not connection.password:
             return None
         return Credential(password=connection.password, source=f"Airflow connection {conn_id}")
@@ -113,7 +115,7 @@ def look_up(conn_id: str, down: dict[str, SourceDownError] | None = None) -> Any
                 down[name] = fault
             raise fault from None
         if connection is not None:
-            return _meaningful(connection, conn_id)
+            return _checked(connection, conn_id)
     return None
 
 
@@ -135,13 +137,18 @@ def _ask_api(conn_id: str) -> Any:
     raise _ApiError(answer.error.value)
 
 
-def _meaningful(connection: Any, conn_id: str) -> Any:
-    """The connection; text without any meaning, such as a password alone, parses as a URI with nothing in it.
+def _checked(connection: Any, conn_id: str) -> Any:
+    """The connection. Airflow takes any text for a URI, a password alone, too, and any JSON value for a field.
 
     Raises:
-        ConfigurationError: there is nothing in it.
+        ConfigurationError: there is nothing in it, or a field is no text.
     """
-    if any((connection.conn_type, connection.host, connection.login, connection.password, connection.extra)):
+    hint = "write it anew: as JSON or as a URI, quoted"
+    for name in ("conn_type", "host", "login", "password", "schema", "extra"):
+        value = getattr(connection, name, None)
+        if value is not None and not is_text(value):
+            raise ConfigurationError(f"the {name} of the connection {conn_id!r} is no text", _WHERE, hint)
+    if any((connection.host, connection.login, connection.password, connection.port)):
         return connection
-    what = f"the connection {conn_id!r} holds nothing that Airflow understands"
-    raise ConfigurationError(what, _WHERE, "write it anew: as JSON or as a URI, quoted")
+    what = f"the connection {conn_id!r} has neither host, port, login nor password"
+    raise ConfigurationError(what, _WHERE, hint)

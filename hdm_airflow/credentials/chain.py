@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from hdm_airflow.base.endpoints import Registered
 from hdm_airflow.credentials.pool import each
-from hdm_airflow.credentials.source import Credential, Source
-from hdm_airflow.errors import HdmError
+from hdm_airflow.credentials.source import Credential, Source, is_text
+from hdm_airflow.errors import ConfigurationError, HdmError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -84,7 +87,7 @@ class Chain:
         credentials: dict[str, Credential] = {}
         faults: dict[str, HdmError] = {}
         for source in self.sources:
-            answers = each(source.find, waiting, at_once=source.at_once, check=check)
+            answers = each(partial(_find, source), waiting, at_once=source.at_once, check=check)
             passed_on = []
             for one, answer in zip(waiting, answers, strict=True):
                 if answer is None:
@@ -100,3 +103,23 @@ class Chain:
     def beat(self) -> None:
         """Pass on what the sources have to tell; never waits."""
         self._notes.pass_on(self._warn)
+
+
+def _find(source: Source, registered: Registered) -> Credential | None:
+    """What a source has for one endpoint. What nobody foresaw fails that endpoint, and no other.
+
+    Raises:
+        HdmError: the source cannot be asked, or its entry cannot be used.
+    """
+    try:
+        found = source.find(registered)
+    except HdmError:
+        raise
+    except Exception as error:  # noqa: BLE001  # its text may quote a secret
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"the look-up failed ({type(error).__name__} at {Path(place.filename).name}:{place.lineno})"
+        hint = "see the entry of this endpoint; if it is sound, report this as a fault of hdm_airflow"
+        raise HdmError(what, type(source).__name__, hint) from None
+    if found and not (is_text(found.password) and (found.user is None or is_text(found.user))):
+        raise ConfigurationError("the password or user is no text", found.source, "write it anew there")
+    return found

@@ -8,12 +8,11 @@ from typing import Any
 
 from hdm_airflow.base.endpoints import Endpoint, Registered
 from hdm_airflow.credentials import read_only
-from hdm_airflow.credentials.source import Credential, Once, Tell
+from hdm_airflow.credentials.source import Credential, Once, Outage, Tell
 from hdm_airflow.errors import ConfigurationError
-from hdm_airflow.packs import files
+from hdm_airflow.packs import conf, files
 from hdm_airflow.packs.pack import Pack
 
-FILE = "process/conf.json"
 #: Part of a slug -> the keys under which packs in the wild write it.
 _KEYS = {
     "name": ("name", "database", "db_name"),
@@ -42,10 +41,11 @@ class ConfJson:
     at_once = 8
 
     def __init__(self, pack: Pack, environment: str | None, tell: Tell, *, refuse: bool) -> None:
-        self._path = pack.path / FILE
-        self._where = f"{pack.folder}/{FILE}"
+        self._folder = pack.path
+        self._where = f"{pack.folder}/{conf.FILE}"
         self._environment, self._tell, self._refuse = environment, tell, refuse
         self._once = Once()
+        self._servers: dict[tuple[str, str], Outage] = {}  # by host and port
 
     def find(self, registered: Registered) -> Credential | None:
         """The password of the entry that matches; None where none does, or it has no password.
@@ -57,21 +57,24 @@ class ConfJson:
         """
         endpoint = registered.endpoint
         entries = self._once.get("file", self._entries)
-        passwords = {_first(entry, _PASSWORD_KEYS) for entry in entries if _matches(entry, endpoint)}
+        stated = [_password(entry) for entry in entries if _matches(entry, endpoint)]
+        if any(not isinstance(password, str) for password in stated):
+            raise ConfigurationError(f"the password of {endpoint.slug} is no text", self._where, "write it in quotes")
+        passwords = {password for password in stated if password}
         if len(passwords) > 1:
             what = f"{len(passwords)} entries of `databases` match, with different passwords"
             raise ConfigurationError(f"{what}: {endpoint.slug}", self._where, "give them host, port and user, too")
-        password = passwords.pop() if passwords else None
-        if not password:
+        if not passwords:
             return None
+        password = passwords.pop()
         hint = "keep it in an Airflow connection or in Vault, and remove it from the file and its history"
-        if not isinstance(password, str):
-            raise ConfigurationError(f"the password of {endpoint.slug} is no text", self._where, "write it in quotes")
         if self._refuse:
             what = f"the password of {endpoint.slug} stands in the pack's conf.json, which the settings refuse"
             raise ConfigurationError(what, self._where, hint)
         self._tell(f"the password of {endpoint.slug} stands in {self._where}: {hint}")
-        if not read_only.check(endpoint, password, self._where):
+        with self._servers.setdefault((endpoint.host, endpoint.port), Outage()).watch():
+            is_checked = read_only.check(endpoint, password, self._where)
+        if not is_checked:
             kind = f"{endpoint.type} databases"
             self._tell(f"it is not checked whether {endpoint.slug} can only be read: not known how for {kind}")
         return Credential(password=password, source=self._where)
@@ -81,16 +84,15 @@ class ConfJson:
 
     def _entries(self) -> list[Mapping[str, Any]]:
         try:
-            text, _ = files.decode(files.read_bytes(self._path))
-            conf = json.loads(text)
+            found = conf.read(self._folder)
         except FileNotFoundError:
             return []
         except files.Unreadable as error:
             raise ConfigurationError(f"conf.json {error.reason}", self._where, error.hint) from None
         except (ValueError, RecursionError):  # its message may quote the text
             raise ConfigurationError("conf.json is not JSON", self._where, "correct it there") from None
-        section = conf.get(self._environment) if isinstance(conf, dict) else None
-        for place in (section, conf):
+        section = found.get(self._environment) if isinstance(found, dict) else None
+        for place in (section, found):
             if isinstance(place, dict) and "databases" in place:
                 return self._checked(place["databases"])
         return []
@@ -100,6 +102,12 @@ class ConfJson:
             return entries
         hint = 'write [{"name": ..., "host": ..., "user": ..., "password": ...}]'
         raise ConfigurationError("`databases` is not a list of objects", self._where, hint)
+
+
+def _password(entry: Mapping[str, Any]) -> Any:
+    """What stands under the first password key that has something; '' where none has. It may be no text."""
+    stated = [entry[key] for key in _PASSWORD_KEYS if key in entry and entry[key] is not None]
+    return next((value for value in stated if value != ""), "")
 
 
 def _first(entry: Mapping[str, Any], keys: tuple[str, ...]) -> Any:

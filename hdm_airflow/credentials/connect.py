@@ -19,6 +19,8 @@ PATIENCE = 10  # seconds to wait for a server
 _NOT_THE_WORKERS: dict[str, Any] = {
     "hostaddr": "", "options": "", "target_session_attrs": "any", "sslcert": "", "sslkey": "",
 }  # fmt: skip
+#: Ways to log in to MySQL that send the password itself; a server chooses the way.
+_IN_CLEAR = ("mysql_clear_password", "dialog")
 POSTGRES = {"postgres", "postgresql"}
 MYSQL = {"mysql", "mariadb"}
 
@@ -46,7 +48,7 @@ def mysql(endpoint: Endpoint, password: str | None) -> Any:
     """A connection to MySQL or MariaDB. Raises the driver's errors.
 
     Raises:
-        ConfigurationError: the driver is not installed.
+        ConfigurationError: the driver is not installed, or the server wants the password in clear, without TLS.
     """
     if importlib.util.find_spec("pymysql") is None:
         raise ConfigurationError("PyMySQL is not installed here", endpoint.slug, "pip install PyMySQL to test MySQL")
@@ -56,12 +58,27 @@ def mysql(endpoint: Endpoint, password: str | None) -> Any:
         host=endpoint.host or "localhost",
         port=int(endpoint.port or 3306),
         user=endpoint.user,
-        password=password or "",
+        password=(password or "").encode(),  # text would be sent as Latin-1, which no server asks for
         database=endpoint.name,
         connect_timeout=PATIENCE,
         read_timeout=PATIENCE,
         ssl=ssl.create_default_context(cafile=_authorities()) if endpoint.ssl else None,
+        auth_plugin_map={} if endpoint.ssl else dict.fromkeys(_IN_CLEAR, _Refusal),
     )
+
+
+class _Refusal:
+    """Stands in PyMySQL for a way to log in that is not taken."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def authenticate(self, _packet: Any) -> Any:
+        """Refuse, whatever the server asks."""
+        what = "the server wants the password in clear, over a connection without TLS"
+        raise ConfigurationError(
+            what, self._connection.host, "register the endpoint with TLS, or see who answers there"
+        )
 
 
 def _authorities() -> str | None:

@@ -22,13 +22,16 @@ from hdm_airflow.credentials.source import (
     SourceDownError,
     Tell,
     is_readable_on_the_way,
+    is_text,
 )
 from hdm_airflow.errors import ConfigurationError, HdmError
 
+_LONGEST_LIFE = 365 * 86_400  # seconds; more than that is no life of a token
 _UNKNOWN_LIFE = 60.0  # seconds a token is used that does not say how long it lasts
 _MARGIN = 10.0  # seconds before its end, or a tenth of its life, from which on a token is not handed out
 _SERVER_ERROR = 500
 _OK = 200
+_HOST_HINT = "write it as https://sso.hospital.example"
 _CODE = re.compile(r"[a-z_]{1,40}")  # of OAuth, such as invalid_client
 
 
@@ -77,6 +80,8 @@ class Keycloak:
             with requests.Session() as session:
                 # `auth`: a .netrc file must not add its own. No redirect: the secret goes to the one address alone.
                 answer = session.post(url, data=form, timeout=TIMEOUT, allow_redirects=False, auth=lambda one: one)
+        except ValueError:  # of what requests takes for an address and cannot look up; it quotes the text
+            raise SourceDownError("the connection's host is no address", self._where, _HOST_HINT) from None
         except requests.RequestException as error:
             hint = "see that it runs, and that its certificate is trusted; a retry may help"
             raise SourceDownError(f"Keycloak cannot be reached ({type(error).__name__})", self._where, hint) from None
@@ -84,7 +89,7 @@ class Keycloak:
         if answer.status_code != _OK:
             raise self._refusal(answer.status_code, str(body.get("error", "")))
         token, life = body.get("access_token"), body.get("expires_in", _UNKNOWN_LIFE)
-        if not isinstance(token, str) or not token or isinstance(life, bool) or not isinstance(life, int | float):
+        if not (token and is_text(token) and _is_life(life)):
             hint = "see that the address and the realm are Keycloak's"
             raise SourceDownError("Keycloak's answer cannot be understood", self._where, hint)
         return token, float(life)
@@ -114,7 +119,11 @@ class Keycloak:
             "scope": options.scope,
             "audience": options.audience,
         }
-        address = f"{_address(connection)}/realms/{quote(options.realm, safe='')}/protocol/openid-connect/token"
+        try:
+            host = _address(connection)
+        except ValueError:  # it quotes the text
+            raise ConfigurationError("the connection's host is no address", self._where, _HOST_HINT) from None
+        address = f"{host}/realms/{quote(options.realm, safe='')}/protocol/openid-connect/token"
         if is_readable_on_the_way(address):
             self._tell(f"{self._where} is reached without TLS: write https:// before the connection's host")
         return address, {key: value for key, value in form.items() if value}
@@ -130,6 +139,11 @@ def _address(connection: Any) -> str:
     if connection.port and parts.port is None:
         parts = parts._replace(netloc=f"{parts.netloc}:{connection.port}")
     return str(parts.geturl())
+
+
+def _is_life(stated: Any) -> bool:
+    """Whether it is a number of seconds. Of a token that has ended already, each endpoint would ask for another one."""
+    return isinstance(stated, int | float) and not isinstance(stated, bool) and 0 < stated <= _LONGEST_LIFE
 
 
 def _object(answer: requests.Response) -> dict[str, Any]:

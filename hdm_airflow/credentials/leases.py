@@ -59,16 +59,20 @@ class Leases:
         elif lease.renew is None:
             self._tell(f"{lease.name} ends in {lease.seconds:.0f} s and cannot be renewed")
 
+    def forget(self) -> list[Lease]:
+        """Keep nothing alive from now on; what was kept so far."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+            return list(self._due)
+
     def close(self, patience: float) -> None:
         """Give everything back, and tell what could not be.
 
         Args:
             patience: seconds.
         """
-        with self._changed:
-            self._closed = True
-            lent = list(self._due)
-            self._changed.notify()
+        lent = self.forget()
         given_back: list[Lease] = []
 
         def end(lease: Lease) -> None:

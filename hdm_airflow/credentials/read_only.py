@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 from hdm_airflow.base.endpoints import Endpoint
 from hdm_airflow.credentials import connect
+from hdm_airflow.credentials.source import SlowSourceError
 from hdm_airflow.errors import ConfigurationError, HdmError
 
 _SHOWN = 5  # rights that an error names
+_NEARLY = 0.9  # of the patience: who has waited so long was not refused, but not answered
+_WITH_PARAMETERS = 150_000  # version of PostgreSQL
 #: Rights of MySQL and MariaDB that change nothing that anybody else sees.
 _HARMLESS = {
     "USAGE", "SELECT", "SHOW VIEW", "SHOW DATABASES", "SHOW CREATE ROUTINE", "PROCESS", "LOCK TABLES",
@@ -36,18 +40,24 @@ def check(endpoint: Endpoint, password: str, where: str) -> bool:
     Raises:
         ConfigurationError: the account may write.
         HdmError: the server cannot be asked.
+        SlowSourceError: it has not answered in time.
     """
     kind = endpoint.type.strip().lower()
     if kind not in connect.POSTGRES | connect.MYSQL:
         return False
+    begin = time.monotonic()
     try:
         rights = _postgres(endpoint, password) if kind in connect.POSTGRES else _mysql(endpoint, password)
     except HdmError as error:
         what = f"it cannot be checked whether {endpoint.user} can only read {endpoint.name}: {error.what}"
-        raise HdmError(what, where, "install PyMySQL for Airflow's workers, or keep the password elsewhere") from None
+        raise HdmError(what, where, error.hint) from None
     except Exception as error:  # noqa: BLE001  # of any driver; its text may quote what it was given
+        hint = "see that the database is there, and the user and password right"
+        if time.monotonic() - begin > connect.PATIENCE * _NEARLY:
+            server = f"{endpoint.host}:{endpoint.port} did not answer within {connect.PATIENCE} s"
+            raise SlowSourceError(f"it cannot be checked what accounts may do: {server}", where, hint) from None
         what = f"it cannot be checked whether {endpoint.user} can only read {endpoint.name}: {type(error).__name__}"
-        raise HdmError(what, where, "see that the database is there, and the user and password right") from None
+        raise HdmError(what, where, hint) from None
     if rights:
         shown = ", ".join(rights[:_SHOWN]) + (", ..." if len(rights) > _SHOWN else "")
         what = f"{endpoint.user} can do more than read {endpoint.name}: {shown}"
@@ -60,6 +70,8 @@ def _postgres(endpoint: Endpoint, password: str) -> list[str]:
     with connect.postgres(endpoint, password) as connection:
         connection.execute(f"SET statement_timeout = '{connect.PATIENCE}s'".encode())
         rows = connection.execute(Path(__file__).with_name("read_only.sql").read_bytes()).fetchall()
+        if connection.info.server_version >= _WITH_PARAMETERS:
+            rows += connection.execute(Path(__file__).with_name("read_only_15.sql").read_bytes()).fetchall()
     return [f"{what} ({place}{f' and {count - 1} more' if count > 1 else ''})" for what, place, count in rows]
 
 

@@ -1,11 +1,22 @@
 -- What the account of this session may change, by itself or as a role that it can become; one row per kind of right.
--- TEMP on a database, which PUBLIC has by default, changes nothing that anybody else sees.
+-- TEMP on a database, which PUBLIC has by default, changes nothing that anybody else sees. What PostgreSQL lets every
+-- account do does not count: to change its own password and settings, to make large objects, to have a user mapping.
 WITH role AS (
     SELECT * FROM pg_catalog.pg_roles WHERE pg_catalog.pg_has_role(current_user, oid, 'MEMBER')
 ), relation AS (
-    SELECT c.oid, c.relkind, c.relowner, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) AS name
+    SELECT c.oid, c.relkind, c.relowner, c.relacl, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) AS name
     FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+), grantable (name, acl) AS (
+    SELECT name, relacl FROM relation
+    UNION ALL
+    SELECT name, attacl FROM relation JOIN pg_catalog.pg_attribute ON attrelid = relation.oid WHERE attacl IS NOT NULL
+    UNION ALL
+    SELECT pg_catalog.quote_ident(nspname), nspacl FROM pg_catalog.pg_namespace
+    UNION ALL
+    SELECT pg_catalog.quote_ident(datname), datacl FROM pg_catalog.pg_database
+    UNION ALL
+    SELECT pg_catalog.quote_ident(proname), proacl FROM pg_catalog.pg_proc WHERE proacl IS NOT NULL
 ), held (rank, what, place) AS (
     SELECT 1, attribute, rolname::text FROM role, LATERAL (
         VALUES ('SUPERUSER', rolsuper), ('CREATEROLE', rolcreaterole), ('CREATEDB', rolcreatedb),
@@ -14,7 +25,11 @@ WITH role AS (
     UNION ALL
     SELECT 2, 'membership', rolname::text FROM role
     WHERE rolname IN ('pg_write_all_data', 'pg_write_server_files', 'pg_execute_server_program', 'pg_signal_backend',
-                      'pg_maintain', 'pg_create_subscription', 'pg_checkpoint')
+                      'pg_maintain', 'pg_create_subscription', 'pg_checkpoint', 'pg_signal_autovacuum_worker')
+    UNION ALL
+    SELECT 2, 'ADMIN OPTION', granted.rolname::text
+    FROM pg_catalog.pg_auth_members AS m JOIN role ON role.oid = m.member
+    JOIN pg_catalog.pg_roles AS granted ON granted.oid = m.roleid WHERE m.admin_option
     UNION ALL
     SELECT 3, 'ownership', relation.name FROM relation JOIN role ON role.oid = relowner
     UNION ALL
@@ -24,6 +39,22 @@ WITH role AS (
     UNION ALL
     SELECT 3, 'ownership of a large object', l.oid::text
     FROM pg_catalog.pg_largeobject_metadata AS l JOIN role ON role.oid = lomowner
+    UNION ALL
+    SELECT 3, 'ownership of a schema', pg_catalog.quote_ident(nspname)
+    FROM pg_catalog.pg_namespace JOIN role ON role.oid = nspowner
+    UNION ALL
+    SELECT 3, 'ownership of a database', pg_catalog.quote_ident(datname)
+    FROM pg_catalog.pg_database JOIN role ON role.oid = datdba
+    UNION ALL
+    SELECT 3, 'ownership of a ' || object.type, object.identity  -- whatever else there is: types, servers, extensions
+    FROM pg_catalog.pg_shdepend AS d JOIN role ON role.oid = d.refobjid
+    CROSS JOIN LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) AS object
+    WHERE d.deptype = 'o' AND d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
+      AND d.dbid IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
+      AND d.classid <> ALL (ARRAY[
+          'pg_catalog.pg_class', 'pg_catalog.pg_proc', 'pg_catalog.pg_largeobject', 'pg_catalog.pg_namespace',
+          'pg_catalog.pg_database', 'pg_catalog.pg_default_acl', 'pg_catalog.pg_user_mapping'
+      ]::pg_catalog.regclass[]) AND coalesce(object.schema, '') !~ '^pg_'
     UNION ALL
     SELECT 4, 'UPDATE of a large object', l.oid::text
     FROM pg_catalog.pg_largeobject_metadata AS l CROSS JOIN LATERAL pg_catalog.aclexplode(lomacl) AS a
@@ -37,8 +68,24 @@ WITH role AS (
     FROM relation CROSS JOIN role CROSS JOIN unnest(ARRAY['INSERT', 'UPDATE']) AS priv
     WHERE relkind IN ('r', 'p', 'v', 'f') AND pg_catalog.has_any_column_privilege(role.oid, relation.oid, priv)
     UNION ALL
-    SELECT 4, 'UPDATE of a sequence', relation.name FROM relation CROSS JOIN role
-    WHERE CASE WHEN relkind = 'S' THEN pg_catalog.has_sequence_privilege(role.oid, relation.oid, 'UPDATE') END
+    SELECT 4, priv || ' of a sequence', relation.name  -- USAGE is enough for nextval()
+    FROM relation CROSS JOIN role CROSS JOIN unnest(ARRAY['USAGE', 'UPDATE']) AS priv
+    WHERE CASE WHEN relkind = 'S' THEN pg_catalog.has_sequence_privilege(role.oid, relation.oid, priv) END
+    UNION ALL
+    SELECT 4, 'MAINTAIN', relation.name  -- of PostgreSQL 17, which others refuse to be asked for
+    FROM relation CROSS JOIN LATERAL pg_catalog.aclexplode(relacl) AS a
+    WHERE a.privilege_type = 'MAINTAIN' AND (a.grantee = 0 OR a.grantee IN (SELECT oid FROM role))
+    UNION ALL
+    SELECT 4, 'GRANT OPTION', grantable.name FROM grantable CROSS JOIN LATERAL pg_catalog.aclexplode(acl) AS a
+    WHERE a.is_grantable AND a.grantee IN (SELECT oid FROM role)
+    UNION ALL
+    SELECT 4, 'USAGE of a foreign server', pg_catalog.quote_ident(srvname)  -- makes user mappings
+    FROM pg_catalog.pg_foreign_server AS s CROSS JOIN role
+    WHERE pg_catalog.has_server_privilege(role.oid, s.oid, 'USAGE')
+    UNION ALL
+    SELECT 4, 'USAGE of a foreign-data wrapper', pg_catalog.quote_ident(fdwname)  -- makes foreign servers
+    FROM pg_catalog.pg_foreign_data_wrapper AS f CROSS JOIN role
+    WHERE pg_catalog.has_foreign_data_wrapper_privilege(role.oid, f.oid, 'USAGE')
     UNION ALL
     SELECT 4, 'CREATE on schema', pg_catalog.quote_ident(nspname) FROM pg_catalog.pg_namespace AS n CROSS JOIN role
     WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'

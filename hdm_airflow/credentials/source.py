@@ -61,12 +61,29 @@ def is_readable_on_the_way(url: str) -> bool:
     return parts.scheme == "http" and parts.hostname not in _LOOPBACK
 
 
-class Outage:
-    """Remembers that a source is down, so that a thousand endpoints do not wait for it one after the other."""
+def is_text(value: object) -> bool:
+    """Whether it is text that can be sent somewhere: JSON may hold a number in its place, or half a character."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
-    def __init__(self) -> None:
+
+class Outage:
+    """Remembers that a source is down, so that a thousand endpoints do not wait for it one after the other.
+
+    Args:
+        answers: whether the source answers at all, asked when it has left several questions in a row unanswered.
+    """
+
+    def __init__(self, answers: Callable[[], bool] = lambda: False) -> None:
+        self._answers = answers
         self._error: SourceDownError | None = None
         self._unanswered = 0
+        self._counting = threading.Lock()
 
     @contextmanager
     def watch(self) -> Iterator[None]:
@@ -81,9 +98,11 @@ class Outage:
             yield
         except SlowSourceError as error:
             # One question may be slow by itself: Vault waits for a database to make an account there.
-            self._unanswered += 1
-            if self._unanswered >= _PATIENCE:
-                self._error = error
+            with self._counting:
+                self._unanswered += 1
+                if self._unanswered >= _PATIENCE and self._error is None:
+                    self._unanswered = 0
+                    self._error = None if self._answers() else error
             raise
         except SourceDownError as error:
             self._error = error

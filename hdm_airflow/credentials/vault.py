@@ -11,7 +11,7 @@ from hdm_airflow.credentials.leases import Lease, Leases
 from hdm_airflow.credentials.options import VaultOptions
 from hdm_airflow.credentials.paths import filled
 from hdm_airflow.credentials.pool import TimeIsUpError, each, until
-from hdm_airflow.credentials.source import Credential, Once, Tell
+from hdm_airflow.credentials.source import Credential, Once, SlowSourceError, Tell
 from hdm_airflow.credentials.vault_client import AT_ONCE, VaultClient
 from hdm_airflow.errors import ConfigurationError, HdmError
 
@@ -52,16 +52,18 @@ class Vault:
         return found
 
     def close(self, patience: float) -> None:
-        """Give back the leases, then the token of our login."""
+        """Give back the token of our login, and with it the leases, in one request; else each lease by itself."""
         deadline = time.monotonic() + patience
-        self._leases.close(patience)
         try:
-            answers = each(lambda end: end(), [self._client.log_out], at_once=1, check=until(deadline))
+            (ended,) = each(lambda end: end(), [self._client.log_out], at_once=1, check=until(deadline))
         except TimeIsUpError:
-            answers = [HdmError(f"{patience:.0f} s were not enough")]
-        for answer in answers:
-            if isinstance(answer, HdmError):
-                self._tell(f"the token of the login to Vault could not be given back: {answer.what}")
+            ended = HdmError(f"{patience:.0f} s were not enough")
+        if isinstance(ended, HdmError):
+            self._tell(f"the token of the login to Vault could not be given back: {ended.what}")
+        if ended is True:
+            self._leases.forget()
+        else:
+            self._leases.close(max(0.0, deadline - time.monotonic()))
 
     def _read(self, path: str) -> Credential | None:
         options = self._options
@@ -75,12 +77,16 @@ class Vault:
         )
 
     def _lend(self, path: str) -> Credential | None:
-        answer = self._client.read(path)
+        try:
+            answer = self._client.read(path)
+        except SlowSourceError:
+            self._tell(f"an account may yet be made at {path}, which nobody uses; it ends by itself")
+            raise
         if answer is None:
             return None
         lease_id, seconds = answer.get("lease_id"), answer.get("lease_duration")
         if lease_id:
-            seconds = seconds if isinstance(seconds, int) and seconds > 0 else _NO_END
+            seconds = min(seconds, _NO_END) if isinstance(seconds, int) and seconds > 0 else _NO_END
             self._once.get("token", self._keep_token)
             self._leases.add(
                 Lease(

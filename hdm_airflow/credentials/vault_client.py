@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import requests
 from airflow.providers.hashicorp.hooks.vault import VaultHook
 from hvac import exceptions
-from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from hdm_airflow.credentials.airflow_connections import look_up
+from hdm_airflow.credentials.pace import PacedAdapter
 from hdm_airflow.credentials.source import (
     TIMEOUT,
     Once,
     Outage,
-    SlowSourceError,
     SourceDownError,
     Tell,
     is_readable_on_the_way,
 )
+from hdm_airflow.credentials.vault_errors import told
 from hdm_airflow.errors import ConfigurationError, HdmError
 
 AT_ONCE = 16  # requests
 #: Answers that may be another one a moment later: a standby, a node that starts.
 _PASSING = (412, 502, 503)
-_DOWN = (
-    exceptions.VaultDown,
-    exceptions.VaultNotInitialized,
-    exceptions.BadGateway,
-    exceptions.RateLimitExceeded,
-    exceptions.UnexpectedError,
-)
 
 
 class VaultClient:
@@ -48,8 +44,11 @@ class VaultClient:
     def __init__(self, conn_id: str, tell: Tell) -> None:
         self.where = f"Vault (connection {conn_id})"
         self._conn_id, self._tell = conn_id, tell
-        self._once, self._outage = Once(), Outage()
-        self._lent: Callable[[], None] | None = None
+        self._once, self._outage = Once(), Outage(self._answers)
+        self._session = _session()
+        self._ending = threading.Lock()  # around the next two
+        self._lent: Callable[[], None] | None = None  # ends our token
+        self._over = False
 
     def read_kv(self, path: str, mount: str | None, version: int | None) -> Any:
         """The fields of a secret in the KV engine; None where there is none, or its newest version is deleted."""
@@ -60,13 +59,17 @@ class VaultClient:
             kv = self._hvac.secrets.kv
             try:
                 if version == 1:
-                    return kv.v1.read_secret(path=path, mount_point=mount)["data"]
-                # A deleted version answers 404 with its metadata; raised like one that never was.
-                answer = kv.v2.read_secret_version(path=path, mount_point=mount, raise_on_deleted_version=True)
-                return answer["data"]["data"]
+                    fields = kv.v1.read_secret(path=path, mount_point=mount)["data"]
+                else:  # a deleted version answers 404 with its metadata; raised like one that never was
+                    answer = kv.v2.read_secret_version(path=path, mount_point=mount, raise_on_deleted_version=True)
+                    fields = answer["data"]["data"]
             except exceptions.InvalidPath as error:
-                self._refuse_wrong_mount(error, mount, version)
+                self._refuse_wrong_mount(error, mount)
+                self._refuse_wrong_version(error, mount, version)
                 return None
+            if not isinstance(fields, dict):
+                raise TypeError
+            return fields
 
     def read(self, path: str) -> Any:
         """The whole answer of any path, such as `database/creds/reader`; None where there is no such role."""
@@ -87,7 +90,7 @@ class VaultClient:
     def renew(self, lease_id: str, seconds: float) -> float:
         """Prolong a lease; how many seconds it lasts now."""
         with self._told("sys/leases/renew"):
-            return float(self._hvac.sys.renew_lease(lease_id=lease_id, increment=int(seconds))["lease_duration"])
+            return _seconds(self._hvac.sys.renew_lease(lease_id=lease_id, increment=int(seconds))["lease_duration"])
 
     def revoke(self, lease_id: str) -> None:
         """End a lease."""
@@ -98,18 +101,25 @@ class VaultClient:
         """How many seconds our token lasts (infinite where it has no end), and whether it can be renewed."""
         with self._explained("auth/token/lookup-self"):
             data = self._hvac.auth.token.lookup_self()["data"]
-            return float(data["ttl"] or "inf"), bool(data.get("renewable"))
+            return _seconds(data["ttl"]) or math.inf, bool(data.get("renewable"))
 
     def renew_token(self) -> float:
         """Prolong our token, and with it what was lent to it; how many seconds it lasts now."""
         with self._told("auth/token/renew-self"):
-            return float(self._hvac.auth.token.renew_self()["auth"]["lease_duration"])
+            return _seconds(self._hvac.auth.token.renew_self()["auth"]["lease_duration"])
 
-    def log_out(self) -> None:
-        """End the token that our login made. One that was given to us is not ours to end."""
-        if self._lent:
+    def log_out(self) -> bool:
+        """End the token that our login made, and with it whatever was lent to it.
+
+        Returns:
+            Whether there was one. A token that was given to us is not ours to end.
+        """
+        with self._ending:
+            self._over, lent = True, self._lent
+        if lent:
             with self._told("auth/token/revoke-self"):
-                self._lent()
+                lent()
+        return lent is not None
 
     @property
     def _hook(self) -> VaultHook:
@@ -125,7 +135,7 @@ class VaultClient:
             if look_up(self._conn_id) is None:
                 hint = "add a connection of type vault, or name another in credentials.vault.conn_id"
                 raise ConfigurationError(f"there is no connection {self._conn_id!r}", "Airflow connections", hint)
-        session = _session()
+        session = self._session
         try:
             hook = VaultHook(self._conn_id, session=session, timeout=TIMEOUT)
             extra = dict(hook.connection.extra_dejson.get("client_kwargs") or {})
@@ -135,14 +145,22 @@ class VaultClient:
         except (ValueError, TypeError, AttributeError) as error:
             what = f"the connection's extra cannot be understood ({type(error).__name__})"
             raise ConfigurationError(what, self.where, "see the hashicorp provider's page on the connection") from None
-        session.verify = extra.get("verify", True)  # hvac takes the session's over its own
+        session.verify = self._authorities(extra.get("verify", True))  # hvac takes the session's over its own
         session.cert, session.proxies = extra.get("cert"), extra.get("proxies") or {}
-        if session.verify is False:
-            hint = 'name the authority instead: {"client_kwargs": {"verify": "/path/ca.pem"}}'
-            raise ConfigurationError("the connection turns the verification of certificates off", self.where, hint)
         if is_readable_on_the_way(hook.vault_client.url or ""):
             self._tell(f"{self.where} is reached without TLS: use_tls in the connection's extra mends that")
         return hook
+
+    def _authorities(self, stated: Any) -> bool | str:
+        """What certificates are verified with. Whatever Python takes for `no`, such as 0, would turn that off."""
+        hint = 'name the authority instead: {"client_kwargs": {"verify": "/path/ca.pem"}}'
+        if stated is True:
+            return True
+        if not isinstance(stated, str) or not stated:
+            raise ConfigurationError("the connection turns the verification of certificates off", self.where, hint)
+        if not Path(stated).exists():
+            raise ConfigurationError("the connection's `verify` is no file of authorities", self.where, hint)
+        return stated
 
     def _log_in(self) -> Any:
         hook = self._hook
@@ -155,8 +173,20 @@ class VaultClient:
             except HdmError as error:  # whatever the login answers, nothing can be asked without it
                 raise SourceDownError(f"Vault refuses the login ({error.what})", self.where, error.hint) from None
         if hook.vault_client.auth_type != "token":
-            self._lent = client.auth.token.revoke_self
+            with self._ending:
+                self._lent, over = client.auth.token.revoke_self, self._over
+            if over:  # whoever asked has left: nobody else would end it
+                self.log_out()
         return client
+
+    def _answers(self) -> bool:
+        """Whether Vault answers at all: what was waited for may be the databases in which it makes accounts."""
+        address = f"{self._hook.vault_client.url}/v1/sys/health"
+        try:
+            self._session.get(address, params={"standbyok": "true", "perfstandbyok": "true"}, timeout=TIMEOUT)
+        except requests.RequestException:
+            return False
+        return True
 
     @contextmanager
     def _explained(self, path: str) -> Iterator[None]:
@@ -164,48 +194,40 @@ class VaultClient:
         with self._outage.watch(), self._told(path):
             yield
 
-    @contextmanager
-    def _told(self, path: str) -> Iterator[None]:
+    def _told(self, path: str) -> AbstractContextManager[None]:
         """Around each request: tells what went wrong, and nothing of what was sent."""
-        try:
-            yield
-        except HdmError:
-            raise
-        except requests.ReadTimeout:
-            what = f"Vault did not answer within {TIMEOUT[1]:.0f} s"
-            raise SlowSourceError(what, self.where, "see its health; a retry may help") from None
-        except requests.RequestException as error:
-            hint = "see that it runs, is unsealed, and that its certificate is trusted; a retry may help"
-            raise SourceDownError(f"Vault cannot be reached ({type(error).__name__})", self.where, hint) from None
-        except _DOWN as error:
-            hint = "see its health and seal status; a retry may help"
-            raise SourceDownError(f"Vault is not ready ({type(error).__name__})", self.where, hint) from None
-        except (exceptions.Forbidden, exceptions.Unauthorized) as error:
-            what = f"Vault refuses access to {path} ({type(error).__name__})"
-            raise HdmError(
-                what, self.where, "see the policies of the login, and that its token has not ended"
-            ) from None
-        except exceptions.VaultError as error:
-            hint = "see Vault's log; a retry may help"
-            raise HdmError(f"Vault fails at {path} ({type(error).__name__})", self.where, hint) from None
-        except OSError as error:  # the file of a token
-            hint = "see the paths in the connection's extra"
-            raise SourceDownError(f"a file for the login cannot be read ({error.strerror})", self.where, hint) from None
-        except ImportError:
-            hint = "install what this login needs, see the hashicorp provider's page on the connection"
-            raise SourceDownError("the kind of login is not installed", self.where, hint) from None
-        except (KeyError, TypeError, ValueError, AttributeError):
-            hint = "see that the address in the connection is Vault's"
-            raise HdmError(f"Vault's answer at {path} cannot be understood", self.where, hint) from None
+        return told(path, self.where)
 
-    def _refuse_wrong_mount(self, error: exceptions.VaultError, mount: str, version: int | None = None) -> None:
+    def _refuse_wrong_mount(self, error: exceptions.VaultError, mount: str) -> None:
         """A 404 that is no missing secret: else a typing error in the settings reads as `no entry` everywhere."""
         answer = error.json if isinstance(error.json, dict) else {}
         if any("no handler for route" in str(text) for text in answer.get("errors") or ()):
             raise ConfigurationError(f"Vault has no engine at {mount!r}", self.where, "correct the mount or the path")
-        if version == 1 and any("versioned" in str(text).lower() for text in answer.get("warnings") or ()):
-            what = f"the engine at {mount!r} is of KV version 2, and asked as version 1"
-            raise ConfigurationError(what, self.where, "set credentials.vault.kv_version to 2")
+
+    def _refuse_wrong_version(self, error: exceptions.VaultError, mount: str, version: int) -> None:
+        """The same for a KV engine that is asked as one of the other version. Version 2 warns of that, 1 does not."""
+        answer = error.json if isinstance(error.json, dict) else {}
+        is_warned = any("versioned" in str(text).lower() for text in answer.get("warnings") or ())
+        is_of = 2 if is_warned else self._once.get(("engine", mount), lambda: self._engine_version(mount))
+        if is_of not in {None, version}:
+            what = f"the engine at {mount!r} is of KV version {is_of}, and asked as version {version}"
+            raise ConfigurationError(what, self.where, f"set credentials.vault.kv_version to {is_of}")
+
+    def _engine_version(self, mount: str) -> int | None:
+        """The version of a KV engine, asked as Vault's own command line does; None where Vault does not tell.
+
+        Whoever may read a path of the engine may ask that. What it answers is not promised to stay: what is not
+        understood decides nothing.
+        """
+        try:
+            with self._explained(f"sys/internal/ui/mounts/{mount}"):
+                engine = self._hvac.adapter.get(f"/v1/sys/internal/ui/mounts/{quote(mount)}")["data"]
+                kind, options = engine.get("type"), engine.get("options") or {}
+                return int(options.get("version") or 1) if kind in {"kv", "generic"} else None
+        except SourceDownError:
+            raise
+        except HdmError:
+            return None
 
 
 def _session() -> requests.Session:
@@ -222,6 +244,20 @@ def _session() -> requests.Session:
         respect_retry_after_header=False,  # a server must not make a worker sleep
     )
     session = requests.Session()
+    session.max_redirects = 0  # requests would send the token along, to any host, with TLS or without
+    paced = PacedAdapter(pool_maxsize=AT_ONCE, max_retries=retries)
     for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=AT_ONCE, max_retries=retries))
+        session.mount(scheme, paced)
     return session
+
+
+def _seconds(stated: Any) -> float:
+    """A time that Vault states.
+
+    Raises:
+        ValueError: it is none, such as NaN, which Python's JSON knows, or one without end.
+    """
+    seconds = float(stated)
+    if not 0 <= seconds < math.inf:
+        raise ValueError
+    return seconds

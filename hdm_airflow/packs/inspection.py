@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from hdm_airflow.packs import files
+from hdm_airflow.packs import conf, files
 from hdm_airflow.packs.pack import CREATE_TABLE, REQUIREMENTS
 from hdm_airflow.packs.reader import Draft
 
 _DASHBOARD = "kibana-dashboard/export.ndjson"
-_CONF = "process/conf.json"
 _DASHBOARD_LIMIT = 100_000_000  # bytes; Kibana exports of some MB are common
-_PASSWORD_KEY = re.compile(r"(?i)pass(word|wd|phrase)?$|pwd|secret|token|api_?key")
 
 
 def inspect(draft: Draft, root: Path) -> None:
@@ -48,33 +43,19 @@ def _check_dashboard(draft: Draft) -> None:
 
 def _check_conf(draft: Draft) -> None:
     try:
-        text, _ = files.decode(files.read_bytes(draft.path / _CONF))
-        conf = json.loads(text)
+        found = conf.read(draft.path)
     except FileNotFoundError:
         return
     except files.Unreadable as error:
-        draft.add("conf-unreadable", f"conf.json {error.reason}", error.hint, file=_CONF, place=error.place)
+        draft.add("conf-unreadable", f"conf.json {error.reason}", error.hint, file=conf.FILE, place=error.place)
         return
     except (ValueError, RecursionError) as error:
         place = f"{error.lineno}:{error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        draft.add("conf-unreadable", "conf.json is not JSON", "correct it there", file=_CONF, place=place)
+        draft.add("conf-unreadable", "conf.json is not JSON", "correct it there", file=conf.FILE, place=place)
         return
-    for place in _passwords(conf):
+    for place, _ in conf.secrets(found):
         hint = "keep it in an Airflow connection, and remove it from the file and its history"
-        draft.add("conf-password", "a password stands in plain text", hint, file=_CONF, place=place)
-
-
-def _passwords(conf: Any) -> Iterator[str]:
-    """The places of texts that are not empty below keys that sound like a secret."""
-    waiting = [("", conf)]  # a list, not recursion: JSON nests deeper than Python calls
-    while waiting:
-        place, value = waiting.pop()
-        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-        for key, one in inner:
-            here = f"{place}.{key}".lstrip(".")
-            if isinstance(one, str) and one and _PASSWORD_KEY.search(str(key)):
-                yield here
-            waiting.append((here, one))
+        draft.add("conf-password", "a password stands in plain text", hint, file=conf.FILE, place=place)
 
 
 def _check_texts(draft: Draft) -> None:

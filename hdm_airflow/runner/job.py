@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from hdm_airflow.packs import conf
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.runner import package_index
@@ -87,8 +88,9 @@ class Job:
 
     @property
     def secrets(self) -> Iterable[str]:
-        """What must never be seen in a log: passwords, and what the worker's variables hold of them."""
+        """What must never be seen in a log: passwords, those of the pack's own file, and what variables hold."""
         passwords = [self.base.password, *(one.password for one in self.targets)]
+        passwords += conf.readable_secrets(self.pack.path)  # also those that are not used: a pack may print the file
         passed_on = self._passed_on()
         proxies = [value for name, value in passed_on.items() if name.lower().endswith("_proxy")]
         passwords += package_index.secrets(url if "://" in url else f"http://{url}" for url in proxies)

@@ -74,6 +74,16 @@ def test_account_that_vault_makes_is_tried_and_ended(hdm: Hdm, database: Databas
     assert "dynamic-" not in done.out + done.err
 
 
+def test_connection_with_a_number_for_a_password_fails_its_row(hdm: Hdm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not the whole command."""
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"credentials": {"sources": ["airflow"]}}))
+    monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", '{"conn_type": "generic", "password": 12345}')
+    hdm("endpoints", "add", "heart:postgres:127.0.0.1:1:me:false")
+    (row,) = hdm.json("endpoints", "test", code=1)
+    assert "the password of the connection 'hdm_heart' is no text" in row["message"]
+    assert "12345" not in row["message"]
+
+
 def test_source_that_is_down_is_told_for_each_endpoint(hdm: Hdm, vault: Vault) -> None:
     """As the task would."""
     vault.broken = 503

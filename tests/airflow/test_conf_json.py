@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -11,6 +13,7 @@ import psycopg
 import pytest
 
 from hdm_airflow.base.endpoints import Endpoint, Registered
+from hdm_airflow.credentials import connect, read_only
 from hdm_airflow.credentials.options import CredentialOptions
 from hdm_airflow.credentials.sources import open_chain
 from hdm_airflow.errors import HdmError
@@ -112,6 +115,12 @@ def test_several_entries_that_match_are_an_error_where_their_passwords_differ(as
     assert "2 entries of `databases` match, with different passwords" in fault.what
 
 
+def test_entry_without_a_password_does_not_argue_with_one_that_has_one(ask: Any) -> None:
+    """It says nothing that differs; nor does an empty key beside a full one."""
+    assert ask({"databases": [{"name": "heart"}, entry(), entry(password=""), entry(password=None)]}) == SECRET
+    assert ask({"databases": [{"name": "heart", "password": "", "db_password": SECRET}]}) == SECRET
+
+
 @pytest.mark.parametrize(
     ("conf", "told"),
     [
@@ -120,6 +129,11 @@ def test_several_entries_that_match_are_an_error_where_their_passwords_differ(as
         ({"databases": {"heart": SECRET}}, "is not a list of objects"),
         ({"databases": [SECRET]}, "is not a list of objects"),
         ({"databases": [entry(password=12345)]}, "is no text"),
+        ({"databases": [entry(password=0)]}, "is no text"),
+        ({"databases": [entry(password=False)]}, "is no text"),
+        ({"databases": [entry(password=["a"])]}, "is no text"),
+        ({"databases": [entry(password={})]}, "is no text"),
+        ({"databases": [entry(), entry(password=["a"])]}, "is no text"),
     ],
 )
 def test_malformed_file_fails_the_endpoints_that_come_to_it(ask: Any, conf: Any, told: str) -> None:
@@ -164,6 +178,7 @@ def account(database: Database) -> Iterator[Callable[..., Endpoint]]:
             return Endpoint(name=database.name, type="postgres", host=server.host, port=str(server.port), user=user)
 
         yield make
+        connection.execute(f"REASSIGN OWNED BY {user}, {group} TO CURRENT_USER")
         connection.execute(f"DROP OWNED BY {user}, {group}; DROP ROLE {user}, {group}")
 
 
@@ -201,6 +216,25 @@ def test_account_is_checked_on_its_own_server_whatever_the_workers_variables_say
             "UPDATE (public.seen)",
         ),
         ("GRANT UPDATE ON SEQUENCE number TO {user}", "UPDATE of a sequence (public.number)"),
+        ("GRANT USAGE ON SEQUENCE number TO {user}", "USAGE of a sequence (public.number)"),
+        ("GRANT SELECT ON visit TO {user} WITH GRANT OPTION", "GRANT OPTION (public.visit)"),
+        ("GRANT SELECT (id) ON visit TO {user} WITH GRANT OPTION", "GRANT OPTION (public.visit)"),
+        ("GRANT {group} TO {user} WITH ADMIN OPTION", "ADMIN OPTION (reader_"),
+        ("ALTER DATABASE {database} OWNER TO {user}", "ownership of a database"),
+        (
+            "CREATE SCHEMA own AUTHORIZATION {user}; REVOKE ALL ON SCHEMA own FROM {user}",
+            "ownership of a schema (own)",
+        ),
+        ("CREATE TYPE own AS ENUM ('a'); ALTER TYPE own OWNER TO {user}", "ownership of a type (public.own)"),
+        (
+            """CREATE FOREIGN DATA WRAPPER own; CREATE SERVER far FOREIGN DATA WRAPPER own;
+            GRANT USAGE ON FOREIGN SERVER far TO {user}""",
+            "USAGE of a foreign server (far)",
+        ),
+        (
+            "CREATE FOREIGN DATA WRAPPER own; GRANT USAGE ON FOREIGN DATA WRAPPER own TO {user}",
+            "USAGE of a foreign-data wrapper (own)",
+        ),
         ("GRANT CREATE ON SCHEMA public TO PUBLIC", "CREATE on schema (public)"),
         ("GRANT CREATE ON DATABASE {database} TO {user}", "CREATE on database"),
         ("CREATE SCHEMA own AUTHORIZATION {user}", "CREATE on schema (own)"),
@@ -222,6 +256,30 @@ def test_postgresql_account_that_can_do_more_fails_its_endpoint(
     assert isinstance(fault, HdmError)
     assert f"can do more than read {endpoint.name}: " in fault.what
     assert told in fault.what
+
+
+def test_account_that_can_change_the_servers_settings_fails_its_endpoint(
+    ask: Any, account: Callable[..., Endpoint], database: Database
+) -> None:
+    """For good, by ALTER SYSTEM; such a right there is from PostgreSQL 15 on."""
+    with database.connect() as connection:
+        if connection.info.server_version < 150_000:
+            pytest.skip("this PostgreSQL has no rights on parameters")
+    endpoint = account("GRANT ALTER SYSTEM ON PARAMETER work_mem TO {user}")
+    fault = ask({"databases": [entry(name=endpoint.name)]}, endpoint)
+    assert "ALTER SYSTEM (work_mem)" in fault.what
+
+
+def test_password_of_somebody_else_is_not_sent(
+    account: Callable[..., Endpoint], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The worker's pgpass file may name the server."""
+    passwords = tmp_path / "pgpass"
+    passwords.write_text(f"*:*:*:*:{SECRET}\n")
+    passwords.chmod(0o600)
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+    with pytest.raises(psycopg.OperationalError):
+        connect.postgres(account(), None)
 
 
 def test_account_that_cannot_log_in_fails_its_endpoint(ask: Any, account: Callable[..., Endpoint]) -> None:
@@ -285,6 +343,69 @@ def test_mysql_account_that_can_do_more_fails_its_endpoint(
     fault = ask({"databases": [entry(name=endpoint.name)]}, endpoint)
     assert isinstance(fault, HdmError)
     assert told.format(database=endpoint.name) in fault.what
+
+
+def test_mysql_password_is_sent_as_the_server_keeps_it(ask: Any, mysql_account: Callable[..., Endpoint]) -> None:
+    """In UTF-8: with another letter than those of ASCII, PyMySQL's own Latin-1 is another password."""
+    for password in ("grüße-1", "pass€word"):
+        endpoint = mysql_account(f"ALTER USER {{user}} IDENTIFIED BY '{password}'")
+        assert ask({"databases": [entry(name=endpoint.name, password=password)]}, endpoint) == password
+
+
+@pytest.mark.parametrize("plugin", [b"mysql_clear_password", b"dialog"])
+def test_mysql_password_is_not_given_in_clear_without_tls(ask: Any, plugin: bytes) -> None:
+    """Whoever answers in the server's place could ask for it so."""
+    received: list[bytes] = []
+
+    def serve(listening: socket.socket) -> None:
+        peer, _ = listening.accept()
+        with peer:
+            peer.settimeout(10)
+            capabilities = (0x000A_8200).to_bytes(4, "little")  # protocol 4.1, secure connection, plugins
+            head = b"\x0a8.0.0\0" + bytes(4) + b"12345678\0" + capabilities[:2] + b"\x21\x02\0" + capabilities[2:]
+            greeting = head + b"\x15" + bytes(10) + b"123456789012\0mysql_native_password\0"
+            peer.sendall(len(greeting).to_bytes(3, "little") + b"\0" + greeting)
+            received.append(peer.recv(4096))
+            switch = b"\xfe" + plugin + b"\0" + (b"\x05Password: " if plugin == b"dialog" else b"")
+            peer.sendall(len(switch).to_bytes(3, "little") + b"\x02" + switch)
+            received.append(peer.recv(4096))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=serve, args=[listening])
+        server.start()
+        port = str(listening.getsockname()[1])
+        endpoint = Endpoint(name="heart", type="mysql", host="127.0.0.1", port=port, user="reader")
+        fault = ask({"databases": [entry()]}, endpoint)
+        server.join()
+    assert "the server wants the password in clear, over a connection without TLS" in fault.what
+    assert received[0]
+    assert SECRET.encode() not in b"".join(received)
+
+
+def test_server_that_does_not_answer_is_waited_for_once(
+    folder: Path, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by each of its databases; the other servers are asked as ever."""
+    monkeypatch.setattr(connect, "PATIENCE", 0.5)
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        port = str(silent.getsockname()[1])
+        databases = [
+            Endpoint(name=f"e{n}", type="mysql", host="127.0.0.1", port=port, user="reader") for n in range(48)
+        ]
+        ask({"databases": [{"name": one.name, "password": SECRET} for one in (*databases, ORACLE)]})
+        pack = Catalog.scan(folder.parents[1]).find("mp_basic")
+        stated = CredentialOptions.model_validate({"sources": ["conf.json"]})
+        checks: list[str] = []
+        original = read_only.check
+        monkeypatch.setattr(read_only, "check", lambda *told: checks.append(told[0].name) or original(*told))
+        with open_chain(stated, environment="prod", pack=pack, warn=print) as chain:
+            found = chain.find_all([Registered(id=1, conn_id=None, endpoint=one) for one in (*databases, ORACLE)])
+    assert len(found.faults) == 48
+    assert {error.what for error in found.faults.values()} == {
+        f"it cannot be checked what accounts may do: 127.0.0.1:{port} did not answer within 0.5 s"
+    }
+    assert ORACLE.slug in found.credentials
+    assert len(checks) <= 16
 
 
 def test_mysql_account_cannot_be_checked_without_the_driver(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,11 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ConnectionResult, ErrorResponse, GetConnection
 
 from hdm_airflow.base.endpoints import Endpoint, Registered
+from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.credentials import airflow_connections
 from hdm_airflow.credentials.options import CredentialOptions
 from hdm_airflow.credentials.sources import open_chain
-from hdm_airflow.errors import HdmError
+from hdm_airflow.errors import BaseError, HdmError
 
 SECRET = "p/ss:w rd+ü"
 
@@ -59,7 +60,7 @@ def backends(monkeypatch: pytest.MonkeyPatch, *found: Backend) -> None:
 
 def connection(**fields: Any) -> Any:
     return SimpleNamespace(
-        **{"conn_type": "generic", "host": "", "login": "", "password": SECRET, "extra": "", **fields}
+        **{"conn_type": "generic", "host": "", "login": "", "password": SECRET, "port": None, "extra": "", **fields}
     )
 
 
@@ -80,15 +81,43 @@ def test_endpoint_without_a_connection_and_one_without_a_password_get_none(monke
         f"postgres://a://{SECRET}@b://c",
         f"postgres://reader:{SECRET}@db.example/x",
         "p-ssw-rd",
+        "p-ssw-rd:word",
+        "abc:p-ssw-rd@ghi",
+        "p-ssw-rd/w0rd:1?x",
+        "pa@ss://p-ssw-rd",
+        " ",
+        '{"conn_type": "generic"}',
+        '{"conn_type": "generic", "password": 12345}',
+        '{"conn_type": "generic", "password": ["p-ssw-rd"]}',
+        '{"conn_type": "generic", "password": "p-ssw-rd\\ud800"}',
+        '{"conn_type": "generic", "host": 5, "password": "p-ssw-rd"}',
+        '{"conn_type": 5, "password": "p-ssw-rd"}',
     ],
 )
-def test_malformed_connection_fails_its_endpoint(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_malformed_connection_fails_its_endpoint_and_no_other(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """Airflow takes some of them for a connection that is not there: the pack would run without a password."""
     monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", text)
-    (fault,) = ask(registered())
+    monkeypatch.setenv("AIRFLOW_CONN_HDM_LUNG", json.dumps({"conn_type": "generic", "password": SECRET}))
+    fault, other = ask(registered(), registered("lung"))
     assert isinstance(fault, HdmError)
     assert "hdm_heart" in fault.what
     assert "p-ssw-rd" not in str(fault)
+    assert other == SECRET
+
+
+@pytest.mark.parametrize("password", ["Sup3r@Secret-9/x", "Sup3r@Secret-9#x", "Sup3r@Secret-9?x"])
+def test_piece_of_a_password_that_reads_as_the_host_is_not_told(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    """A URI whose password is not quoted has the wrong host: a part of the password."""
+    monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", f"postgres://hdm:{password}@db.example/heart")
+    (fault,) = ask(registered())
+    assert "is for another host than the endpoint's 'db.example'" in fault.what
+    assert "ecret-9" not in str(fault)
+
+
+def test_letters_of_a_host_may_be_capital_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They mean the same."""
+    monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", json.dumps({"host": "DB.Example", "password": SECRET}))
+    assert ask(registered()) == [SECRET]
 
 
 def test_backend_that_is_down_fails_the_endpoint_and_no_other_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +181,7 @@ def result(**fields: Any) -> ConnectionResult:
     ("answer", "expected"),
     [
         (result(), SECRET),
-        (result(host="elsewhere"), "is for host 'elsewhere'"),
+        (result(host="elsewhere"), "is for another host than the endpoint's 'db.example'"),
         (ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND), None),
         (AirflowRuntimeError(ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND)), None),
         (ErrorResponse(error=ErrorType.PERMISSION_DENIED), "is refused by ExecutionAPISecretsBackend"),
@@ -172,3 +201,13 @@ def test_api_server_that_fails_is_not_one_that_has_no_such_connection(
         assert expected in found.what
     else:
         assert found == expected
+
+
+def test_piece_of_the_bases_password_is_not_told_as_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unquoted password with an `@` in it: what comes behind that is taken for the host."""
+    monkeypatch.setenv("AIRFLOW_CONN_HDM", "postgres://hdm:Sup3r@Secret-9/x@127.0.0.1/hdm")
+    hook = HdmHook()
+    hook.load()
+    with pytest.raises(BaseError, match=r"cannot be reached: .*host") as caught, hook.session():
+        pass
+    assert "secret-9" not in str(caught.value).lower()

@@ -231,7 +231,7 @@ def test_passwords_of_vault_and_keycloak_are_seen_nowhere(
     places = {
         "log": stage.log,
         "error": str(caught.value),
-        "xcom": json.dumps(stage.summary),
+        "xcom": json.dumps(stage.summary, ensure_ascii=False),
         "ledger": repr(stage.ledger("mp_basic", "reason", "incomplete", "dbversion")),
         "processes": seen[0],
         "files": on_disk(tmp_path, stage.store, Path(os.environ["AIRFLOW_HOME"])),

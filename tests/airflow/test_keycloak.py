@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -112,9 +113,56 @@ def test_keycloak_that_hangs_is_given_up(keycloak: Keycloak, monkeypatch: pytest
     assert len(keycloak.asked) == 1
 
 
-@pytest.mark.parametrize("seconds", ["300", None, True])
-def test_life_of_a_token_that_is_no_number_is_no_answer(keycloak: Keycloak, seconds: Any) -> None:
-    """Nobody would know until when to use it."""
+@pytest.mark.parametrize("host", ["https://[::1", "https://kc..x", "https://hdm:S3cr/et@kc"])
+def test_host_that_is_no_address_fails_the_endpoints_and_is_not_told(
+    keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """It may be a piece of a password; and what the libraries say of it quotes it."""
+    monkeypatch.setenv("AIRFLOW_CONN_KEYCLOAK", keycloak.connection(host=host, port=8443))
+    found = ask("a", "b")
+    assert {error.what for error in found.faults.values()} == {"the connection's host is no address"}
+    assert len(found.faults) == 2
+    assert "S3cr" not in "".join(map(str, found.faults.values()))
+
+
+def test_file_of_logins_adds_none(keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A worker's .netrc may name the host; requests would send that login along, in place of nothing."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert len(ask("a").credentials) == 1
+    assert [one.login for one in keycloak.asked] == [""]
+
+
+def test_token_that_ends_soon_is_not_handed_out(keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds before its end, or a tenth of a short life."""
+    passed = [0.0]
+    monkeypatch.setattr(source, "time", SimpleNamespace(monotonic=lambda: passed[0]))
+    for seconds, lasts in ((300, 290), (20, 18)):
+        keycloak.seconds = seconds
+        with open_keycloak() as chain:
+            tokens = []
+            for passed[0] in (1.0, lasts + 0.5, lasts + 1.0):
+                (credential,) = chain.find_all(places("a")).credentials.values()
+                tokens.append(credential.password)
+        assert tokens[0] == tokens[1] != tokens[2]
+
+
+def test_redirect_takes_the_clients_secret_nowhere(keycloak: Keycloak) -> None:
+    """It is sent to the address of the connection alone."""
+    with Keycloak() as elsewhere:
+        keycloak.broken, keycloak.headers = 307, {"Location": f"http://127.0.0.1:{elsewhere.port}/x"}
+        (error,) = ask("a").faults.values()
+        assert "no token (307)" in error.what
+        assert not elsewhere.asked
+
+
+@pytest.mark.parametrize(
+    "seconds", ["300", None, True, 0, -1, float("nan"), float("inf"), pytest.param(10**400, id="huge")]
+)
+def test_life_of_a_token_that_is_no_time_is_no_answer(keycloak: Keycloak, seconds: Any) -> None:
+    """Nobody would know until when to use it; of one that has ended, each endpoint would ask for another one."""
     keycloak.seconds = seconds
     (error,) = ask("a").faults.values()
     assert "cannot be understood" in error.what

@@ -6,7 +6,7 @@ import base64
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
@@ -90,7 +90,7 @@ def test_password_is_in_no_log_line_no_xcom_and_no_ledger_row(stage: Stage, monk
     places = [
         stage.log,
         str(caught.value),
-        json.dumps(stage.summary),
+        json.dumps(stage.summary, ensure_ascii=False),
         repr(stage.ledger("mp_basic", "reason", "incomplete")),
     ]
     raw = SECRET.encode()
@@ -99,6 +99,17 @@ def test_password_is_in_no_log_line_no_xcom_and_no_ledger_row(stage: Stage, monk
         assert not [form for form in forms if form in place]
     assert "plain ***" in stage.lines
     assert "split ***" in stage.lines
+
+
+@pytest.mark.parametrize("options", [{}, {"conf_json": "refuse"}, {"sources": ["airflow"]}])
+def test_passwords_of_the_packs_own_file_are_masked_used_or_not(stage: Stage, options: dict[str, Any]) -> None:
+    """An entry of another endpoint, a refused one, and a file that is not asked at all: the pack can print it."""
+    conf = {"databases": [{"name": "lung", "password": SECRET}], "esPassword": "elastic-w0rd"}
+    stage.pack("basic", "cat process/conf.json\n" + ALL_OK, files={"process/conf.json": json.dumps(conf)})
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic", credentials=options)
+    assert not [form for form in (SECRET, json.dumps(SECRET)[1:-1], "elastic-w0rd") if form in stage.log]
+    assert '"password": "***"' in stage.log
 
 
 def test_secret_is_masked_before_a_report_is_cut_or_folded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,9 +137,12 @@ def test_passwords_of_proxies_and_of_variables_that_sound_secret_are_masked(
 ) -> None:
     """The pack needs them; nobody else does."""
     monkeypatch.setenv("HTTPS_PROXY", "http://joe:proxy-pw-1@proxy:3128")
+    monkeypatch.setenv("HTTP_PROXY", "joe:p%40ss-w0rd@proxy:3128")
     monkeypatch.setenv("ES_TOKEN", "es-token-1")
-    stage.pack("basic", "set -x\nenv\n" + ALL_OK, environment=["ES_TOKEN"])
+    stage.pack("basic", "set -x\nenv\necho it means p@ss-w0rd\n" + ALL_OK, environment=["ES_TOKEN"])
     stage.activate("mp_basic", HEART)
     stage.run("mp_basic")
     assert "HTTPS_PROXY=http://joe:***@proxy:3128" in stage.lines
+    assert "HTTP_PROXY=joe:***@proxy:3128" in stage.lines
+    assert "it means ***" in stage.lines
     assert "ES_TOKEN=***" in stage.lines

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hdm_airflow.base.endpoints import Endpoint, Registered
-from hdm_airflow.credentials import vault_client
+from hdm_airflow.credentials import pace, vault_client
 from hdm_airflow.credentials.options import CredentialOptions
 from hdm_airflow.credentials.sources import open_chain
 from hdm_airflow.errors import HdmError
@@ -96,6 +96,24 @@ def test_secret_without_a_password_fails_the_endpoint(vault: Vault, fields: dict
     assert "the secret at hdm/heart has no text 'password'" in fault(ask("heart")).what
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_answer_without_fields_is_no_missing_secret(vault: Vault, version: int) -> None:
+    """Something answers there, and not as Vault does."""
+    vault.odd = {"hdm/heart": None, "hdm/lung": "text"}
+    found = ask("heart", "lung", mount={1: "kv1", 2: "secret"}[version], kv_version=version)
+    assert [error.what.rpartition("/")[2] for error in found.faults.values()] == [
+        "heart cannot be understood",
+        "lung cannot be understood",
+    ]
+
+
+def test_path_that_serves_many_is_read_once(vault: Vault) -> None:
+    """A thousand databases of one server may have one password."""
+    vault.kv2 = {"hdm/h": {"password": SECRET}}
+    assert len(ask(*[f"e{number}" for number in range(40)], path="hdm/{host}").credentials) == 40
+    assert vault.paths().count("/v1/secret/data/hdm/h") == 1
+
+
 def test_approle_logs_in_once_for_all_endpoints_and_logs_out(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand endpoints are no thousand logins, and no token is left behind."""
     vault.app_roles = {"role-1": "secret-id-1"}
@@ -151,25 +169,68 @@ def test_token_that_has_ended_fails_the_endpoint(vault: Vault, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("broken", [500, 501, 502, 503, 429, 418, "garbage"])
-def test_vault_that_is_sealed_or_broken_fails_the_endpoints(vault: Vault, broken: int | str) -> None:
+def test_vault_that_is_sealed_or_broken_fails_the_endpoints(
+    vault: Vault, broken: int | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever it answers: only 404 is `no entry`."""
+    monkeypatch.setattr(pace, "_GUESSED", 0.5)
     vault.broken = broken
     found = ask("a", "b")
     assert len(found.faults) == 2
     assert not found.credentials
 
 
+def test_answer_of_a_node_that_starts_is_asked_for_again(vault: Vault) -> None:
+    """Another node answers a moment later."""
+    vault.kv2 = {"hdm/heart": {"password": SECRET}}
+    vault.statuses = [0, 503, 412]  # the first answers the login
+    assert passwords(ask("heart")) == {"heart": SECRET}
+
+
+def test_request_that_is_one_too_many_is_made_again(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen threads soon ask more than a rate limit allows; the others must not fail for it."""
+    monkeypatch.setattr(pace, "_FIRST", 0.01)
+    vault.kv2 = {f"hdm/e{number}": {"password": SECRET} for number in range(200)}
+    vault.statuses = ([0] * 19 + [429]) * 10
+    found = ask(*[f"e{number}" for number in range(200)])
+    assert (len(found.credentials), found.faults) == (200, {})
+
+
+def test_vault_says_when_it_may_be_asked_again(vault: Vault) -> None:
+    """Not before; and whoever should wait for too long fails instead."""
+    vault.kv2 = {"hdm/heart": {"password": SECRET}}
+    vault.statuses, vault.headers = [0, 429], {"Retry-After": "1"}
+    began = time.monotonic()
+    assert passwords(ask("heart")) == {"heart": SECRET}
+    assert time.monotonic() - began >= 1
+    vault.statuses, vault.headers = [0, 429], {"Retry-After": "3600"}
+    assert "Vault is not ready (RateLimitExceeded)" in fault(ask("heart")).what
+
+
+def test_vault_that_grants_nothing_is_waited_for_once(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by a thousand endpoints, one after the other."""
+    monkeypatch.setattr(pace, "_GUESSED", 0.7)
+    with open_vault() as chain:
+        chain.find_all(places("nobody"))  # the login
+        vault.broken = 429
+        before, began = len(vault.asked), time.monotonic()
+        found = chain.find_all(places(*[f"e{number}" for number in range(200)]))
+    assert len(found.faults) == 200
+    assert time.monotonic() - began < 20  # each thread by itself would take 16 times as long
+    assert len(vault.asked) - before <= 2 * vault_client.AT_ONCE + 3
+
+
 def test_vault_that_is_not_there_is_asked_once(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     """The address is told, the token is not."""
     vault.__exit__()
     connects = []
-    original = vault_client.HTTPAdapter.send
+    original = pace.HTTPAdapter.send
 
     def send(*arguments: Any, **more: Any) -> Any:
         connects.append(arguments)
         return original(*arguments, **more)
 
-    monkeypatch.setattr(vault_client.HTTPAdapter, "send", send)
+    monkeypatch.setattr(pace.HTTPAdapter, "send", send)
     found = ask(*[f"e{number}" for number in range(50)])
     assert len(found.faults) == 50
     assert {error.what for error in found.faults.values()} == {
@@ -192,8 +253,23 @@ def test_vault_that_hangs_is_given_up_after_a_few_waits(vault: Vault, monkeypatc
     assert len(vault.asked) - before <= 2 * vault_client.AT_ONCE
 
 
+def test_slow_databases_do_not_take_the_others_with_them(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vault waits for each of them before it answers; its own health says that it is there."""
+    monkeypatch.setattr(vault_client, "TIMEOUT", (1.0, 0.5))
+    names = [f"e{number}" for number in range(60)]
+    vault.roles = {name: {"seconds": 3600} for name in names}
+    vault.hanging = {f"/v1/database/creds/{name}" for name in names[:16]}
+    told: list[str] = []
+    found = ask(*names, told=told, dynamic_path="database/creds/{name}")
+    assert set(passwords(found)) == set(names[16:])
+    assert len(found.faults) == 16
+    assert "an account may yet be made at database/creds/e0, which nobody uses; it ends by itself" in told
+
+
 def test_wrong_mount_or_version_is_an_error_and_not_no_entry(vault: Vault) -> None:
     """Both answer 404, as a missing secret does: a typing error would leave every pack without its password."""
+    vault.kv1 = {"hdm/heart": {"password": SECRET}}
+    assert "is of KV version 1, and asked as version 2" in fault(ask("heart", mount="kv1")).what
     assert "Vault has no engine at 'sekret'" in fault(ask("heart", mount="sekret")).what
     assert "is of KV version 2" in fault(ask("heart", mount="secret", kv_version=1)).what
     assert "Vault has no engine at 'db'" in fault(ask("heart", dynamic_path="db/creds/{name}")).what
@@ -212,11 +288,36 @@ def test_missing_or_malformed_connection_to_vault_fails_the_endpoints(
     assert "extra cannot be understood" in fault(ask("heart")).what
 
 
-def test_certificates_are_always_verified(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that turns it off would hand its token to anybody in between."""
-    monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(client_kwargs={"verify": False}))
+def test_version_of_an_engine_that_vault_does_not_tell_is_believed(vault: Vault) -> None:
+    """A missing secret is then no entry, as ever; asked once."""
+    vault.denied = {"sys/internal/ui/mounts/secret"}
+    found = ask("heart", "lung")
+    assert (found.credentials, found.faults) == ({}, {})
+    assert vault.paths().count("/v1/sys/internal/ui/mounts/secret") == 1
+
+
+@pytest.mark.parametrize("verify", [False, 0, 0.0, "", None, []])
+def test_certificates_are_always_verified(vault: Vault, monkeypatch: pytest.MonkeyPatch, verify: Any) -> None:
+    """A connection that turns it off would hand its token to anybody in between. Python knows many words for no."""
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(client_kwargs={"verify": verify}))
     assert "turns the verification of certificates off" in fault(ask("heart")).what
     assert not vault.asked
+
+
+def test_file_of_authorities_that_is_not_there_is_told(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`false` as a text is one, too."""
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(client_kwargs={"verify": "false"}))
+    assert "`verify` is no file of authorities" in fault(ask("heart")).what
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_redirect_takes_the_token_nowhere(vault: Vault, status: int) -> None:
+    """Whoever answers there would have it, and could answer with a password of his own."""
+    with Vault() as elsewhere:
+        elsewhere.kv2 = {"hdm/heart": {"password": "evil"}}
+        vault.broken, vault.headers = status, {"Location": f"http://127.0.0.1:{elsewhere.port}/v1/x"}
+        assert "Vault's address redirects to another one" in fault(ask("heart")).what
+        assert not elsewhere.asked
 
 
 def test_certificate_that_nobody_vouches_for_is_refused_and_an_authority_can_be_named(
@@ -302,6 +403,60 @@ def test_vault_that_goes_away_during_the_run_is_told_and_the_run_goes_on(vault: 
             time.sleep(0.05)
     assert told[0].startswith("the account of database/creds/heart could not be renewed, and ends in")
     assert "the account of database/creds/heart could not be given back; it ends in" in told[-1]
+
+
+def test_token_of_the_login_takes_its_accounts_with_it(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request for hundreds of accounts, which the last seconds of a task would not be enough for."""
+    names = [f"e{number}" for number in range(40)]
+    vault.app_roles = {"role-1": "id-1"}
+    vault.roles = {name: {"seconds": 3600} for name in names}
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(auth_type="approle", login="role-1", password="id-1"))
+    assert len(ask(*names, dynamic_path="database/creds/{name}").credentials) == 40
+    assert "/v1/sys/leases/revoke" not in vault.paths()
+    assert (vault.leases, set(vault.tokens)) == ({}, {ROOT})
+
+
+def test_accounts_are_given_back_one_by_one_where_their_token_cannot_be_ended(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of the kind `batch` cannot."""
+    vault.app_roles = {"role-1": "id-1"}
+    vault.roles = {"heart": {"seconds": 3600}}
+    vault.broken_paths = {"auth/token/revoke-self": 400}
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(auth_type="approle", login="role-1", password="id-1"))
+    told: list[str] = []
+    assert ask("heart", told=told, dynamic_path="database/creds/{name}").credentials
+    assert not vault.leases
+    assert "the token of the login to Vault could not be given back" in told[0]
+
+
+def test_login_that_nobody_waits_for_any_more_is_ended(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task is killed while Vault makes the token."""
+    vault.app_roles = {"role-1": "id-1"}
+    vault.delay = 0.5
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(auth_type="approle", login="role-1", password="id-1"))
+
+    def check() -> None:
+        if vault.asked:
+            raise HdmError("the task was killed")
+
+    with open_vault() as chain, pytest.raises(HdmError, match="the task was killed"):
+        chain.find_all(places("heart"), check)
+    deadline = time.monotonic() + 10
+    while "/v1/auth/token/revoke-self" not in vault.paths() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    vault.delay = 0.0
+    while set(vault.tokens) != {ROOT} and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert set(vault.tokens) == {ROOT}
+
+
+@pytest.mark.parametrize("stated", [pytest.param(10**400, id="huge"), float("nan"), -1, True, "3600"])
+def test_time_of_a_lease_that_cannot_be_understood_harms_nobody(vault: Vault, stated: Any) -> None:
+    """The account is used, and given back."""
+    vault.roles = {"heart": {"seconds": 3600, "stated": stated}}
+    assert ask("heart", dynamic_path="database/creds/{name}").credentials
+    assert not vault.leases
 
 
 def test_lookups_that_are_left_early_do_not_wait_and_leave_no_account(vault: Vault) -> None:

@@ -24,6 +24,7 @@ class Asked(NamedTuple):
     path: str  # decoded once, without the query
     token: str  # X-Vault-Token
     body: bytes
+    login: str = ""  # Authorization
 
 
 class StandIn(ABC):
@@ -33,12 +34,18 @@ class StandIn(ABC):
         asked: the requests so far.
         delay: seconds before each answer.
         broken: None, or what each request gets: an HTTP status, `garbage`, or `hang` (no answer before the end).
+        statuses: what the next requests get, in order: an HTTP status, or 0 for the answer.
+        hanging: paths that get no answer before the end.
+        headers: of each answer, such as where it redirects to.
     """
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.delay = 0.0
         self.broken: int | str | None = None
+        self.statuses: list[int] = []
+        self.hanging: set[str] = set()
+        self.headers: dict[str, str] = {}
         self.lock = threading.Lock()  # around the state
         self._over = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
@@ -81,14 +88,16 @@ class StandIn(ABC):
         """The status and body of an answer, misbehaviour included."""
         with self.lock:
             self.asked.append(asked)
+            status = self.statuses.pop(0) if self.statuses else 0
         if self.delay:
             self._over.wait(self.delay)
-        if self.broken == "hang":
+        if self.broken == "hang" or asked.path in self.hanging:
             self._over.wait(60)
         if self.broken == "garbage":
             return 200, b"<html>a portal of the network</html>"
-        if isinstance(self.broken, int):
-            return self.broken, b'{"errors": ["told to fail"]}'
+        status = self.broken if isinstance(self.broken, int) else status
+        if status:
+            return status, b'{"errors": ["told to fail"]}'
         with self.lock:
             status, value = self.answer(asked)
         return status, b"" if value is None else json.dumps(value).encode()
@@ -117,11 +126,14 @@ def _handler(owner: StandIn) -> type[BaseHTTPRequestHandler]:
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             path = unquote(urlsplit(self.path).path)
-            asked = Asked(self.command, path, self.headers.get("X-Vault-Token", ""), body)
+            token, login = self.headers.get("X-Vault-Token", ""), self.headers.get("Authorization", "")
+            asked = Asked(self.command, path, token, body, login)
             status, content = owner.respond(asked)
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
+            for name, value in owner.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)
 

@@ -22,13 +22,15 @@ class Vault(StandIn):
 
     Attributes:
         kv1, kv2: path below the mount `kv1`, `secret` -> fields; None in kv2: the newest version is deleted.
-        roles: name of a database role -> what `database/creds/<name>` lends: seconds, longest time, renewable.
+        odd: path in either engine -> what is told in place of its fields.
+        roles: name of a database role -> what `database/creds/<name>` lends: seconds, longest time, renewable,
+            stated (the seconds that are told, where they are others).
         app_roles: role id -> secret id.
         kubernetes: role -> token of the service account.
         denied: paths that no policy allows.
         broken_paths: path -> status, such as of a database that Vault cannot reach.
         token_seconds: how long a token of a login lasts.
-        leases: lease id -> [user, seconds, ends, ends at the latest].
+        leases: lease id -> [user, seconds, ends, ends at the latest, token].
         make_account, drop_account: told user and password of each account made, the user of each account ended.
     """
 
@@ -36,6 +38,7 @@ class Vault(StandIn):
         super().__init__()
         self.kv1: dict[str, dict[str, Any]] = {}
         self.kv2: dict[str, dict[str, Any] | None] = {}
+        self.odd: dict[str, Any] = {}
         self.roles: dict[str, dict[str, Any]] = {}
         self.app_roles: dict[str, str] = {}
         self.kubernetes: dict[str, str] = {}
@@ -58,6 +61,8 @@ class Vault(StandIn):
         """What Vault would say."""
         path = asked.path.removeprefix("/v1/")
         body = json.loads(asked.body or b"{}")
+        if path == "sys/health":
+            return 200, {"sealed": False}
         if path.startswith("auth/") and path.endswith("/login"):
             return self._login(path, body)
         ends = self.tokens.get(asked.token)
@@ -66,12 +71,16 @@ class Vault(StandIn):
         if path in self.broken_paths:
             return self.broken_paths[path], {"errors": ["1 error occurred: dial tcp: connect: connection refused"]}
         mount, _, rest = path.partition("/")
-        engines = {"kv1": self._kv1, "secret": self._kv2, "database": self._database, "sys": self._sys}
-        if mount == "auth":
-            return self._token(rest, asked.token)
+        engines = {
+            "auth": lambda: self._token(rest, asked.token),
+            "database": lambda: self._database(rest, asked.token),
+            "kv1": lambda: self._kv1(rest),
+            "secret": lambda: self._kv2(rest),
+            "sys": lambda: self._sys(rest, body),
+        }
         if mount not in engines:
             return 404, {"errors": [f'no handler for route "{path}". route entry not found.']}
-        return engines[mount](rest, body)
+        return engines[mount]()
 
     def _login(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         if path == "auth/approle/login":
@@ -99,18 +108,24 @@ class Vault(StandIn):
             return 200, {"auth": {"client_token": token, "lease_duration": self.token_seconds, "renewable": True}}
         if rest == "token/revoke-self":
             del self.tokens[token]
+            for lease_id in [one for one, lease in self.leases.items() if lease[4] == token]:
+                self.drop_account(self.leases.pop(lease_id)[0])
             return 204, None
         return 404, {"errors": []}
 
-    def _kv1(self, rest: str, _body: dict[str, Any]) -> tuple[int, Any]:
+    def _kv1(self, rest: str) -> tuple[int, Any]:
+        if rest in self.odd:
+            return 200, {"data": self.odd[rest]}
         fields = self.kv1.get(rest)
         return (404, {"errors": []}) if fields is None else (200, {"data": fields, "lease_duration": 2764800})
 
-    def _kv2(self, rest: str, _body: dict[str, Any]) -> tuple[int, Any]:
+    def _kv2(self, rest: str) -> tuple[int, Any]:
         kind, _, path = rest.partition("/")
         if kind != "data":
             warning = "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate endpoints."
             return 404, {"errors": [], "warnings": [warning]}
+        if path in self.odd:
+            return 200, {"data": {"data": self.odd[path], "metadata": {"deletion_time": "", "destroyed": False}}}
         if path not in self.kv2:
             return 404, {"errors": []}
         fields = self.kv2[path]
@@ -118,7 +133,7 @@ class Vault(StandIn):
         metadata = {"created_time": "2025-12-31T00:00:00Z", "deletion_time": deleted, "destroyed": False, "version": 1}
         return (404 if fields is None else 200), {"data": {"data": fields, "metadata": metadata}}
 
-    def _database(self, rest: str, _body: dict[str, Any]) -> tuple[int, Any]:
+    def _database(self, rest: str, token: str) -> tuple[int, Any]:
         kind, _, name = rest.partition("/")
         role = self.roles.get(name)
         if kind != "creds" or role is None:
@@ -127,13 +142,18 @@ class Vault(StandIn):
         user, password = f"v-token-{name}-{number}", f"dynamic-{name}-{number}-Zx9/+ä"
         lease = f"database/creds/{name}/{number:024d}"
         now = time.monotonic()
-        self.leases[lease] = [user, role["seconds"], now + role["seconds"], now + role.get("longest", 86400)]
+        self.leases[lease] = [user, role["seconds"], now + role["seconds"], now + role.get("longest", 86400), token]
         self.make_account(user, password)
         data = {"username": user, "password": password}
-        about = {"lease_id": lease, "lease_duration": role["seconds"], "renewable": role.get("renewable", True)}
+        seconds = role.get("stated", role["seconds"])
+        about = {"lease_id": lease, "lease_duration": seconds, "renewable": role.get("renewable", True)}
         return 200, {**about, "data": data}
 
     def _sys(self, rest: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if rest.startswith("internal/ui/mounts/"):
+            options = {"kv1": None, "secret": {"version": "2"}}
+            mount = rest.rpartition("/")[2]
+            return 200, {"data": {"type": "kv", "path": f"{mount}/", "options": options[mount]}}
         lease_id = body.get("lease_id", "")
         lease = self.leases.get(lease_id)
         now = time.monotonic()

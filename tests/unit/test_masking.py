@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import re
 import string
 from urllib.parse import quote, quote_plus
 
@@ -61,7 +62,9 @@ def test_secret_inside_longer_base64_text_is_masked(secret: str, before: bytes, 
     assert len(core) < 4 or core not in Masker([secret])(text)
 
 
-@pytest.mark.parametrize("secret", ["s3cret", "p@ss/w:rd?", 'quo"te\\d', "grüße€", "line one\nline two", "with space"])
+@pytest.mark.parametrize(
+    "secret", ["s3cret", "p@ss/w:rd?", 'quo"te\\d', "grüße€", "line one\nline two", "with space", "a'b<c>&$`!d"]
+)
 @pytest.mark.parametrize(
     "form",
     [
@@ -75,9 +78,30 @@ def test_secret_inside_longer_base64_text_is_masked(secret: str, before: bytes, 
         lambda secret: secret.encode().hex(),
         lambda secret: base64.b64encode(secret.encode()).decode(),
         lambda secret: f"postgresql://hdm:{quote(secret, safe='')}@db:5432/heart",
+        lambda secret: f"postgresql://hdm:{quote(secret, safe=' +')}@db:5432/heart",
+        lambda secret: repr(secret.encode()),
+        lambda secret: json.dumps(json.dumps({"password": secret})),
+        lambda secret: json.dumps(json.dumps({"password": secret}, ensure_ascii=False), ensure_ascii=False),
+        lambda secret: json.dumps(json.dumps({"password": secret}, ensure_ascii=False)),
+        lambda secret: f"postgresql://hdm:{re.sub('[:@/]', lambda sign: f'%{ord(sign[0]):X}', secret)}@db:5432/heart",
+        lambda secret: quote(secret, safe="!'()*~-_."),
+        lambda secret: re.sub("%..", lambda code: code[0].lower(), quote(secret, safe="")),
+        ascii,
+        lambda secret: json.dumps(secret).replace("/", "\\/"),
+        lambda secret: re.sub("[<>&]", lambda sign: f"\\u{ord(sign[0]):04x}", json.dumps(secret, ensure_ascii=False)),
+        lambda secret: re.sub(r"\\u(....)", lambda code: f"\\u{code[1].upper()}", json.dumps(secret)),
+        lambda secret: re.sub(r"[^\w@%+=:,./-]", r"\\\g<0>", secret),
+        lambda secret: re.sub(r'["$`\\]', r"\\\g<0>", secret),
+        lambda secret: f"""'{secret.replace("'", "''")}'""",
+        lambda secret: secret.encode().hex().upper(),
     ],
-    ids=["plain", "repr", "json", "unicode-json", "path", "url", "form", "hex", "base64", "connection"],
-)
+    ids=[
+        "plain", "repr", "json", "unicode-json", "path", "url", "form", "hex", "base64", "connection",
+        "sqlalchemy-2", "bytes", "json-in-json", "unicode-json-in-json", "unicode-json-in-ascii-json", "sqlalchemy-1",
+        "javascript", "small-path", "ascii", "php-json", "go-json", "capital-json", "printf-q", "declare-p", "sql",
+        "capital-hex",
+    ],
+)  # fmt: skip
 def test_forms_in_which_programs_print_a_secret_are_masked(secret: str, form) -> None:
     """A traceback prints a repr, a debug line prints JSON, a driver prints its URL."""
     text = f"before {form(secret)} after"
@@ -85,6 +109,13 @@ def test_forms_in_which_programs_print_a_secret_are_masked(secret: str, form) ->
     assert MASK in masked
     assert form(secret) not in masked
     assert (masked[:7], masked[-6:]) == ("before ", " after")
+
+
+def test_secret_that_a_program_prints_in_latin_1_is_masked() -> None:
+    """As Perl does; its log is read as UTF-8, where only the other letters are left to read."""
+    printed = "login as Grüße/7 failed".encode("latin-1").decode("utf-8", "replace")
+    assert Masker(["Grüße/7"])(printed) == f"login as {MASK} failed"
+    assert Masker(["€€€€"])("is it ????") == "is it ????"
 
 
 def test_secret_of_several_lines_is_masked_line_by_line() -> None:
@@ -138,6 +169,12 @@ def test_thousand_secrets_are_all_masked() -> None:
     assert set(masked) <= set(f"{MASK} ")
     encoded = " ".join(base64.b64encode(f"user:{secret}".encode()).decode() for secret in secrets if len(secret) > 8)
     assert max(map(len, mask(encoded).replace(MASK, " ").split())) <= 10
+
+
+def test_secrets_that_begin_with_each_other_are_masked() -> None:
+    """Python's patterns nest no deeper than its calls."""
+    secrets = ["a" * length for length in range(1, 700)]
+    assert Masker(secrets)("x" + secrets[-1] + "y") == f"x{MASK}y"
 
 
 def test_secret_that_is_no_text_of_utf8_breaks_nothing() -> None:

@@ -76,12 +76,14 @@ class MySQL(Engine):
             host=endpoint.host or "localhost",
             port=int(endpoint.port or 3306),
             user=endpoint.user,
-            password=endpoint.password,
+            password=(endpoint.password or "").encode(),  # PyMySQL would send text as Latin-1
             database=endpoint.database,
             charset="utf8mb4",
             connect_timeout=CONNECT_SECONDS,
             read_timeout=CONNECT_SECONDS,  # or who takes the connection and says nothing is waited for without end
             ssl=_encryption(verify=settings.ssl_verify) if endpoint.ssl else None,
+            # Ways to log in that send the password itself are not taken then: PyMySQL cannot make them of `object`.
+            auth_plugin_map={} if endpoint.ssl else dict.fromkeys(("mysql_clear_password", "dialog"), object),
             autocommit=True,  # each statement sees one state of the database
         )
         self._descriptor = self._connection._sock.fileno()  # noqa: SLF001 - PyMySQL has no setting for it

@@ -1,0 +1,88 @@
+"""What went wrong with a request of Vault, told without anything that was sent or answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import requests
+from hvac import exceptions
+
+from hdm_airflow.credentials.source import TIMEOUT, SlowSourceError, SourceDownError
+from hdm_airflow.errors import HdmError
+
+_DOWN = (
+    exceptions.VaultDown,
+    exceptions.VaultNotInitialized,
+    exceptions.BadGateway,
+    exceptions.RateLimitExceeded,
+    exceptions.UnexpectedError,
+)
+_NO_ANSWER = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+#: Errors -> what becomes of them: the kind, what, hint. The first that fits counts.
+_TELLS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[HdmError], str, str], ...] = (
+    (
+        requests.TooManyRedirects,
+        SourceDownError,
+        "Vault's address redirects to another one",
+        "write the address that answers into the connection: a redirect could lead the token anywhere",
+    ),
+    (
+        requests.ReadTimeout,
+        SlowSourceError,
+        f"Vault did not answer within {TIMEOUT[1]:.0f} s",
+        "see its health; a retry may help",
+    ),
+    (
+        requests.RequestException,
+        SourceDownError,
+        "Vault cannot be reached ({kind})",
+        "see that it runs, is unsealed, and that its certificate is trusted; a retry may help",
+    ),
+    (_DOWN, SourceDownError, "Vault is not ready ({kind})", "see its health and seal status; a retry may help"),
+    (
+        (exceptions.Forbidden, exceptions.Unauthorized),
+        HdmError,
+        "Vault refuses access to {path} ({kind})",
+        "see the policies of the login, and that its token has not ended",
+    ),
+    (exceptions.VaultError, HdmError, "Vault fails at {path} ({kind})", "see Vault's log; a retry may help"),
+    (
+        OSError,  # the file of a token
+        SourceDownError,
+        "a file for the login cannot be read ({reason})",
+        "see the paths in the connection's extra",
+    ),
+    (
+        ImportError,
+        SourceDownError,
+        "the kind of login is not installed",
+        "install what this login needs, see the hashicorp provider's page on the connection",
+    ),
+    (
+        _NO_ANSWER,
+        HdmError,
+        "Vault's answer at {path} cannot be understood",
+        "see that the address in the connection is Vault's",
+    ),
+)
+
+
+@contextmanager
+def told(path: str, where: str) -> Iterator[None]:
+    """Around a request: its errors become ours.
+
+    Args:
+        path: what is asked for, without anything secret.
+        where: the name of this Vault.
+    """
+    try:
+        yield
+    except HdmError:
+        raise
+    except Exception as error:
+        for kinds, fault, what, hint in _TELLS:
+            if isinstance(error, kinds):
+                reason = getattr(error, "strerror", None)
+                raise fault(what.format(kind=type(error).__name__, path=path, reason=reason), where, hint) from None
+        raise
