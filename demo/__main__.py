@@ -139,7 +139,7 @@ def _nights(
     pipeline.prepare(airflow, [*of_base, *_connections(places)], json.dumps(variable))
     with HdmHook().session() as owner:
         _activate(owner, places)
-    with HdmHook(_PACKS).session() as connection:
+    with HdmHook(_PACKS).session(pinned=False) as connection:
         console.print("[bold]3[/] the first night: all is well")
         pipeline.run(airflow, first)
         connection.execute((ROOT / "demo" / "rules.sql").read_text("utf-8").encode())

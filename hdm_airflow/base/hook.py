@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from psycopg import errors
 from psycopg.rows import DictRow, dict_row
 
+from hdm_airflow.base.queries import queries
 from hdm_airflow.errors import BaseError, ConfigurationError, HdmError
 
 
@@ -54,6 +55,8 @@ _PRESENCE: dict[str, int] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds that what was sent may stay without an acknowledgement
 }
+#: The name of a host in a message: of a connection that is not quoted as it must be, it is a piece of the password.
+_HOST = re.compile(r"host (?:name )?[\"'].*?[\"']")
 #: From the first quotation mark of a message to the last, in whatever language the server speaks.
 _QUOTED = re.compile(r"[\"«»„“”].*[\"«»„“”]", re.DOTALL)
 #: How the SQLSTATE of a lost or refused connection begins: broken, not authorized, too many, server shut down.
@@ -99,8 +102,11 @@ class HdmHook(PostgresHook):
         return super()._create_connection({**_PRESENCE, **conn_args})  # the connection's own extras count more
 
     @contextmanager
-    def session(self) -> Iterator[Base]:
+    def session(self, *, pinned: bool = True) -> Iterator[Base]:
         """A connection in autocommit mode whose rows are dicts; closed at the end.
+
+        Args:
+            pinned: look for names in the base's schema alone; False for what packs do: they have one of their own.
 
         Raises:
             BaseError: the base cannot be reached, is not migrated, or refuses.
@@ -110,6 +116,8 @@ class HdmHook(PostgresHook):
             try:
                 connection.autocommit = True
                 connection.row_factory = dict_row
+                if pinned:
+                    connection.execute(queries("place")["pin"])
                 yield connection
             finally:
                 connection.close()
@@ -163,4 +171,6 @@ def told(error: psycopg.Error) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """What the driver says, without a host's name."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return _HOST.sub("host ...", line)

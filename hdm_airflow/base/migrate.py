@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hdm_airflow.base.hook import HdmHook, explained
+from hdm_airflow.base.queries import queries
 from hdm_airflow.errors import BaseError
 
 if TYPE_CHECKING:
@@ -82,8 +83,15 @@ def _connection(hook: HdmHook) -> Iterator[Connection]:
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import NullPool
 
+    def connect() -> Any:
+        connection = hook.open()
+        connection.autocommit = True  # or the pin would end with the first transaction that is taken back
+        connection.execute(queries("place")["pin"])
+        connection.autocommit = False
+        return connection
+
     # creator: the hook's own SQLAlchemy engine loses connection arguments such as ?host= for a socket.
-    engine = create_engine("postgresql+psycopg://", creator=hook.open, poolclass=NullPool)
+    engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
     try:
         with explained(hook), engine.connect() as connection:
             connection.exec_driver_sql(f"SET statement_timeout = '{_STATEMENT_TIMEOUT}'")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hdm_airflow.base.pack_role import TABLES
+from hdm_airflow.base.pack_rights import TABLES
 from hdm_airflow.base.queries import queries
 from hdm_airflow.errors import BaseError, ConfigurationError
 from hdm_airflow.packs import files

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -75,28 +75,59 @@ def dbversions(base: Base, slugs: Sequence[str]) -> dict[str, str]:
     return {row["slug"]: row["dbversion"] for row in rows}
 
 
-def start(base: Base, attempt: Attempt, slugs: Iterable[str]) -> None:
-    """Write a `running` row for each endpoint."""
-    values = [{**asdict(attempt), "endpoint": slug} for slug in slugs]
+def reserve(base: Base, slugs: Sequence[str]) -> dict[str, int]:
+    """Take the ids of the rows that an attempt will write; call it while holding the pack's lock.
+
+    The newest row is the one with the highest id. Whoever loses the lock afterwards, and lives, can thus write nothing
+    that is newer than what the attempt says that took over, and knows its own rows from all others.
+
+    Returns:
+        Slug -> id.
+    """
+    found = base.execute(queries("runs")["reserve"], {"count": len(slugs)})
+    return dict(zip(slugs, (row["id"] for row in found), strict=True))
+
+
+def start(base: Base, attempt: Attempt, ids: Mapping[str, int]) -> None:
+    """Write a `running` row for each endpoint.
+
+    Args:
+        base: the connection that holds the pack's lock.
+        attempt: whose rows they are.
+        ids: slug -> id, as reserved.
+    """
     with base.transaction(), base.cursor() as cursor:
-        cursor.executemany(queries("runs")["start"], values)
+        cursor.executemany(queries("runs")["start"], _started(attempt, ids))
 
 
 def finish(base: Base, attempt: Attempt, outcomes: Iterable[Outcome]) -> None:
-    """Write how this attempt ended, in one transaction: its `running` rows are closed, others are added."""
+    """Write what never began (skipped, failed early), in one transaction, on the connection that holds the lock."""
+    values = [{**asdict(attempt), **one} for one in _ended(outcomes)]
     with base.transaction(), base.cursor() as cursor:
-        cursor.executemany(queries("runs")["finish"], _ended(attempt, outcomes))
+        cursor.executemany(queries("runs")["finish"], values)
 
 
-def close(base: Base, attempt: Attempt, outcomes: Sequence[Outcome]) -> list[Outcome]:
+def close(
+    base: Base, attempt: Attempt, ids: Mapping[str, int], outcomes: Sequence[Outcome], *, begun: bool = True
+) -> list[Outcome]:
     """Close this attempt's `running` rows, in one transaction; to repeat it changes nothing.
+
+    Args:
+        base: any connection: the one that holds the lock may have been lost.
+        attempt: whose rows they are.
+        ids: slug -> id, as reserved.
+        outcomes: how it ended.
+        begun: False where nobody knows whether `start` has written the rows: what is missing is added.
 
     Returns:
         The outcomes as the ledger has them: where somebody else has closed the row before, that end counts.
     """
     known: list[Outcome] = []
     with base.transaction(), base.cursor() as cursor:
-        cursor.executemany(queries("runs")["close"], _ended(attempt, outcomes), returning=True)
+        if not begun:
+            cursor.executemany(queries("runs")["start"], _started(attempt, ids))
+        values = [{**one, "id": ids[one["endpoint"]]} for one in _ended(outcomes)]
+        cursor.executemany(queries("runs")["close"], values, returning=True)
         for outcome in outcomes:
             row = cursor.fetchone()
             known.append(_as_kept(outcome, row))
@@ -104,18 +135,24 @@ def close(base: Base, attempt: Attempt, outcomes: Sequence[Outcome]) -> list[Out
     return known
 
 
-def note(base: Base, attempt: Attempt, outcomes: Sequence[Outcome]) -> None:
+def note(base: Base, ids: Mapping[str, int], outcomes: Sequence[Outcome]) -> None:
     """Keep what the pack has said of endpoints so far, in their `running` rows: a worker that dies cannot tell.
 
     Args:
         base: the connection.
-        attempt: whose rows they are.
+        ids: slug -> id, as reserved.
         outcomes: `reported` where the pack has said ok; without it where it has taken that back.
     """
-    for values in _ended(attempt, outcomes):
+    for values in _ended(outcomes):
         # One statement each, in no transaction: a signal handler that interrupts this thread closes the same rows on
         # another connection, and would wait for a lock that only this thread can release.
-        base.execute(queries("runs")["note"], values)
+        base.execute(queries("runs")["note"], {**values, "id": ids[values["endpoint"]]})
+
+
+def is_running(base: Base, kind: Kind, pack: str, metric_date: date) -> bool:
+    """Whether there are `running` rows; call it while holding or sharing the pack's lock: their attempt is over."""
+    values = {"kind": kind, "pack": pack, "date": metric_date}
+    return base.execute(queries("runs")["is_running"], values).fetchone() is not None
 
 
 def close_stale(base: Base, kind: Kind, pack: str, metric_date: date) -> int:
@@ -179,10 +216,14 @@ def recent(
     return base.execute(queries("runs")["recent"], values).fetchall()
 
 
-def _ended(attempt: Attempt, outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+def _started(attempt: Attempt, ids: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [{**asdict(attempt), "endpoint": slug, "id": number} for slug, number in ids.items()]
+
+
+def _ended(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     from psycopg.types.json import Jsonb
 
-    return [{**asdict(attempt), **asdict(one), "incomplete": Jsonb(list(one.incomplete))} for one in outcomes]
+    return [{**asdict(one), "incomplete": Jsonb(list(one.incomplete))} for one in outcomes]
 
 
 def _as_kept(outcome: Outcome, row: dict[str, Any] | None) -> Outcome:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hdm_airflow.base import migrate, pack_role
+from hdm_airflow.base import migrate, pack_rights, pack_role, planted
 from hdm_airflow.base.hook import HdmHook
+from hdm_airflow.base.place import Place, looking
 from hdm_airflow.cli.command import command
 from hdm_airflow.cli.console import say, warn
 from hdm_airflow.cli.surroundings import UnreachableVariableError, actor, choose_environment, find_hook, load_settings
@@ -13,6 +14,10 @@ from hdm_airflow.errors import HdmError
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Sequence
+
+    from hdm_airflow.base.hook import Base
+    from hdm_airflow.base.planted import Planted
 
 _PAGE = "docs: how-to/give-packs-a-role-of-their-own"
 
@@ -31,6 +36,7 @@ def upgrade(args: Namespace) -> int:
 def check(args: Namespace) -> int:
     """1 where the base has not the version that this release needs."""
     hook = find_hook(args)
+    _refuse_planted(hook)
     current, head = migrate.check(hook)
     if current == head:
         say(f"the HDM base ({hook.where}) is current: version {head}")
@@ -45,6 +51,7 @@ def check(args: Namespace) -> int:
 def grant(args: Namespace) -> int:
     """Give packs a role of their own."""
     hook = find_hook(args)
+    _refuse_planted(hook)
     migrate.require_current(hook)
     with hook.session() as base:
         done = pack_role.grant(base, args.role, move=args.move or (), actor=actor())
@@ -54,7 +61,22 @@ def grant(args: Namespace) -> int:
     if done.left:
         say(f"these tables of schema {done.schema} stay as they are: {', '.join(done.left)}")
         say("do: hand over those that packs have made: repeat this with --move TABLE ...")
+    _warn_of_planted(done.planted)
     return 0
+
+
+def _refuse_planted(hook: HdmHook) -> None:
+    """Before the first statement as the owner that could run it."""
+    with hook.session() as base:
+        planted.check(base)
+
+
+def _warn_of_planted(found: Sequence[Planted]) -> None:
+    """Packs that ran as the owner may have left it behind, and he may have made it himself."""
+    if found:
+        what = f"this runs with the rights of the base's owner: {', '.join(map(str, found))}"
+        remedies = "; ".join(one.remedy for one in found)
+        warn(f"{what}\ndo: look whether packs have made it while they were the owner; if so: {remedies}")
 
 
 def _check_role(hook: HdmHook, args: Namespace) -> None:
@@ -64,28 +86,42 @@ def _check_role(hook: HdmHook, args: Namespace) -> None:
         warn(f"packs reach this base with its owner's rights: there is no pack_conn_id\ndo: give them a role ({_PAGE})")
         return
     try:
-        with hook.session() as base, HdmHook(pack_conn_id).session() as other:
-            (_, database), (role, theirs) = pack_role.whoami(base), pack_role.whoami(other)
-            if database != theirs:
-                warn(f"connection {pack_conn_id} leads to the database {theirs}, not {database}\ndo: correct it")
+        with hook.session() as base, HdmHook(pack_conn_id).session(pinned=False) as packs, looking(base) as place:
+            role, database = pack_rights.whoami(packs)
+            if database != place.database:
+                what = f"connection {pack_conn_id} leads to the database {database}, not {place.database}"
+                warn(f"{what}\ndo: correct it")
                 return
-            more, less = pack_role.excess(base, role), pack_role.lacking(base, role)
-            hidden, settings = pack_role.hidden(base, role), pack_role.settings(base, role)
+            faults = _faults(base, packs, place, role)
+            _warn_of_planted(planted.left_by_packs(planted.find(base, place, role)))
     except HdmError as error:
         warn(f"the rights of packs were not checked: {error}")
         return
-    if settings:
-        what = f"the role {role} of packs has settings of its own: {', '.join(settings)}"
-        warn(f"{what}\ndo: see them in psql by \\drds; reset those that packs do not want")
-    if more:
-        warn(f"the role {role} of packs is too mighty: it {'; it '.join(more)}\ndo: see {_PAGE}")
-    elif less:
-        warn(f"the role {role} of packs lacks {', '.join(less)}\ndo: run: airflow hdm db grant {role}")
-    elif hidden:
-        what = f"packs do not find {', '.join(hidden)} of the base: the schema {role} has tables of the same name"
-        warn(f"{what}\ndo: look which pack made them, move what they hold, and drop them as {role}")
-    elif not settings:
+    for fault in faults:
+        warn(fault)
+    if not faults:
         say(f"packs have a role of their own ({role}), with the rights that they need")
+
+
+def _faults(base: Base, packs: Base, place: Place, role: str) -> list[str]:
+    """What is not as `grant` makes it, each with what to do. Less is of interest where the role is too mighty."""
+    found = []
+    if settings := pack_rights.settings(base, role):
+        what = f"the role {role} of packs has settings of its own: {', '.join(settings)}"
+        found.append(f"{what}\ndo: see them in psql by \\drds; reset those that packs do not want")
+    more = pack_rights.powers(base, place, role)
+    more = more or [f"has {right}" for right in pack_rights.excess(base, place, role)]
+    if more:
+        return [*found, f"the role {role} of packs is too mighty: it {'; it '.join(more)}\ndo: see {_PAGE}"]
+    if less := pack_rights.lacking(base, place, role):
+        return [*found, f"the role {role} of packs lacks {', '.join(less)}\ndo: run: airflow hdm db grant {role}"]
+    if astray := pack_rights.astray(base, packs, place, role):
+        hint = f"run: airflow hdm db grant {role}; it sets where the role looks, unless its connection says otherwise"
+        found.append(f"packs {astray}\ndo: {hint}")
+    if hidden := pack_rights.hidden(base, place, role):
+        what = f"packs do not find {', '.join(hidden)} of the base: the schema {role} has tables of the same name"
+        found.append(f"{what}\ndo: look which pack made them, move what they hold, and drop them as {role}")
+    return found
 
 
 def _pack_conn_id(args: Namespace) -> str | None:

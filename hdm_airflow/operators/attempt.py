@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date
@@ -150,9 +150,14 @@ class PackAttempt:
         fate = dying_with_parent() if self.dies_with_parent else nullcontext()
         with fate, hook.session() as base, self._chain:
             deadline = time.monotonic() + self._left()
-            lock.take(base, self.attempt, self.pack, deadline=deadline, check=self._check)
+            resumed = lock.take(base, self.attempt, self.pack, deadline=deadline, check=self._check)
             planned = self._planned = plan.read(
-                base, self.attempt, self.pack, require_reports=conditions.require_reports, only=self.only
+                base,
+                self.attempt,
+                self.pack,
+                require_reports=conditions.require_reports,
+                only=self.only,
+                resumed=resumed,
             )
             self._tell(planned)
             self._check()
@@ -160,8 +165,7 @@ class PackAttempt:
             if self._execution:
                 self._check()  # from here on `abort` ends the execution; before, there was none yet
                 store = EnvironmentStore(conditions.environment_store, conditions.environment_retention)
-                begin = partial(runs.start, base, self.attempt, [target.slug for target in found])
-                self._execution.run(begin, partial(self._job, hook, base, planned, found), store)
+                self._execution.run(base, partial(self._job, hook, base, planned, found), store)
         result = self._result(planned)
         self._tell_outcome(result)
         return result
@@ -244,21 +248,22 @@ class PackAttempt:
         self._early = tuple(failed)
         if found:  # before the first `running` row: whatever ends us from here on closes it
             self._check()  # an abort until here has found nothing to end
-            self._execution = self._make_execution(hook, base, [target.slug for target in found])
+            ids = runs.reserve(base, [target.slug for target in found])
+            self._execution = self._make_execution(hook, base, ids)
             pack = f"{self.pack.task_id} {self.pack.version}"
             rights = "" if self.conditions.pack_conn_id else ", with the rights of the HDM base's owner"
             date = self.attempt.metric_date
             self.log.info("%s runs on %d endpoint(s), metric date %s%s", pack, len(found), date, rights)
         return found
 
-    def _make_execution(self, hook: HdmHook, base: Base, slugs: list[str]) -> Execution:
+    def _make_execution(self, hook: HdmHook, base: Base, ids: Mapping[str, int]) -> Execution:
         return Execution(
             hook,
             self.attempt,
-            slugs,
+            ids,
             lambda line: self.log.info("%s", line),
             keep=self.keep,
-            heartbeat=lock.Heartbeat(base, self.attempt, also=self._chain.beat),
+            heartbeat=lock.Heartbeat(base, ids, also=self._chain.beat),
         )
 
     def _job(self, hook: HdmHook, base: Base, planned: Plan, found: list[Target]) -> Job:
@@ -287,7 +292,7 @@ class PackAttempt:
     def _create_tables(self, base: Base, pack_hook: HdmHook) -> None:
         scripts = pack_schema.scripts(self.pack)
         if scripts:
-            with pack_hook.session() as runner:
+            with pack_hook.session(pinned=False) as runner:
                 applied = pack_schema.apply(
                     base, runner, self.pack.kind, self.pack.name, scripts, seconds=self._left(), check=self._check
                 )

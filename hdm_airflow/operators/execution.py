@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 from hdm_airflow.base import runs
-from hdm_airflow.base.hook import Base, HdmHook
+from hdm_airflow.base.hook import Base, HdmHook, explained
 from hdm_airflow.errors import BaseError, HdmError
 from hdm_airflow.operators import verdict
 from hdm_airflow.operators.lock import Heartbeat
@@ -18,7 +18,7 @@ from hdm_airflow.runner.run import PackRun
 _PATIENCE = 60.0  # seconds to try to write the end of a run
 _PAUSE = 2.0  # seconds between two tries
 _IN_USE = 20.0, 2.0  # seconds to wait for a row that somebody else has locked: at most in one try, and at least
-_NOTED = 1.0  # seconds between two looks at what was reported ok
+_NOTED = 1.0  # seconds between two notes of what was reported ok; the first is made at once
 _REASON_LIMIT = 300  # characters
 
 
@@ -28,7 +28,7 @@ class Execution:
     Args:
         hook: the HDM base. The end is written on a connection of its own: the one that began may have been lost.
         attempt: whose rows they are.
-        slugs: the endpoints.
+        ids: of its rows, as they were reserved: slug -> id.
         log: called with each line of output.
         heartbeat: called some times a second, and told what the pack newly says; what it raises ends the run.
         keep: leave the run's folder behind, without its secrets.
@@ -38,13 +38,13 @@ class Execution:
         self,
         hook: HdmHook,
         attempt: runs.Attempt,
-        slugs: Sequence[str],
+        ids: Mapping[str, int],
         log: Callable[[str], None],
         *,
         heartbeat: Heartbeat,
         keep: bool = False,
     ) -> None:
-        self._hook, self._attempt, self._slugs, self._log = hook, attempt, slugs, log
+        self._hook, self._attempt, self._ids, self._log = hook, attempt, ids, log
         self._keep, self._heartbeat = keep, heartbeat
         self._run: PackRun | None = None
         self._beginning = False  # its `running` rows are being written
@@ -60,13 +60,11 @@ class Execution:
         """What the ledger was told; nothing before the end."""
         return tuple(self._outcomes or ())
 
-    def run(
-        self, begin: Callable[[], None], make_job: Callable[[], Job], store: EnvironmentStore
-    ) -> list[runs.Outcome]:
+    def run(self, base: Base, make_job: Callable[[], Job], store: EnvironmentStore) -> list[runs.Outcome]:
         """Prepare and run the job.
 
         Args:
-            begin: writes the `running` rows.
+            base: the connection that holds the pack's lock.
             make_job: what can fail before the pack starts belongs to the run, too.
             store: where environments come from.
 
@@ -77,21 +75,22 @@ class Execution:
             self._beginning = True
             if self._outcomes is not None:  # aborted before there was anything to run
                 return self._outcomes
-            begin()
-            self._begun, self._beginning = True, False
-            if self._aborted:
-                return self._close(self._interrupted(self._aborted), patient=False)
-            job = make_job()
-            self._run = PackRun(job, store, self._log, keep=self._keep, heartbeat=self._beat)
-            if self._closing or self._aborted:  # while the job was made
-                self._run.kill()
-            try:
-                ran = self._run.run()
-            finally:
-                self._heartbeat.leave()
-            for problem in _problems(ran.reports):
-                self._log(problem)
-            return self._close(verdict.outcomes(ran, self._slugs, job.timeout))
+            with explained(self._hook):  # the ledger has the reason as people read it
+                runs.start(base, self._attempt, self._ids)
+                self._begun, self._beginning = True, False
+                if self._aborted:
+                    return self._close(self._interrupted(self._aborted), patient=False)
+                job = make_job()
+                self._run = PackRun(job, store, self._log, keep=self._keep, heartbeat=self._beat)
+                if self._closing or self._aborted:  # while the job was made
+                    self._run.kill()
+                try:
+                    ran = self._run.run()
+                finally:
+                    self._heartbeat.leave()
+                for problem in _problems(ran.reports):
+                    self._log(problem)
+                return self._close(verdict.outcomes(ran, self._ids, job.timeout))
         except BaseException as error:  # Airflow's timeout is no Exception, and its rows must not stay `running`
             self._beginning = False
             self._close(self._interrupted(_reason(error)))
@@ -113,17 +112,17 @@ class Execution:
         self._heartbeat()
         if self._run is None or time.monotonic() < self._next_note or self._closing:
             return
-        self._next_note = time.monotonic() + _NOTED
         told = {one.endpoint: one for one in self._interrupted("it still runs") if one.status == "success"}
         news = [one for slug, one in told.items() if one != self._noted.get(slug)]
         news += [runs.Outcome(endpoint=slug, status="failed") for slug in self._noted if slug not in told]
         if news:
+            self._next_note = time.monotonic() + _NOTED
             self._heartbeat.note(news)
             self._noted = told
 
     def _interrupted(self, reason: str) -> list[runs.Outcome]:
         reports = self._run.reports if self._run else None
-        return verdict.interrupted(reports, self._slugs, reason)
+        return verdict.interrupted(reports, self._ids, reason)
 
     def _close(self, outcomes: list[runs.Outcome], *, patient: bool = True) -> list[runs.Outcome]:
         """Write the end, unless that was done or given up before."""
@@ -154,10 +153,7 @@ class Execution:
             time.sleep(_PAUSE)
 
     def _tell(self, base: Base, outcomes: list[runs.Outcome]) -> list[runs.Outcome]:
-        if not self._begun:
-            runs.finish(base, self._attempt, outcomes)
-            return outcomes
-        kept = runs.close(base, self._attempt, outcomes)
+        kept = runs.close(base, self._attempt, self._ids, outcomes, begun=self._begun)
         for before, now in zip(outcomes, kept, strict=True):
             if before != now:
                 self._log(f"the ledger keeps {now.status} for {now.endpoint} ({now.reason}), not {before.status}")

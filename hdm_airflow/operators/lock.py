@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import select
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from functools import partial
 
 from psycopg import Error
@@ -15,6 +17,7 @@ from hdm_airflow.base.errand import Errand
 from hdm_airflow.base.hook import Base, told
 from hdm_airflow.base.queries import queries
 from hdm_airflow.errors import BaseError
+from hdm_airflow.packs.manifest import Kind
 from hdm_airflow.packs.pack import Pack
 
 log = logging.getLogger(__name__)
@@ -25,16 +28,20 @@ _HEARTBEAT = 20.0  # seconds between two signs of life
 #: after which the server takes us for dead and frees the lock (`keep_session` in sql/runs.sql).
 _ANSWER = 30.0
 _AGAIN = 1.0  # seconds until a note is tried again that was refused
+#: Seconds after which nothing runs any more of an attempt that has lost its lock: its worker notices that within one,
+#: and the pack is killed within three. The guard of a worker that died takes as long.
+_ENDING = 5.0
 _HINT = "see its log; the pack was ended, and a retry runs it again"
 
 
 def take(
     base: Base, attempt: runs.Attempt, pack: Pack, *, deadline: float, check: Callable[[], None] = lambda: None
-) -> None:
+) -> bool:
     """Take the pack's lock and share those of the packs it requires, for the session of `base`.
 
     While a metric pack's lock is shared its metrics do not change. With a lock in hand, a `running` row under it is
-    one whose worker died: it is closed. So are those of the pack's other dates, where nobody holds their locks.
+    one whose worker died or has lost the lock: it is closed, when the pack's processes have had time to end. So are
+    those of the pack's other dates, where nobody holds their locks.
 
     Args:
         base: whose session holds the locks.
@@ -43,19 +50,24 @@ def take(
         deadline: when to stop waiting for whoever holds one, on the monotonic clock.
         check: called between two tries; what it raises ends the waiting.
 
+    Returns:
+        Whether the former attempt of the pack and date was cut short.
+
     Raises:
         BaseError: somebody held a lock all that time.
     """
     base.execute(queries("runs")["keep_session"])
     wait = partial(_wait, deadline, check)
     wait(f"another run of {pack.task_id}", partial(runs.try_lock, base, attempt))
-    stale = runs.close_stale(base, attempt.kind, attempt.pack, attempt.metric_date)
+    resumed = runs.is_running(base, attempt.kind, attempt.pack, attempt.metric_date)
+    stale = _close_stale(base, attempt.kind, attempt.pack, attempt.metric_date, check)
     stale += runs.close_other_dates(base, attempt)
     for name in sorted(requirement.name for requirement in pack.requires):
         wait(f"mp_{name}", partial(runs.try_lock_required, base, name, attempt.metric_date))
-        stale += runs.close_stale(base, "metric", name, attempt.metric_date)
+        stale += _close_stale(base, "metric", name, attempt.metric_date, check)
     if stale:
         log.warning("%d ledger row(s) of a worker that died were closed", stale)
+    return resumed
 
 
 class Heartbeat:
@@ -66,12 +78,12 @@ class Heartbeat:
 
     Args:
         base: the session.
-        attempt: whose locks they are.
+        ids: of the attempt's rows, as they were reserved: slug -> id.
         also: called each time; never waits.
     """
 
-    def __init__(self, base: Base, attempt: runs.Attempt, also: Callable[[], None] = lambda: None) -> None:
-        self._base, self._attempt, self._also = base, attempt, also
+    def __init__(self, base: Base, ids: Mapping[str, int], also: Callable[[], None] = lambda: None) -> None:
+        self._base, self._ids, self._also = base, ids, also
         self._errand: Errand | None = None
         self._next = time.monotonic() + _HEARTBEAT
         self._waiting: dict[str, runs.Outcome] = {}  # slug -> what is to be noted
@@ -109,9 +121,16 @@ class Heartbeat:
         if self._errand is None or self._is_answered(self._errand):
             now = time.monotonic()
             notes = self._waiting if now >= self._not_before else {}
-            if notes or now >= self._next:
+            if notes or now >= self._next or self._is_addressed():
                 self._next = now + _HEARTBEAT
                 self._ask(notes)
+
+    def _is_addressed(self) -> bool:
+        """Whether the server says something unasked: mostly that it has ended the session, which frees the locks."""
+        with _lock_lost():
+            line = select.poll()
+            line.register(self._base.fileno(), select.POLLIN)
+            return bool(line.poll(0))
 
     def _ask(self, notes: dict[str, runs.Outcome]) -> None:
         if notes:
@@ -125,7 +144,7 @@ class Heartbeat:
             self._base.execute(queries("runs")["heartbeat"])
             return
         try:
-            runs.note(self._base, self._attempt, notes)
+            runs.note(self._base, self._ids, notes)
         except Error as error:
             if self._base.closed:
                 raise
@@ -155,6 +174,21 @@ def _lock_lost() -> Iterator[None]:
     except Error as error:
         what = f"the lock of the pack was lost: the connection to the HDM base ended ({type(error).__name__})"
         raise BaseError(what, "HDM base", _HINT) from None
+
+
+def _close_stale(base: Base, kind: Kind, pack: str, metric_date: date, check: Callable[[], None]) -> int:
+    """Close what the former holder of a lock has left open, once nothing of its pack can be running.
+
+    Where it lives it closes its rows by itself in that time, and knows better how it ended.
+    """
+    if not runs.is_running(base, kind, pack, metric_date):
+        return 0
+    log.info("the former run of %s has lost its worker or its lock: its processes have %.0f s to end", pack, _ENDING)
+    end = time.monotonic() + _ENDING
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, _INTERVAL))
+        check()
+    return runs.close_stale(base, kind, pack, metric_date)
 
 
 def _wait(deadline: float, check: Callable[[], None], holder: str, try_lock: Callable[[], bool]) -> None:

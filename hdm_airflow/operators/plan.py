@@ -48,7 +48,13 @@ class Plan:
 
 
 def read(
-    base: Base, attempt: runs.Attempt, pack: Pack, *, require_reports: bool, only: Collection[str] | None = None
+    base: Base,
+    attempt: runs.Attempt,
+    pack: Pack,
+    *,
+    require_reports: bool,
+    only: Collection[str] | None = None,
+    resumed: bool = False,
 ) -> Plan:
     """Plan one attempt by what the base says now: two queries, however many endpoints there are.
 
@@ -58,6 +64,7 @@ def read(
         pack: what is run.
         require_reports: refuse metrics that only an exit code vouches for.
         only: slugs of the endpoints to run on, whether they have succeeded before or not; None: all.
+        resumed: the former attempt was cut short: this one does what is left of it, also where that is nothing.
 
     Raises:
         ConfigurationError: the pack is not activated on one of `only`, or another environment uses this base.
@@ -80,14 +87,22 @@ def read(
         external, fault = assigned.configurations.for_version(pack.version), ""
     except HdmError as error:
         external, fault = NONE, one_line(error)
-    return make(assigned, external, fault, gate, own if only is None else {})
+    return make(assigned, external, fault, gate, own if only is None else {}, resumed=resumed)
 
 
-def make(assigned: Assignments, external: Configuration, fault: str, gate: Gate, own: Mapping[str, runs.Run]) -> Plan:
+def make(
+    assigned: Assignments,
+    external: Configuration,
+    fault: str,
+    gate: Gate,
+    own: Mapping[str, runs.Run],
+    *,
+    resumed: bool = False,
+) -> Plan:
     """Plan one attempt.
 
     It runs the endpoints that have not succeeded for this metric date, or that are older than a metric run they
-    rest on. Where there are none it was asked for again on purpose: it runs all.
+    rest on. Where there are none it was asked for again on purpose: it runs all. A resumed one was not.
 
     Args:
         assigned: the activated endpoints.
@@ -95,9 +110,12 @@ def make(assigned: Assignments, external: Configuration, fault: str, gate: Gate,
         fault: why the external configuration cannot be read, which fails every endpoint; '' where it can.
         gate: what a rule pack's metrics allow.
         own: slug -> this pack's newest run of this metric date.
+        resumed: the former attempt was cut short.
     """
     done = {slug for slug in assigned.slugs if _is_done(slug, gate, own)}
-    wanted = [slug for slug in assigned.slugs if slug not in done] or list(assigned.slugs)
+    wanted = [slug for slug in assigned.slugs if slug not in done]
+    if not wanted and not resumed:
+        wanted = list(assigned.slugs)
     run: list[Item] = []
     broken: dict[str, str] = {}
     gated: dict[str, str] = {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hdm_airflow.errors import PackFailedError
+from hdm_airflow.packs.catalog import Catalog
 from tests.airflow.stage import MONDAY, endpoint
 
 if TYPE_CHECKING:
@@ -58,3 +59,30 @@ def test_example_of_the_contract_page_measures_and_reports_per_endpoint(
             assert all(0 <= milliseconds < 10_000 for *_, milliseconds in rows)
     assert stage.summary["metrics"] == 1
     assert gone.slug in stage.summary["reasons"]
+
+
+def test_shell_example_fails_where_the_list_of_endpoints_cannot_be_read(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slip of whoever adapts it must not pass for a success on no endpoint."""
+    monkeypatch.setenv("PATH", f"{stage.base.server.bin_dir}:{os.environ['PATH']}")
+    files = files_of("shell")
+    script = files.pop("bootstrap-script.sh").removeprefix("#!/bin/bash\n").replace("one.host", "one.hots")
+    keys = json.loads(files.pop("properties.json"))
+    stage.pack(keys.pop("name"), script, files=files, **keys)
+    stage.activate("mp_reach", endpoint("here"))
+    with pytest.raises(PackFailedError):
+        stage.run("mp_reach")
+    assert stage.ledger("mp_reach") == [("here", "failed")]
+
+
+@pytest.mark.parametrize("language", ["python", "shell", "node"])
+def test_check_finds_of_an_example_what_the_page_says(language: str, tmp_path: Path) -> None:
+    """Nothing but the missing Readme."""
+    for path, text in files_of(language).items():
+        file = tmp_path / "metric-packs" / "reach" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    (pack,) = Catalog.scan(tmp_path, deep=True).packs
+    assert [finding.code for finding in pack.findings] == ["readme-missing"]
+    assert "`readme-missing`" in PAGE.read_text("utf-8")

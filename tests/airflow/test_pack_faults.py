@@ -16,7 +16,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
 from demo.services import Database
+from hdm_airflow.base import runs
 from hdm_airflow.errors import BaseError, EnvironmentBuildError, PackFailedError
+from hdm_airflow.operators import verdict
 from tests.airflow.processes import ROOT, RUN_IN_CHILD, eventually
 from tests.airflow.stage import REPORT_ALL, endpoint
 from tests.airflow.ward import ALL, WRITES, Ward
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from demo.services import Postgres
+    from hdm_airflow.base.hook import Base
     from tests.airflow.stage import Stage
 
 HEART, LUNG = endpoint("heart"), endpoint("lung")
@@ -49,10 +52,11 @@ def ward(stage: Stage, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.M
         postgres.drop_database(database.name)
 
 
-def child(stage: Stage) -> subprocess.Popen[bytes]:
-    """The metric pack in a process of its own, as try 1."""
-    stage.tries = 1
-    command = [sys.executable, "-c", RUN_IN_CHILD, str(stage.folder), str(stage.store), "task"]
+def child(stage: Stage, task_id: str = "mp_basic", number: int = 1) -> subprocess.Popen[bytes]:
+    """A pack in a process of its own, as such a try."""
+    stage.tries = max(stage.tries, number)
+    code = RUN_IN_CHILD.replace('stage.run("mp_basic")', f"stage.tries = {number - 1}; stage.run({task_id!r})")
+    command = [sys.executable, "-c", code, str(stage.folder), str(stage.store), "task"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
 
 
@@ -104,6 +108,45 @@ def test_retry_after_sigkill_measures_only_what_was_not_reported(ward: Ward) -> 
     ward.check_whole()
 
 
+def test_retry_after_sigkill_leaves_alone_what_was_reported_a_second_before(stage: Stage, tmp_path: Path) -> None:
+    """Also where nothing is left to do. When somebody clears the task afterwards, all is run."""
+    tally = tmp_path / "packs" / "tally"
+    stage.pack("basic", ALL_OK + f"echo ok >> {tally}; test -e {stage.folder}/go || sleep 30\n")
+    stage.activate("mp_basic", HEART)
+    process = child(stage)
+    assert eventually(tally.exists, 60)
+    time.sleep(1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (stage.folder / "go").touch()
+    assert stage.run("mp_basic")["kept"] == 1
+    assert stage.ledger("mp_basic", "reason") == [("heart", "success", "the worker died afterwards")]
+    assert stage.run("mp_basic")["success"] == 1
+    assert len(tally.read_text().split()) == len(stage.ledger("mp_basic")) == 2
+
+
+def test_rules_wait_while_metrics_are_measured_again(ward: Ward) -> None:
+    """A cleared task of the metric pack is under way, and dies: nothing is judged until it is over, nor its remains."""
+    stage, lung = ward.stage, ward.databases["lung"]
+    stage.run("mp_basic")
+    with ward.held(lung, "stays"):
+        metrics = child(stage, number=2)
+        assert eventually(lambda: ward.waits(lung), 60)
+        rules = child(stage, "rp_basic", number=3)
+        time.sleep(6)
+        assert rules.poll() is None
+        assert ward.alerts() == {}
+        metrics.send_signal(signal.SIGKILL)
+        metrics.wait()
+        assert rules.wait(60) == 0
+    assert ("metric", 2, "lung", "failed") in ward.ledger()
+    assert [row[2:] for row in ward.ledger() if row[:2] == ("rule", 3)] == [("lung", "skipped"), ("heart", "success")]
+    assert set(ward.alerts()) == {"heart"}
+    stage.run("mp_basic")
+    stage.run("rp_basic")
+    ward.check_whole()
+
+
 def test_worker_killed_between_deleting_and_writing_rows_leaves_the_former_ones(ward: Ward) -> None:
     """In the middle of its one transaction: neither none nor half of the rows, and no row twice after the retry."""
     stage = ward.stage
@@ -127,11 +170,8 @@ def test_worker_killed_between_deleting_and_writing_rows_leaves_the_former_ones(
 # Connections that break ----------------------------------------------------------------------------------------------
 
 
-def test_lost_lock_in_the_middle_is_a_failed_run_that_keeps_what_was_reported(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lost_lock_in_the_middle_is_a_failed_run_that_keeps_what_was_reported(ward: Ward) -> None:
     """Every session on the base ends; the pack is ended, and the retry does the rest."""
-    monkeypatch.setattr("hdm_airflow.operators.lock._HEARTBEAT", 0.2)
     stage = ward.stage
 
     def cut() -> None:
@@ -194,10 +234,18 @@ def closed(database: Database, folder: Path) -> Iterator[None]:
 
 
 def test_base_that_is_away_at_the_very_end_is_waited_for(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hours of a run shall not be lost to a restart of the base."""
+    """Hours of a run shall not be lost to a restart of the base just when the pack has ended."""
     monkeypatch.setattr("hdm_airflow.operators.execution._PAUSE", 0.2)
-    stage.pack("basic", ALL_OK + ENDING.format(stage.folder))
+    stage.pack("basic", ALL_OK)
     stage.activate("mp_basic", HEART)
+    judge = verdict.outcomes
+
+    def judge_later(*args: Any) -> list[runs.Outcome]:
+        (stage.folder / "done").touch()
+        assert eventually((stage.folder / "go").exists, 60)
+        return judge(*args)
+
+    monkeypatch.setattr(verdict, "outcomes", judge_later)
 
     def restart() -> None:
         with closed(stage.base, stage.folder):
@@ -236,21 +284,109 @@ def test_base_that_stays_away_makes_the_task_fail_and_claims_no_success(
     assert stage.ledger("mp_basic", "reason")[0] == ("heart", "success", "the worker died afterwards")
 
 
+WAITING = """touch {0}/begun; while ! test -e {0}/go; do sleep 0.1; done
+"""
+
+
 def test_worker_that_lost_its_lock_but_lives_cannot_claim_a_success(stage: Stage) -> None:
-    """Another attempt has taken over and closed its row: its own task turns red, whatever its pack says."""
-    stage.pack("basic", f"touch {stage.folder}/begun; while ! test -e {stage.folder}/go; do sleep 0.1; done\n" + ALL_OK)
+    """As in a machine that was paused: another attempt has taken over and closed its row; its own task turns red."""
+    stage.pack("basic", WAITING.format(stage.folder) + ALL_OK)
     stage.activate("mp_basic", HEART)
     process = child(stage)
     assert eventually((stage.folder / "begun").exists, 60)
+    process.send_signal(signal.SIGSTOP)
     end_sessions(stage.base)
     stage.pack("basic", ALL_OK)
     assert stage.run("mp_basic")["success"] == 1
     (stage.folder / "go").touch()
+    time.sleep(2)  # its pack says ok
+    process.send_signal(signal.SIGCONT)
     assert process.wait(60) != 0
     assert stage.ledger("mp_basic", "try_number", "reason") == [
         ("heart", "failed", 1, "the worker died"),
         ("heart", "success", 2, None),
     ]
+
+
+def test_attempt_that_lost_its_lock_closes_no_row_of_another_of_its_name(stage: Stage) -> None:
+    """Airflow may run one try of a task twice, as after a worker that it took for dead."""
+    stage.pack("basic", WAITING.format(stage.folder) + ALL_OK)
+    stage.activate("mp_basic", HEART)
+    first = child(stage)
+    assert eventually((stage.folder / "begun").exists, 60)
+    first.send_signal(signal.SIGSTOP)
+    end_sessions(stage.base)
+    (stage.folder / "begun").unlink()
+    stage.pack("basic", WAITING.format(stage.folder).replace("go", "go2") + "exit 1\n")
+    second = child(stage)
+    assert eventually((stage.folder / "begun").exists, 60)
+    (stage.folder / "go").touch()
+    time.sleep(2)
+    first.send_signal(signal.SIGCONT)
+    assert first.wait(60) != 0
+    assert stage.ledger("mp_basic") == [("heart", "failed"), ("heart", "running")]
+    (stage.folder / "go2").touch()
+    assert second.wait(60) != 0
+    assert stage.ledger("mp_basic", "try_number", "reason") == [
+        ("heart", "failed", 1, "the worker died"),
+        ("heart", "failed", 1, "the bootstrap script ended with exit code 1"),
+    ]
+
+
+def test_attempt_that_loses_its_lock_before_it_begins_hides_no_success(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another has taken over and succeeded before it can write that it failed: the rules judge."""
+    for kind in ("metric", "rule"):
+        stage.pack("basic", ALL_OK, kind=kind)
+    stage.activate("mp_basic", HEART)
+    stage.activate("rp_basic", HEART, register=False)
+    start = runs.start
+
+    def lose(base: Base, *args: Any) -> None:
+        monkeypatch.setattr(runs, "start", start)
+        end_sessions(stage.base)
+        assert stage.run("mp_basic")["success"] == 1
+        runs.start(base, *args)
+
+    monkeypatch.setattr(runs, "start", lose)
+    with pytest.raises(BaseError, match="cannot be reached"):
+        stage.run("mp_basic")
+    ((_, _, reason),) = [row for row in stage.ledger("mp_basic", "reason") if row[1] == "failed"]
+    assert reason.startswith("the HDM base cannot be reached: ")
+    assert sorted(stage.ledger("mp_basic", "try_number")) == [("heart", "failed", 1), ("heart", "success", 2)]
+    assert stage.run("rp_basic")["success"] == 1
+
+
+def test_two_attempts_never_run_a_pack_at_once(stage: Stage, tmp_path: Path) -> None:
+    """The session with the lock is ended, and the pack does not want to go: the next attempt waits for its end."""
+    beats, over = tmp_path / "packs" / "beats", tmp_path / "packs" / "over"
+    stage.pack(
+        "basic",
+        f"trap '' TERM; while ! test -e {over}; do echo $$ $(date +%s.%N) >> {beats}; sleep 0.05; done\n{ALL_OK}",
+    )
+    stage.activate("mp_basic", HEART)
+    first = child(stage)
+    assert eventually(beats.exists, 60)
+    end_sessions(stage.base)
+    cut = time.time()
+    second = child(stage)
+    assert eventually(lambda: len(_spans(beats)) == 2, 60)
+    over.touch()
+    assert (first.wait(60), second.wait(60)) == (1, 0)
+    (_, last), (began, _) = _spans(beats)
+    assert last - cut < 5  # it was noticed within a second, and had three seconds to end
+    assert began > last
+    assert [status for _, status in stage.ledger("mp_basic")] == ["failed", "success"]
+
+
+def _spans(beats: Path) -> list[tuple[float, float]]:
+    """When each process of a pack wrote its first line, and its last."""
+    found: dict[str, list[float]] = {}
+    for line in beats.read_text().splitlines():
+        pid, moment = line.split()
+        found.setdefault(pid, []).append(float(moment))
+    return [(times[0], times[-1]) for times in found.values()]
 
 
 # Disks that are full -------------------------------------------------------------------------------------------------
@@ -320,13 +456,13 @@ for e in run.endpoints:
 def test_two_dag_runs_of_one_date_at_once_double_nothing(ward: Ward) -> None:
     """They come after each other; the rules judge metrics that do not change under them."""
     stage = ward.stage
-    both = [child(stage) for _ in range(2)]
+    both = [child(stage, number=number) for number in (1, 2)]
     assert [process.wait(120) for process in both] == [0, 0]
     assert [row[2:] for row in ward.ledger()] == [("heart", "success"), ("lung", "success")] * 2
     stage.run("rp_basic")
     began = ward.told("begin")
     assert began == ward.told("ok")
-    assert began["metric", 1, "heart"] == began["metric", 1, "lung"] == 2
+    assert [began["metric", number, name] for number in (1, 2) for name in ("heart", "lung")] == [1] * 4
     ward.check_whole()
 
 

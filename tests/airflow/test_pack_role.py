@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -10,8 +11,9 @@ import pytest
 from psycopg import sql
 
 from demo.services import Database
-from hdm_airflow.errors import BaseError
+from hdm_airflow.errors import BaseError, PackFailedError
 from tests.airflow.cli_harness import Hdm
+from tests.airflow.processes import ROOT
 from tests.airflow.stage import MONDAY, REPORT_ALL, endpoint
 from tests.airflow.ward import COLUMNS, Ward
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 HEART = endpoint("heart")
 ALL_OK = REPORT_ALL.format("ok")
+HOW_TO = ROOT / "docs" / "how-to" / "give-packs-a-role-of-their-own.md"
 
 
 @pytest.fixture
@@ -160,6 +163,62 @@ def test_check_names_settings_of_the_role_that_packs_may_stumble_over(stage: Sta
         connection.execute(sql.SQL("ALTER ROLE {} RESET ALL").format(name))
         connection.execute(sql.SQL("ALTER ROLE {} IN DATABASE {} RESET work_mem").format(name, base))
     assert f"packs have a role of their own ({role})" in hdm("db", "check").err
+
+
+def test_code_that_others_have_left_stops_check_and_grant(stage: Stage, role: str, hdm: Hdm) -> None:
+    """Both work as the owner, whose next statement might run it. Who is to take it away learns how."""
+    with stage.base.connect(autocommit=True) as connection:
+        connection.execute("CREATE FUNCTION lower(varchar) RETURNS text LANGUAGE sql RETURN 'mine'")
+        connection.execute(sql.SQL("ALTER FUNCTION public.lower(varchar) OWNER TO {}").format(sql.Identifier(role)))
+    for words in (["check"], ["grant", role]):
+        told = hdm("db", *words, code=2).err
+        assert "others have left code in the base that its owner may run: " in told
+        assert f"function public.lower(character varying) (of {role})" in told
+        assert "let an administrator run: DROP ROUTINE public.lower(character varying)" in told
+
+
+def test_what_packs_left_behind_as_the_owner_is_told(stage: Stage, role: str, hdm: Hdm) -> None:
+    """It may be the owner's own work, so nothing is refused."""
+    with stage.base.connect(autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION door() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM hdm_audit'"
+        )
+    for words in (["grant", role], ["check"]):
+        told = hdm("db", *words).err
+        assert "this runs with the rights of the base's owner: SECURITY DEFINER function public.door() (of " in told
+        assert "if so: DROP ROUTINE public.door()" in told
+
+
+def test_check_tells_that_packs_do_not_find_the_base(stage: Stage, role: str, hdm: Hdm) -> None:
+    """A pack may change where all of them look; all rights are there, and every run fails."""
+    hdm("db", "grant", role)
+    with stage.base.connect(autocommit=True) as connection:
+        names = sql.Identifier(role), sql.Identifier(stage.base.name)
+        connection.execute(sql.SQL("ALTER ROLE {0} IN DATABASE {1} SET search_path = {0}").format(*names))
+    told = hdm("db", "check").err
+    assert f"packs do not find the base in the schema public: they look in {role}" in told
+    assert f"do: run: airflow hdm db grant {role}" in told
+    assert "packs have a role of their own" not in told
+    hdm("db", "grant", role)
+    assert f"packs have a role of their own ({role})" in hdm("db", "check").err
+
+
+def test_back_to_the_owner_with_the_tables_handed_back(ward: Ward, role: str, hdm: Hdm) -> None:
+    """As the how-to says, with what it says where a table was forgotten."""
+    stage, days = ward.stage, [MONDAY + timedelta(days=n) for n in range(3)]
+    hdm("db", "grant", role)
+    for task_id in ("mp_basic", "rp_basic"):
+        stage.run(task_id, day=days[0], pack_conn_id="packs")
+    with pytest.raises(PackFailedError):
+        stage.run("mp_basic", day=days[1])
+    with stage.base.connect(autocommit=True) as connection:
+        (statement,) = re.findall(r"^DO .+?;\n```", HOW_TO.read_text(), re.MULTILINE | re.DOTALL)
+        connection.execute(statement.removesuffix("```").replace("hdm_packs", role))
+        assert connection.execute("SELECT FROM pg_tables WHERE schemaname = %s", [role]).fetchall() == []
+    for task_id in ("mp_basic", "rp_basic"):
+        assert stage.run(task_id, day=days[2])["success"] == 2
+    with stage.base.connect() as connection:
+        assert connection.execute("SELECT count(DISTINCT date) FROM metric_basic").fetchone() == (2,)
 
 
 def test_grant_of_a_role_that_is_not_there_says_how_to_make_it(stage: Stage, hdm: Hdm) -> None:

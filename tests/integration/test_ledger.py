@@ -22,7 +22,7 @@ from hdm_airflow.errors import BaseError
 from hdm_airflow.operators import lock
 from hdm_airflow.operators.execution import Execution
 from hdm_airflow.operators.lock import Heartbeat
-from hdm_airflow.packs.pack import Pack
+from hdm_airflow.packs.pack import Pack, Requirement
 
 TODAY = date(2024, 5, 1)
 YESTERDAY = date(2024, 4, 30)
@@ -64,6 +64,13 @@ def rows(session, *columns):
     return [tuple(row.values()) for row in session.execute(f"SELECT {listed} FROM hdm_pack_run ORDER BY id")]
 
 
+def begin(session, attempt, slugs):
+    """Write the `running` rows of an attempt that has the lock; what comes back are their ids."""
+    ids = runs.reserve(session, slugs)
+    runs.start(session, attempt, ids)
+    return ids
+
+
 def newest(session, attempt=FIRST, required=()):
     found = runs.newest(session, attempt, required, [HEART, LUNGS])
     return {(run.kind, run.pack, run.endpoint): run.status for run in found}
@@ -71,7 +78,7 @@ def newest(session, attempt=FIRST, required=()):
 
 def test_a_run_is_closed_with_everything_it_reported(session):
     """From `running` to its end: status, reason, counts, what is incomplete, version, times; one row."""
-    runs.start(session, FIRST, [HEART])
+    ids = begin(session, FIRST, [HEART])
     assert rows(session, "status", "finished_at") == [("running", None)]
     outcome = Outcome(
         endpoint=HEART,
@@ -83,7 +90,7 @@ def test_a_run_is_closed_with_everything_it_reported(session):
         incomplete=("été", "b:c"),
         dbversion="2.1",
     )
-    runs.finish(session, FIRST, [outcome])
+    assert runs.close(session, FIRST, ids, [outcome]) == [outcome]
     (row,) = runs.recent(session, limit=10)
     assert {name: row[name] for name in dataclasses.asdict(outcome)} == {
         **dataclasses.asdict(outcome),
@@ -106,7 +113,7 @@ def test_an_endpoint_that_never_started_gets_a_row_of_its_own(session):
 
 
 def test_an_attempt_closes_its_own_rows_only(session):
-    """Not another attempt's, another date's, another pack's, or another endpoint's."""
+    """Not another attempt's, another date's, another pack's, or another endpoint's; nor one's of the very same name."""
     others = [
         SECOND,
         METRIC,
@@ -114,52 +121,53 @@ def test_an_attempt_closes_its_own_rows_only(session):
         dataclasses.replace(FIRST, pack="other"),
         dataclasses.replace(FIRST, run_id="night 2"),
     ]
-    for attempt in (FIRST, *others):
-        runs.start(session, attempt, [HEART, LUNGS])
-    runs.finish(session, FIRST, [Outcome(endpoint=HEART, status="success")])
-    assert rows(session, "status") == [("success",)] + [("running",)] * 11
+    ids, *_ = [begin(session, attempt, [HEART, LUNGS]) for attempt in (FIRST, *others, FIRST)]
+    ok = [Outcome(endpoint=HEART, status="success", reported=True)]
+    runs.note(session, ids, ok)
+    runs.close(session, FIRST, ids, ok)
+    assert rows(session, "status", "reported") == [("success", True)] + [("running", False)] * 13
 
 
 def test_a_closed_row_is_never_changed(session):
     """A second end of one attempt leaves the first one as it is, adds none, and is told which one counts."""
-    runs.start(session, FIRST, [HEART])
+    ids = begin(session, FIRST, [HEART])
     killed = Outcome(endpoint=HEART, status="failed", reason="killed")
-    assert runs.close(session, FIRST, [killed]) == [killed]
+    assert runs.close(session, FIRST, ids, [killed]) == [killed]
     closed = rows(session, "*")
-    (kept,) = runs.close(session, FIRST, [Outcome(endpoint=HEART, status="success")])
+    (kept,) = runs.close(session, FIRST, ids, [Outcome(endpoint=HEART, status="success")])
     assert (kept.status, kept.reason) == ("failed", "closed before: killed")
     assert rows(session, "*") == closed
 
 
 def test_whoever_finds_its_row_closed_learns_all_that_it_says(session):
     """The summary of the task counts what the ledger counts."""
-    runs.start(session, FIRST, [HEART])
+    ids = begin(session, FIRST, [HEART])
     told = Outcome(endpoint=HEART, status="success", reported=True, metrics=7, alerts=2, dbversion="2.0")
     told = dataclasses.replace(told, incomplete=("old",))
-    runs.note(session, FIRST, [told])
+    runs.note(session, ids, [told])
     runs.close_stale(session, FIRST.kind, FIRST.pack, FIRST.metric_date)
-    (kept,) = runs.close(session, FIRST, [Outcome(endpoint=HEART, status="failed", reason="lost")])
+    (kept,) = runs.close(session, FIRST, ids, [Outcome(endpoint=HEART, status="failed", reason="lost")])
     assert kept == dataclasses.replace(told, reason="closed before: the worker died afterwards")
 
 
 def test_an_end_whose_commit_was_not_acknowledged_can_be_written_again(session):
     """The connection broke just then, and nobody knows whether it was written: one row all the same."""
-    runs.start(session, FIRST, [HEART, LUNGS])
+    ids = begin(session, FIRST, [HEART, LUNGS])
     ends = [Outcome(endpoint=HEART, status="success", metrics=3), Outcome(endpoint=LUNGS, status="partial")]
-    assert runs.close(session, FIRST, ends) == ends
+    assert runs.close(session, FIRST, ids, ends) == ends
     closed = rows(session, "*")
-    assert runs.close(session, FIRST, ends) == ends
+    assert runs.close(session, FIRST, ids, ends, begun=False) == ends
     assert rows(session, "*") == closed
     assert rows(session, "status") == [("success",), ("partial",)]
 
 
 def test_a_row_that_is_closed_at_the_same_moment_is_seen_as_it_was_closed(session, other):
     """Whoever waits for the other's commit must not take the row for `running` still: the task would be green."""
-    runs.start(session, FIRST, [HEART])
+    ids = begin(session, FIRST, [HEART])
     with ThreadPoolExecutor() as pool:
         with other.transaction():
             runs.close_stale(other, FIRST.kind, FIRST.pack, FIRST.metric_date)
-            closing = pool.submit(runs.close, session, FIRST, [Outcome(endpoint=HEART, status="success")])
+            closing = pool.submit(runs.close, session, FIRST, ids, [Outcome(endpoint=HEART, status="success")])
             waiting = "SELECT FROM pg_locks WHERE pid = %s AND NOT granted"
             while not other.execute(waiting, [session.info.backend_pid]).fetchall():
                 time.sleep(0.01)
@@ -170,32 +178,46 @@ def test_a_row_that_is_closed_at_the_same_moment_is_seen_as_it_was_closed(sessio
 
 def test_an_end_without_a_row_is_no_success(session):
     """Somebody has emptied the ledger under a running pack: what is not in it did not happen."""
-    (kept,) = runs.close(session, FIRST, [Outcome(endpoint=HEART, status="success")])
+    ids = runs.reserve(session, [HEART])
+    (kept,) = runs.close(session, FIRST, ids, [Outcome(endpoint=HEART, status="success")])
     assert (kept.status, kept.reason) == ("failed", "the ledger has no row of this attempt")
     assert rows(session, "*") == []
 
 
 def test_a_worker_that_was_given_up_cannot_speak_for_a_newer_attempt(session):
     """It lost the lock but lived: its row stays closed, it learns so, and the attempt that took over counts."""
-    runs.start(session, FIRST, [HEART])
+    ids = begin(session, FIRST, [HEART])
     assert runs.close_stale(session, SECOND.kind, SECOND.pack, SECOND.metric_date) == 1
-    runs.start(session, SECOND, [HEART])
-    runs.note(session, FIRST, [Outcome(endpoint=HEART, status="success", reported=True)])
-    (kept,) = runs.close(session, FIRST, [Outcome(endpoint=HEART, status="success")])
+    others = begin(session, SECOND, [HEART])
+    runs.note(session, ids, [Outcome(endpoint=HEART, status="success", reported=True)])
+    (kept,) = runs.close(session, FIRST, ids, [Outcome(endpoint=HEART, status="success")])
     assert (kept.status, kept.reason) == ("failed", "closed before: the worker died")
     assert newest(session) == {("rule", "basic", HEART): "running"}
-    runs.close(session, SECOND, [Outcome(endpoint=HEART, status="failed")])
+    runs.close(session, SECOND, others, [Outcome(endpoint=HEART, status="failed")])
     assert rows(session, "try_number", "status", "reason") == [(1, "failed", "the worker died"), (2, "failed", None)]
+
+
+def test_an_attempt_that_lost_its_lock_before_its_first_row_is_older_than_whoever_took_over(session, other):
+    """Its rows were never begun, and it says so later: the success in between counts all the same."""
+    assert runs.try_lock(other, FIRST)
+    ids = runs.reserve(other, [HEART])
+    session.execute("SELECT pg_terminate_backend(%s, 5000)", [other.info.backend_pid])
+    assert runs.try_lock(session, SECOND)
+    runs.close(session, SECOND, begin(session, SECOND, [HEART]), [Outcome(endpoint=HEART, status="success")])
+    failed = [Outcome(endpoint=HEART, status="failed", reason="the lock was lost")]
+    assert runs.close(session, FIRST, ids, failed, begun=False) == failed
+    assert rows(session, "try_number", "status", "finished_at IS NULL") == [(1, "failed", False), (2, "success", False)]
+    assert newest(session) == {("rule", "basic", HEART): "success"}
 
 
 def test_what_was_reported_ok_outlives_the_worker(session):
     """Ninety-nine good databases are not measured twice because the worker died at the hundredth."""
-    runs.start(session, FIRST, [HEART, LUNGS, "liver:a:b:1:c:false"])
+    ids = begin(session, FIRST, [HEART, LUNGS, "liver:a:b:1:c:false"])
     ok = Outcome(endpoint=HEART, status="success", reason="all tables", reported=True, metrics=7, dbversion="2.0")
     ok = dataclasses.replace(ok, incomplete=("old",))
     taken_back = Outcome(endpoint=LUNGS, status="success", reported=True, metrics=5)
-    runs.note(session, FIRST, [ok, taken_back])
-    runs.note(session, FIRST, [Outcome(endpoint=LUNGS, status="failed")])
+    runs.note(session, ids, [ok, taken_back])
+    runs.note(session, ids, [Outcome(endpoint=LUNGS, status="failed")])
     assert rows(session, "status") == [("running",)] * 3
     assert runs.close_stale(session, FIRST.kind, FIRST.pack, FIRST.metric_date) == 3
     assert rows(session, "status", "reason", "reported", "metrics", "dbversion", "incomplete") == [
@@ -207,25 +229,30 @@ def test_what_was_reported_ok_outlives_the_worker(session):
 
 def test_the_rows_of_one_end_are_written_together_or_not_at_all(session):
     """One outcome that the base refuses takes the others of that attempt back."""
-    runs.start(session, FIRST, [HEART, LUNGS])
+    ids = begin(session, FIRST, [HEART, LUNGS])
     bad = Outcome(endpoint=LUNGS, status="splendid")
+    with pytest.raises(Exception, match="hdm_pack_run_status_check"):
+        runs.close(session, FIRST, ids, [Outcome(endpoint=HEART, status="success"), bad])
     with pytest.raises(Exception, match="hdm_pack_run_status_check"):
         runs.finish(session, FIRST, [Outcome(endpoint=HEART, status="success"), bad])
     assert rows(session, "status") == [("running",), ("running",)]
 
 
-def test_a_task_that_is_killed_while_its_rows_are_written_leaves_none_running(session, base):
+def test_a_task_that_is_killed_while_its_rows_are_written_leaves_none_running(session, base, monkeypatch):
     """A signal comes at any moment: the end is written after the beginning, not before it."""
     hook = HdmHook()
     hook.load()
-    execution = Execution(hook, FIRST, [HEART, LUNGS], print, heartbeat=Heartbeat(session, FIRST))
+    ids = runs.reserve(session, [HEART, LUNGS])
+    execution = Execution(hook, FIRST, ids, print, heartbeat=Heartbeat(session, ids))
+    start = runs.start
 
-    def begin():
+    def start_and_abort(*args):
         with session.transaction():
-            runs.start(session, FIRST, [HEART, LUNGS])
+            start(*args)
             execution.abort("the task was killed")
 
-    ended = execution.run(begin, lambda: pytest.fail("it has no job"), None)
+    monkeypatch.setattr(runs, "start", start_and_abort)
+    ended = execution.run(session, lambda: pytest.fail("it has no job"), None)
     assert [one.status for one in ended] == ["failed", "failed"]
     assert rows(session, "status", "reason") == [("failed", "the task was killed")] * 2
 
@@ -233,8 +260,7 @@ def test_a_task_that_is_killed_while_its_rows_are_written_leaves_none_running(se
 def test_a_note_that_the_base_refuses_ends_no_pack_while_the_session_lives(session, other, caplog, monkeypatch):
     """As on a full disk: the lock is held, so nothing is lost but the note; it is told once."""
     monkeypatch.setattr("hdm_airflow.operators.lock._AGAIN", 0.1)
-    heartbeat = Heartbeat(session, FIRST)
-    runs.start(other, FIRST, [HEART])
+    heartbeat = Heartbeat(session, begin(other, FIRST, [HEART]))
     ok = [Outcome(endpoint=HEART, status="success", reported=True)]
     other.execute("ALTER TABLE hdm_pack_run ADD CONSTRAINT full_disk CHECK (NOT reported)")
     heartbeat.note(ok)
@@ -280,7 +306,7 @@ def frozen(session):
 def test_a_base_that_does_not_answer_is_no_lock_and_holds_up_nobody(session, monkeypatch):
     """Its silence is told apart from a slow answer by the clock; no thread stays with it."""
     monkeypatch.setattr("hdm_airflow.operators.lock._ANSWER", 1.0)
-    heartbeat = Heartbeat(session, FIRST)
+    heartbeat = Heartbeat(session, runs.reserve(session, [HEART, LUNGS]))
     with frozen(session):
         heartbeat.note([Outcome(endpoint=HEART, status="success", reported=True)])
         assert beat(heartbeat, 0.5) < 0.2
@@ -294,10 +320,22 @@ def test_a_base_that_does_not_answer_is_no_lock_and_holds_up_nobody(session, mon
     session.close()
 
 
+def test_a_session_that_the_server_ends_is_missed_at_once(session, other):
+    """As by a restart of the base: its locks are free from then on, long before the next sign of life is due."""
+    heartbeat = Heartbeat(session, {})
+    beat(heartbeat, 0.2)
+    assert not heartbeat._errand
+    other.execute("SELECT pg_terminate_backend(%s, 5000)", [session.info.backend_pid])
+    with pytest.raises(BaseError, match="the lock of the pack was lost: the connection to the HDM base ended"):
+        beat(heartbeat, 0.5)
+    session.close()
+    with pytest.raises(BaseError, match="the lock of the pack was lost"):
+        Heartbeat(session, {})()
+
+
 def test_what_is_noted_while_the_base_is_slow_is_noted_when_it_answers(session, other):
     """The newest word on each endpoint counts."""
-    heartbeat = Heartbeat(session, FIRST)
-    runs.start(other, FIRST, [HEART, LUNGS])
+    heartbeat = Heartbeat(session, begin(other, FIRST, [HEART, LUNGS]))
     with frozen(session):
         for metrics in (1, 2, 3):
             heartbeat.note([Outcome(endpoint=HEART, status="success", reported=True, metrics=metrics)])
@@ -337,8 +375,8 @@ def test_whoever_is_killed_does_not_wait_for_a_row_that_somebody_holds(session, 
     """As a frozen session may: SIGKILL comes after five seconds, and the pack is to be ended before."""
     hook = HdmHook()
     hook.load()
-    runs.start(session, FIRST, [HEART])
-    execution = Execution(hook, FIRST, [HEART], print, heartbeat=Heartbeat(session, FIRST))
+    ids = begin(session, FIRST, [HEART])
+    execution = Execution(hook, FIRST, ids, print, heartbeat=Heartbeat(session, ids))
     execution._begun = True
     with other.transaction():
         other.execute("SELECT FROM hdm_pack_run FOR UPDATE")
@@ -352,10 +390,10 @@ def test_whoever_is_killed_does_not_wait_for_a_row_that_somebody_holds(session, 
 
 def test_stale_rows_of_one_pack_and_date_are_closed(session):
     """Whoever wrote them is gone; finished rows, and those of other packs and dates, stay."""
-    runs.start(session, FIRST, [HEART, LUNGS])
-    runs.finish(session, FIRST, [Outcome(endpoint=LUNGS, status="success")])
-    runs.start(session, METRIC, [HEART])
-    runs.start(session, dataclasses.replace(FIRST, metric_date=YESTERDAY), [HEART])
+    ids = begin(session, FIRST, [HEART, LUNGS])
+    runs.close(session, FIRST, ids, [Outcome(endpoint=LUNGS, status="success")])
+    begin(session, METRIC, [HEART])
+    begin(session, dataclasses.replace(FIRST, metric_date=YESTERDAY), [HEART])
     assert runs.close_stale(session, SECOND.kind, SECOND.pack, SECOND.metric_date) == 1
     assert runs.close_stale(session, SECOND.kind, SECOND.pack, SECOND.metric_date) == 0
     assert rows(session, "status", "reason") == [
@@ -369,9 +407,9 @@ def test_stale_rows_of_one_pack_and_date_are_closed(session):
 def test_stale_rows_of_dates_that_nobody_runs_again_are_closed_with_the_next_run(session, other, caplog):
     """Where the date's lock is free; an attempt that holds it is under way. Other packs look after their own."""
     gone, busy = (dataclasses.replace(FIRST, metric_date=day) for day in (YESTERDAY, date(2024, 1, 1)))
-    for attempt in (gone, busy, METRIC, dataclasses.replace(gone, pack="other")):
-        runs.start(session, attempt, [HEART, LUNGS])
-    runs.note(session, gone, [Outcome(endpoint=LUNGS, status="success", reported=True)])
+    more = (busy, METRIC, dataclasses.replace(gone, pack="other"))
+    ids, *_ = [begin(session, attempt, [HEART, LUNGS]) for attempt in (gone, *more)]
+    runs.note(session, ids, [Outcome(endpoint=LUNGS, status="success", reported=True)])
     assert runs.try_lock(other, busy)
     lock.take(session, FIRST, PACK, deadline=0)
     assert rows(session, "status", "reason") == [
@@ -384,12 +422,47 @@ def test_stale_rows_of_dates_that_nobody_runs_again_are_closed_with_the_next_run
     assert not runs.try_lock(other, FIRST)
 
 
+def test_whoever_takes_over_gives_the_former_attempt_time_to_end(session, other, monkeypatch):
+    """A worker that lost its lock ends its pack, and closes its row by itself; one that died cannot."""
+    monkeypatch.setattr("hdm_airflow.operators.lock._ENDING", 0.6)
+    ids = begin(session, FIRST, [HEART, LUNGS])
+    ends = [Outcome(endpoint=HEART, status="failed", reason="the lock was lost")]
+    closing = threading.Timer(0.2, runs.close, (other, FIRST, ids, ends))
+    closing.start()
+    looks = []
+    began = time.monotonic()
+    assert lock.take(session, SECOND, PACK, deadline=0, check=lambda: looks.append(time.monotonic() - began))
+    closing.join()
+    assert looks[-1] >= 0.6
+    assert rows(session, "reason") == [("the lock was lost",), ("the worker died",)]
+    began = time.monotonic()
+    assert not lock.take(session, SECOND, PACK, deadline=0)
+    assert time.monotonic() - began < 0.5
+
+
+def test_rules_wait_for_the_metric_pack_that_they_require_and_keep_it_from_running(session, other, monkeypatch):
+    """Metrics do not change under the rules that read them; where their worker died, its row is closed first."""
+    monkeypatch.setattr("hdm_airflow.operators.lock._ENDING", 0.1)
+    monkeypatch.setattr("hdm_airflow.operators.lock._INTERVAL", 0.1)
+    rules = dataclasses.replace(PACK, requires=(Requirement(name="basic", explicit=True),))
+    assert runs.try_lock(other, METRIC)
+    begin(other, METRIC, [HEART])
+    with pytest.raises(BaseError, match="mp_basic did not end in time"):
+        lock.take(session, FIRST, rules, deadline=time.monotonic() + 0.5)
+    assert rows(session, "status") == [("running",)]
+    session.execute("SELECT pg_terminate_backend(%s, 5000)", [other.info.backend_pid])
+    lock.take(session, FIRST, rules, deadline=0)
+    assert rows(session, "status", "reason") == [("failed", "the worker died")]
+    with HdmHook().session() as third:
+        assert not runs.try_lock(third, METRIC)
+        assert runs.try_lock_required(third, "basic", TODAY)
+
+
 def test_the_newest_row_of_a_metric_date_counts(session):
     """A later attempt hides an earlier one, better or worse; another date's does not."""
     tomorrow = dataclasses.replace(FIRST, metric_date=date(2024, 5, 2))
     for attempt, status in ((FIRST, "success"), (SECOND, "failed"), (tomorrow, "success")):
-        runs.start(session, attempt, [HEART])
-        runs.finish(session, attempt, [Outcome(endpoint=HEART, status=status)])
+        runs.close(session, attempt, begin(session, attempt, [HEART]), [Outcome(endpoint=HEART, status=status)])
     assert newest(session) == {("rule", "basic", HEART): "failed"}
     assert newest(session, tomorrow) == {("rule", "basic", HEART): "success"}
     assert newest(session, dataclasses.replace(FIRST, metric_date=YESTERDAY)) == {}
@@ -404,7 +477,7 @@ def test_required_metric_packs_are_read_along_and_nothing_else(session):
         ("metric", "row-count"),
         ("metric", "x"),
     ):
-        runs.start(session, dataclasses.replace(FIRST, kind=kind, pack=pack), [HEART, "elsewhere:a:b:1:c:false"])
+        begin(session, dataclasses.replace(FIRST, kind=kind, pack=pack), [HEART, "elsewhere:a:b:1:c:false"])
     assert set(newest(session, required=["basic", "row-count"])) == {
         ("rule", "basic", HEART),
         ("metric", "basic", HEART),

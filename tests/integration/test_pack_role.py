@@ -13,12 +13,14 @@ import pytest
 from psycopg import errors, sql
 
 from demo.services import Database
-from hdm_airflow.base import pack_role
+from hdm_airflow.base import migrate, pack_rights, pack_role, planted, runs
 from hdm_airflow.base.hook import HdmHook
+from hdm_airflow.base.place import looking
 from hdm_airflow.errors import BaseError, ConfigurationError, HdmError
+from tests.integration.test_ledger import FIRST
 
 SCHEMA = Path(__file__).parents[2] / "hdm_airflow" / "base" / "schema.sql"
-PROTECTED = [name for name in pack_role.TABLES if name not in (*pack_role.WRITE, *pack_role.APPEND)]
+PROTECTED = [name for name in pack_rights.TABLES if name not in (*pack_rights.WRITE, *pack_rights.APPEND)]
 PLAIN_TABLES = [name for name in PROTECTED if name not in {"hdm_endpoint", "hdm_activation", "hdm_configuration"}]
 
 
@@ -94,6 +96,21 @@ def packs(session, base, role):
         yield connection
 
 
+def excess(session, role):
+    with looking(session) as place:
+        return pack_rights.excess(session, place, role)
+
+
+def lacking(session, role):
+    with looking(session) as place:
+        return pack_rights.lacking(session, place, role)
+
+
+def hidden(session, role):
+    with looking(session) as place:
+        return pack_rights.hidden(session, place, role)
+
+
 def audit(session):
     return [tuple(row.values()) for row in session.execute("SELECT action, object, old, new FROM hdm_audit")]
 
@@ -101,8 +118,8 @@ def audit(session):
 def test_every_table_of_the_base_has_its_place(session):
     """A new table that nobody thought of here would be out of reach at best."""
     made = set(re.findall(r"^CREATE (?:TABLE|VIEW) (\w+)", SCHEMA.read_text(), re.MULTILINE))
-    assert made | {"hdm_alembic_version"} == set(pack_role.TABLES)
-    assert len(set(pack_role.TABLES)) == len(pack_role.TABLES)
+    assert made | {"hdm_alembic_version"} == set(pack_rights.TABLES)
+    assert len(set(pack_rights.TABLES)) == len(pack_rights.TABLES)
 
 
 # What the role may not -----------------------------------------------------------------------------------------------
@@ -153,7 +170,7 @@ def test_role_neither_alters_nor_blocks_a_protected_table(refused, granted, stat
         refused.execute(sql.SQL(statement).format(table=sql.Identifier(table), column=column))
 
 
-@pytest.mark.parametrize("table", pack_role.HIDDEN)
+@pytest.mark.parametrize("table", pack_rights.HIDDEN)
 def test_role_does_not_read_what_is_not_its_business(refused, table):
     """The audit trail holds every value that a configuration ever had."""
     with pytest.raises(errors.InsufficientPrivilege):
@@ -201,10 +218,10 @@ def test_role_cannot_end_the_session_that_holds_the_locks(refused, granted):
 
 def test_role_gives_nothing_away(refused, granted):
     """PostgreSQL only warns of a GRANT without the right to it."""
-    for table in pack_role.TABLES:
+    for table in pack_rights.TABLES:
         with suppress(errors.InsufficientPrivilege):
             refused.execute(sql.SQL("GRANT ALL ON public.{} TO PUBLIC").format(sql.Identifier(table)))
-    assert pack_role.excess(granted.owner, granted.role) == []
+    assert excess(granted.owner, granted.role) == []
 
 
 # What it may ---------------------------------------------------------------------------------------------------------
@@ -212,7 +229,7 @@ def test_role_gives_nothing_away(refused, granted):
 
 def test_role_reads_what_packs_query_and_writes_its_own(packs):
     """Tables of its own come into its own schema; alerts into the base's table."""
-    for table in pack_role.READ:
+    for table in pack_rights.READ:
         packs.execute(sql.SQL("SELECT FROM {}").format(sql.Identifier(table)))
     packs.execute("CREATE TABLE mine (n int); INSERT INTO mine VALUES (1); ALTER TABLE mine ADD x int")
     found = packs.execute("SELECT schemaname FROM pg_tables WHERE tablename = 'mine'").fetchall()
@@ -246,8 +263,8 @@ def test_grant_repeated_changes_nothing_and_is_audited_once(session, role):
     assert f"CREATE on schema {role}" in entry[3]["rights"]
     assert not pack_role.grant(session, role, actor="ann").changed
     assert len(audit(session)) == 1
-    assert pack_role.excess(session, role) == []
-    assert pack_role.lacking(session, role) == []
+    assert excess(session, role) == []
+    assert lacking(session, role) == []
 
 
 def test_grant_takes_away_what_was_given_too_much(session, role):
@@ -257,10 +274,10 @@ def test_grant_takes_away_what_was_given_too_much(session, role):
     session.execute(sql.SQL("GRANT UPDATE (pack_config) ON hdm_pack_metric_conf TO {}").format(name))
     session.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(name))
     session.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
-    found = pack_role.excess(session, role)
-    assert {"has CREATE on schema public", "has SELECT on hdm_audit", "has UPDATE on hdm_pack_metric_conf"} <= {*found}
+    found = excess(session, role)
+    assert {"CREATE on schema public", "SELECT on hdm_audit", "UPDATE on hdm_pack_metric_conf"} <= {*found}
     pack_role.grant(session, role, actor="ann")
-    assert pack_role.excess(session, role) == []
+    assert excess(session, role) == []
 
 
 def test_grant_that_cannot_take_a_right_away_takes_itself_back(session, role):
@@ -268,7 +285,7 @@ def test_grant_that_cannot_take_a_right_away_takes_itself_back(session, role):
     session.execute("GRANT INSERT ON hdm_pack_run TO PUBLIC")
     with pytest.raises(BaseError, match="would still have: INSERT on hdm_pack_run"):
         pack_role.grant(session, role, actor="ann")
-    assert "SELECT on hdm_activation" in pack_role.lacking(session, role)
+    assert "SELECT on hdm_activation" in lacking(session, role)
     assert audit(session) == []
 
 
@@ -285,9 +302,9 @@ def test_right_of_a_role_that_it_can_become_counts_as_its_own(session, make_role
 def test_numbers_of_the_ledger_are_out_of_reach(session, base, role):
     """The row with the highest number counts: whoever sets the counter back decides which that is."""
     session.execute(sql.SQL("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {}").format(sql.Identifier(role)))
-    assert "has UPDATE on hdm_pack_run_id_seq" in pack_role.excess(session, role)
+    assert "UPDATE on hdm_pack_run_id_seq" in excess(session, role)
     pack_role.grant(session, role, actor="ann")
-    assert pack_role.excess(session, role) == []
+    assert excess(session, role) == []
     with connect(base, role) as packs, pytest.raises(errors.InsufficientPrivilege):
         packs.execute("SELECT setval('public.hdm_pack_run_id_seq', 1)")
 
@@ -297,15 +314,15 @@ def test_right_to_lock_a_table_is_too_much(session, role):
     if session.info.server_version < 170000:
         pytest.skip("this server has no such right")
     session.execute("GRANT MAINTAIN ON hdm_pack_run TO PUBLIC")
-    assert pack_role.excess(session, role) == ["has MAINTAIN on hdm_pack_run"]
+    assert excess(session, role) == ["MAINTAIN on hdm_pack_run"]
 
 
 def test_table_of_packs_that_hides_one_of_the_base_is_named(packs, session):
     """Every pack would write its alerts there, and nobody would find them."""
     role = packs.info.user
-    assert pack_role.hidden(session, role) == []
+    assert hidden(session, role) == []
     packs.execute("CREATE TABLE IF NOT EXISTS hdm_alerts (LIKE public.hdm_alerts)")
-    assert pack_role.hidden(session, role) == ["hdm_alerts"]
+    assert hidden(session, role) == ["hdm_alerts"]
 
 
 @pytest.mark.parametrize(
@@ -391,7 +408,7 @@ def test_owner_without_further_rights_can_grant(base, make_role):
     owner, role = make_role(prefix="owner"), make_role()
     with base.connect(autocommit=True) as admin:
         admin.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*map(sql.Identifier, (base.name, owner))))
-        for name in pack_role.TABLES:
+        for name in pack_rights.TABLES:
             admin.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(*map(sql.Identifier, (name, owner))))
         admin.execute(sql.SQL("CREATE TABLE old (); ALTER TABLE old OWNER TO {}").format(sql.Identifier(owner)))
         with connect(base, owner) as connection:
@@ -401,7 +418,7 @@ def test_owner_without_further_rights_can_grant(base, make_role):
             assert failure.value.hint.endswith(f'GRANT "{role}" TO "{owner}"')
             admin.execute(failure.value.hint.partition(": ")[2])
             assert pack_role.grant(connection, role, move=["old"], actor="ann").moved == ("old",)
-            assert pack_role.excess(connection, role) == []
+            assert excess(connection, role) == []
     with connect(base, role) as packs:
         packs.execute("ALTER TABLE old ADD n int; CREATE TABLE mine (); SELECT FROM hdm_activation")
 
@@ -412,7 +429,7 @@ def test_owner_who_does_not_own_the_schema_is_told_what_an_administrator_must_ru
     with base.connect(autocommit=True) as admin:
         admin.execute("ALTER SCHEMA public OWNER TO hdm; GRANT CREATE ON SCHEMA public TO PUBLIC")
         admin.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*map(sql.Identifier, (base.name, owner))))
-        for name in pack_role.TABLES:
+        for name in pack_rights.TABLES:
             admin.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(*map(sql.Identifier, (name, owner))))
         with connect(base, owner) as connection:
             connection.row_factory = psycopg.rows.dict_row
@@ -431,3 +448,211 @@ def test_schema_of_that_name_that_is_somebody_elses_is_refused(session, role, ma
     session.execute(sql.SQL(statement).format(sql.Identifier(role), sql.Identifier(stranger)))
     with pytest.raises(ConfigurationError, match="which belongs to"):
         pack_role.grant(session, role, actor="ann")
+
+
+# Code that the owner would run ---------------------------------------------------------------------------------------
+
+#: A better match for our calls than PostgreSQL's own, which takes a bigint; {} is the role that may run it unharmed.
+STEAL = """
+CREATE FUNCTION public.hashtextextended(text, integer) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_user <> {} THEN
+        INSERT INTO hdm_core_table_corr_db_mp VALUES ('planted', current_user);
+    END IF;
+    RETURN pg_catalog.hashtextextended($1, $2::bigint);
+END $$
+"""
+OPERATOR = """
+CREATE FUNCTION pg_temp.same(name, varchar) RETURNS boolean LANGUAGE sql RETURN {} <> '';
+CREATE OPERATOR public.= (LEFTARG = name, RIGHTARG = varchar, FUNCTION = pg_temp.same)
+"""
+TYPE = "CREATE DOMAIN public.ledger AS text DEFAULT {}"
+
+
+@contextmanager
+def plant(base, role, statement=STEAL):
+    """Run it as the role, and stay for the block."""
+    with connect(base, role) as packs:
+        packs.execute(sql.SQL(statement).format(sql.Literal(role)))
+        yield
+
+
+def was_run(session):
+    return session.execute("SELECT * FROM hdm_core_table_corr_db_mp").fetchall() != []
+
+
+@pytest.fixture
+def own_schema(postgres, monkeypatch):
+    """A base in the schema `hdm`, which its owner searches first; everybody may create in `public`, behind it."""
+    database = postgres.create_database(f"hdm_{uuid4().hex}")
+    with database.connect(autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA hdm; GRANT CREATE ON SCHEMA public TO PUBLIC")
+    monkeypatch.setenv("AIRFLOW_CONN_HDM", database.dsn)
+    migrate.upgrade(HdmHook())
+    with roles(database) as make:
+        yield SimpleNamespace(base=database, role=make())
+
+
+def test_other_schemas_in_which_the_owner_looks_are_closed_too(own_schema):
+    """As on PostgreSQL 13, where everybody may create in `public`, though the base is elsewhere."""
+    role = own_schema.role
+    with HdmHook().session() as session:
+        assert pack_role.grant(session, role, actor="ann").schema == "hdm"
+        assert audit(session)[0][2] == {"rights": ["CREATE on schema public for everybody"]}
+        with pytest.raises(errors.InsufficientPrivilege), plant(own_schema.base, role):
+            pass
+        session.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(sql.Identifier(role)))
+        assert excess(session, role) == ["CREATE on schema public"]
+        pack_role.grant(session, role, actor="ann")
+        assert excess(session, role) == []
+
+
+def test_our_sessions_look_for_names_in_the_base_s_schema_alone(own_schema):
+    """A function in another schema is not run, whoever may create there; nor by an upgrade."""
+    with plant(own_schema.base, own_schema.role):
+        migrate.upgrade(HdmHook())
+        with HdmHook().session() as session:
+            assert runs.try_lock(session, FIRST)
+            assert not was_run(session)
+        with HdmHook().session(pinned=False) as session:
+            runs.try_lock(session, FIRST)
+            assert was_run(session)
+
+
+def test_owner_who_looks_into_the_packs_schema_is_told(session, base, role, monkeypatch):
+    """Convenient for reading metrics, but what packs create there may be run with the owner's rights."""
+    pack_role.grant(session, role, actor="ann")
+    monkeypatch.setenv("AIRFLOW_CONN_HDM", f"{base.dsn}?options=-csearch_path%3Dpublic,{role}")
+    with HdmHook().session() as both:
+        assert excess(both, role) == [f"CREATE on schema {role}"]
+        with pytest.raises(BaseError, match=f"would still have: CREATE on schema {role}") as failure:
+            pack_role.grant(both, role, actor="ann")
+    assert failure.value.hint.endswith('so that it is: "public"')
+
+
+@pytest.mark.parametrize(
+    ("statement", "what", "remedy"),
+    [
+        (STEAL, "function public.hashtextextended(text,integer)", "DROP ROUTINE public.hashtextextended(text,integer)"),
+        (OPERATOR, "operator public.=(name,character varying)", "DROP OPERATOR public.=(name,character varying)"),
+        (TYPE, "type public.ledger", "DROP TYPE public.ledger"),
+    ],
+)
+def test_code_that_others_have_planted_is_refused_before_it_runs(session, base, role, statement, what, remedy):
+    """From the time when everybody could create there: the grant's own calls would be the first to run it."""
+    session.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    with plant(base, role, statement):
+        with pytest.raises(BaseError, match=re.escape(f"{what} (of {role})")) as failure:
+            pack_role.grant(session, role, actor="ann")
+        with pytest.raises(BaseError, match=re.escape(what)):
+            planted.check(session)
+        assert not was_run(session)
+        session.execute(failure.value.hint.partition("run: ")[2])
+    planted.check(session)
+    assert pack_role.grant(session, role, actor="ann").planted == ()
+
+
+def test_cast_between_types_of_postgresql_that_runs_a_function_of_others_is_refused(session, base, role):
+    """No search path keeps it away."""
+    pack_role.grant(session, role, actor="ann")
+    with connect(base, role) as packs:
+        packs.execute("CREATE FUNCTION mine(text) RETURNS integer LANGUAGE sql IMMUTABLE RETURN 1")
+    function = sql.SQL("CREATE CAST (text AS integer) WITH FUNCTION {}.mine(text)").format(sql.Identifier(role))
+    session.execute(function)
+    with pytest.raises(BaseError, match=re.escape(f"cast (text AS integer) (of {role})")):
+        pack_role.grant(session, role, actor="ann")
+
+
+TIES = {
+    "foreign key old_ref from old to hdm_core_dblist": (
+        "CREATE TABLE old (ref int CONSTRAINT old_ref REFERENCES hdm_core_dblist ON DELETE CASCADE)",
+        "ALTER TABLE old DROP CONSTRAINT old_ref",
+    ),
+    "foreign key theirs from hdm_alerts to old": (
+        """CREATE TABLE old (id text PRIMARY KEY);
+        ALTER TABLE hdm_alerts ADD CONSTRAINT theirs FOREIGN KEY (rule_id) REFERENCES old ON DELETE CASCADE""",
+        "ALTER TABLE hdm_alerts DROP CONSTRAINT theirs",
+    ),
+    "inheritance of old from hdm_core_table_corr_db_mp": (
+        "CREATE TABLE old () INHERITS (hdm_core_table_corr_db_mp)",
+        "ALTER TABLE old NO INHERIT hdm_core_table_corr_db_mp",
+    ),
+}
+
+
+@pytest.mark.parametrize("tie", TIES)
+def test_table_that_is_tied_to_the_base_is_not_handed_over(session, role, tie):
+    """A trigger on it would run with the owner's rights when he removes an endpoint, or its rows be the base's."""
+    statement, remedy = TIES[tie]
+    session.execute(statement)
+    wanted = re.sub(r"\b(old|hdm_\w+)(?=$| )", r"public.\1", tie)
+    with pytest.raises(ConfigurationError, match=re.escape(wanted)) as failure:
+        pack_role.grant(session, role, move=["old"], actor="ann")
+    assert failure.value.hint.replace("public.", "") == f"run first: {remedy}"
+    assert pack_role.grant(session, role, actor="ann").planted == ()  # as long as it is the owner's
+    session.execute(
+        sql.SQL("GRANT CREATE ON SCHEMA public TO {0}; ALTER TABLE old OWNER TO {0}").format(sql.Identifier(role))
+    )
+    with pytest.raises(BaseError, match=re.escape(f"{wanted} (of {role})")):
+        planted.check(session)
+    session.execute(failure.value.hint.partition("run first: ")[2])
+    assert pack_role.grant(session, role, move=["old"], actor="ann").moved == ("old",)
+
+
+def test_what_packs_may_have_left_behind_while_they_were_the_owner_is_named(session, role):
+    """It lends the owner's rights to whoever calls it, or waits for his next statement; or he has made it himself."""
+    session.execute(
+        "CREATE FUNCTION door() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM public.hdm_audit'"
+    )
+    session.execute("CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+    session.execute("CREATE TRIGGER later BEFORE INSERT ON hdm_pack_run FOR EACH ROW EXECUTE FUNCTION wait()")
+    session.execute("CREATE RULE quiet AS ON DELETE TO hdm_alerts DO INSTEAD NOTHING")
+    found = {one.what: one.remedy for one in pack_role.grant(session, role, actor="ann").planted}
+    assert found == {
+        "SECURITY DEFINER function public.door()": "DROP ROUTINE public.door()",
+        "trigger later on public.hdm_pack_run": "DROP TRIGGER later ON public.hdm_pack_run",
+        "rule quiet on public.hdm_alerts": "DROP RULE quiet ON public.hdm_alerts",
+    }
+    for remedy in found.values():
+        if "door" not in remedy:
+            session.execute(remedy)
+    session.execute("REVOKE EXECUTE ON FUNCTION door() FROM PUBLIC")
+    assert pack_role.grant(session, role, actor="ann").planted == ()
+
+
+def test_trigger_of_others_on_a_table_of_the_base_is_refused(session, base, role):
+    """From a time when packs might do that."""
+    pack_role.grant(session, role, actor="ann")
+    with connect(base, role) as packs:
+        packs.execute("CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+    trigger = "CREATE TRIGGER later BEFORE INSERT ON hdm_pack_run FOR EACH ROW EXECUTE FUNCTION {}.mine()"
+    session.execute(sql.SQL(trigger).format(sql.Identifier(role)))
+    with pytest.raises(BaseError, match=re.escape(f"trigger later on public.hdm_pack_run (of {role})")):
+        pack_role.grant(session, role, actor="ann")
+
+
+def test_where_the_role_looks_is_seen_and_set_right(session, base, role):
+    """A pack can change it for all packs: then none finds the base, or its tables come up elsewhere."""
+
+    def astray():
+        with connect(base, role) as packs, looking(session) as place:
+            packs.row_factory = psycopg.rows.dict_row
+            return pack_rights.astray(session, packs, place, role)
+
+    pack_role.grant(session, role, actor="ann")
+    assert astray() == ""
+    session.execute("CREATE SCHEMA other; CREATE TABLE other.hdm_alerts (); GRANT USAGE ON SCHEMA other TO PUBLIC")
+    names = {"role": sql.Identifier(role), "base": sql.Identifier(base.name)}
+    for path, told in (
+        ("{role}", f"do not find the base in the schema public: they look in {role}"),
+        ("public, {role}", f"do not make their tables in the schema {role}: they look in public, {role}"),
+        ("{role}, other, public", f"do not find hdm_alerts in the schema public: they look in {role}, other, public"),
+        ("nowhere", f"do not make their tables in the schema {role}: they look in none"),
+    ):
+        with connect(base, role) as packs:
+            statement = "ALTER ROLE {role} IN DATABASE {base} SET search_path = " + path
+            packs.execute(sql.SQL(statement).format(**names))
+        assert astray() == told
+        assert lacking(session, role) == excess(session, role) == []
+        assert pack_role.grant(session, role, actor="ann").changed
+        assert astray() == ""

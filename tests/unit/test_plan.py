@@ -47,6 +47,7 @@ def plan(
     external: Configuration = NONE,
     fault: str = "",
     partial: bool = False,
+    resumed: bool = False,
 ) -> Plan:
     registered = {
         endpoint.slug: Registered(id=number, endpoint=endpoint, conn_id=None)
@@ -61,7 +62,7 @@ def plan(
         accepts_partial=partial,
         require_reports=False,
     )
-    return make(assigned, external, fault, gate, {one.endpoint: one for one in own})
+    return make(assigned, external, fault, gate, {one.endpoint: one for one in own}, resumed=resumed)
 
 
 def ran(planned: Plan) -> list[str]:
@@ -194,3 +195,12 @@ def test_error_becomes_one_line_of_the_ledger() -> None:
     """With its place; the hint is for people, and stands in the log."""
     assert one_line(HdmError("one\ntwo", "some table", "do it")) == "one two (some table)"
     assert one_line(HdmError("one\n  two")) == "one two"
+
+
+def test_attempt_after_one_that_was_cut_short_does_what_is_left_of_it() -> None:
+    """Nobody asked for all of them again: where nothing is left, nothing is run."""
+    a, b, c = (run("basic", slug) for slug in (A, B, C))
+    assert ran(plan(own=(a, b), resumed=True)) == [C]
+    done = plan(own=(a, b, c), resumed=True)
+    assert (ran(done), done.kept, done.empty) == ([], (A, B, C), False)
+    assert ran(plan(own=(a, b, c))) == [A, B, C]

@@ -6,85 +6,9 @@ SELECT set_config('lock_timeout', '4s', true), set_config('statement_timeout', '
 -- Neither a migration nor another grant at the same time; held until the transaction ends.
 SELECT pg_advisory_xact_lock(hashtextextended('hdm:migration', 0));
 
--- name: place
--- Where the base's tables are, whose they are, and who asks.
-SELECT current_database() AS database, n.nspname AS schema, current_user AS me, pg_get_userbyid(c.relowner) AS owner,
-    pg_get_userbyid(d.datdba) AS database_owner,
-    has_schema_privilege('public', n.oid, 'CREATE') AS anybody_creates,
-    has_database_privilege('public', d.oid, 'CREATE') AS anybody_makes_schemas
-FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_database d ON d.datname = current_database()
-WHERE c.oid = to_regclass('hdm_pack_run');
-
 -- name: role
 -- What a role is.
 SELECT rolname, rolcanlogin, rolsuper, rolcreaterole, rolreplication FROM pg_roles WHERE rolname = %(role)s;
-
--- name: powers
--- What no GRANT and no REVOKE on the base's tables can outweigh. Members of pg_monitor and its like only look on.
-WITH role AS (SELECT * FROM pg_roles WHERE rolname = %(role)s),
-owners AS (
-    SELECT datdba AS oid FROM pg_database WHERE datname = current_database()
-    UNION SELECT nspowner FROM pg_namespace WHERE nspname = %(schema)s
-    UNION SELECT c.relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = %(schema)s AND c.relname = ANY(%(tables)s)
-)
-SELECT 1 AS rank, 'is a superuser' AS power FROM role WHERE rolsuper
-UNION ALL
-SELECT 2, 'may give itself other roles (CREATEROLE)' FROM role WHERE rolcreaterole AND NOT rolsuper
-UNION ALL
-SELECT 3, 'may copy the whole server (REPLICATION)' FROM role WHERE rolreplication AND NOT rolsuper
-UNION ALL
-SELECT 4, 'owns the database, its schema or its tables' FROM role
-WHERE oid IN (SELECT oid FROM owners) AND NOT rolsuper
-UNION ALL
-SELECT 5, format('is a member of the role %%I', other.rolname)
-FROM role JOIN pg_roles other ON other.oid <> role.oid AND pg_has_role(role.oid, other.oid, 'MEMBER')
-WHERE NOT role.rolsuper AND (
-    other.rolsuper OR other.rolcreaterole OR other.oid IN (SELECT oid FROM owners)
-    OR other.rolname LIKE 'pg\_%%' AND other.rolname NOT IN ('pg_monitor', 'pg_read_all_settings', 'pg_read_all_stats',
-        'pg_stat_scan_tables', 'pg_use_reserved_connections', 'pg_database_owner')
-)
-ORDER BY 1, 2;
-
--- name: excess
--- What a role may do to the base beyond its due, by whatever way it came to that: PUBLIC and other roles included, also
--- those that it does not inherit from, but can become by SET ROLE.
-WITH roles AS (
-    SELECT oid FROM pg_roles WHERE pg_has_role(%(role)s, oid, 'MEMBER')
-), tables AS (
-    SELECT c.oid, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = %(schema)s AND c.relname = ANY(%(tables)s) AND c.relkind IN ('r', 'v', 'p')
-), sequences AS (  -- of identity columns: the order of the ledger's rows is theirs
-    SELECT c.oid, c.relname FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
-    JOIN tables ON d.refclassid = 'pg_class'::regclass AND d.refobjid = tables.oid
-    WHERE c.relkind = 'S'
-), privileges AS (
-    SELECT unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS privilege
-    UNION ALL SELECT 'MAINTAIN' WHERE current_setting('server_version_num')::integer >= 170000
-)
-SELECT privilege || ' on ' || relname AS excess
-FROM tables CROSS JOIN privileges
-WHERE NOT EXISTS (
-    SELECT FROM unnest(%(due_tables)s::text[], %(due_privileges)s::text[]) AS due (relname, privilege)
-    WHERE due.relname = tables.relname AND due.privilege = privileges.privilege
-) AND EXISTS (
-    SELECT FROM roles
-    WHERE has_table_privilege(roles.oid, tables.oid, privilege)
-        OR privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
-            AND has_any_column_privilege(roles.oid, tables.oid, privilege)
-)
-UNION ALL
-SELECT privilege || ' on ' || relname FROM sequences CROSS JOIN unnest(ARRAY['USAGE', 'UPDATE']) AS privilege
-WHERE EXISTS (SELECT FROM roles WHERE has_sequence_privilege(roles.oid, sequences.oid, privilege))
-UNION ALL
-SELECT 'CREATE on schema ' || %(schema)s
-WHERE EXISTS (SELECT FROM roles WHERE has_schema_privilege(roles.oid, %(schema)s, 'CREATE'))
-UNION ALL
-SELECT 'CREATE on database ' || current_database()
-WHERE EXISTS (SELECT FROM roles WHERE has_database_privilege(roles.oid, current_database(), 'CREATE'))
-ORDER BY 1;
 
 -- name: sequences
 -- The sequences behind the base's tables.
@@ -93,57 +17,6 @@ FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid
 JOIN pg_class t ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
 JOIN pg_namespace n ON n.oid = t.relnamespace
 WHERE c.relkind = 'S' AND n.nspname = %(schema)s AND t.relname = ANY(%(tables)s)
-ORDER BY 1;
-
--- name: hidden
--- Tables of the base that a role's own, of the same name, stand before.
-SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = %(role)s AND n.nspname <> %(schema)s AND c.relname = ANY(%(tables)s)
-ORDER BY 1;
-
--- name: lacking
--- What a role lacks of its due.
-SELECT due.privilege || ' on ' || due.relname AS lacking
-FROM unnest(%(due_tables)s::text[], %(due_privileges)s::text[]) AS due (relname, privilege)
-JOIN pg_class c ON c.relname = due.relname
-JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = %(schema)s
-WHERE NOT has_table_privilege(%(role)s, c.oid, due.privilege)
-UNION ALL
-SELECT 'USAGE on schema ' || %(schema)s WHERE NOT has_schema_privilege(%(role)s, %(schema)s, 'USAGE')
-UNION ALL
-SELECT wanted || ' on database ' || current_database() FROM unnest(ARRAY['CONNECT', 'TEMPORARY']) AS wanted
-WHERE NOT has_database_privilege(%(role)s, current_database(), wanted)
-UNION ALL
-SELECT 'a schema ' || %(role)s || ' to make tables in'
-WHERE NOT EXISTS (
-    SELECT FROM pg_namespace n WHERE n.nspname = %(role)s AND has_schema_privilege(%(role)s, n.oid, 'CREATE')
-)
-ORDER BY 1;
-
--- name: rights
--- What was granted to a role itself, for the audit trail.
-SELECT entry.privilege_type || ' on ' || c.relname AS granted
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) AS entry
-WHERE n.nspname = %(schema)s AND entry.grantee = to_regrole(quote_ident(%(role)s))
-UNION ALL
-SELECT entry.privilege_type || ' on schema ' || n.nspname
-FROM pg_namespace n, aclexplode(n.nspacl) AS entry
-WHERE n.nspname IN (%(schema)s, %(role)s) AND entry.grantee = to_regrole(quote_ident(%(role)s))
-UNION ALL
-SELECT 'CREATE on schema ' || n.nspname || ' for everybody'
-FROM pg_namespace n WHERE n.nspname = %(schema)s AND has_schema_privilege('public', n.oid, 'CREATE')
-UNION ALL
-SELECT setting FROM pg_db_role_setting s, unnest(s.setconfig) AS setting
-WHERE s.setrole = to_regrole(quote_ident(%(role)s)) AND setting LIKE 'search\_path=%%'
-    AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
-ORDER BY 1;
-
--- name: settings
--- What each session of a role begins with, other than where it looks for tables; without the values.
-SELECT DISTINCT split_part(setting, '=', 1) AS name
-FROM pg_db_role_setting s, unnest(s.setconfig) AS setting
-WHERE s.setrole = to_regrole(quote_ident(%(role)s)) AND setting NOT LIKE 'search\_path=%%'
-    AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
 ORDER BY 1;
 
 -- name: schema_owner
@@ -162,9 +35,12 @@ ORDER BY 1, 2;
 SELECT pg_has_role(current_user, %(role)s, 'MEMBER') AS member;
 
 -- name: default_path
--- Where a new session of anybody looks for tables unless the role has a setting of its own.
-SELECT coalesce(reset_val, '') AS path FROM pg_settings WHERE name = 'search_path';
+-- Where a new session of anybody looks for tables unless the role has a setting of its own, and what that has to be.
+SELECT coalesce(reset_val, '') AS usual,
+    format('search_path=%%s, %%s', quote_ident(%(role)s), quote_ident(%(schema)s)) AS wanted
+FROM pg_settings WHERE name = 'search_path';
 
--- name: whoami
--- Under which role a connection works, and on which database.
-SELECT current_user AS role, current_database() AS database;
+-- name: open
+-- Schemas in which everybody may create, as on PostgreSQL 13 and 14, and on bases that came from there.
+SELECT nspname AS name FROM pg_namespace n
+WHERE nspname = ANY(%(schemas)s) AND has_schema_privilege('public', n.oid, 'CREATE') ORDER BY 1;

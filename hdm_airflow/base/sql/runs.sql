@@ -20,40 +20,34 @@ CROSS JOIN LATERAL (
     ORDER BY id DESC LIMIT 1
 ) AS found;
 
+-- name: reserve
+-- Ids of rows to come. No two attempts get the same, and whoever takes the lock later gets higher ones.
+SELECT nextval(pg_get_serial_sequence('hdm_pack_run', 'id')) AS id FROM generate_series(1, %(count)s);
+
 -- name: start
--- One endpoint's attempt begins.
+-- One endpoint's attempt begins. That its row is there already means that a commit was not acknowledged.
 INSERT INTO hdm_pack_run
-    (kind, pack, pack_version, endpoint, metric_date, environment, dag_id, run_id, task_id, try_number, status)
-VALUES (%(kind)s, %(pack)s, %(pack_version)s, %(endpoint)s, %(metric_date)s, %(environment)s, %(dag_id)s, %(run_id)s,
-    %(task_id)s, %(try_number)s, 'running');
+    (id, kind, pack, pack_version, endpoint, metric_date, environment, dag_id, run_id, task_id, try_number, status)
+OVERRIDING SYSTEM VALUE
+VALUES (%(id)s, %(kind)s, %(pack)s, %(pack_version)s, %(endpoint)s, %(metric_date)s, %(environment)s, %(dag_id)s,
+    %(run_id)s, %(task_id)s, %(try_number)s, 'running')
+ON CONFLICT (id) DO NOTHING;
 
 -- name: finish
--- One endpoint's attempt is over; without a running row of this very attempt (skipped, failed early) it is added.
-WITH closed AS (
-    UPDATE hdm_pack_run SET
-        status = %(status)s, reason = nullif(%(reason)s, ''), reported = %(reported)s, metrics = %(metrics)s,
-        alerts = %(alerts)s, incomplete = %(incomplete)s, dbversion = %(dbversion)s, finished_at = clock_timestamp()
-    WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(metric_date)s AND endpoint = %(endpoint)s
-        AND dag_id = %(dag_id)s AND run_id = %(run_id)s AND task_id = %(task_id)s AND try_number = %(try_number)s
-        AND status = 'running'
-    RETURNING id
-)
+-- One endpoint's attempt is over before it began: skipped, or failed early.
 INSERT INTO hdm_pack_run
     (kind, pack, pack_version, endpoint, metric_date, environment, dag_id, run_id, task_id, try_number,
     status, reason, reported, metrics, alerts, incomplete, dbversion, finished_at)
-SELECT %(kind)s, %(pack)s, %(pack_version)s, %(endpoint)s, %(metric_date)s, %(environment)s, %(dag_id)s, %(run_id)s,
-    %(task_id)s, %(try_number)s, %(status)s, nullif(%(reason)s, ''), %(reported)s, %(metrics)s::bigint,
-    %(alerts)s::bigint, %(incomplete)s, %(dbversion)s, clock_timestamp()
-WHERE NOT EXISTS (SELECT FROM closed);
+VALUES (%(kind)s, %(pack)s, %(pack_version)s, %(endpoint)s, %(metric_date)s, %(environment)s, %(dag_id)s, %(run_id)s,
+    %(task_id)s, %(try_number)s, %(status)s, nullif(%(reason)s, ''), %(reported)s, %(metrics)s, %(alerts)s,
+    %(incomplete)s, %(dbversion)s, clock_timestamp());
 
 -- name: close
--- One endpoint's attempt, which has begun, ends. What comes back says how its row stands now, whoever closed it:
--- a worker that lost its lock but lives finds it closed, and one whose commit was not acknowledged finds its own.
+-- One endpoint's attempt ends. What comes back says how its row stands now, whoever closed it: a worker that lost its
+-- lock but lives finds it closed, and one whose commit was not acknowledged finds its own.
 WITH own AS (
     SELECT id, status, reason, reported, metrics, alerts, incomplete, dbversion FROM hdm_pack_run
-    WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(metric_date)s AND endpoint = %(endpoint)s
-        AND dag_id = %(dag_id)s AND run_id = %(run_id)s AND task_id = %(task_id)s AND try_number = %(try_number)s
-    ORDER BY id DESC LIMIT 1 FOR UPDATE  -- or whoever closes it just now would be missed
+    WHERE id = %(id)s FOR UPDATE  -- or whoever closes it just now would be missed
 ), closed AS (
     UPDATE hdm_pack_run SET
         status = %(status)s, reason = nullif(%(reason)s, ''), reported = %(reported)s, metrics = %(metrics)s,
@@ -74,9 +68,12 @@ SELECT set_config('lock_timeout', %(limit)s, false);
 UPDATE hdm_pack_run SET
     reported = %(reported)s, reason = nullif(%(reason)s, ''), metrics = %(metrics)s, alerts = %(alerts)s,
     incomplete = %(incomplete)s, dbversion = %(dbversion)s
-WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(metric_date)s AND endpoint = %(endpoint)s
-    AND dag_id = %(dag_id)s AND run_id = %(run_id)s AND task_id = %(task_id)s AND try_number = %(try_number)s
-    AND status = 'running';
+WHERE id = %(id)s AND status = 'running';
+
+-- name: is_running
+-- A row, where there is one that is `running`.
+SELECT FROM hdm_pack_run
+WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(date)s AND status = 'running' LIMIT 1;
 
 -- name: close_stale
 -- The lock of this pack and date is ours, so whoever wrote these rows is gone. What was reported ok before stands.

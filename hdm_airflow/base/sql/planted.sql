@@ -1,0 +1,72 @@
+-- name: found
+-- Code that a statement of the base's owner could run, or that lends his rights, and whether it is his own work: his,
+-- the database owner's, a superuser's, or of somebody who may become one of these. `beside` is a table of others that
+-- is tied to one of the base. Run it where names mean PostgreSQL's own.
+WITH tables AS (
+    SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %(schema)s AND c.relname = ANY(%(tables)s)
+), schemas AS (
+    SELECT oid FROM pg_namespace WHERE nspname = ANY(%(schemas)s)
+), owners AS (
+    SELECT datdba AS oid FROM pg_database WHERE datname = current_database()
+    UNION SELECT relowner FROM pg_class JOIN tables USING (oid)
+), found AS (
+    SELECT 'function ' || p.oid::regprocedure AS what, p.proowner AS maker, NULL::oid AS beside,
+        'DROP ROUTINE ' || p.oid::regprocedure AS remedy, false AS tells
+    FROM pg_proc p WHERE p.pronamespace IN (SELECT oid FROM schemas)
+    UNION ALL
+    SELECT 'operator ' || o.oid::regoperator, o.oprowner, NULL, 'DROP OPERATOR ' || o.oid::regoperator, false
+    FROM pg_operator o WHERE o.oprnamespace IN (SELECT oid FROM schemas)
+    UNION ALL
+    SELECT 'type ' || t.oid::regtype, t.typowner, NULL, 'DROP TYPE ' || t.oid::regtype, false
+    FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+    WHERE t.typnamespace IN (SELECT oid FROM schemas) AND t.typcategory <> 'A' AND coalesce(c.relkind, 'c') = 'c'
+    UNION ALL
+    SELECT format('cast (%%s AS %%s)', c.castsource::regtype, c.casttarget::regtype), p.proowner, NULL,
+        format('DROP CAST (%%s AS %%s)', c.castsource::regtype, c.casttarget::regtype), false
+    FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc
+    UNION ALL  -- a trigger runs with the rights of whoever writes into the table
+    SELECT format('trigger %%I on %%s', t.tgname, t.tgrelid::regclass), p.proowner, NULL,
+        format('DROP TRIGGER %%I ON %%s', t.tgname, t.tgrelid::regclass), true
+    FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE t.tgrelid IN (SELECT oid FROM tables) AND NOT t.tgisinternal
+    UNION ALL
+    SELECT format('rule %%I on %%s', r.rulename, r.ev_class::regclass), c.relowner, NULL,
+        format('DROP RULE %%I ON %%s', r.rulename, r.ev_class::regclass), true
+    FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
+    WHERE r.ev_class IN (SELECT oid FROM tables) AND r.rulename <> '_RETURN'
+    UNION ALL
+    SELECT 'SECURITY DEFINER function ' || p.oid::regprocedure, p.proowner, NULL,
+        'DROP ROUTINE ' || p.oid::regprocedure, true
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE p.prosecdef AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+        AND NOT EXISTS (
+            SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+        )
+        AND (
+            EXISTS (SELECT FROM pg_trigger t WHERE t.tgfoid = p.oid)  -- which asks for no right to execute it
+            OR EXISTS (
+                SELECT FROM pg_roles r
+                WHERE pg_has_role(%(role)s, r.oid, 'MEMBER') AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
+            )
+        )
+    UNION ALL  -- ON DELETE CASCADE and its like fire triggers of the one table for who writes into the other
+    SELECT format('foreign key %%I from %%s to %%s', k.conname, k.conrelid::regclass, k.confrelid::regclass),
+        c.relowner, c.oid, format('ALTER TABLE %%s DROP CONSTRAINT %%I', k.conrelid::regclass, k.conname), false
+    FROM pg_constraint k
+    JOIN pg_class c ON c.oid = CASE WHEN k.confrelid IN (SELECT oid FROM tables) THEN k.conrelid ELSE k.confrelid END
+    WHERE k.contype = 'f' AND k.conparentid = 0
+        AND (k.conrelid IN (SELECT oid FROM tables)) <> (k.confrelid IN (SELECT oid FROM tables))
+    UNION ALL  -- rows of a child are rows of the table
+    SELECT format('inheritance of %%s from %%s', i.inhrelid::regclass, i.inhparent::regclass), c.relowner, c.oid,
+        format('ALTER TABLE %%s NO INHERIT %%s', i.inhrelid::regclass, i.inhparent::regclass), false
+    FROM pg_inherits i
+    JOIN pg_class c ON c.oid = CASE WHEN i.inhparent IN (SELECT oid FROM tables) THEN i.inhrelid ELSE i.inhparent END
+    WHERE (i.inhrelid IN (SELECT oid FROM tables)) <> (i.inhparent IN (SELECT oid FROM tables))
+)
+SELECT found.what, pg_get_userbyid(found.maker) AS maker, found.remedy, found.tells, n.nspname AS schema,
+    c.relname AS name, EXISTS (
+        SELECT FROM owners WHERE pg_has_role(found.maker, owners.oid, 'MEMBER')
+    ) AS own
+FROM found LEFT JOIN pg_class c ON c.oid = found.beside LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+ORDER BY 1;
