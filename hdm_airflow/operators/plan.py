@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from hdm_airflow.base import assignments as base_assignments
 from hdm_airflow.base import runs
@@ -11,9 +12,11 @@ from hdm_airflow.base.assignments import Assignments
 from hdm_airflow.base.configuration import NONE, Configuration, merge
 from hdm_airflow.base.endpoints import Registered
 from hdm_airflow.base.gate import Gate
-from hdm_airflow.base.hook import Base
 from hdm_airflow.errors import ConfigurationError, HdmError
 from hdm_airflow.packs.pack import Pack
+
+if TYPE_CHECKING:
+    from hdm_airflow.base.hook import Base
 
 
 @dataclass(frozen=True, kw_only=True)
