@@ -40,6 +40,7 @@ def build_wheel(
     extras: dict[str, str] | None = None,
     script: bool = False,
     imports: str = "sys",
+    data: str = "",
 ) -> Path:
     """A wheel with one module that knows its version.
 
@@ -50,6 +51,7 @@ def build_wheel(
         extras: extra -> what it requires.
         script: with a console script of the same name, which prints the version.
         imports: modules that the script imports before that.
+        data: files with this text in share/ and, in a folder, beside the script.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{version}-py3-none-any.whl"
@@ -65,6 +67,8 @@ def build_wheel(
         )
         if script:
             wheel.writestr(f"{info}/entry_points.txt", f"[console_scripts]\n{name} = {name}:main\n")
+        for place in ("share", "bin/more") if data else ():
+            wheel.writestr(f"{name}-{version}.data/data/{place}/{name}.txt", data)
         wheel.writestr(f"{info}/RECORD", "")
     return path
 

@@ -11,6 +11,7 @@ from typing import Any
 from hdm_airflow.packs import files
 
 FILE = "process/conf.json"
+_LONG = 6  # letters
 _SOUNDS_SECRET = re.compile(r"(?i)pass(word|wd|phrase)?$|pwd|secret|token|api_?key")
 
 
@@ -39,9 +40,12 @@ def secrets(conf: Any) -> Iterator[tuple[str, str]]:
             waiting.append((here, one))
 
 
-def readable_secrets(folder: Path) -> list[str]:
-    """Those of a pack's folder; none where the file is not there or cannot be read."""
+def long_secrets(folder: Path) -> list[str]:
+    """Those of a pack's folder that no ordinary word is; none where the file is not there or cannot be read.
+
+    Where only the key's sound tells of a secret, a short one is as likely a separator or a `yes`.
+    """
     try:
-        return [secret for _, secret in secrets(read(folder))]
+        return [secret for _, secret in secrets(read(folder)) if len(secret.strip()) >= _LONG]
     except (FileNotFoundError, files.Unreadable, ValueError, RecursionError):
         return []

@@ -46,6 +46,7 @@ class Builder:
         interpreter: for which Python.
         final: where the environment will be moved to.
         aside: where it is built: a folder to be removed afterwards, whatever happens.
+        temporary: for temporary files, likewise; its path is short, since sockets are made in it.
         supervision: under which every step runs.
         distrusted: packages that uv's cache may hold damaged.
     """
@@ -55,12 +56,13 @@ class Builder:
     interpreter: Interpreter
     final: Path
     aside: Path
+    temporary: Path
     supervision: Supervision
     distrusted: Sequence[str] = ()
 
     @cached_property
     def _variables(self) -> dict[str, str]:
-        found = {**build_variables(), "TMPDIR": str(self.aside / "tmp")}
+        found = {**build_variables(), "TMPDIR": str(self.temporary)}
         if self.supervision.sandbox is None:
             # Linked, a damaged file of the store would damage uv's cache, too, and come back from there. In the sandbox
             # no pack can damage one; and copies take twice as long.
@@ -84,7 +86,6 @@ class Builder:
             EnvironmentBuildError: it cannot be built; the resolver's message is in it.
             CutShortError: time was up, or the run was killed.
         """
-        Path(self._variables["TMPDIR"]).mkdir(mode=0o700)
         uv = uv_program()
         version = _answer([uv, "--version"], self._variables) if uv else ""
         if not (uv and version and self._build_with_uv(uv)):
@@ -174,13 +175,13 @@ class Builder:
             variables=self._variables,
             log=lines.append,
             mask=Masker(secrets(self._variables.values())),
-            leftovers=[self.aside],
+            leftovers=[self.aside, self.temporary],
             confinement=build_confinement(
                 self.supervision.sandbox,
                 own=self.aside,
                 variables=self._variables,
                 read=[self.interpreter.prefix, *read],
-                write=[self.pack, *write],
+                write=[self.pack, self.temporary, *write],
             ),
         )
         if result.ended == "limit":

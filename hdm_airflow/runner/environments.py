@@ -190,7 +190,6 @@ class EnvironmentStore:
         if not fault:
             return False  # somebody else has built it just now
         key, version = environment.key, environment.interpreter.version
-        aside = self.root
         try:
             distrusted: list[str] = []
             if os.path.lexists(environment.path):
@@ -200,27 +199,25 @@ class EnvironmentStore:
                 self._move_away(key)
             log(f"building environment {key} with Python {version}")
             self._sweep(key)  # the lock is ours: their builder was killed
-            aside = Path(tempfile.mkdtemp(prefix=f".building-{key}-", dir=self.root))
-            builder = Builder(
-                pack=pack,
-                requirements=environment.requirements,
-                interpreter=environment.interpreter,
-                final=environment.path,
-                aside=aside,
-                supervision=supervision,
-                distrusted=distrusted,
-            )
-            tool = builder.build()
-            record.write(builder.folder, key, environment.interpreter, environment.requirements.text, tool)
-            builder.folder.rename(environment.path)
+            with _folder(f".building-{key}-", self.root) as aside, _folder("hdm-build-") as temporary:
+                builder = Builder(
+                    pack=pack,
+                    requirements=environment.requirements,
+                    interpreter=environment.interpreter,
+                    final=environment.path,
+                    aside=Path(aside),
+                    temporary=Path(temporary),
+                    supervision=supervision,
+                    distrusted=distrusted,
+                )
+                tool = builder.build()
+                record.write(builder.folder, key, environment.interpreter, environment.requirements.text, tool)
+                builder.folder.rename(environment.path)
         except OSError as error:
             if error.errno in _NO_ROOM:
-                raise disk_full([self.root], str(error)) from None
+                raise disk_full([self.root, Path(tempfile.gettempdir())], str(error)) from None
             what = f"the environment could not be built: {error}"
             raise EnvironmentBuildError(what, str(self.root), "see that Airflow's user may write there") from None
-        finally:
-            if aside != self.root:
-                shutil.rmtree(aside, ignore_errors=True)
         return True
 
     def _prune_after_build(self, log: Callable[[str], None]) -> None:
@@ -279,14 +276,18 @@ class EnvironmentStore:
                 shutil.rmtree(abandoned, ignore_errors=True)
 
 
+def _folder(prefix: str, place: Path | None = None) -> tempfile.TemporaryDirectory[str]:
+    """A folder that goes away, or what can be removed of it."""
+    return tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True)
+
+
 def _key(requirements: Requirements, interpreter: Interpreter) -> str:
     """Name the environment by all that decides what is in it: requirements, Python, platform, index."""
     variables = build_variables()
     facts = [
-        requirements.lines,
+        [package_index.without_logins(line) for line in requirements.expanded(variables)],
         sorted(requirements.files.items()),
         [interpreter.path, interpreter.version, interpreter.implementation],
         sorted(package_index.decisive(variables).items()),
-        [package_index.without_logins(variables.get(name, "")) for name in requirements.variables],
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]

@@ -90,7 +90,7 @@ class Job:
     def secrets(self) -> Iterable[str]:
         """What must never be seen in a log: passwords, those of the pack's own file, and what variables hold."""
         passwords = [self.base.password, *(one.password for one in self.targets)]
-        passwords += conf.readable_secrets(self.pack.path)  # also those that are not used: a pack may print the file
+        passwords += conf.long_secrets(self.pack.path)  # also those that are not used: a pack may print the file
         passed_on = self._passed_on()
         proxies = [value for name, value in passed_on.items() if name.lower().endswith("_proxy")]
         passwords += package_index.secrets(url if "://" in url else f"http://{url}" for url in proxies)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 from pathlib import Path
@@ -69,20 +68,28 @@ def make_layer(environment: Environment, folder: Path) -> Path:
         script = bin_folder / name
         script.write_text(text)
         script.chmod(0o700)
-    _bring_programs(environment, bin_folder)
+    _bring_programs(environment.path, folder)
     return bin_folder
 
 
-def _bring_programs(environment: Environment, bin_folder: Path) -> None:
-    """Let the programs of the environment's packages run in the layer: what the script has installed is there."""
-    for program in (environment.path / "bin").iterdir():
-        to = bin_folder / program.name
-        if program.is_symlink() or to.exists() or not os.access(program, os.X_OK):
+def _bring_programs(environment: Path, folder: Path) -> None:
+    """Let the programs of the environment's packages run in the layer, which has what the script installs.
+
+    They also find there what they find beside their Python: other programs, and their data (share/, etc/).
+    """
+    for entry in environment.iterdir():
+        if entry.is_dir() and not (folder / entry.name).exists():
+            (folder / entry.name).symlink_to(entry)
+    for program in (environment / "bin").iterdir():
+        to = folder / "bin" / program.name
+        if to.exists():  # the layer's own python, and its pip
             continue
-        content = program.read_bytes()
-        if content.startswith(b"#!") and b"python" in content[:_FIRST_LINES]:  # uv's look for python beside them
-            to.write_bytes(content.replace(bytes(environment.path / "bin"), bytes(bin_folder)))
+        content = b"" if program.is_symlink() or not program.is_file() else program.read_bytes()
+        if content.startswith(b"#!") and b"python" in content[:_FIRST_LINES]:
+            to.write_bytes(content.replace(bytes(environment / "bin"), bytes(folder / "bin")))
             to.chmod(0o700)
+        else:
+            to.symlink_to(program)
 
 
 def _unchanged(environment: Environment, sums: Path) -> str:

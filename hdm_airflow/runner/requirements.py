@@ -53,10 +53,9 @@ class Requirements:
         """For people: without comments and logins."""
         return masked("\n".join(self.lines))
 
-    @property
-    def variables(self) -> list[str]:
-        """The names of the environment variables that stand in the file, and are replaced by their values."""
-        return sorted(set(_VARIABLE.findall("\n".join(self.lines))))
+    def expanded(self, variables: Mapping[str, str]) -> list[str]:
+        """The lines with the values of environment variables in the place of their names, as uv and pip see them."""
+        return [_VARIABLE.sub(lambda match: variables.get(match[1]) or match[0], line) for line in self.lines]
 
     @property
     def names_index(self) -> bool:

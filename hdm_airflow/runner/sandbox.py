@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -136,21 +137,21 @@ def grants(
     hidden = _hidden(sandbox, set(variables.values()))
     shown = [str(path) for path in around("/", hidden) if path != _DEVICE_FOLDER]
     programs = _programs(variables.get("PATH", ""), hidden)
+    devices = [path for device in _DEVICES for path in around(device, hidden)]
     named = paths_in(variables, _PATHS_IN_VARIABLES)
     return Grants(
         read=tuple(dict.fromkeys([*shown, *programs, *named, *map(str, read), *_expanded(sandbox.read)])),
-        write=tuple(dict.fromkeys([*_DEVICES, str(own), *map(str, write), *_expanded(sandbox.write)])),
+        write=tuple(dict.fromkeys([*devices, str(own), *map(str, write), *_expanded(sandbox.write)])),
     )
 
 
 def paths_in(variables: Mapping[str, str], names: Iterable[str]) -> list[str]:
     """The absolute paths in some variables: a path, several of them, or a URL of a file."""
-    words = [
-        word.removeprefix("file://")
-        for value in (variables.get(name, "") for name in names)
-        for word in [value, *re.split(r"[\s:,]+", value)]
-    ]
-    return [word for word in words if word.startswith("/")]
+    found = []
+    for value in (variables.get(name, "") for name in names):
+        found += [word for word in [value, *re.split(r"[\s:,]+", value)] if re.match("/(?!/)", word)]
+        found += [unquote(path) for path in re.findall(r"file://(/[^\s,]*)", value)]
+    return found
 
 
 def around(folder: str, hidden: frozenset[str]) -> Iterator[str]:

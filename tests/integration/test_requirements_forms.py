@@ -127,6 +127,12 @@ def test_variable_in_the_file_belongs_to_the_environment(
     key = shop.get(line).key
     monkeypatch.setenv("PIP_OTHER", main.replace("://", "://reader:secret@"))
     assert shop.get(line).key == key
+    shop.require("--index-url https://reader:${PIP_TOKEN}@host/simple\nbeta\n")
+    keys = set()
+    for token in ("of-this-hour", "of-the-next"):
+        monkeypatch.setenv("PIP_TOKEN", token)
+        keys.add(shop.store.find(shop.pack, None).key)
+    assert len(keys) == 1
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,23 @@ def test_keys_that_the_workers_variables_name_are_hidden(
     assert _shows(ask(variables={"GOOGLE_APPLICATION_CREDENTIALS": str(key)}), key)
 
 
+def test_runs_in_shared_memory_are_hidden_from_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A temporary folder may be there; then packs go without shared memory."""
+    shared = "/dev/shm"  # noqa: S108
+    monkeypatch.setattr("tempfile.tempdir", f"{shared}/hdm-tests-runs")
+    granted = sandbox.grants(Sandbox(), own=tmp_path, variables={}, read=[], write=[])
+    assert not {"/dev", shared, f"{shared}/hdm-tests-runs"} & {*granted.read, *granted.write}
+    assert "/dev/null" in granted.write
+
+
+def test_paths_are_found_in_lists_and_in_urls() -> None:
+    """As uv and pip take them."""
+    variables = {"A": "/one /two,/three", "B": "file:///my%20index,https://host/x", "C": "/with a blank"}
+    found = sandbox.paths_in(variables, ["A", "B", "C", "D"])
+    assert {"/one", "/two", "/three", "/my index", "/with a blank"} <= set(found)
+    assert not [path for path in found if "host" in path]
+
+
 def _shows(granted: sandbox.Grants, path: Path) -> bool:
     return bool({str(path), *map(str, path.parents)} & set(granted.read))
 
