@@ -41,7 +41,7 @@ class PacedAdapter(HTTPAdapter):
                 if waited + pause > limit:
                     self._in_vain = True
                     break
-                answer.close()
+                answer.content  # noqa: B018  # read to its end, so that the connection serves again
                 time.sleep(pause)
                 waited, guess = waited + pause, guess * 2
                 answer = super().send(request, *arguments, **options)

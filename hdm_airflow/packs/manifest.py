@@ -68,7 +68,8 @@ Python = Annotated[
     str,
     StringConstraints(
         strip_whitespace=True,
-        pattern=r"^((cpython|pypy|graalpy)[@-]?)?[0-9][0-9A-Za-z.+-]*$|^[<>=!~][0-9A-Za-z.<>=!~, *+-]*$",
+        pattern=r"^((python|cpython|pypy|graalpy)[@-]?)?[0-9][0-9A-Za-z_.+-]*$|^(cpython|pypy|graalpy)$|"
+        r"^[<>=!~][0-9A-Za-z.<>=!~, *+-]*$",
     ),
 ]
 

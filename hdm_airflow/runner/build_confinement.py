@@ -10,10 +10,10 @@ from hdm_airflow.packs.limits import DEFAULT_LIMITS, Limits
 from hdm_airflow.runner import sandbox
 from hdm_airflow.runner.sandbox import Confinement, Sandbox
 
-#: Where uv, pip and git keep what they know of indexes, logins included; and Rust its compilers.
+#: Where uv, pip and git keep what they know of indexes, logins included; and what builds ask for.
 _CONFIGURATION = (
     "~/.netrc", "~/.config/uv", "~/.local/share/uv", "~/.config/pip", "~/.pip", "~/.gitconfig", "~/.config/git",
-    "~/.git-credentials", "~/.rustup",
+    "~/.git-credentials", "~/.rustup", "~/.pydistutils.cfg", "~/.numpy-site.cfg",
 )  # fmt: skip
 #: Variables with paths of files and folders that uv and pip need.
 _PATHS_IN_VARIABLES = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from hdm_airflow.errors import EnvironmentBuildError
 from hdm_airflow.packs.pack import REQUIREMENTS
-from hdm_airflow.runner import package_index
+from hdm_airflow.runner import finishing, package_index
 from hdm_airflow.runner.build_confinement import build_confinement
 from hdm_airflow.runner.interpreter import Interpreter, build_variables, bundled_pip, uv_program
 from hdm_airflow.runner.masking import Masker
@@ -91,7 +90,7 @@ class Builder:
         if not (uv and version and self._build_with_uv(uv)):
             version = self._build_with_pip()
         if self.requirements.lines:
-            self._refuse_editables()
+            finishing.refuse_editables(site_packages(self.folder, self.interpreter.version))
         return " ".join(version.split()[:2])
 
     @property
@@ -111,7 +110,7 @@ class Builder:
             options = [*no_index, *self.requirements.uv_options, "--requirements", REQUIREMENTS]
             steps.append([uv, "pip", "install", "--quiet", "--python", self._python, *options])
         if self.distrusted and caches:
-            steps.insert(0, [uv, "cache", "clean", "--quiet", "--force", "--", *self.distrusted])
+            steps.insert(0, [uv, "cache", "clean", "--quiet", "--", *self.distrusted])
         try:
             self._run(steps, read=[Path(uv)], write=caches)
         except EnvironmentBuildError as error:
@@ -133,32 +132,8 @@ class Builder:
         caches = self._variables.get("XDG_CACHE_HOME") or "~/.cache"
         kept = self._variables.get("PIP_CACHE_DIR") or f"{caches}/pip"
         self._run(steps, read=[Path(pip)], write=[Path(kept).expanduser()])
-        self._relocate()
+        finishing.relocate(self.folder, self.final)
         return Path(pip).name.removesuffix("-py3-none-any.whl").replace("-", " ")
-
-    def _relocate(self) -> None:
-        """Make what names the folder of the build name the final one: scripts' first lines, activate, pyvenv.cfg."""
-        here, there = str(self.folder).encode(), str(self.final).encode()
-        for path in (*(self.folder / "bin").iterdir(), self.folder / "pyvenv.cfg"):
-            content = b"" if path.is_symlink() or not path.is_file() else path.read_bytes()
-            if here in content and b"\0" not in content:
-                path.write_bytes(content.replace(here, there))
-
-    def _refuse_editables(self) -> None:
-        """An editable install points into the run's copy of the pack, which is removed: no later run could import it.
-
-        New releases of uv install what `-e` names like any other package; older ones and pip do not.
-        """
-        packages = site_packages(self.folder, self.interpreter.version)
-        found = [path.stem for path in packages.glob("*.egg-link")]
-        found += [
-            path.parent.stem
-            for path in packages.glob("*.dist-info/direct_url.json")
-            if json.loads(path.read_bytes()).get("dir_info", {}).get("editable")
-        ]
-        if found:
-            what = f"an editable install (-e) cannot be kept: {', '.join(sorted(found))}"
-            raise EnvironmentBuildError(what, hint=f"write it without -e in {REQUIREMENTS}")
 
     def _run(self, steps: list[list[str]], *, read: list[Path], write: list[Path]) -> None:
         """Run the steps, each if the one before it went well: under one guard, whose start takes its time.
@@ -191,6 +166,7 @@ class Builder:
             raise CutShortError(result.ended)
         if result.exit_code:
             raise self._fault("\n".join(lines).strip())
+        finishing.refuse_traps(self.folder)
 
     def _fault(self, output: str) -> EnvironmentBuildError:
         what = f"the environment could not be built:\n{masked(output)[-_SHOWN:]}"

@@ -196,7 +196,6 @@ class EnvironmentStore:
                 log(f"environment {key} is damaged ({fault}): building it anew")
                 if fault == record.CRASHED:  # files that it shares with uv's cache are as empty there
                     distrusted = record.packages(environment.site_packages)
-                self._move_away(key)
             log(f"building environment {key} with Python {version}")
             self._sweep(key)  # the lock is ours: their builder was killed
             with _folder(f".building-{key}-", self.root) as aside, _folder("hdm-build-") as temporary:
@@ -212,7 +211,9 @@ class EnvironmentStore:
                 )
                 tool = builder.build()
                 record.write(builder.folder, key, environment.interpreter, environment.requirements.text, tool)
+                self._move_away(key)  # not before: a next try must see what is wrong with it, too
                 builder.folder.rename(environment.path)
+            self._sweep(key)
         except OSError as error:
             if error.errno in _NO_ROOM:
                 raise disk_full([self.root, Path(tempfile.gettempdir())], str(error)) from None
@@ -266,7 +267,7 @@ class EnvironmentStore:
 
     def _move_away(self, key: str) -> None:
         """Take an environment out of its place in one step: half of one is never found there."""
-        with suppress(FileNotFoundError):
+        if os.path.lexists(self.root / key):
             aside = Path(tempfile.mkdtemp(prefix=f".removing-{key}-", dir=self.root))
             (self.root / key).rename(aside / key)  # into it: what is there need not be a folder
 

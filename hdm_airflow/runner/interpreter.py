@@ -103,7 +103,8 @@ def _on_path() -> Iterator[str]:
 
 
 def _fits(version: str, wanted: str) -> bool:
-    """Whether a version is the one wanted: `3.12`, `3.12.1`, or `>=3.10,<3.13`."""
+    """Whether a version is the one wanted: `3.12`, `3.12.1`, `python3.12`, or `>=3.10,<3.13`."""
+    wanted = wanted.removeprefix("python")
     if wanted[:1].isdigit():
         wanted = f"=={wanted}" if wanted.count(".") > 1 else f"=={wanted}.*"
     try:

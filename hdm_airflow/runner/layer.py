@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from hdm_airflow.packs.pack import REQUIREMENTS
 from hdm_airflow.runner import pip_shim
 from hdm_airflow.runner.environments import Environment
+from hdm_airflow.runner.finishing import RUN_BESIDE
 from hdm_airflow.sdk import hdm as sdk
 
 #: The two lines of nearly every bootstrap script are answered here: Python would take 0.05 s and more for each.
@@ -25,7 +27,6 @@ if [ "$held" = true ]; then
 fi
 exec "${{0%/*}}/python" -m pip "$@"
 """
-_FIRST_LINES = 500  # bytes in which a script says what runs it
 #: Without the last line, a pack would see what is installed for the worker's Python: on each worker something else.
 _CONFIGURATION = "home = {}\nversion = {}\ninclude-system-site-packages = false\n"
 
@@ -80,16 +81,22 @@ def _bring_programs(environment: Path, folder: Path) -> None:
     for entry in environment.iterdir():
         if entry.is_dir() and not (folder / entry.name).exists():
             (folder / entry.name).symlink_to(entry)
-    for program in (environment / "bin").iterdir():
-        to = folder / "bin" / program.name
-        if to.exists():  # the layer's own python, and its pip
-            continue
-        content = b"" if program.is_symlink() or not program.is_file() else program.read_bytes()
-        if content.startswith(b"#!") and b"python" in content[:_FIRST_LINES]:
-            to.write_bytes(content.replace(bytes(environment / "bin"), bytes(folder / "bin")))
-            to.chmod(0o700)
-        else:
-            to.symlink_to(program)
+    with os.scandir(environment / "bin") as programs:
+        for program in programs:
+            to = folder / "bin" / program.name
+            if to.exists():  # the layer's own python, and its pip
+                continue
+            if program.is_file(follow_symlinks=False) and _is_run_beside(program.path):
+                shutil.copyfile(program.path, to)
+                to.chmod(0o700)
+            else:
+                to.symlink_to(program.path)
+
+
+def _is_run_beside(program: str) -> bool:
+    """Whether it is a script that is run by the Python in its own folder, wherever that is."""
+    with open(program, "rb") as file:
+        return file.read(len(RUN_BESIDE)) == RUN_BESIDE
 
 
 def _unchanged(environment: Environment, sums: Path) -> str:

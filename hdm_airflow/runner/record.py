@@ -71,6 +71,7 @@ def write(path: Path, key: str, interpreter: Interpreter, requirements: str, bui
         boot=_boot(),
         content=_content(folder),
     )
+    (path / FILE).unlink(missing_ok=True)  # it may be linked with another file
     (path / FILE).write_text(json.dumps(asdict(record), indent=1), "utf-8")
     (path / FILE).chmod(0o444)
     return record

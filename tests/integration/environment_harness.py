@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hdm_airflow.runner.environments import Environment, EnvironmentStore
+from hdm_airflow.runner.sandbox import Sandbox
 from hdm_airflow.runner.supervision import Supervision
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Shop:
     pack: Path
     tool: str = "uv"  # that builds
     lines: list[str] = field(default_factory=list)  # what the store said
+    sandbox: Sandbox | None = None  # in which it builds
 
     def require(self, content: str | bytes | None) -> None:
         """Write the pack's requirements.txt; None: it has none."""
@@ -42,7 +44,7 @@ class Shop:
     def use(self, content: str | bytes | None = "", python: str | None = None) -> AbstractContextManager[Environment]:
         """The environment of these requirements, as a run uses it."""
         self.require(content)
-        supervision = Supervision(None, [], lambda: None)
+        supervision = Supervision(None, [], lambda: None, self.sandbox)
         return self.store.use(self.pack, "pack", python, supervision=supervision, log=self.lines.append)
 
     def get(self, content: str | bytes | None = "", python: str | None = None) -> Environment:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from hdm_airflow.errors import EnvironmentBuildError
+from hdm_airflow.runner import sandbox
 from hdm_airflow.runner.environments import EnvironmentStore
+from hdm_airflow.runner.sandbox import Sandbox
 from tests.integration.environment_harness import Shop, isolate, without_uv
 from tests.packages import Index, build_wheel, sha256, source_package
 
@@ -97,7 +99,14 @@ def shop(
     with Index(wheels / "main") as index:
         monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
         monkeypatch.setenv("PIP_OTHER", other.url)
-        yield Shop(store=EnvironmentStore(tmp_path / "store"), pack=pack, tool=request.param)
+        (tmp_path / "note").touch()
+        shut_in = Sandbox(read=(str(Path(__file__).parents[2]),), write=(str(tmp_path / "note"),))
+        yield Shop(
+            store=EnvironmentStore(tmp_path / "store"),
+            pack=pack,
+            tool=request.param,
+            sandbox=shut_in if sandbox.available() else None,
+        )
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -49,7 +49,7 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "retries": st.integers(0, 10) | st.none(),
     "pool": st.text(min_size=1, max_size=5) | st.none(),
     "queue": st.text(min_size=1, max_size=5) | st.none(),
-    "python": st.sampled_from(["3.12", ">=3.10,<3.14", "pypy3.11", "cpython@3.13t", None]),
+    "python": st.sampled_from(["3.12", ">=3.10,<3.14", "python3.12", "pypy", "cpython-3.12-linux-x86_64-gnu", None]),
     "partial": st.booleans(),
     "backfill": st.booleans(),
     "environment": st.lists(st.from_regex(r"[A-Z_][A-Z0-9_]{0,5}", fullmatch=True), max_size=3),
