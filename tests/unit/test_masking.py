@@ -173,7 +173,7 @@ def test_thousand_secrets_are_all_masked() -> None:
 
 def test_secrets_that_begin_with_each_other_are_masked() -> None:
     """Python's patterns nest no deeper than its calls."""
-    secrets = ["a" * length for length in range(1, 700)]
+    secrets = ["a" * length for length in range(1, 500)]
     assert Masker(secrets)("x" + secrets[-1] + "y") == f"x{MASK}y"
 
 
