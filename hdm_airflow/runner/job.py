@@ -124,16 +124,16 @@ class Job:
             "endpoints": [target.as_context() for target in self.targets],
         }
 
-    def variables(self, place: Workspace, executables: Iterable[Path]) -> dict[str, str]:
+    def variables(self, place: Workspace, programs: Path) -> dict[str, str]:
         """The child's whole environment: nothing of the worker's but what stands here and what the manifest names.
 
         Args:
             place: the run's folder.
-            executables: folders that go before the worker's PATH.
+            programs: the folder that goes before the worker's PATH.
         """
         return {
             **self._passed_on(),
-            "PATH": os.pathsep.join([*map(str, executables), os.environ.get("PATH", os.defpath)]),
+            "PATH": os.pathsep.join([str(programs), os.environ.get("PATH", os.defpath)]),
             "HOME": str(place.home),
             "TMPDIR": str(place.tmp),
             "LANG": os.environ.get("LANG") or "C.UTF-8",

@@ -31,15 +31,12 @@ exec "${{0%/*}}/python" -m pip "$@"
 _CONFIGURATION = "home = {}\nversion = {}\ninclude-system-site-packages = false\n"
 
 
-def make_layer(environment: Environment, folder: Path) -> Path:
+def make_layer(environment: Environment, folder: Path) -> None:
     """Make a run's own virtual environment on top of one of the store.
 
     Args:
         environment: whose packages it sees.
-        folder: where; it must not exist.
-
-    Returns:
-        Its folder of executables, to be put on PATH.
+        folder: where; it must not exist. Its `bin` goes on PATH.
     """
     interpreter = environment.interpreter
     bin_folder = folder / "bin"
@@ -70,27 +67,30 @@ def make_layer(environment: Environment, folder: Path) -> Path:
         script.write_text(text)
         script.chmod(0o700)
     _bring_programs(environment.path, folder)
-    return bin_folder
 
 
-def _bring_programs(environment: Path, folder: Path) -> None:
+def _bring_programs(environment: Path, layer: Path) -> None:
     """Let the programs of the environment's packages run in the layer, which has what the script installs.
 
-    They also find there what they find beside their Python: other programs, and their data (share/, etc/).
+    They find there what they find beside their Python: other programs, and their data (share/, etc/). Each file is a
+    link of its own: pip replaces those, and would write into the store through a link to a folder.
     """
-    for entry in environment.iterdir():
-        if entry.is_dir() and not (folder / entry.name).exists():
-            (folder / entry.name).symlink_to(entry)
-    with os.scandir(environment / "bin") as programs:
-        for program in programs:
-            to = folder / "bin" / program.name
-            if to.exists():  # the layer's own python, and its pip
+    waiting = [entry.name for entry in os.scandir(environment) if entry.is_dir(follow_symlinks=False)]
+    waiting.remove("lib")
+    while waiting:
+        place = waiting.pop()
+        (layer / place).mkdir(exist_ok=True)
+        for entry in os.scandir(environment / place):
+            to = layer / place / entry.name
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(f"{place}/{entry.name}")
+            elif to.exists():  # the layer's own python, and its pip
                 continue
-            if program.is_file(follow_symlinks=False) and _is_run_beside(program.path):
-                shutil.copyfile(program.path, to)
+            elif place == "bin" and entry.is_file(follow_symlinks=False) and _is_run_beside(entry.path):
+                shutil.copyfile(entry.path, to)
                 to.chmod(0o700)
             else:
-                to.symlink_to(program.path)
+                to.symlink_to(entry.path)
 
 
 def _is_run_beside(program: str) -> bool:

@@ -101,7 +101,7 @@ class PackRun:
         mask = Masker(self.job.secrets)
         environment = self._prepare(place, supervision)
         self._held.enter_context(settling.beside(environment, supervision))
-        variables = self.job.variables(place, [place.layer / "bin", environment.path / "bin"])
+        variables = self.job.variables(place, place.layer / "bin")
         shut_in = supervision.sandbox
         granted = self._grants(shut_in, place, environment, variables) if shut_in else None
         reader = self._reader = ReportReader(place.report, self.job.slugs, mask)

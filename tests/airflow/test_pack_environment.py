@@ -267,7 +267,7 @@ def test_program_of_a_package_sees_what_the_script_has_installed(
         without_uv(monkeypatch)
     stage.store = tmp_path / "own store"
     runner = build_wheel(tmp_path / "wheels", "hdmrunner", "1.0", script=True, imports="hdm, hdmextra", data="42\n")
-    wheel = build_wheel(tmp_path / "wheels", "hdmextra", "2.0")
+    wheel = build_wheel(tmp_path / "wheels", "hdmextra", "2.0", script=True, data="43\n")
     show = "prefix=$(python -c 'import sys; print(sys.prefix)')\ncat $prefix/share/*.txt $prefix/bin/more/*.txt\n"
     stage.pack(
         "basic",
@@ -277,7 +277,8 @@ def test_program_of_a_package_sees_what_the_script_has_installed(
     stage.activate("mp_basic", HEART)
     stage.run("mp_basic")
     assert "1.0" in stage.lines
-    assert stage.lines.count("42") == 2
+    assert stage.lines.count("42") == stage.lines.count("43") == 2
+    assert not list(stage.store.rglob("hdmextra*"))
 
 
 def test_install_for_the_user_goes_into_the_layer(stage: Stage, tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ def test_store_builds_it_once_and_leaves_the_sources_alone(
     shop.pack = shutil.copytree(shop.pack, tmp_path / "other")
     environment = shop.get("./native\n")
     assert shop.builds == 1
-    pip = make_layer(environment, tmp_path / "layer") / "pip"
+    make_layer(environment, tmp_path / "layer")
+    pip = tmp_path / "layer/bin/pip"
     answer = subprocess.run(
         [str(pip), "install", "-r", "requirements.txt"], cwd=shop.pack, capture_output=True, text=True, check=True
     )

@@ -136,7 +136,7 @@ def test_variable_in_the_file_belongs_to_the_environment(
     key = shop.get(line).key
     monkeypatch.setenv("PIP_OTHER", main.replace("://", "://reader:secret@"))
     assert shop.get(line).key == key
-    shop.require("--index-url https://reader:${PIP_TOKEN}@host/simple\nbeta\n")
+    shop.require("-i https://reader:${PIP_TOKEN}@host/simple\nbeta\n")
     keys = set()
     for token in ("of-this-hour", "of-the-next"):
         monkeypatch.setenv("PIP_TOKEN", token)

@@ -151,7 +151,7 @@ def test_variables_of_the_page_are_those_that_the_runner_sets(job: Job, monkeypa
     for name in _PASSED_ON:
         monkeypatch.delenv(name, raising=False)
     documented = {name for cells in table(CONTRACT, "Variables") for name in re.findall(r"`(\w+)`", cells[0])}
-    assert documented == set(job.variables(Workspace(root=Path("run")), [])) | libpq
+    assert documented == set(job.variables(Workspace(root=Path("run")), Path("bin"))) | libpq
     assert set(re.findall(r"\bHDM_[A-Z_]+\b", CONTRACT)) == {name for name in documented if name.startswith("HDM_")}
     for name in _PASSED_ON:
         assert f"`{name.upper()}`" in CONTRACT
