@@ -27,8 +27,8 @@ install: .venv/.installed .venv/.native  ## make .venv with the pinned dependenc
 demo: install  ## a real Airflow, a synthetic hospital, two nights of metrics and alerts (ONCE=1 ends by itself)
 	$(BIN)/python -m demo
 
-test: install  ## every test tier whose services are on this machine
-	$(BIN)/python -m pytest
+test: install  ## every test tier whose services are on this machine, two modules at a time: most of them wait
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: install  ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .

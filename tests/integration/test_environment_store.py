@@ -450,7 +450,8 @@ def test_python_of_the_manifest_is_found(
     else:
         monkeypatch.setenv("UV_NO_CACHE", "1")
     own = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    pyenv = [str(path) for path in Path.home().glob(".pyenv/versions/*/bin")]  # its shims on the PATH need not work
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    pyenv = [str(path) for path in root.glob("versions/*/bin")]  # its shims on the PATH need not work
     monkeypatch.setenv("PATH", os.pathsep.join([*pyenv, os.environ["PATH"]]))
     found = []
     for version in ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14"):
