@@ -136,8 +136,8 @@ def test_what_python_could_not_load_is_not_installed(text: str, fault: str, shop
     done = install(shop.pack / "native", tmp_path / "target")
     assert done.returncode
     assert fault in done.stderr
-    assert "  in: " in done.stderr
-    assert "  do: " in done.stderr
+    assert "  in:" in done.stderr  # a long path stands on a line of its own
+    assert "  do:" in done.stderr
     assert not list((tmp_path / "target").glob("hdm_profile*"))
 
 
