@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from benchmarks.table import Table, median_ms
 
 if TYPE_CHECKING:
-    from hdm_airflow.base.hook import Base
+    from hdm_airflow.base.hook import BaseConnection
     from hdm_airflow.base.runs import Attempt
     from hdm_airflow.packs.pack import Pack
 
@@ -58,7 +58,7 @@ SELECT status FROM hdm_pack_run WHERE kind = 'metric' AND pack = %s AND metric_d
 ORDER BY id DESC LIMIT 1"""
 
 
-def fill(base: Base, endpoints: int) -> None:
+def fill(base: BaseConnection, endpoints: int) -> None:
     """Fill an empty base with endpoints on which the pack and what it requires are activated and have run."""
     from hdm_airflow.base.configuration import encode
 
@@ -106,7 +106,7 @@ def attempt_and_pack() -> tuple[Attempt, Pack]:
     return attempt, pack
 
 
-def read(base: Base) -> int:
+def read(base: BaseConnection) -> int:
     """How many endpoints the plan runs the pack on, as PackOperator reads it."""
     from hdm_airflow.operators import plan
 
@@ -114,7 +114,7 @@ def read(base: Base) -> int:
     return len(plan.read(base, attempt, pack, require_reports=False).run)
 
 
-def read_one_by_one(base: Base) -> int:
+def read_one_by_one(base: BaseConnection) -> int:
     """The same by the rival's habit."""
     from hdm_airflow.base.configuration import decode
 
@@ -132,7 +132,7 @@ def read_one_by_one(base: Base) -> int:
 
 
 @contextmanager
-def queries_sent(base: Base) -> Iterator[list[str]]:
+def queries_sent(base: BaseConnection) -> Iterator[list[str]]:
     """Collect what goes over the wire, as libpq itself traces it: one `Execute` or `Query` for each query."""
     sent: list[str] = []
     with tempfile.TemporaryFile("w+") as trace:

@@ -156,15 +156,15 @@ def _cold(place: Site, table: Table) -> None:
 
 def _built(place: Site, store: str) -> float:
     """Seconds that the store takes to build an environment."""
-    from hdm_airflow.runner import sandbox
-    from hdm_airflow.runner.environments import EnvironmentStore
-    from hdm_airflow.runner.supervision import Supervision
+    from hdm_airflow.runner.processes import sandbox
+    from hdm_airflow.runner.processes.supervision import Supervision
+    from hdm_airflow.runner.venvs.store import VenvStore
 
     pack = place.worker.home / "dags" / "packs" / "metric-packs" / "start"
-    shut_in = sandbox.in_force(sandbox.Sandbox(), hide=[place.folder / store])
-    supervision = Supervision(None, [], lambda: None, shut_in)
+    sandbox_in_force = sandbox.in_force(sandbox.Sandbox(), hide=[place.folder / store])
+    supervision = Supervision(None, [], lambda: None, sandbox_in_force)
     began = time.perf_counter()
-    with EnvironmentStore(place.folder / store).use(pack, "start", None, supervision=supervision, log=lambda _: None):
+    with VenvStore(place.folder / store).use(pack, "start", None, supervision=supervision, log=lambda _: None):
         return time.perf_counter() - began
 
 

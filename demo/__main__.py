@@ -110,14 +110,14 @@ def _make_role(base: Database) -> None:
     """Give packs a role of their own, as an administrator and the base's owner would."""
     from psycopg import sql
 
-    from hdm_airflow.base import pack_role
     from hdm_airflow.base.hook import HdmHook
+    from hdm_airflow.base.role import grant
 
     name, password = sql.Identifier(_PACKS), secrets.token_urlsafe(18)
     with HdmHook().session() as owner:
         owner.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(name))  # of a former demo, whose base is gone
         owner.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(password)))
-        pack_role.grant(owner, _PACKS, actor=_ACTOR)
+        grant.grant(owner, _PACKS, actor=_ACTOR)
     server = base.server
     os.environ["AIRFLOW_CONN_HDM_PACKS"] = f"postgresql://{_PACKS}:{password}@{server.host}:{server.port}/{base.name}"
 

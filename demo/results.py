@@ -15,7 +15,7 @@ from demo.hospital import PLANTED_FAULTS, PlantedFault
 from demo.hospital.hospital import FaultKind
 
 if TYPE_CHECKING:
-    from hdm_airflow.base.hook import Base
+    from hdm_airflow.base.hook import BaseConnection
 
 #: The rule that finds each kind of fault, by the start of its name.
 _RULES: dict[FaultKind, str] = {
@@ -38,7 +38,7 @@ class Check:
     found: bool
 
 
-def check(base: Base, sites: Iterable[Site], second: date) -> list[Check]:
+def check(base: BaseConnection, sites: Iterable[Site], second: date) -> list[Check]:
     """Look for an alert of the right rule at the right place for each fault planted in each endpoint."""
     alerts = base.execute(
         """SELECT a.endpoint, a."table", a."column", r.rule_name FROM hdm_alerts a
@@ -56,13 +56,13 @@ def check(base: Base, sites: Iterable[Site], second: date) -> list[Check]:
     ]
 
 
-def false_alerts(base: Base, first: date) -> int:
+def false_alerts(base: BaseConnection, first: date) -> int:
     """How many alerts the first, sound night has: none are planted there."""
     row = base.execute('SELECT count(*) AS n FROM hdm_alerts WHERE "date" = %s', [first]).fetchone()
     return int(row["n"]) if row else 0
 
 
-def show(console: Console, base: Base, checks: list[Check], second: date) -> None:
+def show(console: Console, base: BaseConnection, checks: list[Check], second: date) -> None:
     """Print metrics, alerts and planted faults."""
     console.print(_metrics(base))
     console.print(_alerts(base, second))
@@ -78,7 +78,7 @@ def _is_about(alert: dict[str, Any], slug: str, fault: PlantedFault) -> bool:
     )
 
 
-def _metrics(base: Base) -> Table:
+def _metrics(base: BaseConnection) -> Table:
     table = Table("endpoint", "metric date", "tables", "columns", "values", "alerts", title="Metrics")
     rows = base.execute(
         """SELECT m.endpoint, m."date", count(DISTINCT m."table") AS tables, count(*) AS columns,
@@ -91,7 +91,7 @@ def _metrics(base: Base) -> Table:
     return table
 
 
-def _alerts(base: Base, second: date) -> Table:
+def _alerts(base: BaseConnection, second: date) -> Table:
     table = Table("endpoint", "level", "table", "column", "message", title=f"Alerts of {second}")
     rows = base.execute(
         """SELECT "database", alert_level, "table", coalesce("column", '') AS "column", alert_message

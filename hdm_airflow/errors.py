@@ -31,11 +31,11 @@ class ConfigurationError(HdmError):
     """The Variable `hdm`, an argument, a connection or the packs folder is wrong: a retry does not help."""
 
 
-class BaseError(HdmError):
+class HdmBaseError(HdmError):
     """The HDM base cannot be used: unreachable, not migrated, or refused."""
 
 
-class EnvironmentBuildError(HdmError):
+class VenvBuildError(HdmError):
     """The software environment of a pack could not be built."""
 
 

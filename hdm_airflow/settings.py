@@ -21,8 +21,8 @@ from pydantic import (
 from hdm_airflow.credentials.options import CredentialOptions
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.limits import DEFAULT_LIMITS, Limits
-from hdm_airflow.runner.retention import Retention
-from hdm_airflow.runner.sandbox import Sandbox
+from hdm_airflow.runner.processes.sandbox import Sandbox
+from hdm_airflow.runner.venvs.retention import Retention
 
 VARIABLE = "hdm"
 DEFAULT_TIMEOUT: float = 6 * 3600  # seconds

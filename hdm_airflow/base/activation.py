@@ -10,11 +10,11 @@ from hdm_airflow.base.queries import queries
 
 if TYPE_CHECKING:
     from hdm_airflow.base.endpoints import Registered
-    from hdm_airflow.base.hook import Base
+    from hdm_airflow.base.hook import BaseConnection
     from hdm_airflow.packs.manifest import Kind
 
 
-def activate(base: Base, kind: Kind, pack: str, endpoint: Registered, *, actor: str) -> bool:
+def activate(base: BaseConnection, kind: Kind, pack: str, endpoint: Registered, *, actor: str) -> bool:
     """Activate a pack for an endpoint.
 
     Returns:
@@ -24,7 +24,7 @@ def activate(base: Base, kind: Kind, pack: str, endpoint: Registered, *, actor: 
     return _change(base, "activate", kind, values, actor)
 
 
-def deactivate(base: Base, kind: Kind, pack: str, endpoint: Registered, *, actor: str) -> bool:
+def deactivate(base: BaseConnection, kind: Kind, pack: str, endpoint: Registered, *, actor: str) -> bool:
     """Deactivate a pack for an endpoint, in whatever form its slug was stored.
 
     Returns:
@@ -33,7 +33,7 @@ def deactivate(base: Base, kind: Kind, pack: str, endpoint: Registered, *, actor
     return deactivate_slug(base, kind, pack, endpoint.endpoint.slug, actor=actor)
 
 
-def deactivate_slug(base: Base, kind: Kind, pack: str, slug: str, *, actor: str) -> bool:
+def deactivate_slug(base: BaseConnection, kind: Kind, pack: str, slug: str, *, actor: str) -> bool:
     """Deactivate a pack for a slug as `endpoints.canonical` gives it; one that is no slug names the row it is in.
 
     Returns:
@@ -43,13 +43,13 @@ def deactivate_slug(base: Base, kind: Kind, pack: str, slug: str, *, actor: str)
     return _change(base, "deactivate", kind, values, actor)
 
 
-def activated(base: Base) -> list[tuple[Kind, str, str]]:
+def activated(base: BaseConnection) -> list[tuple[Kind, str, str]]:
     """Every (kind, pack, slug), sorted, as stored."""
     rows = base.execute(queries("activation")["all"])
     return [(row["kind"], row["pack"], row["slug"]) for row in rows]
 
 
-def _change(base: Base, action: str, kind: Kind, values: dict[str, Any], actor: str) -> bool:
+def _change(base: BaseConnection, action: str, kind: Kind, values: dict[str, Any], actor: str) -> bool:
     with base.transaction():
         row = base.execute(queries("activation")[f"{action}_{kind}"], values).fetchone()
         if row is not None:

@@ -13,7 +13,7 @@ from hdm_airflow.base.queries import queries
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hdm_airflow.base.hook import Base
+    from hdm_airflow.base.hook import BaseConnection
     from hdm_airflow.packs.manifest import Kind
 
 
@@ -27,7 +27,7 @@ class Assignments:
     configurations: Configurations
 
 
-def read(base: Base, kind: Kind, pack: str, required: Sequence[str]) -> Assignments:
+def read(base: BaseConnection, kind: Kind, pack: str, required: Sequence[str]) -> Assignments:
     """Read the assignments of a pack.
 
     Rows written by other hands are taken as they are: doubled ones count once, and slugs are compared in today's

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from hdm_airflow.base.queries import queries
 
 if TYPE_CHECKING:
-    from hdm_airflow.base.hook import Base
+    from hdm_airflow.base.hook import BaseConnection
 
 
-def record(base: Base, actor: str, action: str, item: str, old: Any, new: Any) -> None:
+def record(base: BaseConnection, actor: str, action: str, item: str, old: Any, new: Any) -> None:
     """Write one row, inside the transaction of the change itself.
 
     Args:

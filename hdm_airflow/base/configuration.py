@@ -18,7 +18,7 @@ from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.versions import newest_not_above
 
 if TYPE_CHECKING:
-    from hdm_airflow.base.hook import Base
+    from hdm_airflow.base.hook import BaseConnection
     from hdm_airflow.packs.manifest import Kind
 
 TABLES: dict[Kind, str] = {"metric": "hdm_pack_metric_conf", "rule": "hdm_pack_rule_conf"}
@@ -133,14 +133,14 @@ def encode(text: str) -> str:
     return base64.b64encode(text.encode("utf-8")).decode("ascii")
 
 
-def read(base: Base, kind: Kind, pack: str) -> Configurations:
+def read(base: BaseConnection, kind: Kind, pack: str) -> Configurations:
     """Every configuration of one pack."""
     rows = base.execute(queries("configuration")["of_pack"], {"kind": kind, "pack": pack})
     return Configurations.from_rows(kind, pack, rows)
 
 
 def write(
-    base: Base,
+    base: BaseConnection,
     kind: Kind,
     pack: str,
     text: str,
@@ -160,6 +160,6 @@ def write(
         record(base, actor, "config set", f"{TABLES[kind]} {values['id']}", old, values["config"])
 
 
-def every(base: Base) -> list[dict[str, Any]]:
+def every(base: BaseConnection) -> list[dict[str, Any]]:
     """Every stored row: kind, id_config, pack_name, pack_version, pack_config (as stored)."""
     return base.execute(queries("configuration")["all"]).fetchall()

@@ -11,7 +11,7 @@ from hdm_airflow.base.queries import queries
 from hdm_airflow.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from hdm_airflow.base.hook import Base
+    from hdm_airflow.base.hook import BaseConnection
 
 _TRUE = {"true", "t", "1", "yes", "on"}
 _PARTS = ("name", "type", "host", "port", "user", "ssl")
@@ -107,12 +107,12 @@ def canonical(slug: str) -> str:
         return slug
 
 
-def registered(base: Base) -> list[Registered]:
+def registered(base: BaseConnection) -> list[Registered]:
     """Every endpoint, sorted by slug."""
     return [Registered.from_row(row) for row in base.execute(queries("endpoints")["all"])]
 
 
-def find(base: Base, text: str) -> Registered:
+def find(base: BaseConnection, text: str) -> Registered:
     """The endpoint with a slug, or with a database name that only one endpoint has.
 
     Raises:
@@ -130,7 +130,7 @@ def find(base: Base, text: str) -> Registered:
     raise ConfigurationError(f"there is no endpoint {text!r}", "hdm_core_dblist", f"the endpoints are: {known}")
 
 
-def add(base: Base, endpoint: Endpoint, conn_id: str | None, *, actor: str) -> bool:
+def add(base: BaseConnection, endpoint: Endpoint, conn_id: str | None, *, actor: str) -> bool:
     """Register an endpoint, or change the connection of one that is there.
 
     Returns:
@@ -146,7 +146,7 @@ def add(base: Base, endpoint: Endpoint, conn_id: str | None, *, actor: str) -> b
     return new
 
 
-def remove(base: Base, endpoint: Registered, *, actor: str) -> int:
+def remove(base: BaseConnection, endpoint: Registered, *, actor: str) -> int:
     """Remove an endpoint and its activations; its metrics, alerts and ledger stay.
 
     Returns:
@@ -162,7 +162,7 @@ def remove(base: Base, endpoint: Registered, *, actor: str) -> int:
     return len(activated)
 
 
-def stored_forms(base: Base, slug: str) -> list[str]:
+def stored_forms(base: BaseConnection, slug: str) -> list[str]:
     """The slugs by which activation rows name an endpoint: today's form, and older ones."""
     rows = base.execute(queries("endpoints")["activated_slugs"])
     return [row["slug"] for row in rows if canonical(row["slug"]) == slug]

@@ -15,7 +15,7 @@ from psycopg import errors
 from psycopg.rows import DictRow, dict_row
 
 from hdm_airflow.base.queries import queries
-from hdm_airflow.errors import BaseError, ConfigurationError, HdmError
+from hdm_airflow.errors import ConfigurationError, HdmBaseError, HdmError
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def _absent(name: str) -> Iterator[None]:
 with _absent("psycopg2"):  # optional beside psycopg 3, and never used then; 4.5 MB of memory in each task
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-Base = psycopg.Connection[DictRow]
+BaseConnection = psycopg.Connection[DictRow]
 
 #: libpq's connection parameters -> the variables by which `psql` and every driver take them without an argument.
 _LIBPQ_VARIABLES = {
@@ -102,22 +102,22 @@ class HdmHook(PostgresHook):
         return super()._create_connection({**_PRESENCE, **conn_args})  # the connection's own extras count more
 
     @contextmanager
-    def session(self, *, pinned: bool = True) -> Iterator[Base]:
+    def session(self, *, pinned: bool = True) -> Iterator[BaseConnection]:
         """A connection in autocommit mode whose rows are dicts; closed at the end.
 
         Args:
             pinned: look for names in the base's schema alone; False for what packs do: they have one of their own.
 
         Raises:
-            BaseError: the base cannot be reached, is not migrated, or refuses.
+            HdmBaseError: the base cannot be reached, is not migrated, or refuses.
         """
         with explained(self):
-            connection: Base = self.open()
+            connection: BaseConnection = self.open()
             try:
                 connection.autocommit = True
                 connection.row_factory = dict_row
                 if pinned:
-                    connection.execute(queries("place")["pin"])
+                    connection.execute(queries("search_path")["pin"])
                 yield connection
             finally:
                 connection.close()
@@ -146,21 +146,23 @@ def explained(hook: HdmHook) -> Iterator[None]:
         raise
     except (errors.UndefinedTable, errors.UndefinedColumn) as error:
         what = f"the HDM base lacks a table or column: {error.diag.message_primary}"
-        raise BaseError(what, hook.where, "run: airflow hdm db upgrade") from None
+        raise HdmBaseError(what, hook.where, "run: airflow hdm db upgrade") from None
     except errors.InsufficientPrivilege as error:
         what = f"the HDM base refuses: {error.diag.message_primary}"
-        raise BaseError(what, hook.where, "grant the connection's user that right, or use the owner's") from None
+        raise HdmBaseError(what, hook.where, "grant the connection's user that right, or use the owner's") from None
     except errors.LockNotAvailable:
         what = "the HDM base is in use: a lock was not had in time"
-        raise BaseError(what, hook.where, "try again when the running Dag has ended") from None
+        raise HdmBaseError(what, hook.where, "try again when the running Dag has ended") from None
     except errors.QueryCanceled:
         what = "the HDM base took too long: a statement ran into its limit"
-        raise BaseError(what, hook.where, "see what else it is busy with: SELECT * FROM pg_stat_activity") from None
+        raise HdmBaseError(what, hook.where, "see what else it is busy with: SELECT * FROM pg_stat_activity") from None
     except psycopg.Error as error:
         if isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08").startswith(_UNREACHABLE):
             what = f"the HDM base cannot be reached: {_first_line(error)}"
-            raise BaseError(what, hook.where, "check host, port, user and password, and that the server runs") from None
-        raise BaseError(f"the HDM base reports {told(error)}", hook.where, "see the server's log") from None
+            raise HdmBaseError(
+                what, hook.where, "check host, port, user and password, and that the server runs"
+            ) from None
+        raise HdmBaseError(f"the HDM base reports {told(error)}", hook.where, "see the server's log") from None
 
 
 def told(error: psycopg.Error) -> str:

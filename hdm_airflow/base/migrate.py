@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hdm_airflow.base.hook import HdmHook, explained
 from hdm_airflow.base.queries import queries
-from hdm_airflow.errors import BaseError
+from hdm_airflow.errors import HdmBaseError
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -31,7 +31,7 @@ def upgrade(hook: HdmHook) -> tuple[str | None, str]:
         The versions before and after.
 
     Raises:
-        BaseError: the base cannot be reached, or a migration failed; then nothing of any remains.
+        HdmBaseError: the base cannot be reached, or a migration failed; then nothing of any remains.
     """
     from alembic import command
 
@@ -52,18 +52,18 @@ def check(hook: HdmHook) -> tuple[str | None, str]:
     """The base's version, and the one that this release needs.
 
     Raises:
-        BaseError: the base cannot be reached.
+        HdmBaseError: the base cannot be reached.
     """
     with _connection(hook) as connection:
         return _current(connection), _head()
 
 
 def require_current(hook: HdmHook) -> None:
-    """Raise a BaseError that says what to do unless the base has the version that this release needs."""
+    """Raise a HdmBaseError that says what to do unless the base has the version that this release needs."""
     current, head = check(hook)
     if current != head:
         what = f"the HDM base is at version {current or 'none'}, this release needs {head}"
-        raise BaseError(what, hook.where, "run: airflow hdm db upgrade")
+        raise HdmBaseError(what, hook.where, "run: airflow hdm db upgrade")
 
 
 def run_sql(file: str) -> None:
@@ -86,7 +86,7 @@ def _connection(hook: HdmHook) -> Iterator[Connection]:
     def connect() -> Any:
         connection = hook.open()
         connection.autocommit = True  # or the pin would end with the first transaction that is taken back
-        connection.execute(queries("place")["pin"])
+        connection.execute(queries("search_path")["pin"])
         connection.autocommit = False
         return connection
 

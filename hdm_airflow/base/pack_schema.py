@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hdm_airflow.base.pack_rights import TABLES
 from hdm_airflow.base.queries import queries
-from hdm_airflow.errors import BaseError, ConfigurationError
+from hdm_airflow.base.role.rights import TABLES
+from hdm_airflow.errors import ConfigurationError, HdmBaseError
 from hdm_airflow.packs import files
 from hdm_airflow.packs.pack import CREATE_TABLE, PREFIX, Pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hdm_airflow.base.hook import Base
+    from hdm_airflow.base.hook import BaseConnection
     from hdm_airflow.packs.manifest import Kind
 
 _PATIENCE = 60.0  # seconds to wait for another attempt that applies the same pack's scripts
@@ -48,7 +48,7 @@ class _Limit:
     """How long scripts may run."""
 
     seconds: float
-    check: Callable[[], None]  # what it raises ends them
+    heartbeat: Callable[[], None]  # what it raises ends them
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -76,14 +76,14 @@ def scripts(pack: Pack) -> list[Script]:
 
 
 def apply(
-    owner: Base,
-    runner: Base,
+    owner: BaseConnection,
+    runner: BaseConnection,
     kind: Kind,
     pack: str,
     scripts: Sequence[Script],
     *,
     seconds: float = math.inf,
-    check: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> list[str]:
     """Apply the scripts that have not been applied with this content, each in one transaction with its record.
 
@@ -94,24 +94,24 @@ def apply(
         pack: its name.
         scripts: in the order in which they are to run.
         seconds: how long they may run, all of them together.
-        check: called some times a second; what it raises ends the script that runs.
+        heartbeat: called several times a second; what it raises ends the script that runs.
 
     Returns:
         The files that were applied now.
 
     Raises:
-        BaseError: a script failed or ran too long; nothing of it remains, but what ran before it does. Or somebody
+        HdmBaseError: a script failed or ran too long; nothing of it remains, but what ran before it does. Or somebody
             else kept applying them for a minute.
     """
     values = {"kind": kind, "pack": pack}
     task_id = PREFIX[kind] + pack
-    with _lock(owner, f"hdm:schema:{kind}:{pack}", task_id, check):
+    with _lock(owner, f"hdm:schema:{kind}:{pack}", task_id, heartbeat):
         known = {(row["file"], row["sha256"]) for row in owner.execute(queries("pack_schema")["applied"], values)}
         new = [script for script in scripts if (script.file, script.sha256) not in known]
         if new:
             runner.execute(queries("pack_schema")["limit_waiting"])
             values["schema"] = _schema(owner)
-        limit = _Limit(seconds=max(seconds, _LEAST), check=check)
+        limit = _Limit(seconds=max(seconds, _LEAST), heartbeat=heartbeat)
         for script in new:
             record = {**values, "file": script.file, "sha256": script.sha256}
             _run(runner, task_id, script, record, limit)
@@ -119,33 +119,33 @@ def apply(
 
 
 @contextmanager
-def _lock(owner: Base, key: str, task_id: str, check: Callable[[], None]) -> Iterator[None]:
+def _lock(owner: BaseConnection, key: str, task_id: str, heartbeat: Callable[[], None]) -> Iterator[None]:
     """Keep others out: two metric dates of one pack may start at once."""
     deadline = time.monotonic() + _PATIENCE
     while not _try_lock(owner, key):
         if time.monotonic() > deadline:
             what = f"another run of {task_id} still applies its create-table scripts after {_PATIENCE:.0f} seconds"
-            raise BaseError(what, "lock of the pack's tables", "see what it does: SELECT * FROM pg_stat_activity")
+            raise HdmBaseError(what, "lock of the pack's tables", "see what it does: SELECT * FROM pg_stat_activity")
         time.sleep(_INTERVAL)
-        check()
+        heartbeat()
     try:
         yield
     finally:
         owner.execute(queries("pack_schema")["unlock"], {"key": key})
 
 
-def _try_lock(owner: Base, key: str) -> bool:
+def _try_lock(owner: BaseConnection, key: str) -> bool:
     row = owner.execute(queries("pack_schema")["try_lock"], {"key": key}).fetchone()
     return bool(row and row["locked"])
 
 
-def _schema(owner: Base) -> str:
+def _schema(owner: BaseConnection) -> str:
     row = owner.execute(queries("pack_schema")["schema"]).fetchone()
     assert row is not None, "the record is read before"  # noqa: S101
     return str(row["schema"])
 
 
-def _run(runner: Base, task_id: str, script: Script, record: dict[str, str], limit: _Limit) -> None:
+def _run(runner: BaseConnection, task_id: str, script: Script, record: dict[str, str], limit: _Limit) -> None:
     """Run a script and record it, both or neither: one whose record is lost would run again, and fail for ever.
 
     A script that commits by itself is recorded just after.
@@ -153,7 +153,7 @@ def _run(runner: Base, task_id: str, script: Script, record: dict[str, str], lim
     from psycopg import DataError, Error
     from psycopg.errors import QueryCanceled
 
-    from hdm_airflow.base.errand import Errand
+    from hdm_airflow.base.background_query import BackgroundQuery
     from hdm_airflow.base.hook import told
 
     recording = False
@@ -169,11 +169,11 @@ def _run(runner: Base, task_id: str, script: Script, record: dict[str, str], lim
     if limit.left < math.inf:
         milliseconds = min(int(limit.left * 1000), _LONGEST)
         runner.execute(queries("pack_schema")["limit_running"], {"limit": str(max(milliseconds, 1))})
-    errand = Errand(runner, run)
+    query = BackgroundQuery(runner, run)
     try:
-        errand.begin()
-        while not errand.is_over(_GLANCE):
-            limit.check()
+        query.start()
+        while not query.is_done(_GLANCE):
+            limit.heartbeat()
             if limit.left < -_HEADSTART:
                 raise _too_long(task_id, script, limit)
     except Error as error:
@@ -183,26 +183,26 @@ def _run(runner: Base, task_id: str, script: Script, record: dict[str, str], lim
             raise
         context = None if isinstance(error, DataError) else error.diag.context  # which repeats the value, too
         where = f"{task_id}/{script.file}" + (f", {context}" if context else "")
-        raise BaseError(f"the pack's SQL script failed: {told(error)}", where, _hint(error)) from None
+        raise HdmBaseError(f"the pack's SQL script failed: {told(error)}", where, _hint(error)) from None
     finally:
-        errand.leave(cancel=True)
+        query.abandon(cancel=True)
 
 
-def _too_long(task_id: str, script: Script, limit: _Limit) -> BaseError:
+def _too_long(task_id: str, script: Script, limit: _Limit) -> HdmBaseError:
     left = f"{limit.seconds:.0f} s that were left of the time limit"
     what = f"the pack's SQL script was ended: it ran longer than the {left}"
     hint = "see what takes so long; else raise timeout in properties.json"
-    return BaseError(what, f"{task_id}/{script.file}", hint)
+    return HdmBaseError(what, f"{task_id}/{script.file}", hint)
 
 
-def _check_names(runner: Base, task_id: str, script: Script, schema: str) -> None:
+def _check_names(runner: BaseConnection, task_id: str, script: Script, schema: str) -> None:
     """All packs would take such a table for the base's: no alert would be found where it belongs."""
     values = {"schema": schema, "tables": list(TABLES)}
     names = [row["name"] for row in runner.execute(queries("pack_schema")["hiding"], values)]
     if names:
         what = f"tables of the same name would hide the base's own from packs: {', '.join(names)}"
         hint = "take them out of the script: every HDM base has these. If it made none, see: airflow hdm db check"
-        raise BaseError(what, f"{task_id}/{script.file}", hint)
+        raise HdmBaseError(what, f"{task_id}/{script.file}", hint)
 
 
 def _hint(error: Exception) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hdm_airflow.base.queries import queries
 
 if TYPE_CHECKING:
-    from hdm_airflow.base.hook import Base
+    from hdm_airflow.base.hook import BaseConnection
     from hdm_airflow.packs.manifest import Kind
 
 Status = Literal["running", "success", "partial", "failed", "skipped"]
@@ -61,7 +61,7 @@ class Run:
     finished_at: datetime | None
 
 
-def newest(base: Base, attempt: Attempt, required: Sequence[str], slugs: Sequence[str]) -> list[Run]:
+def newest(base: BaseConnection, attempt: Attempt, required: Sequence[str], slugs: Sequence[str]) -> list[Run]:
     """The newest rows for this metric date of the pack itself and of the metric packs it requires."""
     values: dict[str, Any] = {"kind": attempt.kind, "pack": attempt.pack, "date": attempt.metric_date}
     values |= {"required": list(required), "slugs": list(slugs)}
@@ -69,13 +69,13 @@ def newest(base: Base, attempt: Attempt, required: Sequence[str], slugs: Sequenc
     return [Run(**{**row, "incomplete": tuple(row["incomplete"] or ())}) for row in rows]
 
 
-def dbversions(base: Base, slugs: Sequence[str]) -> dict[str, str]:
+def dbversions(base: BaseConnection, slugs: Sequence[str]) -> dict[str, str]:
     """The database version last reported for each endpoint that has one."""
     rows = base.execute(queries("runs")["dbversions"], {"slugs": list(slugs)})
     return {row["slug"]: row["dbversion"] for row in rows}
 
 
-def reserve(base: Base, slugs: Sequence[str]) -> dict[str, int]:
+def reserve(base: BaseConnection, slugs: Sequence[str]) -> dict[str, int]:
     """Take the ids of the rows that an attempt will write; call it while holding the pack's lock.
 
     The newest row is the one with the highest id. Whoever loses the lock afterwards, and lives, can thus write nothing
@@ -88,7 +88,7 @@ def reserve(base: Base, slugs: Sequence[str]) -> dict[str, int]:
     return dict(zip(slugs, (row["id"] for row in found), strict=True))
 
 
-def start(base: Base, attempt: Attempt, ids: Mapping[str, int]) -> None:
+def start(base: BaseConnection, attempt: Attempt, ids: Mapping[str, int]) -> None:
     """Write a `running` row for each endpoint.
 
     Args:
@@ -100,7 +100,7 @@ def start(base: Base, attempt: Attempt, ids: Mapping[str, int]) -> None:
         cursor.executemany(queries("runs")["start"], _started(attempt, ids))
 
 
-def finish(base: Base, attempt: Attempt, outcomes: Iterable[Outcome]) -> None:
+def finish(base: BaseConnection, attempt: Attempt, outcomes: Iterable[Outcome]) -> None:
     """Write what never began (skipped, failed early), in one transaction, on the connection that holds the lock."""
     values = [{**asdict(attempt), **one} for one in _ended(outcomes)]
     with base.transaction(), base.cursor() as cursor:
@@ -108,7 +108,7 @@ def finish(base: Base, attempt: Attempt, outcomes: Iterable[Outcome]) -> None:
 
 
 def close(
-    base: Base, attempt: Attempt, ids: Mapping[str, int], outcomes: Sequence[Outcome], *, begun: bool = True
+    base: BaseConnection, attempt: Attempt, ids: Mapping[str, int], outcomes: Sequence[Outcome], *, begun: bool = True
 ) -> list[Outcome]:
     """Close this attempt's `running` rows, in one transaction; to repeat it changes nothing.
 
@@ -135,7 +135,7 @@ def close(
     return known
 
 
-def note(base: Base, ids: Mapping[str, int], outcomes: Sequence[Outcome]) -> None:
+def note(base: BaseConnection, ids: Mapping[str, int], outcomes: Sequence[Outcome]) -> None:
     """Keep what the pack has said of endpoints so far, in their `running` rows: a worker that dies cannot tell.
 
     Args:
@@ -149,13 +149,13 @@ def note(base: Base, ids: Mapping[str, int], outcomes: Sequence[Outcome]) -> Non
         base.execute(queries("runs")["note"], {**values, "id": ids[values["endpoint"]]})
 
 
-def is_running(base: Base, kind: Kind, pack: str, metric_date: date) -> bool:
+def is_running(base: BaseConnection, kind: Kind, pack: str, metric_date: date) -> bool:
     """Whether there are `running` rows; call it while holding or sharing the pack's lock: their attempt is over."""
     values = {"kind": kind, "pack": pack, "date": metric_date}
     return base.execute(queries("runs")["is_running"], values).fetchone() is not None
 
 
-def close_stale(base: Base, kind: Kind, pack: str, metric_date: date) -> int:
+def close_stale(base: BaseConnection, kind: Kind, pack: str, metric_date: date) -> int:
     """Close `running` rows of attempts that are over; call it while holding or sharing the pack's lock.
 
     They have failed, but for the endpoints of which the pack had said ok.
@@ -167,7 +167,7 @@ def close_stale(base: Base, kind: Kind, pack: str, metric_date: date) -> int:
     return base.execute(queries("runs")["close_stale"], values).rowcount
 
 
-def close_other_dates(base: Base, attempt: Attempt) -> int:
+def close_other_dates(base: BaseConnection, attempt: Attempt) -> int:
     """Close the stale rows of a pack's other dates: nobody may ever run one of these again.
 
     A date whose lock is taken is left alone: an attempt of it is under way.
@@ -187,23 +187,23 @@ def close_other_dates(base: Base, attempt: Attempt) -> int:
     return closed
 
 
-def limit_closing(base: Base, seconds: float) -> None:
+def limit_closing(base: BaseConnection, seconds: float) -> None:
     """Wait for nobody's row lock for longer than that, in this session."""
     base.execute(queries("runs")["limit_closing"], {"limit": f"{seconds * 1000:.0f}ms"})
 
 
-def try_lock(base: Base, attempt: Attempt) -> bool:
+def try_lock(base: BaseConnection, attempt: Attempt) -> bool:
     """Try to take the lock of (pack, metric date) for this session: only one attempt at a time runs a pack."""
     return _lock(base, "lock", attempt.kind, attempt.pack, attempt.metric_date)
 
 
-def try_lock_required(base: Base, pack: str, metric_date: date) -> bool:
+def try_lock_required(base: BaseConnection, pack: str, metric_date: date) -> bool:
     """Try to share the lock of a metric pack: while it is held, its metrics do not change."""
     return _lock(base, "lock_shared", "metric", pack, metric_date)
 
 
 def recent(
-    base: Base,
+    base: BaseConnection,
     *,
     limit: int,
     pack: str | None = None,
@@ -236,7 +236,7 @@ def _as_kept(outcome: Outcome, row: dict[str, Any] | None) -> Outcome:
     return replace(kept, reason=f"closed before: {kept.reason}")
 
 
-def _lock(base: Base, name: str, kind: Kind, pack: str, metric_date: date) -> bool:
+def _lock(base: BaseConnection, name: str, kind: Kind, pack: str, metric_date: date) -> bool:
     row = base.execute(queries("runs")[name], {"key": _key(kind, pack, metric_date)}).fetchone()
     return bool(row and row["locked"])
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, TypeVar
 from hdm_airflow.base import activation, endpoints
 from hdm_airflow.cli import pack_names
 from hdm_airflow.cli.command import command
+from hdm_airflow.cli.command_context import actor, open_base
 from hdm_airflow.cli.console import say
-from hdm_airflow.cli.surroundings import actor, open_base
 from hdm_airflow.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from hdm_airflow.base.endpoints import Registered
-    from hdm_airflow.base.hook import Base
+    from hdm_airflow.base.hook import BaseConnection
     from hdm_airflow.cli.pack_names import Named
 
 _Place = TypeVar("_Place")  # an endpoint, or a slug that may be none's
@@ -26,7 +26,7 @@ _Place = TypeVar("_Place")  # an endpoint, or a slug that may be none's
 def activate(args: Namespace) -> int:
     """Mark packs for endpoints."""
 
-    def one(base: Base, pack: Named, endpoint: Registered) -> None:
+    def one(base: BaseConnection, pack: Named, endpoint: Registered) -> None:
         new = activation.activate(base, pack.kind, pack.name, endpoint, actor=actor())
         say(f"{pack.task_id} {'is now' if new else 'was already'} activated on {endpoint.endpoint.slug}")
 
@@ -37,7 +37,7 @@ def activate(args: Namespace) -> int:
 def deactivate(args: Namespace) -> int:
     """Take marks away, also those of endpoints that are not registered any more, or never could be."""
 
-    def one(base: Base, pack: Named, slug: str) -> None:
+    def one(base: BaseConnection, pack: Named, slug: str) -> None:
         changed = activation.deactivate_slug(base, pack.kind, pack.name, slug, actor=actor())
         say(f"{pack.task_id} {'is no longer' if changed else 'was not'} activated on {slug}")
 
@@ -46,8 +46,8 @@ def deactivate(args: Namespace) -> int:
 
 def _each(
     args: Namespace,
-    change: Callable[[Base, Named, _Place], None],
-    find: Callable[[Base, list[Named], list[str]], list[_Place]],
+    change: Callable[[BaseConnection, Named, _Place], None],
+    find: Callable[[BaseConnection, list[Named], list[str]], list[_Place]],
 ) -> int:
     if bool(args.endpoints) == args.all:
         raise ConfigurationError("it is not clear on which endpoints", "ENDPOINT", "name some, or give --all")
@@ -64,11 +64,11 @@ def _each(
     return 0
 
 
-def _registered(base: Base, _packs: list[Named], stated: list[str]) -> list[Registered]:
+def _registered(base: BaseConnection, _packs: list[Named], stated: list[str]) -> list[Registered]:
     return [endpoints.find(base, text) for text in stated] if stated else endpoints.registered(base)
 
 
-def _activated(base: Base, packs: list[Named], stated: list[str]) -> list[str]:
+def _activated(base: BaseConnection, packs: list[Named], stated: list[str]) -> list[str]:
     marked = {
         endpoints.canonical(slug) for kind, name, slug in activation.activated(base) if _is_one(packs, kind, name)
     }

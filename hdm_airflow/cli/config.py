@@ -12,8 +12,8 @@ from hdm_airflow.base.configuration import Configuration, Configurations
 from hdm_airflow.base.endpoints import canonical
 from hdm_airflow.cli import pack_names
 from hdm_airflow.cli.command import command
+from hdm_airflow.cli.command_context import actor, open_base
 from hdm_airflow.cli.console import compact, put, say, show, warn
-from hdm_airflow.cli.surroundings import actor, open_base
 from hdm_airflow.errors import ConfigurationError, HdmError
 from hdm_airflow.packs import files
 from hdm_airflow.packs.pack import PREFIX

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hdm_airflow.base import migrate, pack_rights, pack_role, planted
+from hdm_airflow.base import migrate
 from hdm_airflow.base.hook import HdmHook
-from hdm_airflow.base.place import Place, looking
+from hdm_airflow.base.role import foreign_code, rights
+from hdm_airflow.base.role.grant import grant as grant_rights
+from hdm_airflow.base.role.search_path import Place, looking
 from hdm_airflow.cli.command import command
+from hdm_airflow.cli.command_context import (
+    UnreachableVariableError,
+    actor,
+    choose_environment,
+    find_hook,
+    load_settings,
+)
 from hdm_airflow.cli.console import say, warn
-from hdm_airflow.cli.surroundings import UnreachableVariableError, actor, choose_environment, find_hook, load_settings
 from hdm_airflow.errors import HdmError
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
-    from hdm_airflow.base.hook import Base
-    from hdm_airflow.base.planted import Planted
+    from hdm_airflow.base.hook import BaseConnection
+    from hdm_airflow.base.role.foreign_code import Planted
 
 _PAGE = "docs: how-to/give-packs-a-role-of-their-own"
 
@@ -54,7 +62,7 @@ def grant(args: Namespace) -> int:
     _refuse_planted(hook)
     migrate.require_current(hook)
     with hook.session() as base:
-        done = pack_role.grant(base, args.role, move=args.move or (), actor=actor())
+        done = grant_rights(base, args.role, move=args.move or (), actor=actor())
     say(f"the role {args.role} {'has now' if done.changed else 'had already'} the rights of packs ({hook.where})")
     for table in done.moved:
         say(f"{table} was handed over to it, with its rows")
@@ -68,7 +76,7 @@ def grant(args: Namespace) -> int:
 def _refuse_planted(hook: HdmHook) -> None:
     """Before the first statement as the owner that could run it."""
     with hook.session() as base:
-        planted.check(base)
+        foreign_code.check(base)
 
 
 def _warn_of_planted(found: Sequence[Planted]) -> None:
@@ -87,13 +95,13 @@ def _check_role(hook: HdmHook, args: Namespace) -> None:
         return
     try:
         with hook.session() as base, HdmHook(pack_conn_id).session(pinned=False) as packs, looking(base) as place:
-            role, database = pack_rights.whoami(packs)
+            role, database = rights.whoami(packs)
             if database != place.database:
                 what = f"connection {pack_conn_id} leads to the database {database}, not {place.database}"
                 warn(f"{what}\ndo: correct it")
                 return
             faults = _faults(base, packs, place, role)
-            _warn_of_planted(planted.left_by_packs(planted.find(base, place, role)))
+            _warn_of_planted(foreign_code.left_by_packs(foreign_code.find(base, place, role)))
     except HdmError as error:
         warn(f"the rights of packs were not checked: {error}")
         return
@@ -103,22 +111,22 @@ def _check_role(hook: HdmHook, args: Namespace) -> None:
         say(f"packs have a role of their own ({role}), with the rights that they need")
 
 
-def _faults(base: Base, packs: Base, place: Place, role: str) -> list[str]:
+def _faults(base: BaseConnection, packs: BaseConnection, place: Place, role: str) -> list[str]:
     """What is not as `grant` makes it, each with what to do. Less is of interest where the role is too mighty."""
     found = []
-    if settings := pack_rights.settings(base, role):
+    if settings := rights.settings(base, role):
         what = f"the role {role} of packs has settings of its own: {', '.join(settings)}"
         found.append(f"{what}\ndo: see them in psql by \\drds; reset those that packs do not want")
-    more = pack_rights.powers(base, place, role)
-    more = more or [f"has {right}" for right in pack_rights.excess(base, place, role)]
+    more = rights.powers(base, place, role)
+    more = more or [f"has {right}" for right in rights.excess(base, place, role)]
     if more:
         return [*found, f"the role {role} of packs is too mighty: it {'; it '.join(more)}\ndo: see {_PAGE}"]
-    if less := pack_rights.lacking(base, place, role):
+    if less := rights.lacking(base, place, role):
         return [*found, f"the role {role} of packs lacks {', '.join(less)}\ndo: run: airflow hdm db grant {role}"]
-    if astray := pack_rights.astray(base, packs, place, role):
+    if astray := rights.astray(base, packs, place, role):
         hint = f"run: airflow hdm db grant {role}; it sets where the role looks, unless its connection says otherwise"
         found.append(f"packs {astray}\ndo: {hint}")
-    if hidden := pack_rights.hidden(base, place, role):
+    if hidden := rights.hidden(base, place, role):
         what = f"packs do not find {', '.join(hidden)} of the base: the schema {role} has tables of the same name"
         found.append(f"{what}\ndo: look which pack made them, move what they hold, and drop them as {role}")
     return found

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from airflow.cli.cli_config import ActionCommand, GroupCommand
 
-from hdm_airflow.cli.definition_envs import ENVS
-from hdm_airflow.cli.definition_packs import PACKS
+from hdm_airflow.cli.definition_venvs import VENVS
 from hdm_airflow.cli.options import (
     BASE,
     DATE,
@@ -20,12 +19,13 @@ from hdm_airflow.cli.options import (
     arg,
     several,
 )
+from hdm_airflow.cli.packs.definition import PACKS
 
 
 def get_hdm_cli_commands() -> list[ActionCommand | GroupCommand]:
     """The one group that this provider adds."""
     text = "Data quality packs: check, run and configure them"
-    return [GroupCommand(name="hdm", help=text, subcommands=(PACKS, ENVS, DB, ENDPOINTS, *ACTIVATION, CONFIG, RUNS))]
+    return [GroupCommand(name="hdm", help=text, subcommands=(PACKS, VENVS, DB, ENDPOINTS, *ACTIVATION, CONFIG, RUNS))]
 
 
 DB = GroupCommand(

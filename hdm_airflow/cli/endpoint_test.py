@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from hdm_airflow.base import endpoints
 from hdm_airflow.base.endpoints import Endpoint, Registered
 from hdm_airflow.cli.command import command
+from hdm_airflow.cli.command_context import choose_environment, load_settings, open_base
 from hdm_airflow.cli.console import show, warn
-from hdm_airflow.cli.surroundings import choose_environment, load_settings, open_base
 from hdm_airflow.credentials import connect
 from hdm_airflow.credentials.chain import Answers
 from hdm_airflow.credentials.sources import open_chain

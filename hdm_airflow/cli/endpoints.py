@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from hdm_airflow.base import activation, endpoints
 from hdm_airflow.base.endpoints import Endpoint
 from hdm_airflow.cli.command import command
+from hdm_airflow.cli.command_context import actor, open_base
 from hdm_airflow.cli.console import put, say, show
-from hdm_airflow.cli.surroundings import actor, open_base
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.pack import PREFIX
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hdm_airflow.cli.command_context import packs_folder
 from hdm_airflow.cli.console import warn
-from hdm_airflow.cli.surroundings import packs_folder
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.catalog import Catalog
 from hdm_airflow.packs.manifest import Kind

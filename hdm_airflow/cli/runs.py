@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from hdm_airflow.base import endpoints, runs
 from hdm_airflow.cli.command import command
+from hdm_airflow.cli.command_context import open_base
 from hdm_airflow.cli.console import show
-from hdm_airflow.cli.surroundings import open_base
 from hdm_airflow.packs.pack import PREFIX
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from hdm_airflow.base.hook import Base
+    from hdm_airflow.base.hook import BaseConnection
 
 
 @command
@@ -32,7 +32,7 @@ def list_recent(args: Namespace) -> int:
     return 0
 
 
-def _slug(base: Base, text: str) -> str:
+def _slug(base: BaseConnection, text: str) -> str:
     """The slug of an endpoint, which may have been removed since: its rows stay."""
     return endpoints.canonical(text) if text.count(":") >= 5 else endpoints.find(base, text).endpoint.slug  # noqa: PLR2004
 

@@ -28,7 +28,7 @@ class Answers:
     faults: Mapping[str, HdmError]  # why a password could not be looked up
 
 
-class Notes:
+class WarningQueue:
     """Warnings of sources, from any thread, kept until the thread that may log takes them."""
 
     def __init__(self) -> None:
@@ -49,19 +49,19 @@ class Chain:
 
     Args:
         sources: in the order in which they are asked.
-        notes: what the sources have to tell.
-        warn: told the notes, in the thread that calls the chain.
+        warnings: what the sources have to tell.
+        warn: told the warnings, in the thread that calls the chain.
         patience: seconds that giving back may take, asked when it comes to that.
     """
 
     def __init__(
         self,
         sources: Sequence[Source],
-        notes: Notes,
+        warnings: WarningQueue,
         warn: Callable[[str], None],
         patience: Callable[[], float],
     ) -> None:
-        self.sources, self._notes, self._warn, self._patience = sources, notes, warn, patience
+        self.sources, self._warnings, self._warn, self._patience = sources, warnings, warn, patience
 
     def __enter__(self) -> Self:
         return self
@@ -73,21 +73,21 @@ class Chain:
             try:
                 source.close(self._patience())
             except Exception as fault:  # noqa: BLE001  # the run is over, and its ledger closed: this changes nothing of it
-                self._notes(f"what was lent may not have been given back ({type(fault).__name__})")
-        self.beat()
+                self._warnings(f"what was lent may not have been given back ({type(fault).__name__})")
+        self.pass_on_warnings()
 
-    def find_all(self, registered: Sequence[Registered], check: Callable[[], None] = lambda: None) -> Answers:
+    def find_all(self, registered: Sequence[Registered], heartbeat: Callable[[], None] = lambda: None) -> Answers:
         """The credentials of some endpoints: source after source, and of each source several at once.
 
         Args:
             registered: the endpoints, each once.
-            check: called some times a second; what it raises ends the look-ups.
+            heartbeat: called several times a second; what it raises ends the look-ups.
         """
         waiting = [one for one in registered if not one.endpoint.is_file]
         credentials: dict[str, Credential] = {}
         faults: dict[str, HdmError] = {}
         for source in self.sources:
-            answers = each(partial(_find, source), waiting, at_once=source.at_once, check=check)
+            answers = each(partial(_find, source), waiting, at_once=source.at_once, heartbeat=heartbeat)
             passed_on = []
             for one, answer in zip(waiting, answers, strict=True):
                 if answer is None:
@@ -97,12 +97,12 @@ class Chain:
                 else:
                     credentials[one.endpoint.slug] = answer
             waiting = passed_on
-        self.beat()
+        self.pass_on_warnings()
         return Answers(credentials=credentials, faults=faults)
 
-    def beat(self) -> None:
+    def pass_on_warnings(self) -> None:
         """Pass on what the sources have to tell; never waits."""
-        self._notes.pass_on(self._warn)
+        self._warnings.pass_on(self._warn)
 
 
 def _find(source: Source, registered: Registered) -> Credential | None:

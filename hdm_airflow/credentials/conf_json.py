@@ -8,7 +8,7 @@ from typing import Any
 
 from hdm_airflow.base.endpoints import Endpoint, Registered
 from hdm_airflow.credentials import read_only
-from hdm_airflow.credentials.source import Credential, Once, Outage, Tell
+from hdm_airflow.credentials.source import Credential, Once, Outage, Warn
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs import conf, files
 from hdm_airflow.packs.pack import Pack
@@ -34,16 +34,16 @@ class ConfJson:
     Args:
         pack: whose file it is.
         environment: name of the HDM environment.
-        tell: takes warnings.
+        warn: takes warnings.
         refuse: a password there fails its endpoint.
     """
 
     at_once = 8
 
-    def __init__(self, pack: Pack, environment: str | None, tell: Tell, *, refuse: bool) -> None:
+    def __init__(self, pack: Pack, environment: str | None, warn: Warn, *, refuse: bool) -> None:
         self._folder = pack.path
         self._where = f"{pack.folder}/{conf.FILE}"
-        self._environment, self._tell, self._refuse = environment, tell, refuse
+        self._environment, self._warn, self._refuse = environment, warn, refuse
         self._once = Once()
         self._servers: dict[tuple[str, str], Outage] = {}  # by host and port
 
@@ -71,12 +71,12 @@ class ConfJson:
         if self._refuse:
             what = f"the password of {endpoint.slug} stands in the pack's conf.json, which the settings refuse"
             raise ConfigurationError(what, self._where, hint)
-        self._tell(f"the password of {endpoint.slug} stands in {self._where}: {hint}")
+        self._warn(f"the password of {endpoint.slug} stands in {self._where}: {hint}")
         with self._servers.setdefault((endpoint.host, endpoint.port), Outage()).watch():
             is_checked = read_only.check(endpoint, password, self._where)
         if not is_checked:
             kind = f"{endpoint.type} databases"
-            self._tell(f"it is not checked whether {endpoint.slug} can only be read: not known how for {kind}")
+            self._warn(f"it is not checked whether {endpoint.slug} can only be read: not known how for {kind}")
         return Credential(password=password, source=self._where)
 
     def close(self, patience: float) -> None:

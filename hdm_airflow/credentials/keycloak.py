@@ -20,7 +20,7 @@ from hdm_airflow.credentials.source import (
     Once,
     Outage,
     SourceDownError,
-    Tell,
+    Warn,
     is_readable_on_the_way,
     is_text,
 )
@@ -40,13 +40,13 @@ class Keycloak:
 
     Args:
         options: from the settings.
-        tell: takes warnings.
+        warn: takes warnings.
     """
 
     at_once = 1  # whoever comes second has the first one's token
 
-    def __init__(self, options: KeycloakOptions, tell: Tell) -> None:
-        self._options, self._tell = options, tell
+    def __init__(self, options: KeycloakOptions, warn: Warn) -> None:
+        self._options, self._warn = options, warn
         self._where = f"Keycloak realm {options.realm} (connection {options.conn_id})"
         self._once, self._outage = Once(), Outage()
         self._token, self._ends = "", 0.0  # monotonic clock
@@ -125,7 +125,7 @@ class Keycloak:
             raise ConfigurationError("the connection's host is no address", self._where, _HOST_HINT) from None
         address = f"{host}/realms/{quote(options.realm, safe='')}/protocol/openid-connect/token"
         if is_readable_on_the_way(address):
-            self._tell(f"{self._where} is reached without TLS: write https:// before the connection's host")
+            self._warn(f"{self._where} is reached without TLS: write https:// before the connection's host")
         return address, {key: value for key, value in form.items() if value}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hdm_airflow.credentials.pool import TimeIsUpError, each, until
-from hdm_airflow.credentials.source import Tell
+from hdm_airflow.credentials.source import Warn
 from hdm_airflow.errors import HdmError
 
 _AT_ONCE = 16  # requests
@@ -30,11 +30,11 @@ class Leases:
     """Keeps leases alive from a thread of its own, so that nobody waits for Vault.
 
     Args:
-        tell: takes warnings; called from that thread.
+        warn: takes warnings; called from that thread.
     """
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, warn: Warn) -> None:
+        self._warn = warn
         self._changed = threading.Condition()
         self._due: dict[Lease, float] = {}  # monotonic clock; infinite: not any more
         self._ends: dict[Lease, float] = {}  # when it runs out
@@ -57,7 +57,7 @@ class Leases:
         if closed:
             lease.end()
         elif lease.renew is None:
-            self._tell(f"{lease.name} ends in {lease.seconds:.0f} s and cannot be renewed")
+            self._warn(f"{lease.name} ends in {lease.seconds:.0f} s and cannot be renewed")
 
     def forget(self) -> list[Lease]:
         """Keep nothing alive from now on; what was kept so far."""
@@ -80,13 +80,13 @@ class Leases:
             given_back.append(lease)
 
         try:
-            each(end, lent, at_once=_AT_ONCE, check=until(time.monotonic() + patience))
+            each(end, lent, at_once=_AT_ONCE, heartbeat=until(time.monotonic() + patience))
         except TimeIsUpError:
-            self._tell(f"{patience:.0f} s were not enough to give everything back")
+            self._warn(f"{patience:.0f} s were not enough to give everything back")
         now = time.monotonic()
         for lease in lent:
             if lease not in given_back:
-                self._tell(f"{lease.name} could not be given back; it ends in {max(0, self._ends[lease] - now):.0f} s")
+                self._warn(f"{lease.name} could not be given back; it ends in {max(0, self._ends[lease] - now):.0f} s")
 
     def _keep(self) -> None:
         while True:
@@ -130,4 +130,4 @@ class Leases:
     def _warn_once(self, lease: Lease, text: str) -> None:
         if lease not in self._warned:
             self._warned.add(lease)
-            self._tell(text)
+            self._warn(text)

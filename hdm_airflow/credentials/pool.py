@@ -21,13 +21,13 @@ class TimeIsUpError(Exception):
 
 
 def until(moment: float) -> Callable[[], None]:
-    """A check for `each` that raises TimeIsUpError from a moment on, on the monotonic clock."""
+    """A heartbeat for `each` that raises TimeIsUpError from a moment on, on the monotonic clock."""
 
-    def check() -> None:
+    def heartbeat() -> None:
         if time.monotonic() > moment:
             raise TimeIsUpError
 
-    return check
+    return heartbeat
 
 
 def each(
@@ -35,7 +35,7 @@ def each(
     items: Sequence[Item],
     *,
     at_once: int,
-    check: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> list[Answer | HdmError]:
     """Call a function for each item in a few threads.
 
@@ -46,7 +46,7 @@ def each(
         function: called in threads.
         items: its arguments.
         at_once: how many threads.
-        check: called in the caller's thread some times a second; what it raises ends the waiting.
+        heartbeat: called in the caller's thread some times a second; what it raises ends the waiting.
 
     Returns:
         In the order of the items, what the function returned, or the HdmError that it raised.
@@ -73,7 +73,7 @@ def each(
     answers: dict[int, Answer | HdmError] = {}
     try:
         while len(answers) < len(items):
-            check()
+            heartbeat()
             try:
                 index, answer = done.get(timeout=_GLANCE)
             except Empty:

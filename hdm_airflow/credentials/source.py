@@ -17,7 +17,7 @@ from hdm_airflow.errors import HdmError
 TIMEOUT = (4.0, 10.0)
 _PATIENCE = 3  # requests in a row that may go unanswered before the source counts as down
 
-Tell = Callable[[str], None]  # takes a warning; may be called from any thread
+Warn = Callable[[str], None]  # takes a warning; may be called from any thread
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 

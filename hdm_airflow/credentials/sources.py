@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hdm_airflow.credentials.chain import Chain, Notes
+from hdm_airflow.credentials.chain import Chain, WarningQueue
 from hdm_airflow.credentials.options import CredentialOptions, SourceName
 from hdm_airflow.credentials.source import Source
 from hdm_airflow.packs.pack import Pack
@@ -29,14 +29,14 @@ def open_chain(
         warn: told what needs somebody's care.
         patience: seconds that giving back leases may take, asked when it comes to that.
     """
-    notes = Notes()
-    found = [_open(name, options, environment, pack, notes) for name in options.sources]
+    warnings = WarningQueue()
+    found = [_open(name, options, environment, pack, warnings) for name in options.sources]
     sources = [source for source in found if source is not None]
-    return Chain(sources, notes, warn, patience)
+    return Chain(sources, warnings, warn, patience)
 
 
 def _open(
-    name: SourceName, options: CredentialOptions, environment: str | None, pack: Pack | None, notes: Notes
+    name: SourceName, options: CredentialOptions, environment: str | None, pack: Pack | None, warnings: WarningQueue
 ) -> Source | None:
     if name == "airflow":
         from hdm_airflow.credentials.airflow_connections import AirflowConnections
@@ -45,13 +45,13 @@ def _open(
     if name == "vault" and options.vault:
         from hdm_airflow.credentials.vault import Vault
 
-        return Vault(options.vault, environment, notes)
+        return Vault(options.vault, environment, warnings)
     if name == "keycloak" and options.keycloak:
         from hdm_airflow.credentials.keycloak import Keycloak
 
-        return Keycloak(options.keycloak, notes)
+        return Keycloak(options.keycloak, warnings)
     if name == "conf.json" and pack:
         from hdm_airflow.credentials.conf_json import ConfJson
 
-        return ConfJson(pack, environment, notes, refuse=options.conf_json == "refuse")
+        return ConfJson(pack, environment, warnings, refuse=options.conf_json == "refuse")
     return None

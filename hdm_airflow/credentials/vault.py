@@ -11,7 +11,7 @@ from hdm_airflow.credentials.leases import Lease, Leases
 from hdm_airflow.credentials.options import VaultOptions
 from hdm_airflow.credentials.paths import filled
 from hdm_airflow.credentials.pool import TimeIsUpError, each, until
-from hdm_airflow.credentials.source import Credential, Once, SlowSourceError, Tell
+from hdm_airflow.credentials.source import Credential, Once, SlowSourceError, Warn
 from hdm_airflow.credentials.vault_client import AT_ONCE, VaultClient
 from hdm_airflow.errors import ConfigurationError, HdmError
 
@@ -24,16 +24,16 @@ class Vault:
     Args:
         options: from the settings.
         environment: name of the HDM environment; None where it is not known.
-        tell: takes warnings.
+        warn: takes warnings.
     """
 
     at_once = AT_ONCE
 
-    def __init__(self, options: VaultOptions, environment: str | None, tell: Tell) -> None:
-        self._options, self._environment, self._tell = options, environment, tell
-        self._client = VaultClient(options.conn_id, tell)
+    def __init__(self, options: VaultOptions, environment: str | None, warn: Warn) -> None:
+        self._options, self._environment, self._warn = options, environment, warn
+        self._client = VaultClient(options.conn_id, warn)
         self._once = Once()
-        self._leases = Leases(tell)
+        self._leases = Leases(warn)
 
     def find(self, registered: Registered) -> Credential | None:
         """The endpoint's credential; None where neither path has an entry.
@@ -55,11 +55,11 @@ class Vault:
         """Give back the token of our login, and with it the leases, in one request; else each lease by itself."""
         deadline = time.monotonic() + patience
         try:
-            (ended,) = each(lambda end: end(), [self._client.log_out], at_once=1, check=until(deadline))
+            (ended,) = each(lambda end: end(), [self._client.log_out], at_once=1, heartbeat=until(deadline))
         except TimeIsUpError:
             ended = HdmError(f"{patience:.0f} s were not enough")
         if isinstance(ended, HdmError):
-            self._tell(f"the token of the login to Vault could not be given back: {ended.what}")
+            self._warn(f"the token of the login to Vault could not be given back: {ended.what}")
         if ended is True:
             self._leases.forget()
         else:
@@ -80,7 +80,7 @@ class Vault:
         try:
             answer = self._client.read(path)
         except SlowSourceError:
-            self._tell(f"an account may yet be made at {path}, which nobody uses; it ends by itself")
+            self._warn(f"an account may yet be made at {path}, which nobody uses; it ends by itself")
             raise
         if answer is None:
             return None
@@ -108,7 +108,7 @@ class Vault:
         try:
             seconds, renewable = self._client.token_life()
         except HdmError as error:
-            self._tell(f"it is not known how long Vault's token lasts, and with it its accounts: {error.what}")
+            self._warn(f"it is not known how long Vault's token lasts, and with it its accounts: {error.what}")
             return
         if math.isfinite(seconds):
             renew = self._client.renew_token if renewable else None

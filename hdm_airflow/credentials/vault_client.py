@@ -16,13 +16,13 @@ from hvac import exceptions
 from urllib3.util import Retry
 
 from hdm_airflow.credentials.airflow_connections import look_up
-from hdm_airflow.credentials.pace import PacedAdapter
+from hdm_airflow.credentials.rate_limit import RateLimitedAdapter
 from hdm_airflow.credentials.source import (
     TIMEOUT,
     Once,
     Outage,
     SourceDownError,
-    Tell,
+    Warn,
     is_readable_on_the_way,
 )
 from hdm_airflow.credentials.vault_errors import told
@@ -38,12 +38,12 @@ class VaultClient:
 
     Args:
         conn_id: an Airflow connection of type vault.
-        tell: takes warnings.
+        warn: takes warnings.
     """
 
-    def __init__(self, conn_id: str, tell: Tell) -> None:
+    def __init__(self, conn_id: str, warn: Warn) -> None:
         self.where = f"Vault (connection {conn_id})"
-        self._conn_id, self._tell = conn_id, tell
+        self._conn_id, self._warn = conn_id, warn
         self._once, self._outage = Once(), Outage(self._answers)
         self._session = _session()
         self._ending = threading.Lock()  # around the next two
@@ -148,7 +148,7 @@ class VaultClient:
         session.verify = self._authorities(extra.get("verify", True))  # hvac takes the session's over its own
         session.cert, session.proxies = extra.get("cert"), extra.get("proxies") or {}
         if is_readable_on_the_way(hook.vault_client.url or ""):
-            self._tell(f"{self.where} is reached without TLS: use_tls in the connection's extra mends that")
+            self._warn(f"{self.where} is reached without TLS: use_tls in the connection's extra mends that")
         return hook
 
     def _authorities(self, stated: Any) -> bool | str:
@@ -245,7 +245,7 @@ def _session() -> requests.Session:
     )
     session = requests.Session()
     session.max_redirects = 0  # requests would send the token along, to any host, with TLS or without
-    paced = PacedAdapter(pool_maxsize=AT_ONCE, max_retries=retries)
+    paced = RateLimitedAdapter(pool_maxsize=AT_ONCE, max_retries=retries)
     for scheme in ("http://", "https://"):
         session.mount(scheme, paced)
     return session

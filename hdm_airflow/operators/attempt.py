@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hdm_airflow.base import pack_schema, runs
-from hdm_airflow.base.hook import Base, HdmHook
+from hdm_airflow.base.hook import BaseConnection, HdmHook
 from hdm_airflow.credentials.options import CredentialOptions
 from hdm_airflow.credentials.sources import PATIENCE, open_chain
 from hdm_airflow.errors import ConfigurationError, HdmError, PackFailedError
@@ -21,11 +21,11 @@ from hdm_airflow.operators.execution import Execution
 from hdm_airflow.operators.plan import Plan
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.packs.pack import Pack
-from hdm_airflow.runner.environments import EnvironmentStore
 from hdm_airflow.runner.job import BaseAccess, Job, Target
-from hdm_airflow.runner.process import dying_with_parent
-from hdm_airflow.runner.retention import Retention
-from hdm_airflow.runner.sandbox import Sandbox
+from hdm_airflow.runner.processes.child import dying_with_parent
+from hdm_airflow.runner.processes.sandbox import Sandbox
+from hdm_airflow.runner.venvs.retention import Retention
+from hdm_airflow.runner.venvs.store import VenvStore
 
 _HURRY = 2.0  # seconds to give back leases of passwords after an abort: SIGKILL follows after five
 
@@ -61,7 +61,7 @@ class Conditions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class AttemptResult:
     """How an attempt ended. The ledger says the same."""
 
     metric_date: date
@@ -133,11 +133,11 @@ class PackAttempt:
         )
 
     @property
-    def result(self) -> Result | None:
+    def result(self) -> AttemptResult | None:
         """What is known of the end so far, also where `run` raised; None before there was a plan."""
         return self._result(self._planned) if self._planned else None
 
-    def run(self) -> Result:
+    def run(self) -> AttemptResult:
         """Run it to its end.
 
         Raises:
@@ -150,7 +150,7 @@ class PackAttempt:
         fate = dying_with_parent() if self.dies_with_parent else nullcontext()
         with fate, hook.session() as base, self._chain:
             deadline = time.monotonic() + self._left()
-            resumed = lock.take(base, self.attempt, self.pack, deadline=deadline, check=self._check)
+            resumed = lock.take(base, self.attempt, self.pack, deadline=deadline, heartbeat=self._raise_if_aborted)
             planned = self._planned = plan.read(
                 base,
                 self.attempt,
@@ -160,11 +160,11 @@ class PackAttempt:
                 resumed=resumed,
             )
             self._tell(planned)
-            self._check()
+            self._raise_if_aborted()
             found = self._start(hook, base, planned)
             if self._execution:
-                self._check()  # from here on `abort` ends the execution; before, there was none yet
-                store = EnvironmentStore(conditions.environment_store, conditions.environment_retention)
+                self._raise_if_aborted()  # from here on `abort` ends the execution; before, there was none yet
+                store = VenvStore(conditions.environment_store, conditions.environment_retention)
                 self._execution.run(base, partial(self._job, hook, base, planned, found), store)
         result = self._result(planned)
         self._tell_outcome(result)
@@ -187,17 +187,17 @@ class PackAttempt:
         self._execution.abort(reason)
         return True
 
-    def _result(self, planned: Plan) -> Result:
+    def _result(self, planned: Plan) -> AttemptResult:
         done = (*self._early, *(self._execution.outcomes if self._execution else ()))
-        return Result(metric_date=self.attempt.metric_date, planned=planned, done=done)
+        return AttemptResult(metric_date=self.attempt.metric_date, planned=planned, done=done)
 
-    def _check(self) -> None:
+    def _raise_if_aborted(self) -> None:
         if self._aborted:
             raise PackFailedError(self._aborted, self.pack.folder, "nothing was run; start it again")
 
-    def _check_time(self, deadline: float) -> None:
+    def _raise_if_late(self, deadline: float) -> None:
         """While passwords are looked up: a source may answer without end."""
-        self._check()
+        self._raise_if_aborted()
         if time.monotonic() > deadline:
             hint = "see which source is slow: airflow hdm endpoints test"
             raise HdmError("time was up before all passwords were looked up", self.pack.folder, hint)
@@ -229,25 +229,25 @@ class PackAttempt:
         for slug in planned.kept:
             self.log.info("%s has succeeded before and is left as it is", slug)
 
-    def _tell_outcome(self, result: Result) -> None:
+    def _tell_outcome(self, result: AttemptResult) -> None:
         for outcome in result.done:
             tell = self.log.info if outcome.status in {"success", "skipped"} else self.log.error
             tell("%s", verdict.line(outcome))
         if not result.planned.empty:
             self.log.info("%s", verdict.sentence(result.summary))
 
-    def _start(self, hook: HdmHook, base: Base, planned: Plan) -> list[Target]:
+    def _start(self, hook: HdmHook, base: BaseConnection, planned: Plan) -> list[Target]:
         """Look up the passwords, record what cannot run, and make ready for what can."""
         versions = runs.dbversions(base, [item.slug for item in planned.run])
-        check = partial(self._check_time, time.monotonic() + self._left())
-        found, refused = targets.find(planned.run, self._chain, versions, check)
+        heartbeat = partial(self._raise_if_late, time.monotonic() + self._left())
+        found, refused = targets.find(planned.run, self._chain, versions, heartbeat)
         broken = {**planned.broken, **refused}
         failed = [runs.Outcome(endpoint=slug, status="failed", reason=why) for slug, why in broken.items()]
         gated = [runs.Outcome(endpoint=slug, status="skipped", reason=why) for slug, why in planned.gated.items()]
         runs.finish(base, self.attempt, [*failed, *gated])
         self._early = tuple(failed)
         if found:  # before the first `running` row: whatever ends us from here on closes it
-            self._check()  # an abort until here has found nothing to end
+            self._raise_if_aborted()  # an abort until here has found nothing to end
             ids = runs.reserve(base, [target.slug for target in found])
             self._execution = self._make_execution(hook, base, ids)
             pack = f"{self.pack.task_id} {self.pack.version}"
@@ -256,17 +256,17 @@ class PackAttempt:
             self.log.info("%s runs on %d endpoint(s), metric date %s%s", pack, len(found), date, rights)
         return found
 
-    def _make_execution(self, hook: HdmHook, base: Base, ids: Mapping[str, int]) -> Execution:
+    def _make_execution(self, hook: HdmHook, base: BaseConnection, ids: Mapping[str, int]) -> Execution:
         return Execution(
             hook,
             self.attempt,
             ids,
             lambda line: self.log.info("%s", line),
             keep=self.keep,
-            heartbeat=lock.Heartbeat(base, ids, also=self._chain.beat),
+            heartbeat=lock.LockKeeper(base, ids, also=self._chain.pass_on_warnings),
         )
 
-    def _job(self, hook: HdmHook, base: Base, planned: Plan, found: list[Target]) -> Job:
+    def _job(self, hook: HdmHook, base: BaseConnection, planned: Plan, found: list[Target]) -> Job:
         attempt, conditions = self.attempt, self.conditions
         pack_hook = _load(conditions.pack_conn_id) if conditions.pack_conn_id else hook
         self._create_tables(base, pack_hook)
@@ -289,12 +289,18 @@ class PackAttempt:
             sandbox=conditions.sandbox,
         )
 
-    def _create_tables(self, base: Base, pack_hook: HdmHook) -> None:
+    def _create_tables(self, base: BaseConnection, pack_hook: HdmHook) -> None:
         scripts = pack_schema.scripts(self.pack)
         if scripts:
             with pack_hook.session(pinned=False) as runner:
                 applied = pack_schema.apply(
-                    base, runner, self.pack.kind, self.pack.name, scripts, seconds=self._left(), check=self._check
+                    base,
+                    runner,
+                    self.pack.kind,
+                    self.pack.name,
+                    scripts,
+                    seconds=self._left(),
+                    heartbeat=self._raise_if_aborted,
                 )
             for file in applied:
                 self.log.info("%s was applied to the HDM base", file)

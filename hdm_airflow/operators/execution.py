@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 
 from hdm_airflow.base import runs
-from hdm_airflow.base.hook import Base, HdmHook, explained
-from hdm_airflow.errors import BaseError, HdmError
+from hdm_airflow.base.hook import BaseConnection, HdmHook, explained
+from hdm_airflow.errors import HdmBaseError, HdmError
 from hdm_airflow.operators import verdict
-from hdm_airflow.operators.lock import Heartbeat
-from hdm_airflow.runner.environments import EnvironmentStore
+from hdm_airflow.operators.lock import LockKeeper
 from hdm_airflow.runner.job import Job
 from hdm_airflow.runner.report import Reports
-from hdm_airflow.runner.run import PackRun
+from hdm_airflow.runner.run import PackProcess
+from hdm_airflow.runner.venvs.store import VenvStore
 
 _PATIENCE = 60.0  # seconds to try to write the end of a run
 _PAUSE = 2.0  # seconds between two tries
@@ -30,7 +30,7 @@ class Execution:
         attempt: whose rows they are.
         ids: of its rows, as they were reserved: slug -> id.
         log: called with each line of output.
-        heartbeat: called some times a second, and told what the pack newly says; what it raises ends the run.
+        heartbeat: called several times a second, and told what the pack newly says; what it raises ends the run.
         keep: leave the run's folder behind, without its secrets.
     """
 
@@ -41,12 +41,12 @@ class Execution:
         ids: Mapping[str, int],
         log: Callable[[str], None],
         *,
-        heartbeat: Heartbeat,
+        heartbeat: LockKeeper,
         keep: bool = False,
     ) -> None:
         self._hook, self._attempt, self._ids, self._log = hook, attempt, ids, log
         self._keep, self._heartbeat = keep, heartbeat
-        self._run: PackRun | None = None
+        self._run: PackProcess | None = None
         self._beginning = False  # its `running` rows are being written
         self._begun = False  # whether the ledger has `running` rows of it, for all we know
         self._aborted = ""  # the reason, where nothing could be written yet
@@ -60,7 +60,7 @@ class Execution:
         """What the ledger was told; nothing before the end."""
         return tuple(self._outcomes or ())
 
-    def run(self, base: Base, make_job: Callable[[], Job], store: EnvironmentStore) -> list[runs.Outcome]:
+    def run(self, base: BaseConnection, make_job: Callable[[], Job], store: VenvStore) -> list[runs.Outcome]:
         """Prepare and run the job.
 
         Args:
@@ -81,13 +81,13 @@ class Execution:
                 if self._aborted:
                     return self._close(self._interrupted(self._aborted), patient=False)
                 job = make_job()
-                self._run = PackRun(job, store, self._log, keep=self._keep, heartbeat=self._beat)
+                self._run = PackProcess(job, store, self._log, keep=self._keep, heartbeat=self._beat)
                 if self._closing or self._aborted:  # while the job was made
                     self._run.kill()
                 try:
                     ran = self._run.run()
                 finally:
-                    self._heartbeat.leave()
+                    self._heartbeat.abandon()
                 for problem in _problems(ran.reports):
                     self._log(problem)
                 return self._close(verdict.outcomes(ran, self._ids, job.timeout))
@@ -133,7 +133,7 @@ class Execution:
             except BaseException as error:
                 # Nobody tries again after a minute in vain. A signal handler has no minute, and whoever was
                 # interrupted by a timeout has not tried for long enough.
-                self._closing = patient and isinstance(error, BaseError)
+                self._closing = patient and isinstance(error, HdmBaseError)
                 raise
         return self._outcomes or []
 
@@ -146,13 +146,13 @@ class Execution:
                 with self._hook.session() as base:
                     runs.limit_closing(base, max(min(left, _IN_USE[0]), _IN_USE[1]))
                     return self._tell(base, outcomes)
-            except BaseError as error:
+            except HdmBaseError as error:
                 if last:
                     raise
                 self._log(f"the ledger could not be written, trying again: {error.what}")
             time.sleep(_PAUSE)
 
-    def _tell(self, base: Base, outcomes: list[runs.Outcome]) -> list[runs.Outcome]:
+    def _tell(self, base: BaseConnection, outcomes: list[runs.Outcome]) -> list[runs.Outcome]:
         kept = runs.close(base, self._attempt, self._ids, outcomes, begun=self._begun)
         for before, now in zip(outcomes, kept, strict=True):
             if before != now:

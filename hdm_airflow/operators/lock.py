@@ -13,10 +13,10 @@ from functools import partial
 from psycopg import Error
 
 from hdm_airflow.base import runs
-from hdm_airflow.base.errand import Errand
-from hdm_airflow.base.hook import Base, told
+from hdm_airflow.base.background_query import BackgroundQuery
+from hdm_airflow.base.hook import BaseConnection, told
 from hdm_airflow.base.queries import queries
-from hdm_airflow.errors import BaseError
+from hdm_airflow.errors import HdmBaseError
 from hdm_airflow.packs.manifest import Kind
 from hdm_airflow.packs.pack import Pack
 
@@ -35,7 +35,12 @@ _HINT = "see its log; the pack was ended, and a retry runs it again"
 
 
 def take(
-    base: Base, attempt: runs.Attempt, pack: Pack, *, deadline: float, check: Callable[[], None] = lambda: None
+    base: BaseConnection,
+    attempt: runs.Attempt,
+    pack: Pack,
+    *,
+    deadline: float,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> bool:
     """Take the pack's lock and share those of the packs it requires, for the session of `base`.
 
@@ -48,33 +53,33 @@ def take(
         attempt: whose they are.
         pack: what it requires is locked too.
         deadline: when to stop waiting for whoever holds one, on the monotonic clock.
-        check: called between two tries; what it raises ends the waiting.
+        heartbeat: called between two tries; what it raises ends the waiting.
 
     Returns:
         Whether the former attempt of the pack and date was cut short.
 
     Raises:
-        BaseError: somebody held a lock all that time.
+        HdmBaseError: somebody held a lock all that time.
     """
     base.execute(queries("runs")["keep_session"])
-    wait = partial(_wait, deadline, check)
+    wait = partial(_wait, deadline, heartbeat)
     wait(f"another run of {pack.task_id}", partial(runs.try_lock, base, attempt))
     resumed = runs.is_running(base, attempt.kind, attempt.pack, attempt.metric_date)
-    stale = _close_stale(base, attempt.kind, attempt.pack, attempt.metric_date, check)
+    stale = _close_stale(base, attempt.kind, attempt.pack, attempt.metric_date, heartbeat)
     stale += runs.close_other_dates(base, attempt)
     for name in sorted(requirement.name for requirement in pack.requires):
         wait(f"mp_{name}", partial(runs.try_lock_required, base, name, attempt.metric_date))
-        stale += _close_stale(base, "metric", name, attempt.metric_date, check)
+        stale += _close_stale(base, "metric", name, attempt.metric_date, heartbeat)
     if stale:
         log.warning("%d ledger row(s) of a worker that died were closed", stale)
     return resumed
 
 
-class Heartbeat:
+class LockKeeper:
     """Shows now and then that the session with the locks lives, and keeps in the ledger what the pack has said.
 
-    Its calls never wait: what they ask of the base is an errand, one at a time. While one is under way the session is
-    the errand's; from `leave` on it is the caller's again.
+    Its calls never wait: what they ask of the base is an query, one at a time. While one is under way the session is
+    the query's; from `abandon` on it is the caller's again.
 
     Args:
         base: the session.
@@ -82,9 +87,9 @@ class Heartbeat:
         also: called each time; never waits.
     """
 
-    def __init__(self, base: Base, ids: Mapping[str, int], also: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, base: BaseConnection, ids: Mapping[str, int], also: Callable[[], None] = lambda: None) -> None:
         self._base, self._ids, self._also = base, ids, also
-        self._errand: Errand | None = None
+        self._query: BackgroundQuery | None = None
         self._next = time.monotonic() + _HEARTBEAT
         self._waiting: dict[str, runs.Outcome] = {}  # slug -> what is to be noted
         self._under_way: dict[str, runs.Outcome] = {}
@@ -96,7 +101,7 @@ class Heartbeat:
         """Go on: see what the base has answered, and ask what is to be asked.
 
         Raises:
-            BaseError: the session is gone or does not answer, and with it the locks: another attempt may have begun.
+            HdmBaseError: the session is gone or does not answer, and with it the locks: another attempt may have begun.
         """
         self._also()
         self._go_on()
@@ -107,18 +112,18 @@ class Heartbeat:
         It is tried again where the base refuses: a full disk or the like is no reason to end the pack.
 
         Raises:
-            BaseError: as above.
+            HdmBaseError: as above.
         """
         self._waiting |= {one.endpoint: one for one in outcomes}
         self._go_on()
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """End what is under way: nothing of it is left afterwards, whatever the base does."""
-        if self._errand:
-            self._errand.leave()
+        if self._query:
+            self._query.abandon()
 
     def _go_on(self) -> None:
-        if self._errand is None or self._is_answered(self._errand):
+        if self._query is None or self._is_answered(self._query):
             now = time.monotonic()
             notes = self._waiting if now >= self._not_before else {}
             if notes or now >= self._next or self._is_addressed():
@@ -135,11 +140,11 @@ class Heartbeat:
     def _ask(self, notes: dict[str, runs.Outcome]) -> None:
         if notes:
             self._under_way, self._waiting = notes, {}
-        self._errand = Errand(self._base, partial(self._tell, list(notes.values())))
-        self._errand.begin()
+        self._query = BackgroundQuery(self._base, partial(self._tell, list(notes.values())))
+        self._query.start()
 
     def _tell(self, notes: list[runs.Outcome]) -> None:
-        """The errand, in its thread."""
+        """The query, in its thread."""
         if not notes:
             self._base.execute(queries("runs")["heartbeat"])
             return
@@ -150,14 +155,14 @@ class Heartbeat:
                 raise
             self._refusal = error
 
-    def _is_answered(self, errand: Errand) -> bool:
+    def _is_answered(self, query: BackgroundQuery) -> bool:
         with _lock_lost():
-            if not errand.is_over():
-                if errand.seconds > _ANSWER:
+            if not query.is_done():
+                if query.seconds > _ANSWER:
                     what = f"the lock of the pack was lost: the HDM base has not answered for {_ANSWER:.0f} s"
-                    raise BaseError(what, "HDM base", _HINT)
+                    raise HdmBaseError(what, "HDM base", _HINT)
                 return False
-        self._errand = None
+        self._query = None
         if self._refusal:
             if not self._warned:
                 log.warning("what the pack has reported could not be noted in the ledger: %s", told(self._refusal))
@@ -173,10 +178,10 @@ def _lock_lost() -> Iterator[None]:
         yield
     except Error as error:
         what = f"the lock of the pack was lost: the connection to the HDM base ended ({type(error).__name__})"
-        raise BaseError(what, "HDM base", _HINT) from None
+        raise HdmBaseError(what, "HDM base", _HINT) from None
 
 
-def _close_stale(base: Base, kind: Kind, pack: str, metric_date: date, check: Callable[[], None]) -> int:
+def _close_stale(base: BaseConnection, kind: Kind, pack: str, metric_date: date, heartbeat: Callable[[], None]) -> int:
     """Close what the former holder of a lock has left open, once nothing of its pack can be running.
 
     Where it lives it closes its rows by itself in that time, and knows better how it ended.
@@ -187,19 +192,19 @@ def _close_stale(base: Base, kind: Kind, pack: str, metric_date: date, check: Ca
     end = time.monotonic() + _ENDING
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, _INTERVAL))
-        check()
+        heartbeat()
     return runs.close_stale(base, kind, pack, metric_date)
 
 
-def _wait(deadline: float, check: Callable[[], None], holder: str, try_lock: Callable[[], bool]) -> None:
+def _wait(deadline: float, heartbeat: Callable[[], None], holder: str, try_lock: Callable[[], bool]) -> None:
     told = False
     while not try_lock():
         if time.monotonic() > deadline:
-            raise BaseError(
+            raise HdmBaseError(
                 f"{holder} did not end in time", "lock of the pack", "see what it does: airflow hdm runs list"
             )
         if not told:
             log.info("waiting for %s of this metric date to end", holder)
             told = True
         time.sleep(_INTERVAL)
-        check()
+        heartbeat()

@@ -15,14 +15,14 @@ from hdm_airflow.errors import ConfigurationError, PackFailedError
 from hdm_airflow.operators.metric_date import metric_date
 from hdm_airflow.packs.limits import DEFAULT_LIMITS, Limits
 from hdm_airflow.packs.pack import Pack
-from hdm_airflow.runner.retention import Retention
-from hdm_airflow.runner.sandbox import Sandbox
+from hdm_airflow.runner.processes.sandbox import Sandbox
+from hdm_airflow.runner.venvs.retention import Retention
 from hdm_airflow.settings import DEFAULT_STORE, DEFAULT_TIMEOUT
 
 # What a task needs in order to run is imported when it runs: a Dag file is parsed far more often than its tasks
 # run, and must not load a database driver.
 if TYPE_CHECKING:
-    from hdm_airflow.operators.attempt import PackAttempt, Result
+    from hdm_airflow.operators.attempt import AttemptResult, PackAttempt
 
 #: Seconds by which our timeout comes before Airflow's: time to end the processes and to write the ledger.
 _HEADSTART = 10.0
@@ -163,7 +163,7 @@ class PackOperator(BaseOperator):
         if result and not result.planned.empty:
             context["ti"].xcom_push(key="summary", value=result.summary)
 
-    def _conclude(self, result: Result) -> None:
+    def _conclude(self, result: AttemptResult) -> None:
         if result.planned.empty:
             hint = f"activate one: airflow hdm activate {self.pack.task_id} <endpoint>"
             raise AirflowSkipException(f"{result.skip_reason} for {self.pack.task_id}; {hint}")

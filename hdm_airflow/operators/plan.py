@@ -16,7 +16,7 @@ from hdm_airflow.errors import ConfigurationError, HdmError
 from hdm_airflow.packs.pack import Pack
 
 if TYPE_CHECKING:
-    from hdm_airflow.base.hook import Base
+    from hdm_airflow.base.hook import BaseConnection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Plan:
 
 
 def read(
-    base: Base,
+    base: BaseConnection,
     attempt: runs.Attempt,
     pack: Pack,
     *,

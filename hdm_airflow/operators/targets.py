@@ -12,7 +12,7 @@ from hdm_airflow.runner.job import Target
 
 
 def find(
-    items: Sequence[Item], chain: Chain, versions: Mapping[str, str], check: Callable[[], None]
+    items: Sequence[Item], chain: Chain, versions: Mapping[str, str], heartbeat: Callable[[], None]
 ) -> tuple[list[Target], dict[str, str]]:
     """Look up each endpoint's password, once.
 
@@ -20,12 +20,12 @@ def find(
         items: the planned endpoints.
         chain: where passwords come from.
         versions: slug -> last known version of the database.
-        check: called some times a second; what it raises ends the look-ups.
+        heartbeat: called several times a second; what it raises ends the look-ups.
 
     Returns:
         The targets, and slug -> reason of each endpoint whose password could not be looked up.
     """
-    answers = chain.find_all([item.registered for item in items], check)
+    answers = chain.find_all([item.registered for item in items], heartbeat)
     targets = [
         _target(item, answers.credentials.get(item.slug), versions.get(item.slug, "0.0"))
         for item in items

@@ -10,7 +10,7 @@ from typing import Any
 
 from hdm_airflow.base.runs import Outcome, Status
 from hdm_airflow.runner.report import Report, Reports
-from hdm_airflow.runner.run import SKIPPED, Ran
+from hdm_airflow.runner.run import SKIPPED, RunResult
 
 _STATUS: dict[str, Status] = {"ok": "success", "partial": "partial", "failed": "failed", "skipped": "skipped"}
 _SHOWN = 100  # endpoints that the summary names; it goes to XCom
@@ -22,7 +22,7 @@ _MEANING = {
 }
 
 
-def outcomes(ran: Ran, slugs: Iterable[str], timeout: float | None) -> list[Outcome]:
+def outcomes(ran: RunResult, slugs: Iterable[str], timeout: float | None) -> list[Outcome]:
     """How the run ended on each endpoint.
 
     The last report of an endpoint counts; a run that did not end well fails whatever was not reported ok. A pack
@@ -80,7 +80,7 @@ def sentence(summary: dict[str, Any]) -> str:
     return f"metric date {summary['metric_date']}: {', '.join(counts) or 'nothing'}"
 
 
-def _fault(ran: Ran, timeout: float | None) -> str:
+def _fault(ran: RunResult, timeout: float | None) -> str:
     if ran.ended == "timeout":
         return f"ended after its timeout of {round(timeout or 0, 1):g} s"
     if ran.ended == "killed":

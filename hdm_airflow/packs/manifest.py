@@ -111,7 +111,7 @@ class Manifest(BaseModel):
     )
     partial: bool = Field(False, description="A rule pack that may judge metrics some objects of which are missing.")
     backfill: bool = Field(False, description="A metric pack that can measure a past date.")
-    environment: tuple[Variable, ...] = Field(
+    variables: tuple[Variable, ...] = Field(
         (), strict=False, description="Names of the worker's environment variables that the pack may see."
     )
     limits: Limits | None = Field(None, description="How much of the machine a run may use at most.")

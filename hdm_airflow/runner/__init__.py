@@ -1,4 +1,5 @@
-"""Running one pack: its private folder, its software environment, its process, what it reports, what is masked.
+"""Running one pack, with neither Airflow nor a database: the operator hands in values and gets values back.
 
-Knows neither Airflow nor a database: the operator hands in values and gets values back.
+`run` runs a `job` in its `workspace` and reads its `report`. Below it, `venvs` builds and keeps the Python packages
+that packs ask for, and `processes` starts, limits and ends programs; both rely on `masking`.
 """

@@ -13,8 +13,8 @@ from typing import Any
 from hdm_airflow.packs import conf
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.packs.pack import Pack
-from hdm_airflow.runner import package_index
-from hdm_airflow.runner.sandbox import Sandbox
+from hdm_airflow.runner.processes.sandbox import Sandbox
+from hdm_airflow.runner.venvs import package_index
 from hdm_airflow.runner.workspace import Workspace
 
 CONTRACT = 1
@@ -155,7 +155,7 @@ class Job:
 
     def _passed_on(self) -> dict[str, str]:
         """Those of the worker's variables that the pack sees."""
-        named = self.pack.manifest.environment if self.pack.manifest else ()
+        named = self.pack.manifest.variables if self.pack.manifest else ()
         found = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         found |= package_index.for_packs(os.environ)  # without logins, but where the manifest asks for the whole
         return found | {name: os.environ[name] for name in named if name in os.environ}

@@ -9,16 +9,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from hdm_airflow.errors import EnvironmentBuildError
+from hdm_airflow.errors import VenvBuildError
 from hdm_airflow.packs.pack import SCRIPT
-from hdm_airflow.runner import sandbox, settling
-from hdm_airflow.runner.environments import Environment, EnvironmentStore
 from hdm_airflow.runner.job import Job
-from hdm_airflow.runner.layer import make_layer
 from hdm_airflow.runner.masking import Masker
-from hdm_airflow.runner.process import Ended
+from hdm_airflow.runner.processes import sandbox
+from hdm_airflow.runner.processes.child import Ended
+from hdm_airflow.runner.processes.supervision import CutShortError, Supervision
 from hdm_airflow.runner.report import Progress, ReportReader, Reports
-from hdm_airflow.runner.supervision import CutShortError, Supervision
+from hdm_airflow.runner.venvs import precompile
+from hdm_airflow.runner.venvs.layer import make_layer
+from hdm_airflow.runner.venvs.store import Venv, VenvStore
 from hdm_airflow.runner.workspace import Workspace, workspace, write_context, write_pgpass
 
 SKIPPED = 99  # exit code of a pack that had nothing to do
@@ -26,7 +27,7 @@ _PROGRESS_INTERVAL = 2.0  # seconds between two progress lines
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ran:
+class RunResult:
     """How a run ended and what the pack said."""
 
     exit_code: int
@@ -35,21 +36,21 @@ class Ran:
     excess: str = ""  # of what the pack used too much, as a sentence
 
 
-class PackRun:
+class PackProcess:
     """Runs a job once; `kill` ends it from a signal handler.
 
     Args:
         job: what to run.
-        store: where its environment comes from.
+        store: where its venv comes from.
         log: called with each masked line of output, and with what the runner has to say.
         keep: leave the run's folder behind, without its secrets, to look into.
-        heartbeat: called some times a second; what it raises ends the run.
+        heartbeat: called several times a second; what it raises ends the run.
     """
 
     def __init__(
         self,
         job: Job,
-        store: EnvironmentStore,
+        store: VenvStore,
         log: Callable[[str], None],
         *,
         keep: bool = False,
@@ -61,7 +62,7 @@ class PackRun:
         self.keep = keep
         self.heartbeat = heartbeat
         self._supervision: Supervision | None = None
-        self._held = ExitStack()  # its environment's lock
+        self._held = ExitStack()  # its venv's lock
         self._killed = False
         self._reader: ReportReader | None = None
 
@@ -70,26 +71,26 @@ class PackRun:
         """What the pack has said so far; None before it started."""
         return self._reader.reports if self._reader else None
 
-    def run(self) -> Ran:
+    def run(self) -> RunResult:
         """Run it to its end.
 
         Raises:
             ConfigurationError: the pack cannot be copied.
-            EnvironmentBuildError: its environment cannot be built, or the disk is full.
+            VenvBuildError: its venv cannot be built, or the disk is full.
         """
         with workspace(self.job.pack.path, keep=self.keep) as place, ExitStack() as self._held:
             if self.keep:
                 self.log(f"the run's folder is kept: {place.root}")
-            shut_in = sandbox.in_force(self.job.sandbox, hide=[self.job.pack.packs_folder, self.store.root])
-            if shut_in is None and self.job.sandbox.mode == "auto":
+            sandbox_in_force = sandbox.in_force(self.job.sandbox, hide=[self.job.pack.packs_folder, self.store.root])
+            if sandbox_in_force is None and self.job.sandbox.mode == "auto":
                 self.log(f"packs are not kept from each other's files: this kernel has no {sandbox.NEEDED}")
-            self._supervision = Supervision(self.job.timeout, [place.root], self.heartbeat, shut_in)
+            self._supervision = Supervision(self.job.timeout, [place.root], self.heartbeat, sandbox_in_force)
             if self._killed:
                 self._supervision.kill()
             try:
                 return self._run(place, self._supervision)
             except CutShortError as error:
-                return Ran(exit_code=1, ended=error.ended, reports=Reports())
+                return RunResult(exit_code=1, ended=error.ended, reports=Reports())
 
     def kill(self) -> None:
         """End it with everything it has started; it then ends as 'killed'."""
@@ -97,13 +98,13 @@ class PackRun:
         if self._supervision:
             self._supervision.kill()
 
-    def _run(self, place: Workspace, supervision: Supervision) -> Ran:
+    def _run(self, place: Workspace, supervision: Supervision) -> RunResult:
         mask = Masker(self.job.secrets)
-        environment = self._prepare(place, supervision)
-        self._held.enter_context(settling.beside(environment, supervision))
+        venv = self._prepare(place, supervision)
+        self._held.enter_context(precompile.beside(venv, supervision))
         variables = self.job.variables(place, place.layer / "bin")
-        shut_in = supervision.sandbox
-        granted = self._grants(shut_in, place, environment, variables) if shut_in else None
+        sandbox_in_force = supervision.sandbox
+        granted = self._grants(sandbox_in_force, place, venv, variables) if sandbox_in_force else None
         reader = self._reader = ReportReader(place.report, self.job.slugs, mask)
         try:
             result = supervision.run(
@@ -112,30 +113,30 @@ class PackRun:
                 variables=variables,
                 log=self.log,
                 mask=mask,
-                tick=_ProgressLog(reader, self.log),
+                heartbeat=_ProgressLog(reader, self.log),
                 confinement=sandbox.Confinement(limits=self.job.limits, grants=granted),
             )
         finally:
             reports = reader.close()
-        return Ran(exit_code=result.exit_code, ended=result.ended, reports=reports, excess=result.excess)
+        return RunResult(exit_code=result.exit_code, ended=result.ended, reports=reports, excess=result.excess)
 
-    def _prepare(self, place: Workspace, supervision: Supervision) -> Environment:
+    def _prepare(self, place: Workspace, supervision: Supervision) -> Venv:
         pack = self.job.pack
         python = pack.manifest.python if pack.manifest else None
         using = self.store.use(place.pack, pack.folder, python, supervision=supervision, log=self.log)
-        environment = self._held.enter_context(using)
+        venv = self._held.enter_context(using)
         try:
-            make_layer(environment, place.layer)
+            make_layer(venv, place.layer)
             write_context(place.context, self.job.context())
             if self.job.base.password:
                 write_pgpass(place.pgpass, self.job.base.variables, self.job.base.password)
         except OSError as error:
             what = f"the run's folder cannot be written: {error.strerror}"
-            raise EnvironmentBuildError(what, str(place.root), "make room there, or set another TMPDIR") from error
-        return environment
+            raise VenvBuildError(what, str(place.root), "make room there, or set another TMPDIR") from error
+        return venv
 
     def _grants(
-        self, setting: sandbox.Sandbox, place: Workspace, environment: Environment, variables: dict[str, str]
+        self, setting: sandbox.Sandbox, place: Workspace, venv: Venv, variables: dict[str, str]
     ) -> sandbox.Grants:
         """What the pack may see: besides its folder, its Python, and the files among its endpoints."""
         files = [Path(target.host) for target in self.job.targets if os.path.isabs(target.host)]
@@ -143,7 +144,7 @@ class PackRun:
             setting,
             own=place.root,
             variables=variables,
-            read=[environment.interpreter.prefix, environment.path],
+            read=[venv.interpreter.prefix, venv.path],
             write=[path for file in files if file.is_file() for path in sandbox.with_companions(setting, file)],
         )
 

@@ -18,9 +18,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from hdm_airflow.errors import ConfigurationError, EnvironmentBuildError, HdmError
+from hdm_airflow.errors import ConfigurationError, HdmError, VenvBuildError
 from hdm_airflow.packs.pack import SCRIPT
-from hdm_airflow.runner import removal
+from hdm_airflow.runner.processes import removal
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
 
     Raises:
         ConfigurationError: the pack cannot be copied.
-        EnvironmentBuildError: the disk is full: a retry may find room.
+        VenvBuildError: the disk is full: a retry may find room.
     """
     root, held = _make()
     place = Workspace(root=root)
@@ -174,7 +174,7 @@ def _kind(error: OSError) -> type[HdmError]:
         full = any(str(why).startswith(tuple(f"[Errno {number}]" for number in _NO_ROOM)) for *_, why in entries)
     else:
         full = error.errno in _NO_ROOM
-    return EnvironmentBuildError if full else ConfigurationError
+    return VenvBuildError if full else ConfigurationError
 
 
 def _make() -> tuple[Path, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hdm_airflow.cli import packs_install
+from hdm_airflow.cli.packs import install
 from tests.airflow.cli_harness import ROOT, Hdm
 
 REFERENCE = ROOT / "dags" / "packs"
@@ -194,7 +194,7 @@ def test_installed_wheel_has_its_packs_inside(monkeypatch: pytest.MonkeyPatch, t
     """In a wheel there is no folder `dags` beside the package."""
     package = tmp_path / "site-packages" / "hdm_airflow"
     shutil.copytree(REFERENCE, package / "reference_packs")
-    monkeypatch.setattr(packs_install.hdm_airflow, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(install.hdm_airflow, "__file__", str(package / "__init__.py"))
     hdm("packs", "install", "rp_basic", tmp_path)
     assert (tmp_path / "rule-packs" / "basic" / "properties.json").exists()
     shutil.rmtree(package)

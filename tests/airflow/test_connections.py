@@ -17,7 +17,7 @@ from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.credentials import airflow_connections
 from hdm_airflow.credentials.options import CredentialOptions
 from hdm_airflow.credentials.sources import open_chain
-from hdm_airflow.errors import BaseError, HdmError
+from hdm_airflow.errors import HdmBaseError, HdmError
 
 SECRET = "p/ss:w rd+ü"
 
@@ -208,6 +208,6 @@ def test_piece_of_the_bases_password_is_not_told_as_its_host(monkeypatch: pytest
     monkeypatch.setenv("AIRFLOW_CONN_HDM", "postgres://hdm:Sup3r@Secret-9/x@127.0.0.1/hdm")
     hook = HdmHook()
     hook.load()
-    with pytest.raises(BaseError, match=r"cannot be reached: .*host") as caught, hook.session():
+    with pytest.raises(HdmBaseError, match=r"cannot be reached: .*host") as caught, hook.session():
         pass
     assert "secret-9" not in str(caught.value).lower()

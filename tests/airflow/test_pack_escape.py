@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hdm_airflow.errors import PackFailedError
-from hdm_airflow.runner import process
+from hdm_airflow.runner.processes import child
 from tests.airflow.processes import alive, eventually
 from tests.airflow.stage import REPORT_ALL, endpoint
 
@@ -61,7 +61,7 @@ def test_pack_that_stops_its_guard_is_ended_all_the_same(
     stage: Stage, pids: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stopped guard hears nothing; only SIGKILL reaches it."""
-    monkeypatch.setattr(process, "_OVERDUE", 1.0)
+    monkeypatch.setattr(child, "_OVERDUE", 1.0)
     stage.pack("basic", f"echo $$ > {pids}; kill -STOP $PPID; sleep 60\n", timeout=2)
     stage.activate("mp_basic", HEART)
     began = time.monotonic()

@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from demo.services import Database
 from hdm_airflow.base import runs
-from hdm_airflow.errors import BaseError, EnvironmentBuildError, PackFailedError
+from hdm_airflow.errors import HdmBaseError, PackFailedError, VenvBuildError
 from hdm_airflow.operators import verdict
 from tests.airflow.processes import ROOT, RUN_IN_CHILD, eventually
 from tests.airflow.stage import REPORT_ALL, endpoint
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from demo.services import Postgres
-    from hdm_airflow.base.hook import Base
+    from hdm_airflow.base.hook import BaseConnection
     from tests.airflow.stage import Stage
 
 HEART, LUNG = endpoint("heart"), endpoint("lung")
@@ -178,7 +178,7 @@ def test_lost_lock_in_the_middle_is_a_failed_run_that_keeps_what_was_reported(wa
         ward.reach_lung()
         end_sessions(stage.base)
 
-    with ward.held(ward.databases["lung"], "stays"), meanwhile(cut), pytest.raises(BaseError):
+    with ward.held(ward.databases["lung"], "stays"), meanwhile(cut), pytest.raises(HdmBaseError):
         stage.run("mp_basic")
     assert [row[2:] for row in ward.ledger()] == [("heart", "success"), ("lung", "failed")]
     assert stage.run("mp_basic")["kept"] == 1
@@ -273,7 +273,7 @@ def test_base_that_stays_away_makes_the_task_fail_and_claims_no_success(
 
     with meanwhile(leave):
         try:
-            with pytest.raises(BaseError):
+            with pytest.raises(HdmBaseError):
                 stage.run("mp_basic")
         finally:
             back.set()
@@ -343,14 +343,14 @@ def test_attempt_that_loses_its_lock_before_it_begins_hides_no_success(
     stage.activate("rp_basic", HEART, register=False)
     start = runs.start
 
-    def lose(base: Base, *args: Any) -> None:
+    def lose(base: BaseConnection, *args: Any) -> None:
         monkeypatch.setattr(runs, "start", start)
         end_sessions(stage.base)
         assert stage.run("mp_basic")["success"] == 1
         runs.start(base, *args)
 
     monkeypatch.setattr(runs, "start", lose)
-    with pytest.raises(BaseError, match="cannot be reached"):
+    with pytest.raises(HdmBaseError, match="cannot be reached"):
         stage.run("mp_basic")
     ((_, _, reason),) = [row for row in stage.ledger("mp_basic", "reason") if row[1] == "failed"]
     assert reason.startswith("the HDM base cannot be reached: ")
@@ -414,7 +414,7 @@ def test_disk_that_is_full_before_the_pack_starts_fails_the_run_and_leaves_nothi
     stage.activate("mp_basic", HEART)
     filling = small_disk / "filling"
     filling.write_bytes(b"x" * 1_700_000)
-    with pytest.raises(EnvironmentBuildError, match="No space left on device"):  # which Airflow tries again
+    with pytest.raises(VenvBuildError, match="No space left on device"):  # which Airflow tries again
         stage.run("mp_basic")
     assert list(small_disk.iterdir()) == [filling]
     ((_, status, reason),) = stage.ledger("mp_basic", "reason")

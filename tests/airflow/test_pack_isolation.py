@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from hdm_airflow.errors import EnvironmentBuildError, PackFailedError
-from hdm_airflow.runner import sandbox
+from hdm_airflow.errors import PackFailedError, VenvBuildError
+from hdm_airflow.runner.processes import sandbox
 from tests.airflow.processes import alive, left_behind
 from tests.airflow.stage import REPORT_ALL, endpoint
 
@@ -100,7 +100,7 @@ def test_building_an_environment_is_no_way_out_of_the_sandbox(
     places = [str(home), str(other), str(environment), str(stage.folder)]
     stage.pack("basic", ALL_OK, files={"requirements.txt": "./evil\n", **_package("evil", _ESCAPE.format(places))})
     stage.activate("mp_basic", HEART)
-    with pytest.raises(EnvironmentBuildError) as caught:
+    with pytest.raises(VenvBuildError) as caught:
         stage.run("mp_basic", sandbox={"mode": "required"})
     said = str(caught.value)
     assert said.count("it is closed") == 8

@@ -11,7 +11,7 @@ import pendulum
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from hdm_airflow.errors import BaseError, PackFailedError
+from hdm_airflow.errors import HdmBaseError, PackFailedError
 from tests.airflow.stage import MONDAY, REPORT_ALL, endpoint
 
 if TYPE_CHECKING:
@@ -357,11 +357,11 @@ def test_missing_connection_and_unreachable_base_fail_with_what_to_do(
     with pytest.raises(AirflowFailException, match="there is no connection 'nowhere'"):
         stage.run("mp_basic", conn_id="nowhere")
     monkeypatch.setenv("AIRFLOW_CONN_DOWN", "postgres://u:hidden@127.0.0.1:1/hdm")
-    with pytest.raises(BaseError, match="cannot be reached") as caught:
+    with pytest.raises(HdmBaseError, match="cannot be reached") as caught:
         stage.run("mp_basic", conn_id="down")
     assert "hidden" not in str(caught.value)
     monkeypatch.setenv("AIRFLOW_CONN_EMPTY", stage.base.server.dsn("postgres"))
-    with pytest.raises(BaseError, match="airflow hdm db upgrade"):
+    with pytest.raises(HdmBaseError, match="airflow hdm db upgrade"):
         stage.run("mp_basic", conn_id="empty")
 
 
@@ -375,7 +375,7 @@ def test_create_table_scripts_run_once_per_content(stage: Stage) -> None:
     stage.pack("basic", ALL_OK, files={"create-table/create.sql": "INSERT INTO seen VALUES (2);"})
     stage.run("mp_basic")
     stage.pack("basic", ALL_OK, files={"create-table/create.sql": "INSERT INTO seen VALUES (3); SELECT 1/0;"})
-    with pytest.raises(BaseError, match=r"(?s)DivisionByZero.*basic/create-table/create.sql"):
+    with pytest.raises(HdmBaseError, match=r"(?s)DivisionByZero.*basic/create-table/create.sql"):
         stage.run("mp_basic")
     with stage.base.connect() as connection:
         assert connection.execute("SELECT n FROM seen ORDER BY n").fetchall() == [(1,), (2,)]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hdm_airflow.base import runs
-from hdm_airflow.errors import BaseError, PackFailedError
+from hdm_airflow.errors import HdmBaseError, PackFailedError
 from tests.airflow.processes import RUN_IN_CHILD, STUBBORN, alive, eventually, left_behind
 from tests.airflow.stage import MONDAY, REPORT_ALL, endpoint
 
@@ -57,7 +57,7 @@ def test_lost_lock_ends_the_pack(stage: Stage, pids: Path, monkeypatch: pytest.M
 
     cutter = threading.Thread(target=cut)
     cutter.start()
-    with pytest.raises(BaseError, match="the lock of the pack was lost"):
+    with pytest.raises(HdmBaseError, match="the lock of the pack was lost"):
         stage.run("mp_basic")
     cutter.join()
     assert alive(pids) == []
@@ -222,7 +222,7 @@ def test_base_that_does_not_answer_is_a_lost_lock(stage: Stage, pids: Path, monk
     monkeypatch.setattr("hdm_airflow.operators.lock._ANSWER", 1.0)
     stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n")
     stage.activate("mp_basic", HEART)
-    with frozen_lock(stage, pids), pytest.raises(BaseError, match="has not answered for 1 s"):
+    with frozen_lock(stage, pids), pytest.raises(HdmBaseError, match="has not answered for 1 s"):
         stage.run("mp_basic")
     assert alive(pids) == []
     ((_, status, reason),) = stage.ledger("mp_basic", "reason")
@@ -265,7 +265,7 @@ def test_create_table_script_that_runs_beyond_the_timeout_is_ended(
     monkeypatch.setattr("hdm_airflow.base.pack_schema._LEAST", 0.1)
     stage.pack("basic", ALL_OK, files={"create-table/a.sql": "SELECT pg_sleep(1000)"}, timeout=2)
     stage.activate("mp_basic", HEART)
-    with pytest.raises(BaseError, match="it ran longer than the 2 s that were left of the time limit"):
+    with pytest.raises(HdmBaseError, match="it ran longer than the 2 s that were left of the time limit"):
         stage.run("mp_basic")
     ((_, status, reason),) = stage.ledger("mp_basic", "reason")
     assert status == "failed"

@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 
 from demo.services import Database
-from hdm_airflow.errors import BaseError, PackFailedError
+from hdm_airflow.errors import HdmBaseError, PackFailedError
 from tests.airflow.cli_harness import Hdm
 from tests.airflow.processes import ROOT
 from tests.airflow.stage import MONDAY, REPORT_ALL, endpoint
@@ -119,7 +119,7 @@ def test_script_that_reaches_for_the_ledger_fails_the_run_and_changes_nothing(
         stage.pack("basic", ALL_OK, files={"create-table/create.sql": f"{statement};"})
         if not number:
             stage.activate("mp_basic", HEART)
-        with pytest.raises(BaseError, match="permission denied"):
+        with pytest.raises(HdmBaseError, match="permission denied"):
             stage.run("mp_basic", pack_conn_id="packs")
     assert [status for _, status in stage.ledger("mp_basic")] == ["failed", "failed"]
 

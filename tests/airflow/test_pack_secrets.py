@@ -31,7 +31,7 @@ def test_child_gets_the_contract_and_nothing_of_the_workers_environment(
     monkeypatch.setenv("CLOUD_TOKEN", "cloud")
     monkeypatch.setenv("ES_HOST", "elastic")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:1")
-    stage.pack("basic", f"env -0 > {stage.folder}/env\n" + ALL_OK, environment=["ES_HOST", "NOT_SET"])
+    stage.pack("basic", f"env -0 > {stage.folder}/env\n" + ALL_OK, variables=["ES_HOST", "NOT_SET"])
     stage.activate("mp_basic", HEART)
     stage.run("mp_basic", environment="dev")
     pairs = (stage.folder / "env").read_bytes().decode().split("\0")
@@ -139,7 +139,7 @@ def test_passwords_of_proxies_and_of_variables_that_sound_secret_are_masked(
     monkeypatch.setenv("HTTPS_PROXY", "http://joe:proxy-pw-1@proxy:3128")
     monkeypatch.setenv("HTTP_PROXY", "joe:p%40ss-w0rd@proxy:3128")
     monkeypatch.setenv("ES_TOKEN", "es-token-1")
-    stage.pack("basic", "set -x\nenv\necho it means p@ss-w0rd\n" + ALL_OK, environment=["ES_TOKEN"])
+    stage.pack("basic", "set -x\nenv\necho it means p@ss-w0rd\n" + ALL_OK, variables=["ES_TOKEN"])
     stage.activate("mp_basic", HEART)
     stage.run("mp_basic")
     assert "HTTPS_PROXY=http://joe:***@proxy:3128" in stage.lines

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hdm_airflow.base.endpoints import Endpoint, Registered
-from hdm_airflow.credentials import pace, vault_client
+from hdm_airflow.credentials import rate_limit, vault_client
 from hdm_airflow.credentials.options import CredentialOptions
 from hdm_airflow.credentials.sources import open_chain
 from hdm_airflow.errors import HdmError
@@ -173,7 +173,7 @@ def test_vault_that_is_sealed_or_broken_fails_the_endpoints(
     vault: Vault, broken: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever it answers: only 404 is `no entry`."""
-    monkeypatch.setattr(pace, "_GUESSED", 0.5)
+    monkeypatch.setattr(rate_limit, "_GUESSED", 0.5)
     vault.broken = broken
     found = ask("a", "b")
     assert len(found.faults) == 2
@@ -189,7 +189,7 @@ def test_answer_of_a_node_that_starts_is_asked_for_again(vault: Vault) -> None:
 
 def test_request_that_is_one_too_many_is_made_again(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixteen threads soon ask more than a rate limit allows; the others must not fail for it."""
-    monkeypatch.setattr(pace, "_FIRST", 0.01)
+    monkeypatch.setattr(rate_limit, "_FIRST", 0.01)
     vault.kv2 = {f"hdm/e{number}": {"password": SECRET} for number in range(200)}
     vault.statuses = ([0] * 19 + [429]) * 10
     found = ask(*[f"e{number}" for number in range(200)])
@@ -209,7 +209,7 @@ def test_vault_says_when_it_may_be_asked_again(vault: Vault) -> None:
 
 def test_vault_that_grants_nothing_is_waited_for_once(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not by a thousand endpoints, one after the other."""
-    monkeypatch.setattr(pace, "_GUESSED", 0.7)
+    monkeypatch.setattr(rate_limit, "_GUESSED", 0.7)
     with open_vault() as chain:
         chain.find_all(places("nobody"))  # the login
         vault.broken = 429
@@ -224,13 +224,13 @@ def test_vault_that_is_not_there_is_asked_once(vault: Vault, monkeypatch: pytest
     """The address is told, the token is not."""
     vault.__exit__()
     connects = []
-    original = pace.HTTPAdapter.send
+    original = rate_limit.HTTPAdapter.send
 
     def send(*arguments: Any, **more: Any) -> Any:
         connects.append(arguments)
         return original(*arguments, **more)
 
-    monkeypatch.setattr(pace.HTTPAdapter, "send", send)
+    monkeypatch.setattr(rate_limit.HTTPAdapter, "send", send)
     found = ask(*[f"e{number}" for number in range(50)])
     assert len(found.faults) == 50
     assert {error.what for error in found.faults.values()} == {
@@ -399,7 +399,7 @@ def test_vault_that_goes_away_during_the_run_is_told_and_the_run_goes_on(vault: 
         vault.broken = 503
         deadline = time.monotonic() + 20
         while not told and time.monotonic() < deadline:
-            chain.beat()
+            chain.pass_on_warnings()
             time.sleep(0.05)
     assert told[0].startswith("the account of database/creds/heart could not be renewed, and ends in")
     assert "the account of database/creds/heart could not be given back; it ends in" in told[-1]

@@ -18,10 +18,10 @@ import pytest
 from hdm_airflow.base import runs
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.base.runs import Attempt, Outcome
-from hdm_airflow.errors import BaseError
+from hdm_airflow.errors import HdmBaseError
 from hdm_airflow.operators import lock
 from hdm_airflow.operators.execution import Execution
-from hdm_airflow.operators.lock import Heartbeat
+from hdm_airflow.operators.lock import LockKeeper
 from hdm_airflow.packs.pack import Pack, Requirement
 
 TODAY = date(2024, 5, 1)
@@ -243,7 +243,7 @@ def test_a_task_that_is_killed_while_its_rows_are_written_leaves_none_running(se
     hook = HdmHook()
     hook.load()
     ids = runs.reserve(session, [HEART, LUNGS])
-    execution = Execution(hook, FIRST, ids, print, heartbeat=Heartbeat(session, ids))
+    execution = Execution(hook, FIRST, ids, print, heartbeat=LockKeeper(session, ids))
     start = runs.start
 
     def start_and_abort(*args):
@@ -260,7 +260,7 @@ def test_a_task_that_is_killed_while_its_rows_are_written_leaves_none_running(se
 def test_a_note_that_the_base_refuses_ends_no_pack_while_the_session_lives(session, other, caplog, monkeypatch):
     """As on a full disk: the lock is held, so nothing is lost but the note; it is told once."""
     monkeypatch.setattr("hdm_airflow.operators.lock._AGAIN", 0.1)
-    heartbeat = Heartbeat(session, begin(other, FIRST, [HEART]))
+    heartbeat = LockKeeper(session, begin(other, FIRST, [HEART]))
     ok = [Outcome(endpoint=HEART, status="success", reported=True)]
     other.execute("ALTER TABLE hdm_pack_run ADD CONSTRAINT full_disk CHECK (NOT reported)")
     heartbeat.note(ok)
@@ -270,10 +270,10 @@ def test_a_note_that_the_base_refuses_ends_no_pack_while_the_session_lives(sessi
     beat(heartbeat, 0.5)
     assert rows(other, "reported") == [(True,)]
     assert caplog.text.count("could not be noted in the ledger") == 1
-    heartbeat.leave()
+    heartbeat.abandon()
     session.close()
     heartbeat.note(ok)
-    with pytest.raises(BaseError, match="the lock of the pack was lost"):
+    with pytest.raises(HdmBaseError, match="the lock of the pack was lost"):
         beat(heartbeat, 0.5)
 
 
@@ -306,15 +306,15 @@ def frozen(session):
 def test_a_base_that_does_not_answer_is_no_lock_and_holds_up_nobody(session, monkeypatch):
     """Its silence is told apart from a slow answer by the clock; no thread stays with it."""
     monkeypatch.setattr("hdm_airflow.operators.lock._ANSWER", 1.0)
-    heartbeat = Heartbeat(session, runs.reserve(session, [HEART, LUNGS]))
+    heartbeat = LockKeeper(session, runs.reserve(session, [HEART, LUNGS]))
     with frozen(session):
         heartbeat.note([Outcome(endpoint=HEART, status="success", reported=True)])
         assert beat(heartbeat, 0.5) < 0.2
         heartbeat.note([Outcome(endpoint=LUNGS, status="success", reported=True)])
-        with pytest.raises(BaseError, match="the lock of the pack was lost: the HDM base has not answered for 1 s"):
+        with pytest.raises(HdmBaseError, match="the lock of the pack was lost: the HDM base has not answered for 1 s"):
             beat(heartbeat, 2)
         began = time.monotonic()
-        heartbeat.leave()
+        heartbeat.abandon()
         assert time.monotonic() - began < 3
         assert not errands()
     session.close()
@@ -322,27 +322,27 @@ def test_a_base_that_does_not_answer_is_no_lock_and_holds_up_nobody(session, mon
 
 def test_a_session_that_the_server_ends_is_missed_at_once(session, other):
     """As by a restart of the base: its locks are free from then on, long before the next sign of life is due."""
-    heartbeat = Heartbeat(session, {})
+    heartbeat = LockKeeper(session, {})
     beat(heartbeat, 0.2)
-    assert not heartbeat._errand
+    assert not heartbeat._query
     other.execute("SELECT pg_terminate_backend(%s, 5000)", [session.info.backend_pid])
-    with pytest.raises(BaseError, match="the lock of the pack was lost: the connection to the HDM base ended"):
+    with pytest.raises(HdmBaseError, match="the lock of the pack was lost: the connection to the HDM base ended"):
         beat(heartbeat, 0.5)
     session.close()
-    with pytest.raises(BaseError, match="the lock of the pack was lost"):
-        Heartbeat(session, {})()
+    with pytest.raises(HdmBaseError, match="the lock of the pack was lost"):
+        LockKeeper(session, {})()
 
 
 def test_what_is_noted_while_the_base_is_slow_is_noted_when_it_answers(session, other):
     """The newest word on each endpoint counts."""
-    heartbeat = Heartbeat(session, begin(other, FIRST, [HEART, LUNGS]))
+    heartbeat = LockKeeper(session, begin(other, FIRST, [HEART, LUNGS]))
     with frozen(session):
         for metrics in (1, 2, 3):
             heartbeat.note([Outcome(endpoint=HEART, status="success", reported=True, metrics=metrics)])
         heartbeat.note([Outcome(endpoint=LUNGS, status="success", reported=True, metrics=4)])
         beat(heartbeat, 0.2)
     beat(heartbeat, 0.5)
-    heartbeat.leave()
+    heartbeat.abandon()
     assert not errands()
     assert session.execute("SELECT 1 AS one").fetchone() == {"one": 1}
     assert sorted(rows(other, "endpoint", "metrics")) == [(HEART, 3), (LUNGS, 4)]
@@ -376,12 +376,12 @@ def test_whoever_is_killed_does_not_wait_for_a_row_that_somebody_holds(session, 
     hook = HdmHook()
     hook.load()
     ids = begin(session, FIRST, [HEART])
-    execution = Execution(hook, FIRST, ids, print, heartbeat=Heartbeat(session, ids))
+    execution = Execution(hook, FIRST, ids, print, heartbeat=LockKeeper(session, ids))
     execution._begun = True
     with other.transaction():
         other.execute("SELECT FROM hdm_pack_run FOR UPDATE")
         began = time.monotonic()
-        with pytest.raises(BaseError, match="a lock was not had in time"):
+        with pytest.raises(HdmBaseError, match="a lock was not had in time"):
             execution.abort("the task was killed")
         assert time.monotonic() - began < 4
     execution.abort("the task was killed")
@@ -431,7 +431,7 @@ def test_whoever_takes_over_gives_the_former_attempt_time_to_end(session, other,
     closing.start()
     looks = []
     began = time.monotonic()
-    assert lock.take(session, SECOND, PACK, deadline=0, check=lambda: looks.append(time.monotonic() - began))
+    assert lock.take(session, SECOND, PACK, deadline=0, heartbeat=lambda: looks.append(time.monotonic() - began))
     closing.join()
     assert looks[-1] >= 0.6
     assert rows(session, "reason") == [("the lock was lost",), ("the worker died",)]
@@ -447,7 +447,7 @@ def test_rules_wait_for_the_metric_pack_that_they_require_and_keep_it_from_runni
     rules = dataclasses.replace(PACK, requires=(Requirement(name="basic", explicit=True),))
     assert runs.try_lock(other, METRIC)
     begin(other, METRIC, [HEART])
-    with pytest.raises(BaseError, match="mp_basic did not end in time"):
+    with pytest.raises(HdmBaseError, match="mp_basic did not end in time"):
         lock.take(session, FIRST, rules, deadline=time.monotonic() + 0.5)
     assert rows(session, "status") == [("running",)]
     session.execute("SELECT pg_terminate_backend(%s, 5000)", [other.info.backend_pid])

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
-from hdm_airflow.errors import EnvironmentBuildError
-from hdm_airflow.runner.environments import Environment, EnvironmentStore
-from hdm_airflow.runner.interpreter import build_variables
-from hdm_airflow.runner.layer import make_layer
-from tests.integration.environment_harness import Shop, without_uv
+from hdm_airflow.errors import VenvBuildError
+from hdm_airflow.runner.venvs.interpreter import build_variables
+from hdm_airflow.runner.venvs.layer import make_layer
+from hdm_airflow.runner.venvs.store import Venv, VenvStore
 from tests.integration.pack_harness import PACKS
+from tests.integration.venv_harness import Shop, without_uv
 
 NATIVE = PACKS / "metric-packs" / "basic" / "native"
 NOWHERE = "http://127.0.0.1:9"  # nobody listens there
@@ -46,7 +46,7 @@ def shop(tmp_path: Path) -> Shop:
     """A copy of the package in a pack that needs nothing else."""
     pack = tmp_path / "pack"
     shutil.copytree(NATIVE, pack / "native", ignore=shutil.ignore_patterns("__pycache__"))
-    shop = Shop(store=EnvironmentStore(tmp_path / "store"), pack=pack)
+    shop = Shop(store=VenvStore(tmp_path / "store"), pack=pack)
     shop.require("./native\n")
     return shop
 
@@ -63,7 +63,7 @@ def install(folder: Path, target: Path, **variables: str) -> subprocess.Complete
     )
 
 
-def load(environment: Environment) -> bytes:
+def load(environment: Venv) -> bytes:
     """Import the package as a pack does; the library's content."""
     script = "import hdm_profile; print(hdm_profile.__file__)"
     command = [str(environment.path / "bin/python"), "-I", "-c", script]
@@ -112,7 +112,7 @@ def test_without_a_compiler_one_comes_from_the_index(shop: Shop, monkeypatch: py
 def test_damaged_source_is_told_with_place_and_remedy(shop: Shop) -> None:
     """In the words of the compiler, by the store, as everything that cannot be built."""
     (shop.pack / "native/src/damaged.c").write_text("int damaged = ;\n")
-    with pytest.raises(EnvironmentBuildError, match=r"damaged\.c:1:15: error: ") as caught:
+    with pytest.raises(VenvBuildError, match=r"damaged\.c:1:15: error: ") as caught:
         shop.get("./native\n")
     assert "hdm_profile: the C sources could not be compiled:\n" in caught.value.what
     assert "do: restore the pack's folder native" in caught.value.what

@@ -13,7 +13,7 @@ import pytest
 from demo.services import free_port
 from hdm_airflow.base import assignments, endpoints, migrate, runs
 from hdm_airflow.base.hook import HdmHook
-from hdm_airflow.errors import BaseError, ConfigurationError
+from hdm_airflow.errors import ConfigurationError, HdmBaseError
 
 SCHEMA = Path(migrate.__file__).with_name("schema.sql")
 
@@ -122,7 +122,7 @@ def test_a_migration_that_fails_in_the_middle_leaves_nothing(hook, database):
         """,
     )
     before = schema(database)
-    with pytest.raises(BaseError) as failure:
+    with pytest.raises(HdmBaseError) as failure:
         migrate.upgrade(hook)
     assert "cannot alter type of a column used by a view" in failure.value.what
     assert schema(database) == before
@@ -142,7 +142,7 @@ def test_an_upgrade_does_not_wait_for_a_table_in_use(hook, database, monkeypatch
     with database.connect() as reader:
         reader.execute("SELECT * FROM hdm_alerts")
         started = time.monotonic()
-        with pytest.raises(BaseError) as failure:
+        with pytest.raises(HdmBaseError) as failure:
             migrate.upgrade(hook)
         assert time.monotonic() - started < 3
     assert failure.value.what == "the HDM base is in use: a lock was not had in time"
@@ -154,7 +154,7 @@ def test_an_upgrade_does_not_wait_for_a_table_in_use(hook, database, monkeypatch
 def test_the_version_of_a_base_is_checked(hook):
     """A base without tables is at no version; what needs a current one says what to do."""
     assert migrate.check(hook) == (None, "0001")
-    with pytest.raises(BaseError) as failure:
+    with pytest.raises(HdmBaseError) as failure:
         migrate.require_current(hook)
     assert failure.value.what == "the HDM base is at version none, this release needs 0001"
     assert failure.value.hint == "run: airflow hdm db upgrade"
@@ -173,7 +173,7 @@ def test_the_version_of_a_base_is_checked(hook):
 )
 def test_an_unmigrated_base_says_how_to_migrate_it(hook, read):
     """Whatever is read first, the error is the same: `airflow hdm db upgrade`."""
-    with pytest.raises(BaseError) as failure, hook.session() as base:
+    with pytest.raises(HdmBaseError) as failure, hook.session() as base:
         read(base)
     assert failure.value.what.startswith("the HDM base lacks a table or column: relation")
     assert (failure.value.where, failure.value.hint) == ("connection hdm", "run: airflow hdm db upgrade")
@@ -196,7 +196,7 @@ def test_a_base_that_cannot_be_reached_gives_one_clear_error(database, monkeypat
     }[wrong]
     reason = {"port": "refused", "password": "password authentication failed", "database": "does not exist"}[wrong]
     monkeypatch.setenv("AIRFLOW_CONN_HDM", address)
-    with pytest.raises(BaseError) as failure:
+    with pytest.raises(HdmBaseError) as failure:
         use(HdmHook())
     assert failure.value.what.startswith("the HDM base cannot be reached: ")
     assert reason in failure.value.what
@@ -229,14 +229,14 @@ def test_a_missing_connection_is_named(use):
 )
 def test_an_error_of_the_base_repeats_no_value(hook, statement, what):
     """The server's complaints about data quote the data itself: that is left out."""
-    with pytest.raises(BaseError) as failure, hook.session() as base:
+    with pytest.raises(HdmBaseError) as failure, hook.session() as base:
         base.execute(statement)
     assert failure.value.what == what
 
 
 def test_a_lost_connection_says_that_the_base_cannot_be_reached(hook, database):
     """The server ends the session: no other kind of error than at the start."""
-    with pytest.raises(BaseError) as failure, hook.session() as base:
+    with pytest.raises(HdmBaseError) as failure, hook.session() as base:
         base.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     assert failure.value.what.startswith("the HDM base cannot be reached: ")
 
@@ -245,7 +245,7 @@ def test_a_right_that_is_lacking_is_named(hook, database):
     """A role that may not read a table: the error says which, and what to do."""
     execute(database, "CREATE TABLE hdm_alerts (x int); CREATE ROLE reader_of_nothing")
     try:
-        with pytest.raises(BaseError) as failure, hook.session() as base:
+        with pytest.raises(HdmBaseError) as failure, hook.session() as base:
             base.execute("SET ROLE reader_of_nothing; SELECT * FROM hdm_alerts")
         assert failure.value.what == "the HDM base refuses: permission denied for table hdm_alerts"
     finally:

@@ -13,14 +13,15 @@ import pytest
 from psycopg import errors, sql
 
 from demo.services import Database
-from hdm_airflow.base import migrate, pack_rights, pack_role, planted, runs
+from hdm_airflow.base import migrate, runs
 from hdm_airflow.base.hook import HdmHook
-from hdm_airflow.base.place import looking
-from hdm_airflow.errors import BaseError, ConfigurationError, HdmError
+from hdm_airflow.base.role import foreign_code, grant, rights
+from hdm_airflow.base.role.search_path import looking
+from hdm_airflow.errors import ConfigurationError, HdmBaseError, HdmError
 from tests.integration.test_ledger import FIRST
 
 SCHEMA = Path(__file__).parents[2] / "hdm_airflow" / "base" / "schema.sql"
-PROTECTED = [name for name in pack_rights.TABLES if name not in (*pack_rights.WRITE, *pack_rights.APPEND)]
+PROTECTED = [name for name in rights.TABLES if name not in (*rights.WRITE, *rights.APPEND)]
 PLAIN_TABLES = [name for name in PROTECTED if name not in {"hdm_endpoint", "hdm_activation", "hdm_configuration"}]
 
 
@@ -77,7 +78,7 @@ def granted(postgres, base_template):
     with roles(shared) as make:
         role = make()
         with shared.connect(autocommit=True, row_factory=psycopg.rows.dict_row) as owner:
-            pack_role.grant(owner, role, actor="test")
+            grant.grant(owner, role, actor="test")
             yield SimpleNamespace(base=shared, role=role, owner=owner)
 
 
@@ -91,24 +92,24 @@ def refused(granted):
 @pytest.fixture
 def packs(session, base, role):
     """The role's session, after the grant, on a base of its own."""
-    pack_role.grant(session, role, actor="test")
+    grant.grant(session, role, actor="test")
     with connect(base, role) as connection:
         yield connection
 
 
 def excess(session, role):
     with looking(session) as place:
-        return pack_rights.excess(session, place, role)
+        return rights.excess(session, place, role)
 
 
 def lacking(session, role):
     with looking(session) as place:
-        return pack_rights.lacking(session, place, role)
+        return rights.lacking(session, place, role)
 
 
 def hidden(session, role):
     with looking(session) as place:
-        return pack_rights.hidden(session, place, role)
+        return rights.hidden(session, place, role)
 
 
 def audit(session):
@@ -118,8 +119,8 @@ def audit(session):
 def test_every_table_of_the_base_has_its_place(session):
     """A new table that nobody thought of here would be out of reach at best."""
     made = set(re.findall(r"^CREATE (?:TABLE|VIEW) (\w+)", SCHEMA.read_text(), re.MULTILINE))
-    assert made | {"hdm_alembic_version"} == set(pack_rights.TABLES)
-    assert len(set(pack_rights.TABLES)) == len(pack_rights.TABLES)
+    assert made | {"hdm_alembic_version"} == set(rights.TABLES)
+    assert len(set(rights.TABLES)) == len(rights.TABLES)
 
 
 # What the role may not -----------------------------------------------------------------------------------------------
@@ -170,7 +171,7 @@ def test_role_neither_alters_nor_blocks_a_protected_table(refused, granted, stat
         refused.execute(sql.SQL(statement).format(table=sql.Identifier(table), column=column))
 
 
-@pytest.mark.parametrize("table", pack_rights.HIDDEN)
+@pytest.mark.parametrize("table", rights.HIDDEN)
 def test_role_does_not_read_what_is_not_its_business(refused, table):
     """The audit trail holds every value that a configuration ever had."""
     with pytest.raises(errors.InsufficientPrivilege):
@@ -218,7 +219,7 @@ def test_role_cannot_end_the_session_that_holds_the_locks(refused, granted):
 
 def test_role_gives_nothing_away(refused, granted):
     """PostgreSQL only warns of a GRANT without the right to it."""
-    for table in pack_rights.TABLES:
+    for table in rights.TABLES:
         with suppress(errors.InsufficientPrivilege):
             refused.execute(sql.SQL("GRANT ALL ON public.{} TO PUBLIC").format(sql.Identifier(table)))
     assert excess(granted.owner, granted.role) == []
@@ -229,7 +230,7 @@ def test_role_gives_nothing_away(refused, granted):
 
 def test_role_reads_what_packs_query_and_writes_its_own(packs):
     """Tables of its own come into its own schema; alerts into the base's table."""
-    for table in pack_rights.READ:
+    for table in rights.READ:
         packs.execute(sql.SQL("SELECT FROM {}").format(sql.Identifier(table)))
     packs.execute("CREATE TABLE mine (n int); INSERT INTO mine VALUES (1); ALTER TABLE mine ADD x int")
     found = packs.execute("SELECT schemaname FROM pg_tables WHERE tablename = 'mine'").fetchall()
@@ -255,13 +256,13 @@ def test_owner_does_not_find_what_packs_have_made_under_a_name_of_its_own(packs,
 
 def test_grant_repeated_changes_nothing_and_is_audited_once(session, role):
     """The audit trail tells what was given, and what was before."""
-    assert pack_role.grant(session, role, actor="ann").changed
+    assert grant.grant(session, role, actor="ann").changed
     (entry,) = audit(session)
     assert entry[:2] == ("grant", f"role {role}")
     assert entry[2] == {"rights": []}
     assert "SELECT on hdm_activation" in entry[3]["rights"]
     assert f"CREATE on schema {role}" in entry[3]["rights"]
-    assert not pack_role.grant(session, role, actor="ann").changed
+    assert not grant.grant(session, role, actor="ann").changed
     assert len(audit(session)) == 1
     assert excess(session, role) == []
     assert lacking(session, role) == []
@@ -276,15 +277,15 @@ def test_grant_takes_away_what_was_given_too_much(session, role):
     session.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
     found = excess(session, role)
     assert {"CREATE on schema public", "SELECT on hdm_audit", "UPDATE on hdm_pack_metric_conf"} <= {*found}
-    pack_role.grant(session, role, actor="ann")
+    grant.grant(session, role, actor="ann")
     assert excess(session, role) == []
 
 
 def test_grant_that_cannot_take_a_right_away_takes_itself_back(session, role):
     """What everybody may is not ours to change behind an administrator's back."""
     session.execute("GRANT INSERT ON hdm_pack_run TO PUBLIC")
-    with pytest.raises(BaseError, match="would still have: INSERT on hdm_pack_run"):
-        pack_role.grant(session, role, actor="ann")
+    with pytest.raises(HdmBaseError, match="would still have: INSERT on hdm_pack_run"):
+        grant.grant(session, role, actor="ann")
     assert "SELECT on hdm_activation" in lacking(session, role)
     assert audit(session) == []
 
@@ -294,8 +295,8 @@ def test_right_of_a_role_that_it_can_become_counts_as_its_own(session, make_role
     writer = make_role("NOLOGIN", prefix="writer")
     role = make_role(f"LOGIN NOINHERIT IN ROLE {writer}")
     session.execute(sql.SQL("GRANT UPDATE ON hdm_pack_run TO {}").format(sql.Identifier(writer)))
-    with pytest.raises(BaseError, match="would still have: UPDATE on hdm_pack_run"):
-        pack_role.grant(session, role, actor="ann")
+    with pytest.raises(HdmBaseError, match="would still have: UPDATE on hdm_pack_run"):
+        grant.grant(session, role, actor="ann")
     session.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(writer)))
 
 
@@ -303,7 +304,7 @@ def test_numbers_of_the_ledger_are_out_of_reach(session, base, role):
     """The row with the highest number counts: whoever sets the counter back decides which that is."""
     session.execute(sql.SQL("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {}").format(sql.Identifier(role)))
     assert "UPDATE on hdm_pack_run_id_seq" in excess(session, role)
-    pack_role.grant(session, role, actor="ann")
+    grant.grant(session, role, actor="ann")
     assert excess(session, role) == []
     with connect(base, role) as packs, pytest.raises(errors.InsufficientPrivilege):
         packs.execute("SELECT setval('public.hdm_pack_run_id_seq', 1)")
@@ -342,16 +343,16 @@ def test_role_that_is_no_packs_role_is_refused(session, make_role, options, powe
     """No GRANT and no REVOKE makes it harmless."""
     role = make_role(options)
     with pytest.raises(ConfigurationError, match=re.escape(power)):
-        pack_role.grant(session, role, actor="ann")
+        grant.grant(session, role, actor="ann")
     assert audit(session) == []
 
 
 def test_owner_itself_is_refused_and_a_role_that_is_not_there_gets_its_statement(session):
     """Whoever reads the error can go on."""
     with pytest.raises(ConfigurationError, match="too mighty"):
-        pack_role.grant(session, "hdm", actor="ann")
+        grant.grant(session, "hdm", actor="ann")
     with pytest.raises(ConfigurationError, match="there is no role") as failure:
-        pack_role.grant(session, 'no "such"', actor="ann")
+        grant.grant(session, 'no "such"', actor="ann")
     assert 'CREATE ROLE "no ""such""" LOGIN' in failure.value.hint
 
 
@@ -359,7 +360,7 @@ def test_tables_that_packs_made_as_the_owner_are_handed_over_with_their_rows(ses
     """Only those that are named: the database may hold others' tables, and the answer tells which are left."""
     session.execute("CREATE TABLE metric_old (id int GENERATED ALWAYS AS IDENTITY, n int)")
     session.execute("CREATE TABLE others (n int); INSERT INTO metric_old (n) VALUES (1), (2)")
-    done = pack_role.grant(session, role, move=["metric_old"], actor="ann")
+    done = grant.grant(session, role, move=["metric_old"], actor="ann")
     assert (done.moved, done.left) == (("metric_old",), ("others",))
     with connect(base, role) as packs:
         assert packs.execute("SELECT sum(n) FROM metric_old").fetchone() == (3,)
@@ -368,14 +369,14 @@ def test_tables_that_packs_made_as_the_owner_are_handed_over_with_their_rows(ses
         with pytest.raises(errors.InsufficientPrivilege):
             packs.execute("SELECT FROM others")
     assert audit(session)[0][3]["moved"] == ["metric_old"]
-    assert pack_role.grant(session, role, move=["metric_old"], actor="ann").moved == ()
+    assert grant.grant(session, role, move=["metric_old"], actor="ann").moved == ()
 
 
 def test_views_of_packs_are_handed_over_and_read_with_their_new_owners_rights(session, base, role):
     """A pack's view on its tables, and one on a table that is none of its business."""
     session.execute("CREATE TABLE metric_old (n int); INSERT INTO metric_old VALUES (1)")
     session.execute("CREATE VIEW metric_trend AS SELECT n FROM metric_old; CREATE VIEW peep AS SELECT * FROM hdm_audit")
-    pack_role.grant(session, role, move=["metric_old", "metric_trend", "peep"], actor="ann")
+    grant.grant(session, role, move=["metric_old", "metric_trend", "peep"], actor="ann")
     with connect(base, role) as packs:
         assert packs.execute("SELECT n FROM metric_trend").fetchall() == [(1,)]
         packs.execute("CREATE OR REPLACE VIEW metric_trend AS SELECT n, 2 AS more FROM metric_old")
@@ -398,7 +399,7 @@ def test_what_cannot_be_handed_over_is_refused_and_nothing_is_done(session, role
     session.execute("CREATE MATERIALIZED VIEW seen AS SELECT 1; CREATE TABLE twice (); CREATE TABLE good ()")
     session.execute(sql.SQL("CREATE SCHEMA {0}; CREATE TABLE {0}.twice ()").format(schema))
     with pytest.raises(ConfigurationError, match=fault):
-        pack_role.grant(session, role, move=["good", name], actor="ann")
+        grant.grant(session, role, move=["good", name], actor="ann")
     assert session.execute("SELECT to_regclass('public.good') AS here").fetchone()["here"] == "good"
     assert audit(session) == []
 
@@ -408,16 +409,16 @@ def test_owner_without_further_rights_can_grant(base, make_role):
     owner, role = make_role(prefix="owner"), make_role()
     with base.connect(autocommit=True) as admin:
         admin.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*map(sql.Identifier, (base.name, owner))))
-        for name in pack_rights.TABLES:
+        for name in rights.TABLES:
             admin.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(*map(sql.Identifier, (name, owner))))
         admin.execute(sql.SQL("CREATE TABLE old (); ALTER TABLE old OWNER TO {}").format(sql.Identifier(owner)))
         with connect(base, owner) as connection:
             connection.row_factory = psycopg.rows.dict_row
             with pytest.raises(ConfigurationError, match="only a member of") as failure:
-                pack_role.grant(connection, role, move=["old"], actor="ann")
+                grant.grant(connection, role, move=["old"], actor="ann")
             assert failure.value.hint.endswith(f'GRANT "{role}" TO "{owner}"')
             admin.execute(failure.value.hint.partition(": ")[2])
-            assert pack_role.grant(connection, role, move=["old"], actor="ann").moved == ("old",)
+            assert grant.grant(connection, role, move=["old"], actor="ann").moved == ("old",)
             assert excess(connection, role) == []
     with connect(base, role) as packs:
         packs.execute("ALTER TABLE old ADD n int; CREATE TABLE mine (); SELECT FROM hdm_activation")
@@ -429,14 +430,14 @@ def test_owner_who_does_not_own_the_schema_is_told_what_an_administrator_must_ru
     with base.connect(autocommit=True) as admin:
         admin.execute("ALTER SCHEMA public OWNER TO hdm; GRANT CREATE ON SCHEMA public TO PUBLIC")
         admin.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*map(sql.Identifier, (base.name, owner))))
-        for name in pack_rights.TABLES:
+        for name in rights.TABLES:
             admin.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(*map(sql.Identifier, (name, owner))))
         with connect(base, owner) as connection:
             connection.row_factory = psycopg.rows.dict_row
             with pytest.raises(HdmError) as failure:
-                pack_role.grant(connection, role, actor="ann")
+                grant.grant(connection, role, actor="ann")
             admin.execute(failure.value.hint.partition(": ")[2])
-            pack_role.grant(connection, role, actor="ann")
+            grant.grant(connection, role, actor="ann")
     with connect(base, role) as packs, pytest.raises(errors.InsufficientPrivilege):
         packs.execute("CREATE TABLE public.mine ()")
 
@@ -447,7 +448,7 @@ def test_schema_of_that_name_that_is_somebody_elses_is_refused(session, role, ma
     statement = "CREATE SCHEMA {} AUTHORIZATION {}"
     session.execute(sql.SQL(statement).format(sql.Identifier(role), sql.Identifier(stranger)))
     with pytest.raises(ConfigurationError, match="which belongs to"):
-        pack_role.grant(session, role, actor="ann")
+        grant.grant(session, role, actor="ann")
 
 
 # Code that the owner would run ---------------------------------------------------------------------------------------
@@ -497,13 +498,13 @@ def test_other_schemas_in_which_the_owner_looks_are_closed_too(own_schema):
     """As on PostgreSQL 13, where everybody may create in `public`, though the base is elsewhere."""
     role = own_schema.role
     with HdmHook().session() as session:
-        assert pack_role.grant(session, role, actor="ann").schema == "hdm"
+        assert grant.grant(session, role, actor="ann").schema == "hdm"
         assert audit(session)[0][2] == {"rights": ["CREATE on schema public for everybody"]}
         with pytest.raises(errors.InsufficientPrivilege), plant(own_schema.base, role):
             pass
         session.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(sql.Identifier(role)))
         assert excess(session, role) == ["CREATE on schema public"]
-        pack_role.grant(session, role, actor="ann")
+        grant.grant(session, role, actor="ann")
         assert excess(session, role) == []
 
 
@@ -521,12 +522,12 @@ def test_our_sessions_look_for_names_in_the_base_s_schema_alone(own_schema):
 
 def test_owner_who_looks_into_the_packs_schema_is_told(session, base, role, monkeypatch):
     """Convenient for reading metrics, but what packs create there may be run with the owner's rights."""
-    pack_role.grant(session, role, actor="ann")
+    grant.grant(session, role, actor="ann")
     monkeypatch.setenv("AIRFLOW_CONN_HDM", f"{base.dsn}?options=-csearch_path%3Dpublic,{role}")
     with HdmHook().session() as both:
         assert excess(both, role) == [f"CREATE on schema {role}"]
-        with pytest.raises(BaseError, match=f"would still have: CREATE on schema {role}") as failure:
-            pack_role.grant(both, role, actor="ann")
+        with pytest.raises(HdmBaseError, match=f"would still have: CREATE on schema {role}") as failure:
+            grant.grant(both, role, actor="ann")
     assert failure.value.hint.endswith('so that it is: "public"')
 
 
@@ -542,25 +543,25 @@ def test_code_that_others_have_planted_is_refused_before_it_runs(session, base, 
     """From the time when everybody could create there: the grant's own calls would be the first to run it."""
     session.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
     with plant(base, role, statement):
-        with pytest.raises(BaseError, match=re.escape(f"{what} (of {role})")) as failure:
-            pack_role.grant(session, role, actor="ann")
-        with pytest.raises(BaseError, match=re.escape(what)):
-            planted.check(session)
+        with pytest.raises(HdmBaseError, match=re.escape(f"{what} (of {role})")) as failure:
+            grant.grant(session, role, actor="ann")
+        with pytest.raises(HdmBaseError, match=re.escape(what)):
+            foreign_code.check(session)
         assert not was_run(session)
         session.execute(failure.value.hint.partition("run: ")[2])
-    planted.check(session)
-    assert pack_role.grant(session, role, actor="ann").planted == ()
+    foreign_code.check(session)
+    assert grant.grant(session, role, actor="ann").planted == ()
 
 
 def test_cast_between_types_of_postgresql_that_runs_a_function_of_others_is_refused(session, base, role):
     """No search path keeps it away."""
-    pack_role.grant(session, role, actor="ann")
+    grant.grant(session, role, actor="ann")
     with connect(base, role) as packs:
         packs.execute("CREATE FUNCTION mine(text) RETURNS integer LANGUAGE sql IMMUTABLE RETURN 1")
     function = sql.SQL("CREATE CAST (text AS integer) WITH FUNCTION {}.mine(text)").format(sql.Identifier(role))
     session.execute(function)
-    with pytest.raises(BaseError, match=re.escape(f"cast (text AS integer) (of {role})")):
-        pack_role.grant(session, role, actor="ann")
+    with pytest.raises(HdmBaseError, match=re.escape(f"cast (text AS integer) (of {role})")):
+        grant.grant(session, role, actor="ann")
 
 
 TIES = {
@@ -587,16 +588,16 @@ def test_table_that_is_tied_to_the_base_is_not_handed_over(session, role, tie):
     session.execute(statement)
     wanted = re.sub(r"\b(old|hdm_\w+)(?=$| )", r"public.\1", tie)
     with pytest.raises(ConfigurationError, match=re.escape(wanted)) as failure:
-        pack_role.grant(session, role, move=["old"], actor="ann")
+        grant.grant(session, role, move=["old"], actor="ann")
     assert failure.value.hint.replace("public.", "") == f"run first: {remedy}"
-    assert pack_role.grant(session, role, actor="ann").planted == ()  # as long as it is the owner's
+    assert grant.grant(session, role, actor="ann").planted == ()  # as long as it is the owner's
     session.execute(
         sql.SQL("GRANT CREATE ON SCHEMA public TO {0}; ALTER TABLE old OWNER TO {0}").format(sql.Identifier(role))
     )
-    with pytest.raises(BaseError, match=re.escape(f"{wanted} (of {role})")):
-        planted.check(session)
+    with pytest.raises(HdmBaseError, match=re.escape(f"{wanted} (of {role})")):
+        foreign_code.check(session)
     session.execute(failure.value.hint.partition("run first: ")[2])
-    assert pack_role.grant(session, role, move=["old"], actor="ann").moved == ("old",)
+    assert grant.grant(session, role, move=["old"], actor="ann").moved == ("old",)
 
 
 def test_what_packs_may_have_left_behind_while_they_were_the_owner_is_named(session, role):
@@ -607,7 +608,7 @@ def test_what_packs_may_have_left_behind_while_they_were_the_owner_is_named(sess
     session.execute("CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
     session.execute("CREATE TRIGGER later BEFORE INSERT ON hdm_pack_run FOR EACH ROW EXECUTE FUNCTION wait()")
     session.execute("CREATE RULE quiet AS ON DELETE TO hdm_alerts DO INSTEAD NOTHING")
-    found = {one.what: one.remedy for one in pack_role.grant(session, role, actor="ann").planted}
+    found = {one.what: one.remedy for one in grant.grant(session, role, actor="ann").planted}
     assert found == {
         "SECURITY DEFINER function public.door()": "DROP ROUTINE public.door()",
         "trigger later on public.hdm_pack_run": "DROP TRIGGER later ON public.hdm_pack_run",
@@ -617,18 +618,18 @@ def test_what_packs_may_have_left_behind_while_they_were_the_owner_is_named(sess
         if "door" not in remedy:
             session.execute(remedy)
     session.execute("REVOKE EXECUTE ON FUNCTION door() FROM PUBLIC")
-    assert pack_role.grant(session, role, actor="ann").planted == ()
+    assert grant.grant(session, role, actor="ann").planted == ()
 
 
 def test_trigger_of_others_on_a_table_of_the_base_is_refused(session, base, role):
     """From a time when packs might do that."""
-    pack_role.grant(session, role, actor="ann")
+    grant.grant(session, role, actor="ann")
     with connect(base, role) as packs:
         packs.execute("CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
     trigger = "CREATE TRIGGER later BEFORE INSERT ON hdm_pack_run FOR EACH ROW EXECUTE FUNCTION {}.mine()"
     session.execute(sql.SQL(trigger).format(sql.Identifier(role)))
-    with pytest.raises(BaseError, match=re.escape(f"trigger later on public.hdm_pack_run (of {role})")):
-        pack_role.grant(session, role, actor="ann")
+    with pytest.raises(HdmBaseError, match=re.escape(f"trigger later on public.hdm_pack_run (of {role})")):
+        grant.grant(session, role, actor="ann")
 
 
 def test_where_the_role_looks_is_seen_and_set_right(session, base, role):
@@ -637,9 +638,9 @@ def test_where_the_role_looks_is_seen_and_set_right(session, base, role):
     def astray():
         with connect(base, role) as packs, looking(session) as place:
             packs.row_factory = psycopg.rows.dict_row
-            return pack_rights.astray(session, packs, place, role)
+            return rights.astray(session, packs, place, role)
 
-    pack_role.grant(session, role, actor="ann")
+    grant.grant(session, role, actor="ann")
     assert astray() == ""
     session.execute("CREATE SCHEMA other; CREATE TABLE other.hdm_alerts (); GRANT USAGE ON SCHEMA other TO PUBLIC")
     names = {"role": sql.Identifier(role), "base": sql.Identifier(base.name)}
@@ -654,5 +655,5 @@ def test_where_the_role_looks_is_seen_and_set_right(session, base, role):
             packs.execute(sql.SQL(statement).format(**names))
         assert astray() == told
         assert lacking(session, role) == excess(session, role) == []
-        assert pack_role.grant(session, role, actor="ann").changed
+        assert grant.grant(session, role, actor="ann").changed
         assert astray() == ""

@@ -13,7 +13,7 @@ from psycopg import errors
 from hdm_airflow.base import pack_schema
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.base.pack_schema import Script
-from hdm_airflow.errors import BaseError, ConfigurationError
+from hdm_airflow.errors import ConfigurationError, HdmBaseError
 from hdm_airflow.packs.pack import Pack
 
 CREATE = Script(file="create-table/create.sql", sql="CREATE TABLE metric_été (name text DEFAULT '100%s :x');")
@@ -74,7 +74,7 @@ def test_a_script_may_not_hide_a_table_of_the_base(session, runner):
     """`IF NOT EXISTS` looks into the packs' schema alone: every pack's alerts would go where nobody looks."""
     runner.execute("CREATE SCHEMA packs; SET search_path = packs, public")
     bad = Script(file="create-table/b.sql", sql="CREATE TABLE b (); CREATE TABLE IF NOT EXISTS hdm_alerts (x int);")
-    with pytest.raises(BaseError, match="would hide the base's own from packs: hdm_alerts"):
+    with pytest.raises(HdmBaseError, match="would hide the base's own from packs: hdm_alerts"):
         apply(session, runner, bad)
     assert not exists(runner, "b")
     assert applied(session) == []
@@ -84,7 +84,7 @@ def test_a_script_may_not_hide_a_table_of_the_base(session, runner):
 def test_a_failing_script_leaves_nothing_and_names_the_file(session, runner):
     """The table it made before its fault is gone, and it is tried again after it was corrected."""
     bad = Script(file="create-table/b.sql", sql="CREATE TABLE b (); CREATE TABLE c (x splendid);")
-    with pytest.raises(BaseError) as failure:
+    with pytest.raises(HdmBaseError) as failure:
         apply(session, runner, bad)
     what = 'the pack\'s SQL script failed: UndefinedObject (42704): type "splendid" does not exist'
     assert (failure.value.what, failure.value.where) == (what, "mp_basic/create-table/b.sql")
@@ -96,7 +96,7 @@ def test_a_failing_script_leaves_nothing_and_names_the_file(session, runner):
 def test_what_was_applied_before_a_failing_script_is_not_applied_again(session, runner):
     """The first file stays and is on record: a plain CREATE TABLE would fail the second time, for ever."""
     bad = Script(file="create-table/z.sql", sql="SELEKT")
-    with pytest.raises(BaseError, match=r"create-table/z\.sql"):
+    with pytest.raises(HdmBaseError, match=r"create-table/z\.sql"):
         apply(session, runner, CREATE, bad)
     assert applied(session) == [CREATE.file]
     assert apply(session, runner, CREATE, Script(file=bad.file, sql="SELECT 1")) == [bad.file]
@@ -106,7 +106,7 @@ def test_a_failing_script_repeats_no_value_of_the_base(session, runner):
     """A conversion that fails on a row says so, without the row."""
     runner.execute("CREATE TABLE a (x text); INSERT INTO a VALUES ('Dupont')")
     bad = Script(file="create-table/a.sql", sql="ALTER TABLE a ALTER x TYPE integer USING x::integer")
-    with pytest.raises(BaseError) as failure:
+    with pytest.raises(HdmBaseError) as failure:
         apply(session, runner, bad)
     assert failure.value.what.endswith("(22P02): invalid input syntax for type integer: ...")
     assert "Dupont" not in str(failure.value)
@@ -132,7 +132,7 @@ def test_two_at_once_apply_a_script_once(session, runner, base):
 
 def test_the_next_attempt_does_not_wait_after_a_failure(session, runner, base):
     """The lock is let go although the session that took it lives on."""
-    with pytest.raises(BaseError):
+    with pytest.raises(HdmBaseError):
         apply(session, runner, Script(file="a.sql", sql="SELEKT"))
     started = time.monotonic()
     with HdmHook().session() as owner:
@@ -145,7 +145,7 @@ def test_whoever_finds_the_lock_taken_gives_up_after_a_while(session, runner, mo
     """A worker that hangs in a script must not hang every later run of its pack."""
     monkeypatch.setattr(pack_schema, "_PATIENCE", 0.5)
     runner.execute("SELECT pg_advisory_lock(hashtextextended('hdm:schema:metric:basic', 0))")
-    with pytest.raises(BaseError, match="another run of mp_basic still applies its create-table scripts"):
+    with pytest.raises(HdmBaseError, match="another run of mp_basic still applies its create-table scripts"):
         apply(session, session, CREATE)
     assert applied(session) == []
     runner.execute("SELECT pg_advisory_unlock_all()")
@@ -165,7 +165,7 @@ def test_a_script_that_runs_too_long_is_ended_and_the_error_says_so(session, run
     monkeypatch.setattr(pack_schema, "_LEAST", 1.0)
     slow = Script(file="create-table/a.sql", sql=f"CREATE TABLE a (); {before} SELECT pg_sleep(1000)")
     began = time.monotonic()
-    with pytest.raises(BaseError) as failure:
+    with pytest.raises(HdmBaseError) as failure:
         pack_schema.apply(session, runner, "metric", "basic", [CREATE, slow], seconds=0.5)
     assert time.monotonic() - began < 5
     assert "it ran longer than the 1 s that were left of the time limit" in failure.value.what
@@ -189,7 +189,7 @@ def test_a_script_whose_server_is_frozen_is_left(session, base):
         began = time.monotonic()
         try:
             with pytest.raises(KeyboardInterrupt):
-                pack_schema.apply(session, lost, "metric", "basic", [Script(file="a.sql", sql=sql)], check=give_up)
+                pack_schema.apply(session, lost, "metric", "basic", [Script(file="a.sql", sql=sql)], heartbeat=give_up)
             assert time.monotonic() - began < 6
             assert "hdm-base" not in [thread.name for thread in threading.enumerate()]
         finally:
@@ -203,7 +203,7 @@ def test_a_script_that_finds_its_table_in_use_says_so(session, runner):
     script = Script(file="a.sql", sql="SET LOCAL lock_timeout = '100ms'; ALTER TABLE a ADD y int")
     with HdmHook().session() as reader, reader.transaction():
         reader.execute("SELECT FROM a")
-        with pytest.raises(BaseError) as failure:
+        with pytest.raises(HdmBaseError) as failure:
             apply(session, runner, script)
     assert failure.value.hint.startswith("try again when nobody uses the table")
 
@@ -216,7 +216,7 @@ def test_a_script_that_finds_its_table_in_use_says_so(session, runner):
 def test_a_table_of_that_name_with_other_columns_is_to_be_renamed(session, runner, sql):
     """As the original's are: the script has no fault that could be corrected."""
     session.execute("CREATE TABLE a (other int)")
-    with pytest.raises(BaseError) as failure:
+    with pytest.raises(HdmBaseError) as failure:
         apply(session, runner, Script(file="create-table/a.sql", sql=sql))
     assert "a table of that name with other columns is there" in failure.value.hint
     assert "rename it" in failure.value.hint
@@ -241,14 +241,14 @@ def test_scripts_run_as_the_pack_s_own_role(session, runner, pack_role):
     assert apply(session, runner, CREATE) == [CREATE.file]
     owner = session.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'metric_été'").fetchone()
     assert owner == {"tableowner": pack_role}
-    with pytest.raises(BaseError, match="permission denied for table hdm_audit"):
+    with pytest.raises(HdmBaseError, match="permission denied for table hdm_audit"):
         apply(session, runner, Script(file="x.sql", sql="DELETE FROM hdm_audit"))
 
 
 def test_a_script_is_there_with_its_record_or_not_at_all(session, runner, pack_role):
     """A worker that dies between the two would leave a table that the script cannot make a second time."""
     dying = Script(file="create-table/a.sql", sql="CREATE TABLE a (); SELECT pg_terminate_backend(pg_backend_pid())")
-    with pytest.raises(BaseError), HdmHook().session() as lost:
+    with pytest.raises(HdmBaseError), HdmHook().session() as lost:
         apply(session, lost, dying)
     session.execute(f"REVOKE INSERT ON hdm_pack_schema FROM {pack_role}")
     runner.execute(f"SET ROLE {pack_role}")

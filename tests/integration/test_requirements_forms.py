@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hdm_airflow.errors import EnvironmentBuildError
-from hdm_airflow.runner import sandbox
-from hdm_airflow.runner.environments import EnvironmentStore
-from hdm_airflow.runner.sandbox import Sandbox
-from tests.integration.environment_harness import Shop, isolate, without_uv
+from hdm_airflow.errors import VenvBuildError
+from hdm_airflow.runner.processes import sandbox
+from hdm_airflow.runner.processes.sandbox import Sandbox
+from hdm_airflow.runner.venvs.store import VenvStore
+from tests.integration.venv_harness import Shop, isolate, without_uv
 from tests.packages import Index, build_wheel, sha256, source_package
 
 #: requirements.txt -> what is installed then. The index has alpha 1.0, 2.0, 3.0rc1 and beta 1.0; the pack has the
@@ -100,18 +100,18 @@ def shop(
         monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
         monkeypatch.setenv("PIP_OTHER", other.url)
         (tmp_path / "note").touch()
-        shut_in = Sandbox(read=(str(Path(__file__).parents[2]),), write=(str(tmp_path / "note"),))
+        sandbox_in_force = Sandbox(read=(str(Path(__file__).parents[2]),), write=(str(tmp_path / "note"),))
         yield Shop(
-            store=EnvironmentStore(tmp_path / "store"),
+            store=VenvStore(tmp_path / "store"),
             pack=pack,
             tool=request.param,
-            sandbox=shut_in if sandbox.available() else None,
+            sandbox=sandbox_in_force if sandbox.available() else None,
         )
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_form_is_installed(form: str, shop: Shop, wheels: Path, other: Index) -> None:
-    """With either tool, the same; and nothing but the environment and its lock is left in the store."""
+    """With either tool, the same; and nothing but the venv and its lock is left in the store."""
     content, expected = FORMS[form]
     if isinstance(content, str):
         digest = sha256(wheels / "main/alpha-1.0-py3-none-any.whl")
@@ -128,7 +128,7 @@ def test_variable_in_the_file_belongs_to_the_environment(
 ) -> None:
     """Another index has other packages; another password of the same index has not."""
     line = "--index-url ${PIP_OTHER}\nbeta\n"
-    with pytest.raises(EnvironmentBuildError, match="beta"):
+    with pytest.raises(VenvBuildError, match="beta"):
         shop.get(line)
     main = os.environ["UV_DEFAULT_INDEX"]
     monkeypatch.setenv("PIP_OTHER", main)
@@ -150,9 +150,9 @@ def test_variable_in_the_file_belongs_to_the_environment(
 def test_fault_is_told_in_the_words_of_the_resolver(form: str, shop: Shop) -> None:
     """And nothing is left but the lock's file; with better requirements the next build goes well."""
     content, message = FAULTS[form]
-    with pytest.raises(EnvironmentBuildError, match=message) as caught:
+    with pytest.raises(VenvBuildError, match=message) as caught:
         shop.get(content)
-    assert caught.value.what.startswith("the environment could not be built:\n")
+    assert caught.value.what.startswith("the venv could not be built:\n")
     assert caught.value.where == "pack/requirements.txt"
     assert caught.value.hint
     assert [path.suffix for path in shop.store.root.iterdir()] == [".lock"]
@@ -161,20 +161,20 @@ def test_fault_is_told_in_the_words_of_the_resolver(form: str, shop: Shop) -> No
 
 def test_index_of_the_file_is_the_only_one(shop: Shop, other: Index) -> None:
     """`--index-url` replaces the worker's: beta is not there."""
-    with pytest.raises(EnvironmentBuildError, match="beta"):
+    with pytest.raises(VenvBuildError, match="beta"):
         shop.get(f"--index-url {other.url}\nalpha\nbeta\n")
 
 
 def test_editable_package_is_installed_as_any_other_or_refused(shop: Shop) -> None:
     """It would point into the run's copy of the pack, and the next run could not import it."""
     shop.require("-e ./epsilon\n")
-    environment = shop.store.find(shop.pack, None)
+    venv = shop.store.find(shop.pack, None)
     if shop.tool == "uv":
         shop.get("-e ./epsilon\n")
-        assert (environment.site_packages / "epsilon.py").is_file()
-        assert not list(environment.site_packages.glob("*.pth"))
+        assert (venv.site_packages / "epsilon.py").is_file()
+        assert not list(venv.site_packages.glob("*.pth"))
         return
-    with pytest.raises(EnvironmentBuildError, match=r"an editable install .* cannot be kept: epsilon") as caught:
+    with pytest.raises(VenvBuildError, match=r"an editable install .* cannot be kept: epsilon") as caught:
         shop.get("-e ./epsilon\n")
     assert "without -e" in caught.value.hint
     assert [path.suffix for path in shop.store.root.iterdir()] == [".lock"]
@@ -183,7 +183,7 @@ def test_editable_package_is_installed_as_any_other_or_refused(shop: Shop) -> No
 def test_git_that_is_missing_is_named(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what to do."""
     monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(EnvironmentBuildError, match=r"(?i)git") as caught:
+    with pytest.raises(VenvBuildError, match=r"(?i)git") as caught:
         shop.get("alpha @ git+https://reader:geheim@127.0.0.1:9/alpha.git\n")
     assert caught.value.hint.startswith("install git on the worker")
     assert "geheim" not in str(caught.value)
@@ -194,12 +194,12 @@ def test_login_of_an_index_is_in_no_message_and_no_record(shop: Shop, wheels: Pa
     lines = (
         "--extra-index-url http://reader:gehe@im@127.0.0.1:9/simple\nnowhere @ http://reader:geheim@127.0.0.1:9/x.whl\n"
     )
-    with pytest.raises(EnvironmentBuildError) as caught:
+    with pytest.raises(VenvBuildError) as caught:
         shop.get(lines)
     assert "gehe" not in str(caught.value)
     with Index(wheels / "other", login="reader:geheim") as index:
-        environment = shop.get(f"--index-url http://reader:geheim@{index.host}/simple\nalpha\n")
-    stored = (environment.path / "hdm-environment.json").read_text()
+        venv = shop.get(f"--index-url http://reader:geheim@{index.host}/simple\nalpha\n")
+    stored = (venv.path / "hdm-venv.json").read_text()
     assert "geheim" not in stored
     assert f"http://***@{index.host}/simple" in stored
 

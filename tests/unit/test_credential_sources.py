@@ -13,7 +13,7 @@ import pytest
 
 from hdm_airflow.base.endpoints import Endpoint, Registered
 from hdm_airflow.credentials import leases as credential_leases
-from hdm_airflow.credentials.chain import Chain, Notes
+from hdm_airflow.credentials.chain import Chain, WarningQueue
 from hdm_airflow.credentials.leases import Lease, Leases
 from hdm_airflow.credentials.pool import TimeIsUpError, each, until
 from hdm_airflow.credentials.source import Credential, Once, Outage, SlowSourceError, SourceDownError
@@ -44,8 +44,8 @@ class Book:
         self.closed = patience > 0
 
 
-def chain(*sources: Any, warn: Callable[[str], None] = print, notes: Notes | None = None) -> Chain:
-    return Chain(sources, notes or Notes(), warn, lambda: 1.0)
+def chain(*sources: Any, warn: Callable[[str], None] = print, warnings: WarningQueue | None = None) -> Chain:
+    return Chain(sources, warnings or WarningQueue(), warn, lambda: 1.0)
 
 
 def request(outage: Outage, error: HdmError, asked: list[str]) -> None:
@@ -152,7 +152,7 @@ def test_whoever_waits_for_the_pool_can_leave_while_a_request_hangs() -> None:
     """Airflow kills a task five seconds after it has asked it to end."""
     hanging = threading.Event()
     with pytest.raises(TimeIsUpError):
-        each(lambda _: hanging.wait(60), [1, 2, 3], at_once=1, check=until(time.monotonic() + 0.05))
+        each(lambda _: hanging.wait(60), [1, 2, 3], at_once=1, heartbeat=until(time.monotonic() + 0.05))
     threads = [thread for thread in threading.enumerate() if thread.name == "hdm-credentials"]
     assert all(thread.daemon for thread in threads)
     hanging.set()
@@ -304,14 +304,14 @@ def test_lease_that_cannot_be_given_back_is_told_and_holds_nobody_up() -> None:
 
 def test_notes_of_other_threads_are_told_in_the_thread_that_may_log() -> None:
     """Airflow's log of a task is one pipe."""
-    notes, told = Notes(), []
+    warnings, told = WarningQueue(), []
 
     class Teller(Book):
         def find(self, registered: Registered) -> Credential | None:
-            notes(f"note on {registered.endpoint.name}")
+            warnings(f"note on {registered.endpoint.name}")
             return super().find(registered)
 
-    both = chain(Teller({}), warn=lambda text: told.append((text, threading.current_thread())), notes=notes)
+    both = chain(Teller({}), warn=lambda text: told.append((text, threading.current_thread())), warnings=warnings)
     both.find_all(places("a", "b"))
     assert {text for text, _ in told} == {"note on a", "note on b"}
     assert {thread for _, thread in told} == {threading.current_thread()}

@@ -52,7 +52,7 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "python": st.sampled_from(["3.12", ">=3.10,<3.14", "python3.12", "pypy", "cpython-3.12-linux-x86_64-gnu", None]),
     "partial": st.booleans(),
     "backfill": st.booleans(),
-    "environment": st.lists(st.from_regex(r"[A-Z_][A-Z0-9_]{0,5}", fullmatch=True), max_size=3),
+    "variables": st.lists(st.from_regex(r"[A-Z_][A-Z0-9_]{0,5}", fullmatch=True), max_size=3),
     "limits": st.sampled_from([None, {}, {"memory": "2 GB", "cpu": 60}, {"disk": 1, "processes": 5, "files": 20}]),
 }
 OBJECTS = st.fixed_dictionaries({}, optional={key: likely | JSON for key, likely in LIKELY.items()}).flatmap(
@@ -146,7 +146,7 @@ def test_schema_is_a_schema() -> None:
         ("pool", ""),
         ("partial", "yes"),
         ("backfill", 1),
-        ("environment", ["A=B"]),
+        ("variables", ["A=B"]),
         ("author", "a\0b"),
     ],
 )
@@ -192,5 +192,5 @@ def test_lists_are_called_lists(folder: Path) -> None:
 def test_no_manifest_may_ask_for_airflows_own_variables(name: str) -> None:
     """They hold the keys to every connection."""
     with pytest.raises(ValidationError, match="none of Airflow's own"):
-        Manifest.model_validate({"name": "a", "version": "1", "environment": [name]})
-    assert not Draft202012Validator(json_schema()).is_valid({"name": "a", "version": "1", "environment": [name]})
+        Manifest.model_validate({"name": "a", "version": "1", "variables": [name]})
+    assert not Draft202012Validator(json_schema()).is_valid({"name": "a", "version": "1", "variables": [name]})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hdm_airflow.runner import package_index
+from hdm_airflow.runner.venvs import package_index
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The pip of a run: what the environment holds costs nothing, everything else is pip's."""
+"""The pip of a run: what the venv holds costs nothing, everything else is pip's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hdm_airflow.runner import pip_shim
+from hdm_airflow.runner.venvs import pip_shim
 
 CONTENT = b"requests==2.32\n"
 ENVIRONMENT = {"key": "abc", "requirements": hashlib.sha256(CONTENT).hexdigest(), "files": {}, "pip": ""}
@@ -114,7 +114,7 @@ def test_option_that_changes_what_or_where_leaves_all_to_pip(command: str) -> No
     ["", "list", "freeze", "--version", "--quiet install x", "--isolated install pip", "download pip", "uninstall pip"],
 )
 def test_other_commands_are_pips(command: str) -> None:
-    """Only `install` is answered from the environment."""
+    """Only `install` is answered from the venv."""
     assert left(command) == command
 
 
@@ -132,17 +132,17 @@ def test_changed_requirements_are_not_served() -> None:
 
 def test_changed_file_that_requirements_name_is_not_served() -> None:
     """`-r other.txt` in it: what that file says counts as much."""
-    environment = {**ENVIRONMENT, "files": {"other.txt": hashlib.sha256(b"pandas\n").hexdigest()}}
+    venv = {**ENVIRONMENT, "files": {"other.txt": hashlib.sha256(b"pandas\n").hexdigest()}}
     command = ["install", "-r", "requirements.txt"]
-    assert pip_shim.without_served(command, environment) is NOTHING
+    assert pip_shim.without_served(command, venv) is NOTHING
     Path("other.txt").write_bytes(b"polars\n")
-    assert pip_shim.without_served(command, environment) == command
+    assert pip_shim.without_served(command, venv) == command
 
 
 def test_missing_requirements_are_pips_to_refuse() -> None:
     """As in the original, where the script then goes on, or not: that is its own choice."""
-    environment = {**ENVIRONMENT, "requirements": hashlib.sha256(b"").hexdigest()}
-    assert pip_shim.without_served(["install", "-r", "nowhere.txt"], environment) == ["install", "-r", "nowhere.txt"]
+    venv = {**ENVIRONMENT, "requirements": hashlib.sha256(b"").hexdigest()}
+    assert pip_shim.without_served(["install", "-r", "nowhere.txt"], venv) == ["install", "-r", "nowhere.txt"]
 
 
 def test_python_without_pip_says_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,13 +155,13 @@ def test_it_runs_as_the_module_pip(tmp_path: Path) -> None:
     """As the layer of a run holds it: `pip` and `python -m pip` both come here."""
     (tmp_path / "site/pip").mkdir(parents=True)
     (tmp_path / "site/pip/__init__.py").touch()
-    (tmp_path / "site/pip/environment.json").write_text(json.dumps(ENVIRONMENT))
+    (tmp_path / "site/pip/venv.json").write_text(json.dumps(ENVIRONMENT))
     shutil.copyfile(pip_shim.__file__, tmp_path / "site/pip/__main__.py")
     command = [sys.executable, "-S", "-m", "pip", "install", "-r", "requirements.txt"]
     done = subprocess.run(
         command, env={"PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "Requirements already satisfied by environment abc\n"
+    assert done.stdout == "Requirements already satisfied by venv abc\n"
     assert done.stderr == ""
 
 

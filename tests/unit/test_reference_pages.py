@@ -14,8 +14,8 @@ from hdm_airflow.credentials.options import CredentialOptions, KeycloakOptions, 
 from hdm_airflow.packs.finding import CODES
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.packs.manifest import REQUIRED, Manifest, json_schema
-from hdm_airflow.runner.retention import Retention
-from hdm_airflow.runner.sandbox import Sandbox
+from hdm_airflow.runner.processes.sandbox import Sandbox
+from hdm_airflow.runner.venvs.retention import Retention
 from hdm_airflow.settings import Environment, Settings
 from tests.unit.test_zoo import DEEP
 

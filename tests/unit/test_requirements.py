@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hdm_airflow.runner.requirements import Requirements
+from hdm_airflow.runner.venvs.requirements import Requirements
 
 
 def read(pack: Path, content: str | bytes | None) -> Requirements:

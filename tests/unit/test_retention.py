@@ -1,4 +1,4 @@
-"""Which environments go."""
+"""Which venvs go."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from hdm_airflow.runner.retention import Entry, Retention, surplus
+from hdm_airflow.runner.venvs.retention import Entry, Retention, surplus
 
 NOW = datetime(2026, 1, 5, tzinfo=timezone.utc)
 

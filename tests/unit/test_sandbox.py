@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hdm_airflow.runner import lineage, sandbox, usage
-from hdm_airflow.runner.sandbox import Sandbox
+from hdm_airflow.runner.processes import process_tree, sandbox, usage
+from hdm_airflow.runner.processes.sandbox import Sandbox
 
 
 def test_airflows_configuration_is_hidden_wherever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def _shows(granted: sandbox.Grants, path: Path) -> bool:
 
 def test_one_slow_look_does_not_put_off_those_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pack could make one slow, with many processes or files, and use what it likes for minutes."""
-    found = lineage.descendants()
+    found = process_tree.descendants()
     watch = usage.Watch({"processes": 10, "disk": 1e9}, str(tmp_path))
     monkeypatch.setattr(usage, "descendants", lambda **_: (time.sleep(0.1), found)[1])
     assert watch.look() == ""

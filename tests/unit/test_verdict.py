@@ -9,7 +9,7 @@ import pytest
 from hdm_airflow.base.runs import Outcome
 from hdm_airflow.operators.verdict import interrupted, outcomes, sentence, summary
 from hdm_airflow.runner.report import Report, Reports
-from hdm_airflow.runner.run import Ran
+from hdm_airflow.runner.run import RunResult
 
 SLUGS = ("a", "b")
 KILLED = {"exit_code": 143, "ended": "killed"}
@@ -17,7 +17,7 @@ TIMEOUT = {"exit_code": 137, "ended": "timeout"}
 
 
 def of(reports: dict[str, Report], *, exit_code: int = 0, ended: str = "exit") -> list[Outcome]:
-    ran = Ran(exit_code=exit_code, ended=ended, reports=Reports(endpoints=reports))
+    ran = RunResult(exit_code=exit_code, ended=ended, reports=Reports(endpoints=reports))
     return outcomes(ran, SLUGS, 90)
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hdm_airflow.errors import ConfigurationError, EnvironmentBuildError
-from hdm_airflow.runner import guard
+from hdm_airflow.errors import ConfigurationError, VenvBuildError
+from hdm_airflow.runner.processes import guard
 from hdm_airflow.runner.workspace import workspace
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def test_full_disk_is_an_error_that_a_retry_may_outlive(
 
     full, denied = OSError(number, os.strerror(number)), PermissionError(errno.EACCES, "denied")
     for fault, kind in (
-        (full, EnvironmentBuildError),
-        (shutil.Error([("a", "b", str(full))]), EnvironmentBuildError),
+        (full, VenvBuildError),
+        (shutil.Error([("a", "b", str(full))]), VenvBuildError),
         (denied, ConfigurationError),
         (shutil.Error([("a", "b", str(denied))]), ConfigurationError),
     ):

@@ -1,0 +1,128 @@
+"""What a command works with: the settings, the packs folder, the HDM base, and who runs it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow.configuration import conf, ensure_secrets_loaded
+from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
+
+from hdm_airflow.cli.console import warn
+from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.settings import VARIABLE, WHERE, Environment, Settings
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from hdm_airflow.base.hook import BaseConnection, HdmHook
+
+
+class UnreachableVariableError(ConfigurationError):
+    """The Variable `hdm` cannot be looked up."""
+
+
+def load_settings() -> Settings:
+    """The Variable `hdm`, from wherever Airflow keeps its Variables.
+
+    Airflow's own look-up takes a metadata database that does not answer for a Variable that is not there: a command
+    would then work on the default base instead of the one that is set.
+
+    Raises:
+        ConfigurationError: the Variable is invalid.
+        UnreachableVariableError: it cannot be looked up.
+    """
+    fault = ""
+    for backend in ensure_secrets_loaded():
+        try:
+            text = backend.get_variable(key=VARIABLE)
+        except AirflowSecretsBackendAccessDenied as error:
+            fault = f"{type(backend).__name__}: {error}"
+            break  # a refusal counts: the next one must not answer in its place
+        except Exception as error:  # noqa: BLE001  # of any backend: a database, Vault, a cloud's
+            fault = fault or f"{type(backend).__name__}: {type(error).__name__}"
+        else:
+            if text is not None:
+                return Settings.parse(text)
+    if fault:
+        hint = "see that Airflow's database is there (airflow db check), or set AIRFLOW_VAR_HDM"
+        raise UnreachableVariableError(f"the Variable cannot be looked up ({fault})", WHERE, hint)
+    return Settings()
+
+
+def packs_folder(stated: str | None) -> Path:
+    """The packs folder: the one stated, else as the settings say, relative to the dags folder.
+
+    Where the Variable cannot be looked up it is the default one: packs are checked on machines without a database.
+
+    Raises:
+        ConfigurationError: the Variable is invalid.
+    """
+    if stated:
+        return Path(stated).expanduser().absolute()
+    settings = Settings()
+    try:
+        settings = load_settings()
+    except UnreachableVariableError as error:
+        warn(f"{error.what}; the packs folder is taken to be {settings.packs_dir!r}")
+    return Path(conf.get_mandatory_value("core", "dags_folder")).expanduser() / settings.packs_dir
+
+
+def choose_environment(settings: Settings, name: str | None, conn_id: str | None) -> tuple[str | None, Environment]:
+    """The environment that the options mean, and its name; None for a base that the settings do not know.
+
+    Raises:
+        ConfigurationError: there is none of that name, or several and none is named.
+    """
+    known = settings.environments
+    if conn_id:
+        if name in known and known[name].conn_id == conn_id:
+            return name, known[name]
+        own = next((key for key, one in known.items() if one.conn_id == conn_id), None)
+        if name is None and own is not None:
+            return own, known[own]
+        return name, Environment(conn_id=conn_id)  # another base: the environment's pack_conn_id is not for it
+    if name is None and len(known) == 1:
+        return next(iter(known.items()))
+    names = ", ".join(sorted(known))
+    if name is None:
+        raise ConfigurationError(f"there are several environments: {names}", WHERE, "choose one with --environment")
+    if name not in known:
+        raise ConfigurationError(f"there is no environment {name!r}", WHERE, f"choose one of: {names}")
+    return name, known[name]
+
+
+def find_hook(args: Namespace) -> HdmHook:
+    """The hook of the base that `--environment` and `--conn-id` (for `endpoints add`: `--base-conn-id`) mean.
+
+    Raises:
+        ConfigurationError: they mean none, or Airflow has no such connection.
+    """
+    from hdm_airflow.base.hook import HdmHook
+
+    conn_id = args.base_conn_id if "base_conn_id" in args else args.conn_id
+    if not conn_id:
+        _, environment = choose_environment(load_settings(), args.environment, None)
+        conn_id = environment.conn_id
+    hook = HdmHook(conn_id)
+    hook.load()
+    return hook
+
+
+@contextmanager
+def open_base(args: Namespace) -> Iterator[BaseConnection]:
+    """A connection to that base."""
+    with find_hook(args).session() as base:
+        yield base
+
+
+def actor() -> str:
+    """The name under which the audit trail files what this command changes."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        return f"uid {os.getuid()}"

@@ -1,0 +1,1 @@
+"""`airflow hdm packs ...`: one module per command, declared in `definition`."""

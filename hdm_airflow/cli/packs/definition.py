@@ -1,0 +1,118 @@
+"""The commands of `airflow hdm packs`."""
+
+from __future__ import annotations
+
+from airflow.cli.cli_config import GroupCommand
+
+from hdm_airflow.cli.options import CONN_ID, DATE, ENVIRONMENT, OUTPUT, PACKS_DIR, Trailing, action, arg, several
+
+PACKS = GroupCommand(
+    name="packs",
+    help="The packs folder: list, check, make, run and install packs",
+    subcommands=(
+        action(
+            "list",
+            "List the packs of the packs folder, and whether they can run",
+            "packs.list.list_all",
+            (
+                PACKS_DIR,
+                several("--select", "SELECTOR", "Only these: a name, mp_NAME, kind:rule or tag:nightly; * matches all"),
+                several("--exclude", "SELECTOR", "Not these"),
+                OUTPUT,
+            ),
+            example="airflow hdm packs list --select kind:metric",
+        ),
+        action(
+            "show",
+            "Show all there is to know of one pack",
+            "packs.list.show",
+            (arg("name", metavar="NAME", help="Name, folder or task id, such as mp_basic"), PACKS_DIR, OUTPUT),
+            example="airflow hdm packs show mp_basic",
+        ),
+        action(
+            "check",
+            "Check packs as thoroughly as can be done without running them",
+            "packs.check.check",
+            (
+                Trailing(
+                    "paths",
+                    nargs="*",
+                    metavar="FOLDER",
+                    help="Packs folders, or folders of single packs (default: the packs folder)",
+                ),
+                arg("--strict", action="store_true", help="Warnings count as errors"),
+                arg(
+                    "-o",
+                    "--output",
+                    choices=("text", "json"),
+                    default="text",
+                    metavar="(text, json)",
+                    help="Output format. Allowed values: text, json (default: text)",
+                ),
+            ),
+            example="airflow hdm packs check packs/rule-packs/basic --strict",
+            exit_codes="0 no errors, 1 errors (with --strict: or warnings), 2 wrong usage or configuration",
+            more="An error keeps a pack from running, a warning does not. Needs no database.",
+        ),
+        action(
+            "new",
+            "Make a pack that works, to go on from",
+            "packs.new.new",
+            (
+                arg("name", metavar="NAME", help="Its name: letters, digits, _, - and ."),
+                Trailing(
+                    "folder",
+                    nargs="?",
+                    metavar="FOLDER",
+                    help="The packs folder (default: as of --packs-dir elsewhere)",
+                ),
+                arg("--kind", choices=("metric", "rule"), default="metric", help="What it makes (default: metric)"),
+                arg("--language", choices=("python", "shell"), default="python", help="Written in (default: python)"),
+            ),
+            example="airflow hdm packs new pulse packs --kind metric --language shell",
+            more="The new pack's folder, FOLDER/metric-packs/NAME or FOLDER/rule-packs/NAME, is printed on stdout.",
+        ),
+        action(
+            "run",
+            "Run one pack now, without a Dag",
+            "packs.run.run",
+            (
+                arg("name", metavar="NAME", help="Name, folder or task id, such as mp_basic"),
+                several("--endpoint", "ENDPOINT", "Run on these alone, again if need be (default: where it is due)"),
+                arg("--date", type=DATE.kwargs["type"], metavar="YYYY-MM-DD", help="The metric date (default: today)"),
+                ENVIRONMENT,
+                CONN_ID,
+                PACKS_DIR,
+                arg("--keep", action="store_true", help="Keep the run's folder, to look into; no file of passwords"),
+                OUTPUT,
+            ),
+            example="airflow hdm packs run mp_basic --endpoint heart --date 2026-01-31",
+            exit_codes=(
+                "0 all well, 1 failed or partial, 2 wrong usage or configuration, 3 nothing to run, 130 interrupted"
+            ),
+            more=(
+                "Exactly as its task would: gate, credentials, masking, ledger. It waits for a run of the same pack\n"
+                "and date that is under way. Output of the pack goes to stderr, outcomes to stdout. Ctrl-C ends it."
+            ),
+        ),
+        action(
+            "install",
+            "Copy a reference pack into a packs folder",
+            "packs.install.install",
+            (
+                Trailing("name", nargs="?", metavar="NAME", help="basic (both kinds), mp_basic, rp_basic, ... or all"),
+                Trailing(
+                    "folder",
+                    nargs="?",
+                    metavar="FOLDER",
+                    help="The packs folder (default: as of --packs-dir elsewhere)",
+                ),
+                arg("--list", action="store_true", dest="list_packs", help="List what can be installed"),
+                arg("--force", action="store_true", help="Replace changed packs; what was there is kept aside"),
+                OUTPUT,
+            ),
+            example="airflow hdm packs install basic packs",
+            more="A pack that is there and differs is left alone, unless --force is given.",
+        ),
+    ),
+)

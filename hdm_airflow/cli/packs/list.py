@@ -1,0 +1,99 @@
+"""`airflow hdm packs list` and `show`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from hdm_airflow.cli.command import command
+from hdm_airflow.cli.command_context import packs_folder
+from hdm_airflow.cli.console import say, show_one
+from hdm_airflow.cli.console import show as show_rows
+from hdm_airflow.packs import files
+from hdm_airflow.packs.catalog import Catalog
+from hdm_airflow.packs.pack import CREATE_TABLE, Pack, Requirement
+from hdm_airflow.packs.selection import choose
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+_TABLE = re.compile(r"(?im)^\s*create\s+(?:unlogged\s+)?table\s+(?:if\s+not\s+exists\s+)?([^\s(]+)")
+
+
+@command
+def list_all(args: Namespace) -> int:
+    """List the packs that the selectors choose, quarantined ones last."""
+    catalog = Catalog.scan(packs_folder(args.packs_dir), deep=True)
+    packs = choose(catalog.every, args.select or (), args.exclude or ()) if catalog.every else ()
+    rows = [
+        {
+            "kind": pack.kind,
+            "name": pack.name,
+            "version": pack.version,
+            "task_id": pack.task_id,
+            "tags": list(pack.tags),
+            "requires": [_requirement(one) for one in pack.requires],
+            "state": state(pack),
+            "folder": pack.folder,
+        }
+        for pack in packs
+    ]
+    show_rows(rows, args.output)
+    if any(pack.findings for pack in packs):
+        say(f"details: airflow hdm packs check {catalog.root}")
+    return 0
+
+
+@command
+def show(args: Namespace) -> int:
+    """Show one pack: manifest, what it requires and who requires it, findings, tables."""
+    catalog = Catalog.scan(packs_folder(args.packs_dir), deep=True)
+    pack = catalog.find(args.name)
+    scripts, tables = _tables(pack)
+    stated = pack.manifest.model_dump(mode="json", exclude_defaults=True) if pack.manifest else {}
+    facts: dict[str, Any] = {
+        "task_id": pack.task_id,
+        "kind": pack.kind,
+        "name": pack.name,
+        "version": pack.version,
+        "state": state(pack),
+        "folder": pack.folder,
+        "path": str(pack.path),
+        **{key: value for key, value in stated.items() if key not in {"kind", "name", "version"}},
+        "requires": [_requirement(one) for one in pack.requires],
+        "required_by": [other.task_id for other in catalog.every if pack in catalog.upstream(other)],
+        "sql_scripts": scripts,
+        "tables": tables,
+        "findings": [str(finding) for finding in pack.findings],
+    }
+    if args.output in {"json", "yaml"}:
+        facts["readme"] = pack.readme
+    show_one(facts, args.output)
+    return 0
+
+
+def state(pack: Pack) -> str:
+    """Whether it can run, in a word."""
+    if pack.errors:
+        return "quarantined"
+    count = len(pack.findings)
+    return f"{count} warning{'s' if count > 1 else ''}" if count else "ok"
+
+
+def _requirement(one: Requirement) -> str:
+    notes = [note for note, applies in (("default", not one.explicit), ("quarantined", one.quarantined)) if applies]
+    return f"mp_{one.name}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _tables(pack: Pack) -> tuple[list[str], list[str]]:
+    """The pack's create-table scripts, and the tables that they make."""
+    folder = pack.path / CREATE_TABLE
+    scripts, tables = [], []
+    for path in sorted(folder.glob("*.sql")) if folder.is_dir() else ():
+        scripts.append(f"{CREATE_TABLE}/{path.name}")
+        try:
+            text, _ = files.decode(files.read_bytes(path))
+        except files.Unreadable:
+            continue  # a finding says so
+        tables += [name.strip('"') for name in _TABLE.findall(text)]
+    return scripts, tables

@@ -1,0 +1,161 @@
+"""`airflow hdm packs run`: one attempt of one pack, as its task would make it, without a Dag."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow import settings as airflow_settings
+
+from hdm_airflow.base import endpoints
+from hdm_airflow.base.hook import HdmHook
+from hdm_airflow.base.runs import Attempt, Outcome
+from hdm_airflow.cli.command import INTERRUPTED, command
+from hdm_airflow.cli.command_context import choose_environment, load_settings, packs_folder
+from hdm_airflow.cli.console import say, show, warn
+from hdm_airflow.errors import ConfigurationError, HdmError
+from hdm_airflow.operators.attempt import AttemptResult, Conditions, PackAttempt
+from hdm_airflow.packs.catalog import Catalog
+from hdm_airflow.packs.pack import Pack
+from hdm_airflow.settings import Environment, Settings
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+log = logging.getLogger(__name__)
+
+OK, FAILED, NOTHING = 0, 1, 3  # exit codes
+#: What ledger and context name in place of a Dag.
+DAG_ID = "cli"
+
+
+@command
+def run(args: Namespace) -> int:
+    """Run the pack, print the outcomes, and tell by the exit code how it went."""
+    settings = load_settings()
+    pack = Catalog.scan(packs_folder(args.packs_dir)).find(args.name)
+    name, environment = choose_environment(settings, args.environment, args.conn_id)
+    if name is None:
+        hint = "say what the pack is to be told: --environment NAME"
+        raise ConfigurationError(f"no environment has the connection {args.conn_id!r}", "--conn-id", hint)
+    attempt = PackAttempt(
+        pack,
+        _attempt(pack, name, args),
+        _conditions(pack, settings, environment),
+        log,
+        only=_slugs(environment.conn_id, args.endpoint) if args.endpoint else None,
+        keep=args.keep,
+        dies_with_parent=False,  # `nohup airflow hdm packs run ...` may well outlive its shell
+    )
+    with _interruptible(attempt) as interrupted:
+        try:
+            result = attempt.run()
+        except HdmError as error:
+            if not attempt.begun:
+                raise
+            say(str(error))
+            return FAILED
+    show(_rows(result), args.output)
+    return INTERRUPTED if interrupted else _exit_code(result, pack)
+
+
+def _attempt(pack: Pack, environment: str, args: Namespace) -> Attempt:
+    now = datetime.now(airflow_settings.TIMEZONE)
+    metric_date = args.date or now.date()
+    if metric_date != now.date() and pack.kind == "metric" and not (pack.manifest and pack.manifest.backfill):
+        warn(f"{pack.task_id} measures the state of today, and files it under {metric_date}")
+    return Attempt(
+        kind=pack.kind,
+        pack=pack.name,
+        pack_version=pack.version,
+        metric_date=metric_date,
+        environment=environment,
+        dag_id=DAG_ID,
+        run_id=f"{DAG_ID}__{now.isoformat()}",
+        task_id=pack.task_id,
+        try_number=1,
+    )
+
+
+def _conditions(pack: Pack, settings: Settings, environment: Environment) -> Conditions:
+    return Conditions(
+        conn_id=environment.conn_id,
+        pack_conn_id=environment.pack_conn_id,
+        timeout=(pack.manifest and pack.manifest.timeout) or settings.timeout,
+        require_reports=settings.require_reports,
+        environment_store=settings.store,
+        environment_retention=settings.environment_retention,
+        credentials=settings.credentials,
+        limits=settings.limits,
+        sandbox=settings.sandbox,
+        timezone=airflow_settings.TIMEZONE.name,
+    )
+
+
+def _slugs(conn_id: str, stated: list[str]) -> list[str]:
+    with HdmHook(conn_id).session() as base:
+        return [endpoints.find(base, text).endpoint.slug for text in stated]
+
+
+@contextmanager
+def _interruptible(attempt: PackAttempt) -> Iterator[list[int]]:
+    """Let signals end the attempt in order: ledger first, then the pack's processes. The next one ends us at once.
+
+    Yields:
+        The signals that came, while they come.
+    """
+    came: list[int] = []
+
+    def end(number: int, _frame: Any) -> None:
+        came.append(number)
+        if len(came) > 1 or not attempt.abort("interrupted"):
+            raise KeyboardInterrupt
+
+    wanted = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if _is_heeded(number)]
+    before = {number: signal.signal(number, end) for number in wanted}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_heeded(number: int) -> bool:
+    return signal.getsignal(number) is not signal.SIG_IGN  # nohup
+
+
+def _rows(result: AttemptResult) -> list[dict[str, Any]]:
+    rows = [_row(one) for one in result.done]
+    rows += [_row(Outcome(endpoint=slug, status="skipped", reason=why)) for slug, why in result.planned.gated.items()]
+    for slug in result.planned.kept:
+        rows.append(
+            {**_row(Outcome(endpoint=slug, status="success")), "reason": "has succeeded before", "reported": None}
+        )
+    return sorted(rows, key=lambda row: str(row["endpoint"]))
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "endpoint": outcome.endpoint,
+        "status": outcome.status,
+        "metrics": outcome.metrics,
+        "alerts": outcome.alerts,
+        "reported": outcome.reported,
+        "reason": outcome.reason,
+        "incomplete": list(outcome.incomplete),
+    }
+
+
+def _exit_code(result: AttemptResult, pack: Pack) -> int:
+    if result.bad:
+        return FAILED
+    if not result.skip_reason:
+        return OK
+    say(f"nothing was run: {result.skip_reason}")
+    if result.planned.empty:
+        say(f"do: activate the pack somewhere: airflow hdm activate {pack.task_id} ENDPOINT")
+    return NOTHING

@@ -1,0 +1,190 @@
+"""`airflow hdm venvs list`, `warm` and `prune`: the venv store of this machine and user."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hdm_airflow.cli.command import command
+from hdm_airflow.cli.command_context import UnreachableVariableError, load_settings, packs_folder
+from hdm_airflow.cli.console import say, show, warn
+from hdm_airflow.errors import ConfigurationError, HdmError, VenvBuildError
+from hdm_airflow.packs.catalog import Catalog
+from hdm_airflow.packs.pack import Pack
+from hdm_airflow.packs.selection import choose
+from hdm_airflow.runner.processes import sandbox
+from hdm_airflow.runner.processes.supervision import CutShortError, Supervision
+from hdm_airflow.runner.venvs import precompile
+from hdm_airflow.runner.venvs.retention import Entry, Retention
+from hdm_airflow.runner.venvs.store import VenvStore
+from hdm_airflow.runner.workspace import workspace
+from hdm_airflow.settings import Settings
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+FAILED = 1  # exit code: a venv could not be built, or removed
+DECLINED = 1  # exit code: the answer was no
+
+
+@command
+def list_all(args: Namespace) -> int:
+    """List the venvs of the store, the one used last first, and the packs that need them."""
+    settings = _settings()
+    store = VenvStore(_store(args, settings))
+    users, entries = _users(store, args), store.entries()
+    rows = [
+        {
+            "venv": entry.key,
+            "python": entry.python,
+            "installed": entry.packages,
+            "size": _size(entry, args.output),
+            "last_used": entry.last_used,
+            "state": entry.state,
+            "packs": users.get(entry.key, []),
+            **({"requirements": entry.requirements.splitlines()} if args.output in {"json", "yaml"} else {}),
+        }
+        for entry in entries
+    ]
+    show(rows, args.output)
+    say(f"{len(rows)} venv(s), {_total(entries)} in {store.root}")
+    return 0
+
+
+@command
+def warm(args: Namespace) -> int:
+    """Build the venvs of packs ahead of their runs."""
+    settings = _settings()
+    store = VenvStore(_store(args, settings), settings.environment_retention)
+    rows = [_warm(store, pack, settings) for pack in _packs(args, settings)]
+    show(rows, args.output)
+    return FAILED if any(row["state"] == "failed" for row in rows) else 0
+
+
+@command
+def prune(args: Namespace) -> int:
+    """Remove venvs that are not to be kept, after asking."""
+    settings = _settings()
+    store = VenvStore(_store(args, settings))
+    retention = _retention(args, settings)
+    chosen = store.prune(retention, dry_run=True)
+    if args.dry_run:
+        show([_row(entry, args.output) for entry in chosen], args.output)
+        say(f"{len(chosen)} venv(s) would be removed, {_total(chosen)}")
+        return 0
+    if chosen and not args.yes and not _agreed(chosen, store.root):
+        say("nothing was removed")
+        return DECLINED
+    faults: list[str] = []
+    removed = store.prune(retention, log=faults.append)
+    show([_row(entry, args.output) for entry in removed], args.output)
+    for fault in faults:
+        warn(fault)
+    say(f"{len(removed)} venv(s) were removed, {_total(removed)}")
+    return FAILED if faults else 0
+
+
+def readable(size: float) -> str:
+    """A number of bytes for people."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:  # noqa: PLR2004  # of SI's units
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def _settings() -> Settings:
+    """The settings; the defaults where the Variable cannot be looked up, as when an image is built."""
+    try:
+        return load_settings()
+    except UnreachableVariableError as error:
+        warn(f"{error.what}; the defaults are taken")
+        return Settings()
+
+
+def _store(args: Namespace, settings: Settings) -> Path:
+    return Path(args.store).expanduser().absolute() if args.store else settings.store
+
+
+def _retention(args: Namespace, settings: Settings) -> Retention:
+    """What is kept: as stated, else as set."""
+    if args.older_than is None and args.max_size is None:
+        return settings.environment_retention
+    return Retention(days=args.older_than, size=args.max_size)
+
+
+def _users(store: VenvStore, args: Namespace) -> dict[str, list[str]]:
+    """Which packs of the packs folder need which venv; quarantined ones left out."""
+    found: dict[str, list[str]] = defaultdict(list)
+    folder = packs_folder(args.packs_dir)
+    for pack in Catalog.scan(folder).packs if folder.is_dir() else ():
+        try:
+            found[store.find(pack.path, _python(pack)).key].append(pack.task_id)
+        except VenvBuildError as error:
+            warn(f"{pack.task_id}: {error.what}")
+    return found
+
+
+def _packs(args: Namespace, settings: Settings) -> list[Pack]:
+    """The packs named; else those of the packs folder that the settings select."""
+    catalog = Catalog.scan(packs_folder(args.packs_dir))
+    if args.packs:
+        return list(choose(catalog.every, args.packs, ()))
+    return list(choose(catalog.every, settings.select, settings.exclude)) if catalog.every else []
+
+
+def _warm(store: VenvStore, pack: Pack, settings: Settings) -> dict[str, Any]:
+    """Build one pack's venv, if need be; its row."""
+    began = time.monotonic()
+    row: dict[str, Any] = {"pack": pack.task_id, "venv": None, "state": "failed", "seconds": None}
+    built: list[str] = []
+
+    def narrate(line: str) -> None:
+        built.append(line)
+        say(f"{pack.task_id}: {line}")
+
+    timeout = (pack.manifest and pack.manifest.timeout) or settings.timeout
+    try:
+        if pack.errors:
+            raise ConfigurationError("it is quarantined", pack.folder, f"airflow hdm packs check {pack.path}")
+        with workspace(pack.path) as place:
+            sandbox_in_force = sandbox.in_force(settings.sandbox, hide=[pack.packs_folder, store.root])
+            supervision = Supervision(timeout, [place.root], lambda: None, sandbox_in_force)
+            using = store.use(place.pack, pack.folder, _python(pack), supervision=supervision, log=narrate)
+            with using as venv:
+                precompile.precompile(venv, supervision)
+                row |= {"venv": venv.key, "state": "built" if built else "was there"}
+    except CutShortError:
+        say(f"{pack.task_id}: ended after its timeout of {timeout:g} s")
+    except HdmError as error:
+        say(f"{pack.task_id}: {error}")
+    return {**row, "seconds": round(time.monotonic() - began, 1)}
+
+
+def _python(pack: Pack) -> str | None:
+    return pack.manifest.python if pack.manifest else None
+
+
+def _row(entry: Entry, output: str) -> dict[str, Any]:
+    size = _size(entry, output)
+    return {"venv": entry.key, "python": entry.python, "size": size, "last_used": entry.last_used}
+
+
+def _size(entry: Entry, output: str) -> int | str:
+    """Bytes for programs, a rounded number for people."""
+    return entry.size if output in {"json", "yaml"} else readable(entry.size)
+
+
+def _total(entries: list[Entry]) -> str:
+    return readable(sum(entry.size for entry in entries))
+
+
+def _agreed(chosen: list[Entry], root: Path) -> bool:
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"nobody is there to be asked whether to remove {len(chosen)}", str(root), "add --yes")
+    sys.stderr.write(f"Remove {len(chosen)} venv(s), {_total(chosen)}, from {root}? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -1,0 +1,149 @@
+"""The guard: a small process that leads a pack's process group and outlives nobody.
+
+A process of its own, with nothing but the standard library (see COMMAND), and with its orders as JSON on standard input
+(see `Orders`). It starts a command and ends with its exit code. When its control socket says so, or closes because the
+task process died, it ends every process that the pack has started, and in the second case removes the folders too,
+since nobody else will. When the processes together use more than they may, it ends them, and says on the socket why.
+On Linux it is the subreaper of its descendants: a pack's daemon becomes its child instead of escaping.
+
+It starts before each pack, so it imports little: not `typing`, which takes longer than all the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+
+from hdm_airflow.runner.processes import confine
+from hdm_airflow.runner.processes.process_tree import end_all, reap
+from hdm_airflow.runner.processes.removal import remove
+from hdm_airflow.runner.processes.usage import Watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class Orders(TypedDict):
+        """What the guard is told."""
+
+        command: list[str]
+        rules: confine.Rules  # what the command is kept from
+        control: int  # descriptor of a socket to the task process
+        grace: float  # seconds between SIGTERM and SIGKILL
+        folders: list[str]  # removed if the task process dies; the first is the run's own
+        limits: dict[str, float]  # memory, cpu, disk, processes: what all processes together may use
+
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+#: What a run's folder holds of passwords: gone as soon as the pack is over, whatever becomes of the task.
+SECRETS = ("context.json", "pgpass")
+#: Seconds that processes get which the pack left behind when it ended by itself.
+LEFTOVER_GRACE = 0.5
+_NOTE = "hdm: {} the pack left behind were ended\n"
+
+
+#: Starts it. The folder of this package comes last on its path: what else lies there must not hide a module of Python.
+COMMAND = (
+    sys.executable, "-I", "-S", "-c",
+    "import sys; sys.path.append(sys.argv[1]); from hdm_airflow.runner.processes.guard import main; sys.exit(main())",
+    os.path.abspath(os.path.join(os.path.dirname(__file__), *([os.pardir] * 3))),
+)  # fmt: skip
+
+
+def main() -> int:
+    """Start the command, wait for it or for a reason to end it, and leave nothing behind."""
+    orders: Orders = json.load(sys.stdin)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the pack's standard input
+    control, folders = orders["control"], orders["folders"]
+    os.set_inheritable(control, False)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    alarm = wake_on_death()
+    pack = start(orders["command"], orders["rules"])
+    status, word, excess = wait(pack, control, alarm, Watch(orders["limits"], folders[0] if folders else ""))
+    grace = orders["grace"] if word is not None else 0.0 if excess else LEFTOVER_GRACE
+    status, ended = end_all(pack, status, grace)
+    if excess:
+        with contextlib.suppress(OSError):  # the task process may have died meanwhile
+            os.write(control, excess.encode())
+    elif ended and word is None:
+        with contextlib.suppress(OSError):  # the pack may have closed the stream that we share with it
+            os.write(2, _NOTE.format(f"{ended} process(es)").encode())
+    clean(folders, everything=word == b"" or closed(control))
+    return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def wake_on_death() -> int:
+    """A descriptor that becomes readable when a child has died."""
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return wake_read
+
+
+def wait(pack: int, control: int, alarm: int, watch: Watch) -> tuple[int | None, bytes | None, str]:
+    """Until the pack has ended, or there is a reason to end it.
+
+    Returns:
+        Its wait status or None; what the task process said (b"" where it died), or None; of what it used too much.
+    """
+    while True:
+        ready, _, _ = select.select([control, alarm], [], [], watch.pause)
+        if alarm in ready:
+            os.read(alarm, 1 << 16)
+        status = reap(pack)
+        if control in ready:
+            return status, os.read(control, 1), ""
+        excess = "" if status is not None else watch.look()
+        if status is not None or excess:
+            return status, None, excess
+
+
+def clean(folders: list[str], *, everything: bool) -> None:
+    """Remove the files with passwords, or all of the folders."""
+    for folder in folders:
+        for name in SECRETS:
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, name))
+        if everything:
+            with contextlib.suppress(OSError):  # the next run's sweep tries again
+                remove(folder)
+
+
+def closed(control: int) -> bool:
+    """Whether the task process has let go of the control socket, by intent or by dying."""
+    ready, _, _ = select.select([control], [], [], 0)
+    if not ready:
+        return False
+    try:
+        return not os.read(control, 64)
+    except OSError:
+        return True
+
+
+def start(command: list[str], rules: confine.Rules) -> int:
+    """Fork and run the command; it dies if the guard is killed."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.set_wakeup_fd(-1)
+        confine.become(command, rules)
+    except OSError as error:
+        os.write(2, f"hdm: {command[0]} cannot be started: {error.strerror} {error.filename or ''}\n".encode())
+    os._exit(127)
+
+
+def prctl(option: int, value: int) -> None:
+    """Linux's prctl; elsewhere nothing, and the guard ends the process group alone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)

@@ -1,0 +1,103 @@
+"""Supervision: every program that one pack run starts, under one time limit and one switch that ends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from hdm_airflow.runner.masking import Masker
+from hdm_airflow.runner.processes.child import Child, ChildResult, Ended
+from hdm_airflow.runner.processes.sandbox import Confinement, Sandbox
+
+
+class CutShortError(Exception):
+    """The run was ended by its timeout or killed before the pack itself had started."""
+
+    def __init__(self, ended: Ended) -> None:
+        super().__init__(ended)
+        self.ended: Ended = ended
+
+
+class Supervision:
+    """Starts programs one after the other.
+
+    Args:
+        timeout: seconds for all of them together; None for no limit.
+        leftovers: folders that the guard removes if this process dies.
+        heartbeat: called several times a second; what it raises ends the program.
+        sandbox: the setting as it is in force; None where programs see the files and processes of others.
+    """
+
+    def __init__(
+        self,
+        timeout: float | None,
+        leftovers: Sequence[Path],
+        heartbeat: Callable[[], None],
+        sandbox: Sandbox | None = None,
+    ) -> None:
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._leftovers = tuple(leftovers)
+        self._heartbeat = heartbeat
+        self.sandbox = sandbox
+        self._child: Child | None = None
+        self._killed = False
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        variables: Mapping[str, str],
+        log: Callable[[str], None],
+        mask: Masker,
+        heartbeat: Callable[[], None] = lambda: None,
+        leftovers: Sequence[Path] = (),
+        confinement: Confinement,
+    ) -> ChildResult:
+        """Run one program to its end.
+
+        Args:
+            command: what to run.
+            folder: its working directory.
+            variables: its whole environment.
+            log: called with each masked line of its output.
+            mask: takes the secrets out.
+            heartbeat: called several times a second, besides the one for all programs.
+            leftovers: more folders that the guard removes if this process dies.
+            confinement: what it is kept from.
+
+        Raises:
+            CutShortError: time was up, or the run was killed, before it started.
+        """
+        self.heartbeat()
+        child = self._child = Child(
+            command,
+            folder=folder,
+            variables=dict(variables),
+            leftovers=[*self._leftovers, *leftovers],
+            confinement=confinement,
+        )
+        if self._killed:
+            child.end("killed")
+        left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+        def both() -> None:
+            self._heartbeat()
+            heartbeat()
+
+        return child.wait(log=log, mask=mask, timeout=left, heartbeat=both)
+
+    def heartbeat(self) -> None:
+        """Raise CutShortError when time is up or the run was killed: for whoever waits while no program runs."""
+        self._heartbeat()
+        if self._killed:
+            raise CutShortError("killed")
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise CutShortError("timeout")
+
+    def kill(self) -> None:
+        """End what runs, and whatever would be started; safe in a signal handler."""
+        self._killed = True
+        if self._child:
+            self._child.end("killed")

@@ -1,0 +1,113 @@
+"""The layer: a small virtual environment of one run alone, on top of a venv of the store."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+from hdm_airflow.packs.pack import REQUIREMENTS
+from hdm_airflow.runner.venvs import pip_shim
+from hdm_airflow.runner.venvs.store import Venv
+from hdm_airflow.runner.venvs.verify_build import RUN_BESIDE
+from hdm_airflow.sdk import hdm as sdk
+
+#: The two lines of nearly every bootstrap script are answered here: Python would take 0.05 s and more for each.
+_PIP = """#!/bin/sh
+held=
+case "$*" in
+    "install --upgrade pip" | "install -U pip") held=true ;;
+    "install -r requirements.txt") cmp -s requirements.txt {requirements} && {files} && held=true ;;
+esac
+if [ "$held" = true ]; then
+    echo "Requirements already satisfied by venv {key}"
+    exit 0
+fi
+exec "${{0%/*}}/python" -m pip "$@"
+"""
+#: Without the last line, a pack would see what is installed for the worker's Python: on each worker something else.
+_CONFIGURATION = "home = {}\nversion = {}\ninclude-system-site-packages = false\n"
+
+
+def make_layer(venv: Venv, folder: Path) -> None:
+    """Make a run's own virtual environment on top of one of the store.
+
+    Args:
+        venv: whose packages it sees.
+        folder: where; it must not exist. Its `bin` goes on PATH.
+    """
+    interpreter = venv.interpreter
+    bin_folder = folder / "bin"
+    packages = folder / "lib" / f"python{interpreter.version}" / "site-packages"
+    (packages / "pip").mkdir(parents=True)
+    bin_folder.mkdir()
+    for name in ("python", "python3", f"python{interpreter.version}"):
+        (bin_folder / name).symlink_to(interpreter.path)
+    (folder / "pyvenv.cfg").write_text(_CONFIGURATION.format(Path(interpreter.path).parent, interpreter.version))
+    # addsitedir, not the bare path: .pth files of the store's packages count too
+    (packages / "hdm.pth").write_text(f"import site; site.addsitedir({str(venv.site_packages)!r})\n")
+    shutil.copyfile(sdk.__file__, packages / "hdm.py")
+    facts = {
+        "key": venv.key,
+        "requirements": venv.requirements.digest,
+        "files": dict(venv.requirements.files),
+        "pip": venv.pip,
+    }
+    (packages / "pip" / "venv.json").write_text(json.dumps(facts), "utf-8")
+    (packages / "pip" / "__init__.py").touch()
+    shutil.copyfile(pip_shim.__file__, packages / "pip" / "__main__.py")
+    requirements = packages / "pip" / REQUIREMENTS
+    requirements.write_bytes(venv.requirements.content)
+    files = _unchanged(venv, packages / "pip" / "files.sha256")
+    text = _PIP.format(key=venv.key, requirements=shlex.quote(str(requirements)), files=files)
+    for name in ("pip", "pip3", f"pip{interpreter.version}"):
+        script = bin_folder / name
+        script.write_text(text)
+        script.chmod(0o700)
+    _bring_programs(venv.path, folder)
+
+
+def _bring_programs(venv: Path, layer: Path) -> None:
+    """Let the programs of the venv's packages run in the layer, which has what the script installs.
+
+    They find there what they find beside their Python: other programs, and their data (share/, etc/). Each file is a
+    link of its own: pip replaces those, and would write into the store through a link to a folder.
+    """
+    waiting = [entry.name for entry in os.scandir(venv) if entry.is_dir(follow_symlinks=False)]
+    waiting.remove("lib")
+    while waiting:
+        place = waiting.pop()
+        (layer / place).mkdir(exist_ok=True)
+        for entry in os.scandir(venv / place):
+            to = layer / place / entry.name
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(f"{place}/{entry.name}")
+            elif to.exists():  # the layer's own python, and its pip
+                continue
+            elif place == "bin" and entry.is_file(follow_symlinks=False) and _is_run_beside(entry.path):
+                shutil.copyfile(entry.path, to)
+                to.chmod(0o700)
+            else:
+                to.symlink_to(entry.path)
+
+
+def _is_run_beside(program: str) -> bool:
+    """Whether it is a script that is run by the Python in its own folder, wherever that is."""
+    with open(program, "rb") as file:
+        return file.read(len(RUN_BESIDE)) == RUN_BESIDE
+
+
+def _unchanged(venv: Venv, sums: Path) -> str:
+    """The shell's test that what requirements.txt names of the pack is as it was; it fails where there is no sha256sum.
+
+    A name that sha256sum would want escaped is left to the run's pip.
+    """
+    files = venv.requirements.files
+    if not files:
+        return "true"
+    if any(character in name for name in files for character in "\\\n\r"):
+        return "false"
+    sums.write_text("".join(f"{digest}  {name}\n" for name, digest in files.items()), "utf-8")
+    return f"sha256sum -c {shlex.quote(str(sums))} >/dev/null 2>&1"

@@ -1,0 +1,110 @@
+"""Precompiling: a fresh venv is compiled and put on the disk for good, while its first run goes on.
+
+Neither is needed to start: uv leaves no `.pyc` files, so that imports take longer until they are there, and the disk
+may take its time until the next power failure. Together they take many times as long as the build itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hdm_airflow.runner.masking import Masker
+from hdm_airflow.runner.processes import sandbox
+from hdm_airflow.runner.processes.child import Child
+from hdm_airflow.runner.processes.sandbox import Confinement
+from hdm_airflow.runner.processes.supervision import CutShortError, Supervision
+from hdm_airflow.runner.venvs import record
+from hdm_airflow.runner.venvs.interpreter import build_variables
+from hdm_airflow.runner.venvs.store import Venv
+
+_PATIENCE = 60.0  # seconds that a run which is over waits for it; the next one goes on where it ends
+#: Under the Python that the venv stands on, without `site`: its own would run what a package has put beside it.
+#: Files that are no Python of its version are passed over, and so are tests: they take half of the time, and nobody
+#: imports them. Each `.pyc` is written whole.
+_PROGRAM = """
+import compileall, os, re, sys
+folder, marker = sys.argv[1:]
+os.nice(19)
+compileall.compile_dir(folder, quiet=2, workers=0, rx=re.compile(re.escape(folder) + ".*/tests?/"))
+os.sync()
+open(marker, "w").close()
+"""
+
+
+@contextmanager
+def beside(venv: Venv, supervision: Supervision) -> Iterator[None]:
+    """Precompile a venv while the context lasts, at the lowest priority, and wait for its end.
+
+    Args:
+        venv: held by the caller.
+        supervision: its time limit and its end are the precompiling's, too.
+    """
+    with _claim(venv.path) as is_ours:
+        if not is_ours:
+            yield
+            return
+        child = Child(
+            _command(venv),
+            folder=venv.path,
+            variables=build_variables(),
+            leftovers=[],
+            confinement=_confinement(venv, supervision),
+        )
+        try:
+            yield
+            with suppress(CutShortError):  # the run is over all the same
+                supervision.heartbeat()
+                child.wait(log=_nothing, mask=Masker([]), timeout=_PATIENCE, heartbeat=supervision.heartbeat)
+        finally:
+            child.close()
+
+
+def precompile(venv: Venv, supervision: Supervision) -> None:
+    """Precompile a venv now; one that is precompiled, or being precompiled, is left to itself."""
+    with _claim(venv.path) as is_ours:
+        if is_ours:
+            supervision.run(
+                _command(venv),
+                folder=venv.path,
+                variables=build_variables(),
+                log=_nothing,
+                mask=Masker([]),
+                confinement=_confinement(venv, supervision),
+            )
+
+
+@contextmanager
+def _claim(path: Path) -> Iterator[bool]:
+    """Whether it is for us to precompile a venv: it is not, and nobody else is at it."""
+    if record.is_precompiled(path) or not os.access(path, os.W_OK):  # in an image, a store may be read-only
+        yield False
+        return
+    descriptor = os.open(path / record.FILE, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        claimed = False
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            claimed = True
+        yield claimed
+    finally:
+        os.close(descriptor)
+
+
+def _confinement(venv: Venv, supervision: Supervision) -> Confinement:
+    if supervision.sandbox is None:
+        return Confinement()
+    python = venv.interpreter.prefix
+    return Confinement(grants=sandbox.grants(supervision.sandbox, own=venv.path, variables={}, read=[python], write=[]))
+
+
+def _command(venv: Venv) -> list[str]:
+    marker = str(venv.path / record.PRECOMPILED)
+    return [venv.interpreter.path, "-I", "-S", "-c", _PROGRAM, str(venv.path / "lib"), marker]
+
+
+def _nothing(line: str) -> None:
+    """What it says is not for the task's log: packages carry files of other Pythons."""

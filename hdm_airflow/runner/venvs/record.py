@@ -1,0 +1,158 @@
+"""The record of a venv: what it is made of, written into it when it is complete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timezone
+from pathlib import Path
+
+from hdm_airflow.runner.venvs.interpreter import Interpreter, bundled_pip
+
+FILE = "hdm-venv.json"
+#: Is there as soon as all modules are compiled and all files are on the disk.
+PRECOMPILED = "hdm-precompiled"
+#: The fault of which more than the venv may be damaged.
+CRASHED = "the machine went down before it was on the disk"
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_READ_ONLY = ~0o222
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A finished venv, as it was built."""
+
+    key: str
+    python: str  # major.minor
+    implementation: str
+    interpreter: str  # path of the Python that it stands on
+    pip: str  # path of the pip that comes with that Python; '' for none. Asked once: it takes 60 ms
+    builder: str  # e.g. 'uv 0.9.2'
+    created: str  # ISO 8601, UTC
+    requirements: str  # for people: without comments and logins
+    packages: int  # how many are installed
+    size: int  # bytes
+    boot: str  # which start of the machine it was built in; '' where that cannot be told
+    content: str  # hash of what lies in its folder of packages: a change is damage
+
+
+def site_packages(path: Path, version: str) -> Path:
+    """Where a venv's packages lie."""
+    return path / "lib" / f"python{version}" / "site-packages"
+
+
+def write(path: Path, key: str, interpreter: Interpreter, requirements: str, builder: str) -> Record:
+    """Close a finished venv: make its files read-only and write its record.
+
+    Args:
+        path: of the venv.
+        key: its name to be.
+        interpreter: what it stands on.
+        requirements: what was installed, for people.
+        builder: with what.
+
+    Raises:
+        OSError: such as a full disk.
+    """
+    folder = site_packages(path, interpreter.version)
+    record = Record(
+        key=key,
+        python=interpreter.version,
+        implementation=interpreter.implementation,
+        interpreter=interpreter.path,
+        pip=bundled_pip(interpreter.path),
+        builder=builder,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        requirements=requirements,
+        packages=len(packages(folder)),
+        size=_close(path),
+        boot=_boot(),
+        content=_content(folder),
+    )
+    (path / FILE).unlink(missing_ok=True)  # it may be linked with another file
+    (path / FILE).write_text(json.dumps(asdict(record), indent=1), "utf-8")
+    (path / FILE).chmod(0o444)
+    return record
+
+
+def read(path: Path) -> Record | None:
+    """The record of a venv; None where it has none that can be read: then it is not complete."""
+    try:
+        found = Record(**json.loads((path / FILE).read_bytes()))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    fitting = all(isinstance(getattr(found, one.name), int if one.type == "int" else str) for one in fields(found))
+    return found if fitting and "\0" not in found.python else None
+
+
+def fault(path: Path) -> str:
+    """What is visibly wrong with a venv; '' where nothing is. Cheap: every run asks.
+
+    Not every file is looked at: a package whose inside was changed is not noticed.
+    """
+    record = read(path)
+    if record is None or record.key != path.name:
+        return "it is not complete"
+    if record.boot != _boot() and not is_precompiled(path):  # a folder may be in its place, and its files still empty
+        return CRASHED
+    if not (path / "bin" / "python").exists():  # follows the link
+        return f"its Python is gone ({record.interpreter})"
+    try:
+        same = _content(site_packages(path, record.python)) == record.content
+    except (OSError, ValueError):  # what a damaged record names may be no path
+        return "its packages are gone"
+    return "" if same else "its packages have been changed"
+
+
+def packages(folder: Path) -> list[str]:
+    """The names of the packages in a folder of packages."""
+    return sorted(found.name.partition("-")[0] for found in folder.glob("*.dist-info"))
+
+
+def is_precompiled(path: Path) -> bool:
+    """Whether a venv is compiled and on the disk (see precompiling.py)."""
+    return (path / PRECOMPILED).exists()
+
+
+def size(path: Path) -> int:
+    """Bytes of the files below a folder."""
+    return sum(entry.stat(follow_symlinks=False).st_size for entry in _files(path))
+
+
+def _close(path: Path) -> int:
+    """Make every file read-only, against accidents; folders stay as they are, so that `rm -r` works. Its size."""
+    total = 0
+    for entry in _files(path):
+        found = entry.stat(follow_symlinks=False)
+        total += found.st_size
+        if not entry.is_symlink() and found.st_nlink == 1:  # not a file that uv's cache shares
+            Path(entry.path).chmod(found.st_mode & _READ_ONLY)
+    return total
+
+
+def _boot() -> str:
+    try:
+        return _BOOT.read_text("ascii").strip()
+    except OSError:  # not Linux
+        return ""
+
+
+def _files(path: Path) -> list[os.DirEntry[str]]:
+    found: list[os.DirEntry[str]] = []
+    folders: list[str | os.PathLike[str]] = [path]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    found.append(entry)
+    return found
+
+
+def _content(folder: Path) -> str:
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if entry.name != "__pycache__")
+    return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,295 @@
+"""The venv store: one installed set of requirements per content, shared by every run that wants it.
+
+A venv is built in a folder beside its place and renamed into it, under a lock that nobody else can hold;
+afterwards no run changes it. Each run that uses one holds its lock together with the others, so that none in use is
+ever removed. What a bootstrap script installs on top goes into a layer: a small virtual environment of that run alone,
+which sees the store's packages behind its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from hdm_airflow.errors import VenvBuildError
+from hdm_airflow.packs.pack import REQUIREMENTS
+from hdm_airflow.runner.processes.supervision import Supervision
+from hdm_airflow.runner.venvs import package_index, record
+from hdm_airflow.runner.venvs.builder import Builder, disk_full
+from hdm_airflow.runner.venvs.interpreter import Interpreter, build_variables, bundled_pip, find_interpreter
+from hdm_airflow.runner.venvs.lock import acquire
+from hdm_airflow.runner.venvs.requirements import Requirements
+from hdm_airflow.runner.venvs.retention import Entry, Retention, surplus
+
+_LOCK_INTERVAL = 0.1  # seconds between two tries
+_PATIENCE = 2.0  # seconds of waiting after which the log says so
+_TRIES = 3  # builds of one venv in one run
+#: What a venv is called. Whatever else lies in the store's folder is not ours to look into or to remove.
+_KEY = re.compile(r"[0-9a-f]{24}")
+_ASIDE = (".building-", ".removing-")
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Venv:
+    """One finished venv of the store."""
+
+    key: str
+    path: Path
+    interpreter: Interpreter
+    requirements: Requirements  # of the pack that asked for it
+
+    @property
+    def pip(self) -> str:
+        """The pip wheel that comes with its Python; '' where there is none."""
+        found = record.read(self.path)
+        return found.pip if found and Path(found.pip).is_file() else bundled_pip(self.interpreter.path)
+
+    @property
+    def site_packages(self) -> Path:
+        """Where its packages lie."""
+        return record.site_packages(self.path, self.interpreter.version)
+
+
+class VenvStore:
+    """The venvs of one user.
+
+    Args:
+        root: its folder; made when missing.
+        retention: what is kept when a new one has been built; None: everything.
+    """
+
+    def __init__(self, root: Path, retention: Retention | None = None) -> None:
+        self.root = root
+        self.retention = retention
+
+    @contextmanager
+    def use(
+        self, pack: Path, name: str, python: str | None, *, supervision: Supervision, log: Callable[[str], None]
+    ) -> Iterator[Venv]:
+        """The venv of a pack, built if it is not there; it stays as it is while the context lasts.
+
+        Args:
+            pack: the pack's folder (the run's copy).
+            name: the pack's own folder, for errors.
+            python: which Python, as uv understands it; None for the one that runs Airflow.
+            supervision: under which it is built; its time limit and its end are the build's, too.
+            log: told when something is built.
+
+        Raises:
+            VenvBuildError: it could not be built; the resolver's message is in it.
+        """
+        try:
+            venv = self.find(pack, python)
+            lock = self._hold(venv, pack, supervision, log)
+        except VenvBuildError as error:
+            raise VenvBuildError(error.what, error.where or f"{name}/{REQUIREMENTS}", error.hint) from None
+        try:
+            yield venv
+        finally:
+            os.close(lock)
+
+    def find(self, pack: Path, python: str | None) -> Venv:
+        """The venv that a pack needs, whether or not it is there.
+
+        Raises:
+            VenvBuildError: there is no such Python, or the requirements cannot be read.
+        """
+        interpreter = find_interpreter(python)
+        requirements = Requirements.read(pack)
+        key = _key(requirements, interpreter)
+        return Venv(key=key, path=self.root / key, interpreter=interpreter, requirements=requirements)
+
+    def entries(self) -> list[Entry]:
+        """Every venv of the store, the one used last first."""
+        found = self.root.glob("*") if self.root.is_dir() else ()
+        folders = [path for path in found if _KEY.fullmatch(path.name) and path.is_dir()]
+        return sorted(map(self._entry, folders), key=lambda entry: entry.last_used, reverse=True)
+
+    def prune(
+        self, retention: Retention, *, log: Callable[[str], None] = lambda _: None, dry_run: bool = False
+    ) -> list[Entry]:
+        """Remove what need not be kept, and what builds left behind that were cut short.
+
+        Args:
+            retention: what is kept.
+            log: told what cannot be removed.
+            dry_run: remove nothing.
+
+        Returns:
+            What was removed, or would be.
+        """
+        chosen = surplus(self.entries(), retention, datetime.now(timezone.utc))
+        if dry_run:
+            return list(chosen)
+        removed = [entry for entry in chosen if self._remove(entry.key, log)]
+        for file in self.root.glob("*.lock"):
+            if _KEY.fullmatch(file.stem) and not file.with_suffix("").exists():
+                self._remove(file.stem, log)  # what was left of it, and the lock's file
+        return removed
+
+    # Getting one -----------------------------------------------------------------------------------------------
+
+    def _hold(self, venv: Venv, pack: Path, supervision: Supervision, log: Callable[[str], None]) -> int:
+        """Take the lock of a venv together with others, and see to it that it is sound; the descriptor."""
+        began, builds, told = time.monotonic(), 0, False
+        while True:
+            lock = self._lock(venv.key, exclusive=False)
+            if lock is not None:
+                if not record.fault(venv.path):
+                    self._touch(venv.key)
+                    if builds:
+                        self._prune_after_build(log)
+                    return lock
+                os.close(lock)
+            if builds == _TRIES:
+                what = f"venv {venv.key} is damaged as soon as it is built"
+                raise VenvBuildError(what, str(self.root), "look for what changes files there")
+            lock = self._lock(venv.key, exclusive=True)
+            if lock is not None:
+                try:
+                    builds += self._mend(venv, pack, supervision, log)
+                finally:
+                    os.close(lock)
+                continue
+            supervision.heartbeat()
+            if not told and time.monotonic() - began > _PATIENCE:
+                log(f"waiting for venv {venv.key}, which another run builds or uses")
+                told = True
+            time.sleep(_LOCK_INTERVAL)
+
+    def _lock(self, key: str, *, exclusive: bool) -> int | None:
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return acquire(self.root / f"{key}.lock", exclusive=exclusive)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise disk_full([self.root], str(error)) from None
+            what = f"the venv store cannot be written: {error.strerror}"
+            hint = "set environment_store in the Variable hdm to a folder that the task's user may write, such as ~/hdm"
+            raise VenvBuildError(what, str(self.root), hint) from None
+
+    def _touch(self, key: str) -> None:
+        """Note that it is used now: on its lock, since nothing in a venv ever changes."""
+        with suppress(OSError):  # in an image, a store may be read-only
+            os.utime(self.root / f"{key}.lock")
+
+    def _mend(self, venv: Venv, pack: Path, supervision: Supervision, log: Callable[[str], None]) -> bool:
+        """Build a venv that is missing or damaged; the lock is ours alone. Whether there was need to."""
+        fault = record.fault(venv.path)
+        if not fault:
+            return False  # somebody else has built it just now
+        key, version = venv.key, venv.interpreter.version
+        try:
+            distrusted: list[str] = []
+            if os.path.lexists(venv.path):
+                log(f"venv {key} is damaged ({fault}): building it anew")
+                if fault == record.CRASHED:  # files that it shares with uv's cache are as empty there
+                    distrusted = record.packages(venv.site_packages)
+            log(f"building venv {key} with Python {version}")
+            self._sweep(key)  # the lock is ours: their builder was killed
+            with _folder(f".building-{key}-", self.root) as aside, _folder("hdm-build-") as temporary:
+                builder = Builder(
+                    pack=pack,
+                    requirements=venv.requirements,
+                    interpreter=venv.interpreter,
+                    final=venv.path,
+                    aside=Path(aside),
+                    temporary=Path(temporary),
+                    supervision=supervision,
+                    distrusted=distrusted,
+                )
+                tool = builder.build()
+                record.write(builder.folder, key, venv.interpreter, venv.requirements.text, tool)
+                self._move_away(key)  # not before: a next try must see what is wrong with it, too
+                builder.folder.rename(venv.path)
+            self._sweep(key)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise disk_full([self.root, Path(tempfile.gettempdir())], str(error)) from None
+            what = f"the venv could not be built: {error}"
+            raise VenvBuildError(what, str(self.root), "see that Airflow's user may write there") from None
+        return True
+
+    def _prune_after_build(self, log: Callable[[str], None]) -> None:
+        """Keep the store within its limits. What goes wrong here is no fault of the run's."""
+        if self.retention is None:
+            return
+        try:
+            for entry in self.prune(self.retention, log=log):
+                log(f"venv {entry.key} was removed from the store: last used {entry.last_used:%Y-%m-%d}")
+        except OSError as error:
+            log(f"the venv store could not be pruned: {error}")
+
+    # Looking at them, removing them ----------------------------------------------------------------------------
+
+    def _entry(self, path: Path) -> Entry:
+        found = record.read(path)
+        lock = self._lock(path.name, exclusive=True)
+        if lock is not None:
+            os.close(lock)
+        return Entry(
+            key=path.name,
+            python=found.python if found else "",
+            packages=found.packages if found else None,
+            requirements=found.requirements if found else "",
+            size=found.size if found else record.size(path),
+            last_used=datetime.fromtimestamp((self.root / f"{path.name}.lock").stat().st_mtime, timezone.utc),
+            in_use=lock is None,
+            fault=record.fault(path),
+        )
+
+    def _remove(self, key: str, log: Callable[[str], None]) -> bool:
+        """Remove a venv, unless it is in use."""
+        lock = self._lock(key, exclusive=True)
+        if lock is None:
+            return False
+        try:
+            self._move_away(key)
+            self._sweep(key)
+            (self.root / f"{key}.lock").unlink(missing_ok=True)  # whoever waits on it sees that, and makes a new one
+        except OSError as error:
+            log(f"venv {key} cannot be removed: {error}")
+            return False
+        finally:
+            os.close(lock)
+        return True
+
+    def _move_away(self, key: str) -> None:
+        """Take a venv out of its place in one step: half of one is never found there."""
+        if os.path.lexists(self.root / key):
+            aside = Path(tempfile.mkdtemp(prefix=f".removing-{key}-", dir=self.root))
+            (self.root / key).rename(aside / key)  # into it: what is there need not be a folder
+
+    def _sweep(self, key: str) -> None:
+        for prefix in _ASIDE:
+            for abandoned in self.root.glob(f"{prefix}{key}-*"):
+                shutil.rmtree(abandoned, ignore_errors=True)
+
+
+def _folder(prefix: str, place: Path | None = None) -> tempfile.TemporaryDirectory[str]:
+    """A folder that goes away, or what can be removed of it."""
+    return tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True)
+
+
+def _key(requirements: Requirements, interpreter: Interpreter) -> str:
+    """Name the venv by all that decides what is in it: requirements, Python, platform, index."""
+    variables = build_variables()
+    facts = [
+        [package_index.without_logins(line) for line in requirements.expanded(variables)],
+        sorted(requirements.files.items()),
+        [interpreter.path, interpreter.version, interpreter.implementation],
+        sorted(package_index.decisive(variables).items()),
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]

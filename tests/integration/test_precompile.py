@@ -1,0 +1,113 @@
+"""That a fresh venv is compiled and on the disk sooner or later, and its first run need not wait for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hdm_airflow.runner.processes.sandbox import Sandbox
+from hdm_airflow.runner.processes.supervision import Supervision
+from hdm_airflow.runner.venvs import precompile, record
+from hdm_airflow.runner.venvs.store import VenvStore
+from tests.integration.venv_harness import Shop
+from tests.packages import build_wheel
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """An empty store, and a pack that needs one package."""
+    (tmp_path / "pack").mkdir()
+    return Shop(store=VenvStore(tmp_path / "store"), pack=tmp_path / "pack")
+
+
+@pytest.fixture
+def needs(tmp_path: Path) -> str:
+    """Requirements with one package."""
+    return f"{build_wheel(tmp_path / 'wheels', 'hdmsettle', '1.0')}\n"
+
+
+def endless() -> Supervision:
+    return Supervision(None, [], lambda: None)
+
+
+def compiled(path: Path) -> list[Path]:
+    return list(path.rglob("hdmsettle*.pyc"))
+
+
+def test_environment_is_settled_by_its_first_run(shop: Shop, needs: str) -> None:
+    """Beside it: the run starts at once. Later ones find everything compiled, and nothing is done twice."""
+    with shop.use(needs) as venv:
+        assert not compiled(venv.path)
+        with precompile.beside(venv, endless()):
+            pass
+        assert record.is_precompiled(venv.path)
+    (first,) = compiled(venv.path)
+    before = first.stat().st_mtime_ns
+    with shop.use(needs), precompile.beside(venv, endless()):
+        pass
+    assert first.stat().st_mtime_ns == before
+    assert shop.builds == 1
+
+
+def test_run_that_is_killed_ends_the_settling_and_another_goes_on(shop: Shop, needs: str) -> None:
+    """Airflow's SIGKILL comes five seconds after a kill: nothing is waited for, and nothing stays behind."""
+    killed = endless()
+    with shop.use(needs) as venv:
+        long_work = venv.path / "lib" / "long_work.py"
+        long_work.write_text("x = [1, 2, 3]\n" * 300_000)  # seconds to compile: the kill comes before the end
+        with precompile.beside(venv, killed):
+            killed.kill()
+        assert not record.is_precompiled(venv.path)
+        with pytest.raises(KeyError), precompile.beside(venv, endless()):
+            raise KeyError
+        assert not record.is_precompiled(venv.path)
+        long_work.unlink()
+        precompile.precompile(venv, endless())
+    assert record.is_precompiled(venv.path)
+    assert compiled(venv.path)
+
+
+def test_precompile_runs_no_program_of_a_package(shop: Shop, needs: str, tmp_path: Path) -> None:
+    """It sees more than a pack does; a wheel may hold a file for any place of its venv."""
+    with shop.use(needs) as venv:
+        python = venv.path / "bin" / "python"
+        python.unlink()
+        python.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+        python.chmod(0o700)
+        (venv.path / "pyvenv.cfg").write_text("home = evil/bin\n")
+        precompile.precompile(venv, endless())
+        assert compiled(venv.path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_one_run_of_several_settles(shop: Shop, needs: str) -> None:
+    """Eight tasks that start at once would compile the same files eight times."""
+    with shop.use(needs) as venv, precompile._claim(venv.path) as is_ours:
+        assert is_ours
+        precompile.precompile(venv, endless())  # returns at once: somebody is at it
+        assert not record.is_precompiled(venv.path)
+
+
+def test_environment_that_was_not_on_the_disk_when_the_machine_went_down_is_built_anew(
+    shop: Shop, needs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may be in its place, and its files still empty. A precompiled one is known to be whole."""
+    boot = tmp_path / "boot_id"
+    boot.write_text("another start")
+    linked = Supervision(None, [], lambda: None, Sandbox(read=(str(tmp_path),)))  # then it shares files with uv's cache
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    shop.require(needs)
+    with shop.store.use(shop.pack, "pack", None, supervision=linked, log=shop.lines.append) as venv:
+        module = venv.site_packages / "hdmsettle.py"
+        assert module.stat().st_nlink > 1
+        module.write_bytes(b"")
+    monkeypatch.setattr(record, "_BOOT", boot)
+    with shop.store.use(shop.pack, "pack", None, supervision=linked, log=shop.lines.append) as venv:
+        assert module.read_bytes()
+    assert "the machine went down before it was on the disk" in "".join(shop.lines)
+    assert shop.builds == 2
+    precompile.precompile(venv, endless())
+    boot.write_text("a third one")
+    shop.get(needs)
+    assert shop.builds == 2

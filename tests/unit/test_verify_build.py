@@ -1,0 +1,85 @@
+"""What a build may have left in a venv, and what nobody follows."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hdm_airflow.errors import VenvBuildError
+from hdm_airflow.runner.venvs import record, verify_build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def venv(tmp_path: Path) -> Path:
+    """One as uv makes it, beside a file of the worker's."""
+    path = tmp_path / "env"
+    (path / "lib/python3.11/site-packages/alpha").mkdir(parents=True)
+    (path / "bin").mkdir()
+    (path / "lib64").symlink_to("lib")
+    (path / "bin/python").symlink_to("/usr/bin/python3")
+    (path / "bin/python3").symlink_to("python")
+    (path / "bin/alpha").write_text("#!/bin/sh\n")
+    (tmp_path / "airflow.cfg").write_text("fernet_key = 42")
+    return path
+
+
+def test_virtual_environment_has_no_traps(venv: Path) -> None:
+    """Its own links are none."""
+    verify_build.refuse_traps(venv)
+
+
+def record_elsewhere(path: Path) -> None:
+    (path / record.FILE).symlink_to(path.parent / "airflow.cfg")
+
+
+def packages_elsewhere(path: Path) -> None:
+    (path / "lib").rename(path / "other")
+    (path / "lib").symlink_to(path / "other")
+
+
+def module_elsewhere(path: Path) -> None:
+    (path / "lib/python3.11/site-packages/alpha/beta.py").symlink_to("/etc/passwd")
+
+
+def everything_elsewhere(path: Path) -> None:
+    path.rename(path.parent / "other")
+    path.symlink_to(path.parent / "other")
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path / "bin/beta")
+
+
+def listening(path: Path) -> None:
+    os.chdir(path)  # its name must be short
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind("beta")
+
+
+@pytest.mark.parametrize(
+    ("plant", "name"),
+    [
+        (record_elsewhere, record.FILE),
+        (packages_elsewhere, "lib"),
+        (module_elsewhere, "lib/python3.11/site-packages/alpha/beta.py"),
+        (everything_elsewhere, "."),
+        (pipe, "bin/beta"),
+        (listening, "beta"),
+    ],
+)
+def test_link_or_special_file_of_a_build_is_refused(
+    venv: Path, monkeypatch: pytest.MonkeyPatch, plant: Callable[[Path], None], name: str
+) -> None:
+    """The build was shut in; who finishes its work is not, and would overwrite, read or wait for what it points to."""
+    monkeypatch.chdir(venv)
+    plant(venv)
+    with pytest.raises(VenvBuildError) as caught:
+        verify_build.refuse_traps(venv)
+    assert caught.value.what.endswith(f"into its venv: {name}")
