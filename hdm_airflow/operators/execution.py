@@ -1,4 +1,4 @@
-"""Execution: a pack run between its first and its last ledger row, closed exactly once however it ends."""
+"""Execution: a pack run from its first ledger row to its last, closed exactly once however it ends."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from hdm_airflow.base.hook import BaseConnection, HdmHook, explained
 from hdm_airflow.errors import HdmBaseError, HdmError
 from hdm_airflow.operators import verdict
 from hdm_airflow.operators.lock import LockKeeper
+from hdm_airflow.operators.phase import Event, Phase, Progress
 from hdm_airflow.runner.job import Job
 from hdm_airflow.runner.report import Reports
-from hdm_airflow.runner.run import PackProcess
+from hdm_airflow.runner.run import PackProcess, RunResult
 from hdm_airflow.runner.venvs.store import VenvStore
 
 _PATIENCE = 60.0  # seconds to try to write the end of a run
@@ -47,70 +48,70 @@ class Execution:
         self._hook, self._attempt, self._ids, self._log = hook, attempt, ids, log
         self._keep, self._heartbeat = keep, heartbeat
         self._run: PackProcess | None = None
-        self._beginning = False  # its `running` rows are being written
-        self._begun = False  # whether the ledger has `running` rows of it, for all we know
-        self._aborted = ""  # the reason, where nothing could be written yet
-        self._closing = False  # somebody writes the end, or has
-        self._outcomes: list[runs.Outcome] | None = None  # what the ledger was told, and says itself
-        self._noted: dict[str, runs.Outcome] = {}  # slug -> what it was told before the end
+        self._progress = Progress()
+        self._abort_reason = ""
+        self._outcomes: list[runs.Outcome] = []  # as the ledger has them; none before the end
+        self._noted: dict[str, runs.Outcome] = {}  # slug -> what the ledger heard of it before the end
         self._next_note = 0.0
 
     @property
     def outcomes(self) -> tuple[runs.Outcome, ...]:
-        """What the ledger was told; nothing before the end."""
-        return tuple(self._outcomes or ())
+        """The outcomes as the ledger has them; none before the end."""
+        return tuple(self._outcomes)
 
     def run(self, base: BaseConnection, make_job: Callable[[], Job], store: VenvStore) -> list[runs.Outcome]:
         """Prepare and run the job.
 
         Args:
             base: the connection that holds the pack's lock.
-            make_job: what can fail before the pack starts belongs to the run, too.
-            store: where environments come from.
+            make_job: called once the rows are in the ledger: whatever fails in it belongs to the run.
+            store: provides the job's venv.
 
         Returns:
             One outcome per endpoint, as the ledger has it.
         """
         try:
-            self._beginning = True
-            if self._outcomes is not None:  # aborted before there was anything to run
+            _, phase = self._progress.follow(Event.START)
+            if phase is Phase.CLOSED:  # aborted before there was anything to run
                 return self._outcomes
-            with explained(self._hook):  # the ledger has the reason as people read it
+            with explained(self._hook):  # errors reach the ledger in words that people understand
                 runs.start(base, self._attempt, self._ids)
-                self._begun, self._beginning = True, False
-                if self._aborted:
-                    return self._close(self._interrupted(self._aborted), patient=False)
+                self._follow(Event.STARTED, lambda: self._interrupted(self._abort_reason), patient=False)
+                if self._progress.phase is not Phase.RUNNING:  # aborted meanwhile
+                    return self._outcomes
                 job = make_job()
-                self._run = PackProcess(job, store, self._log, keep=self._keep, heartbeat=self._beat)
-                if self._closing or self._aborted:  # while the job was made
-                    self._run.kill()
-                try:
-                    ran = self._run.run()
-                finally:
-                    self._heartbeat.abandon()
-                for problem in _problems(ran.reports):
-                    self._log(problem)
-                return self._close(verdict.outcomes(ran, self._ids, job.timeout))
-        except BaseException as error:  # Airflow's timeout is no Exception, and its rows must not stay `running`
-            self._beginning = False
-            self._close(self._interrupted(_reason(error)))
+                ran = self._run_pack(job, store)
+                return self._follow(Event.END, lambda: verdict.outcomes(ran, self._ids, job.timeout))
+        except BaseException as error:  # Airflow's timeout is not an Exception, and rows must not stay `running`
+            reason = _reason(error)
+            self._follow(Event.END, lambda: self._interrupted(reason))
             raise
 
     def abort(self, reason: str) -> None:
         """From a signal handler: write the ledger while there is time, then end the pack's processes."""
-        if self._beginning:  # its rows are not there yet, and would come after their end: `run` closes them at once
-            self._aborted = reason
-            return
+        self._abort_reason = reason
         try:
-            self._close(self._interrupted(reason), patient=False)
+            self._follow(Event.ABORT, lambda: self._interrupted(reason), patient=False)
         finally:
             if self._run:
                 self._run.kill()
 
+    def _run_pack(self, job: Job, store: VenvStore) -> RunResult:
+        self._run = PackProcess(job, store, self._log, keep=self._keep, heartbeat=self._beat)
+        if self._progress.phase is not Phase.RUNNING:  # aborted while the job was made
+            self._run.kill()
+        try:
+            ran = self._run.run()
+        finally:
+            self._heartbeat.abandon()
+        for problem in _problems(ran.reports):
+            self._log(problem)
+        return ran
+
     def _beat(self) -> None:
-        """Keep the lock, and tell the ledger what was reported ok: nobody could after a SIGKILL."""
+        """Keep the lock, and note in the ledger which endpoints are ok: after a SIGKILL nobody could."""
         self._heartbeat()
-        if self._run is None or time.monotonic() < self._next_note or self._closing:
+        if time.monotonic() < self._next_note or self._progress.phase is not Phase.RUNNING:
             return
         told = {one.endpoint: one for one in self._interrupted("it still runs") if one.status == "success"}
         news = [one for slug, one in told.items() if one != self._noted.get(slug)]
@@ -124,36 +125,48 @@ class Execution:
         reports = self._run.reports if self._run else None
         return verdict.interrupted(reports, self._ids, reason)
 
-    def _close(self, outcomes: list[runs.Outcome], *, patient: bool = True) -> list[runs.Outcome]:
-        """Write the end, unless that was done or given up before."""
-        if not self._closing:
-            self._closing = True
-            try:
-                self._outcomes = self._written(outcomes, time.monotonic() + (_PATIENCE if patient else 0))
-            except BaseException as error:
-                # Nobody tries again after a minute in vain. A signal handler has no minute, and whoever was
-                # interrupted by a timeout has not tried for long enough.
-                self._closing = patient and isinstance(error, HdmBaseError)
-                raise
-        return self._outcomes or []
+    def _follow(
+        self, event: Event, end: Callable[[], list[runs.Outcome]], *, patient: bool = True
+    ) -> list[runs.Outcome]:
+        """Record an event, and write the end if this event asks for it.
 
-    def _written(self, outcomes: list[runs.Outcome], deadline: float) -> list[runs.Outcome]:
-        """The outcomes as the ledger has them then; hours of a run shall not be lost to a restart of the base."""
+        Args:
+            event: what happened.
+            end: makes the outcomes to write; called only if they are written.
+            patient: try again for a minute; a signal handler has no minute.
+
+        Returns:
+            The outcomes as the ledger has them.
+        """
+        before, phase = self._progress.follow(event)
+        if phase.is_writing and not before.is_writing:
+            try:
+                deadline = time.monotonic() + (_PATIENCE if patient else 0)
+                self._outcomes = self._write(end(), deadline, begun=phase is Phase.CLOSING)
+            except BaseException as error:
+                refused = patient and isinstance(error, HdmBaseError)
+                self._progress.follow(Event.REFUSED if refused else Event.INTERRUPTED)
+                raise
+            self._progress.follow(Event.WRITTEN)
+        return self._outcomes
+
+    def _write(self, outcomes: list[runs.Outcome], deadline: float, *, begun: bool) -> list[runs.Outcome]:
+        """Write the end, trying again until the deadline: a restart of the base must not cost hours of work."""
         while True:
             left = deadline - time.monotonic()
             last = left <= 0
             try:
                 with self._hook.session() as base:
                     runs.limit_closing(base, max(min(left, _IN_USE[0]), _IN_USE[1]))
-                    return self._tell(base, outcomes)
+                    return self._close_rows(base, outcomes, begun=begun)
             except HdmBaseError as error:
                 if last:
                     raise
                 self._log(f"the ledger could not be written, trying again: {error.what}")
             time.sleep(_PAUSE)
 
-    def _tell(self, base: BaseConnection, outcomes: list[runs.Outcome]) -> list[runs.Outcome]:
-        kept = runs.close(base, self._attempt, self._ids, outcomes, begun=self._begun)
+    def _close_rows(self, base: BaseConnection, outcomes: list[runs.Outcome], *, begun: bool) -> list[runs.Outcome]:
+        kept = runs.close(base, self._attempt, self._ids, outcomes, begun=begun)
         for before, now in zip(outcomes, kept, strict=True):
             if before != now:
                 self._log(f"the ledger keeps {now.status} for {now.endpoint} ({now.reason}), not {before.status}")

@@ -22,6 +22,7 @@ from hdm_airflow.errors import HdmBaseError
 from hdm_airflow.operators import lock
 from hdm_airflow.operators.execution import Execution
 from hdm_airflow.operators.lock import LockKeeper
+from hdm_airflow.operators.phase import Event
 from hdm_airflow.packs.pack import Pack, Requirement
 
 TODAY = date(2024, 5, 1)
@@ -377,7 +378,8 @@ def test_whoever_is_killed_does_not_wait_for_a_row_that_somebody_holds(session, 
     hook.load()
     ids = begin(session, FIRST, [HEART])
     execution = Execution(hook, FIRST, ids, print, heartbeat=LockKeeper(session, ids))
-    execution._begun = True
+    execution._progress.follow(Event.START)
+    execution._progress.follow(Event.STARTED)
     with other.transaction():
         other.execute("SELECT FROM hdm_pack_run FOR UPDATE")
         began = time.monotonic()
