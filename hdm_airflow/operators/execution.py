@@ -18,21 +18,22 @@ from hdm_airflow.runner.venvs.store import VenvStore
 
 _PATIENCE = 60.0  # seconds to try to write the end of a run
 _PAUSE = 2.0  # seconds between two tries
-_IN_USE = 20.0, 2.0  # seconds to wait for a row that somebody else has locked: at most in one try, and at least
-_NOTED = 1.0  # seconds between two notes of what was reported ok; the first is made at once
+_IN_USE = 20.0, 2.0  # seconds that one try waits for a row lock held elsewhere: at most, and at least
+_NOTED = 1.0  # seconds between two notes of endpoints reported ok; the first is written at once
 _REASON_LIMIT = 300  # characters
 
 
 class Execution:
-    """Runs a job and keeps the ledger true about it.
+    """Runs a job and keeps its ledger rows true.
 
     Args:
-        hook: the HDM base. The end is written on a connection of its own: the one that began may have been lost.
-        attempt: whose rows they are.
-        ids: of its rows, as they were reserved: slug -> id.
+        hook: the HDM base. The end is written on a new connection: the one that wrote the beginning may be lost.
+        attempt: the attempt that the rows belong to.
+        ids: slug -> id of its row, as reserved.
         log: called with each line of output.
-        heartbeat: called several times a second, and told what the pack newly says; what it raises ends the run.
-        keep: leave the run's folder behind, without its secrets.
+        heartbeat: keeps the lock and notes what the pack reports; called several times a second; what it raises
+            ends the run.
+        keep: keep the run's folder, without its secrets.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Execution:
         return ran
 
     def _beat(self) -> None:
-        """Keep the lock, and note in the ledger which endpoints are ok: after a SIGKILL nobody could."""
+        """Keep the lock, and note in the ledger which endpoints are ok: after a SIGKILL it would be too late."""
         self._heartbeat()
         if time.monotonic() < self._next_note or self._progress.phase is not Phase.RUNNING:
             return

@@ -1,4 +1,4 @@
-"""Waiting for the locks of a pack run: one attempt at a time per pack and metric date."""
+"""The locks of a pack run: one attempt at a time per pack and metric date."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ log = logging.getLogger(__name__)
 
 _INTERVAL = 2.0  # seconds between two tries
 _HEARTBEAT = 20.0  # seconds between two signs of life
-#: Seconds after which a session that does not answer counts as lost. With the former it makes less than the minute
-#: after which the server takes us for dead and frees the lock (`keep_session` in sql/runs.sql).
+#: Seconds after which a session that does not answer counts as lost. Together with _HEARTBEAT this is less than the
+#: minute after which the server considers us dead and frees the lock (`keep_session` in sql/runs.sql).
 _ANSWER = 30.0
-_AGAIN = 1.0  # seconds until a note is tried again that was refused
-#: Seconds after which nothing runs any more of an attempt that has lost its lock: its worker notices that within one,
-#: and the pack is killed within three. The guard of a worker that died takes as long.
+_AGAIN = 1.0  # seconds until a refused note is tried again
+#: Seconds after which an attempt that lost its lock has surely stopped: its worker notices within one second, and the
+#: pack is killed within three. If the worker died, its guard takes as long.
 _ENDING = 5.0
 _HINT = "see its log; the pack was ended, and a retry runs it again"
 
@@ -42,24 +42,24 @@ def take(
     deadline: float,
     heartbeat: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Take the pack's lock and share those of the packs it requires, for the session of `base`.
+    """Take the pack's lock and share the locks of the packs it requires, for the session of `base`.
 
-    While a metric pack's lock is shared its metrics do not change. With a lock in hand, a `running` row under it is
-    one whose worker died or has lost the lock: it is closed, when the pack's processes have had time to end. So are
-    those of the pack's other dates, where nobody holds their locks.
+    While a metric pack's lock is shared, its metrics do not change. Once a lock is held, any `running` row under it
+    belongs to a worker that died or lost the lock: it is closed after the pack's processes have had time to end. Rows
+    of the pack's other dates are closed too if nobody holds their locks.
 
     Args:
-        base: whose session holds the locks.
-        attempt: whose they are.
-        pack: what it requires is locked too.
-        deadline: when to stop waiting for whoever holds one, on the monotonic clock.
-        heartbeat: called between two tries; what it raises ends the waiting.
+        base: its session holds the locks.
+        attempt: the attempt that takes them.
+        pack: the packs it requires are locked too.
+        deadline: when to stop waiting for a lock, on the monotonic clock.
+        heartbeat: called between two tries; what it raises ends the wait.
 
     Returns:
-        Whether the former attempt of the pack and date was cut short.
+        Whether the previous attempt of this pack and date was cut short.
 
     Raises:
-        HdmBaseError: somebody held a lock all that time.
+        HdmBaseError: a lock was not free before the deadline.
     """
     base.execute(queries("runs")["keep_session"])
     wait = partial(_wait, deadline, heartbeat)
@@ -71,19 +71,19 @@ def take(
         wait(f"mp_{name}", partial(runs.try_lock_required, base, name, attempt.metric_date))
         stale += _close_stale(base, "metric", name, attempt.metric_date, heartbeat)
     if stale:
-        log.warning("%d ledger row(s) of a worker that died were closed", stale)
+        log.warning("closed %d ledger row(s) of a worker that died", stale)
     return resumed
 
 
 class LockKeeper:
-    """Shows now and then that the session with the locks lives, and keeps in the ledger what the pack has said.
+    """Checks that the session with the locks is alive, and notes in the ledger what the pack has reported.
 
-    Its calls never wait: what they ask of the base is an query, one at a time. While one is under way the session is
-    the query's; from `abandon` on it is the caller's again.
+    Its calls never wait: it asks the base through background queries, one at a time. While one runs, nobody else may
+    use the session; after `abandon` the caller may.
 
     Args:
         base: the session.
-        ids: of the attempt's rows, as they were reserved: slug -> id.
+        ids: slug -> id of the attempt's row, as reserved.
         also: called each time; never waits.
     """
 
@@ -98,27 +98,27 @@ class LockKeeper:
         self._warned = False
 
     def __call__(self) -> None:
-        """Go on: see what the base has answered, and ask what is to be asked.
+        """Read the base's answer, and send the next query if one is due.
 
         Raises:
-            HdmBaseError: the session is gone or does not answer, and with it the locks: another attempt may have begun.
+            HdmBaseError: the session is gone or does not answer, so its locks are lost: another attempt may have begun.
         """
         self._also()
         self._go_on()
 
     def note(self, outcomes: Sequence[runs.Outcome]) -> None:
-        """Keep what the pack has said of endpoints so far in the ledger, now or soon.
+        """Note in the ledger, now or soon, what the pack has reported about endpoints so far.
 
-        It is tried again where the base refuses: a full disk or the like is no reason to end the pack.
+        If the base refuses, the note is tried again: a full disk is not a reason to end the pack.
 
         Raises:
-            HdmBaseError: as above.
+            HdmBaseError: as for a call.
         """
         self._waiting |= {one.endpoint: one for one in outcomes}
         self._go_on()
 
     def abandon(self) -> None:
-        """End what is under way: nothing of it is left afterwards, whatever the base does."""
+        """End the query under way, whatever the base does; nothing of it runs afterwards."""
         if self._query:
             self._query.abandon()
 
@@ -131,7 +131,7 @@ class LockKeeper:
                 self._ask(notes)
 
     def _is_addressed(self) -> bool:
-        """Whether the server says something unasked: mostly that it has ended the session, which frees the locks."""
+        """Whether the server sent something unasked: usually that it ended the session, which frees the locks."""
         with _lock_lost():
             line = select.poll()
             line.register(self._base.fileno(), select.POLLIN)
@@ -140,11 +140,11 @@ class LockKeeper:
     def _ask(self, notes: dict[str, runs.Outcome]) -> None:
         if notes:
             self._under_way, self._waiting = notes, {}
-        self._query = BackgroundQuery(self._base, partial(self._tell, list(notes.values())))
+        self._query = BackgroundQuery(self._base, partial(self._write, list(notes.values())))
         self._query.start()
 
-    def _tell(self, notes: list[runs.Outcome]) -> None:
-        """The query, in its thread."""
+    def _write(self, notes: list[runs.Outcome]) -> None:
+        """The query: runs in its own thread."""
         if not notes:
             self._base.execute(queries("runs")["heartbeat"])
             return
@@ -159,13 +159,13 @@ class LockKeeper:
         with _lock_lost():
             if not query.is_done():
                 if query.seconds > _ANSWER:
-                    what = f"the lock of the pack was lost: the HDM base has not answered for {_ANSWER:.0f} s"
+                    what = f"the pack's lock was lost: the HDM base has not answered for {_ANSWER:.0f} s"
                     raise HdmBaseError(what, "HDM base", _HINT)
                 return False
         self._query = None
         if self._refusal:
             if not self._warned:
-                log.warning("what the pack has reported could not be noted in the ledger: %s", told(self._refusal))
+                log.warning("the pack's reports could not be noted in the ledger: %s", told(self._refusal))
             self._warned, self._refusal = True, None
             self._waiting = {**self._under_way, **self._waiting}
             self._not_before = time.monotonic() + _AGAIN
@@ -177,18 +177,20 @@ def _lock_lost() -> Iterator[None]:
     try:
         yield
     except Error as error:
-        what = f"the lock of the pack was lost: the connection to the HDM base ended ({type(error).__name__})"
+        what = f"the pack's lock was lost: the connection to the HDM base ended ({type(error).__name__})"
         raise HdmBaseError(what, "HDM base", _HINT) from None
 
 
 def _close_stale(base: BaseConnection, kind: Kind, pack: str, metric_date: date, heartbeat: Callable[[], None]) -> int:
-    """Close what the former holder of a lock has left open, once nothing of its pack can be running.
+    """Close the rows that the lock's previous holder left open, once its pack can no longer be running.
 
-    Where it lives it closes its rows by itself in that time, and knows better how it ended.
+    If that holder is alive it closes its rows itself meanwhile, and knows better how it ended.
     """
     if not runs.is_running(base, kind, pack, metric_date):
         return 0
-    log.info("the former run of %s has lost its worker or its lock: its processes have %.0f s to end", pack, _ENDING)
+    log.info(
+        "the previous run of %s lost its worker or its lock; waiting %.0f s for its processes to end", pack, _ENDING
+    )
     end = time.monotonic() + _ENDING
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, _INTERVAL))
@@ -197,14 +199,14 @@ def _close_stale(base: BaseConnection, kind: Kind, pack: str, metric_date: date,
 
 
 def _wait(deadline: float, heartbeat: Callable[[], None], holder: str, try_lock: Callable[[], bool]) -> None:
-    told = False
+    logged = False
     while not try_lock():
         if time.monotonic() > deadline:
             raise HdmBaseError(
                 f"{holder} did not end in time", "lock of the pack", "see what it does: airflow hdm runs list"
             )
-        if not told:
+        if not logged:
             log.info("waiting for %s of this metric date to end", holder)
-            told = True
+            logged = True
         time.sleep(_INTERVAL)
         heartbeat()

@@ -57,7 +57,7 @@ def test_lost_lock_ends_the_pack(stage: Stage, pids: Path, monkeypatch: pytest.M
 
     cutter = threading.Thread(target=cut)
     cutter.start()
-    with pytest.raises(HdmBaseError, match="the lock of the pack was lost"):
+    with pytest.raises(HdmBaseError, match="the pack's lock was lost"):
         stage.run("mp_basic")
     cutter.join()
     assert alive(pids) == []
@@ -226,7 +226,7 @@ def test_base_that_does_not_answer_is_a_lost_lock(stage: Stage, pids: Path, monk
         stage.run("mp_basic")
     assert alive(pids) == []
     ((_, status, reason),) = stage.ledger("mp_basic", "reason")
-    assert (status, reason) == ("failed", "the lock of the pack was lost: the HDM base has not answered for 1 s")
+    assert (status, reason) == ("failed", "the pack's lock was lost: the HDM base has not answered for 1 s")
 
 
 def test_on_kill_is_heeded_while_the_base_does_not_answer(

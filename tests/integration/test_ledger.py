@@ -274,7 +274,7 @@ def test_a_note_that_the_base_refuses_ends_no_pack_while_the_session_lives(sessi
     heartbeat.abandon()
     session.close()
     heartbeat.note(ok)
-    with pytest.raises(HdmBaseError, match="the lock of the pack was lost"):
+    with pytest.raises(HdmBaseError, match="the pack's lock was lost"):
         beat(heartbeat, 0.5)
 
 
@@ -312,7 +312,7 @@ def test_a_base_that_does_not_answer_is_no_lock_and_holds_up_nobody(session, mon
         heartbeat.note([Outcome(endpoint=HEART, status="success", reported=True)])
         assert beat(heartbeat, 0.5) < 0.2
         heartbeat.note([Outcome(endpoint=LUNGS, status="success", reported=True)])
-        with pytest.raises(HdmBaseError, match="the lock of the pack was lost: the HDM base has not answered for 1 s"):
+        with pytest.raises(HdmBaseError, match="the pack's lock was lost: the HDM base has not answered for 1 s"):
             beat(heartbeat, 2)
         began = time.monotonic()
         heartbeat.abandon()
@@ -327,10 +327,10 @@ def test_a_session_that_the_server_ends_is_missed_at_once(session, other):
     beat(heartbeat, 0.2)
     assert not heartbeat._query
     other.execute("SELECT pg_terminate_backend(%s, 5000)", [session.info.backend_pid])
-    with pytest.raises(HdmBaseError, match="the lock of the pack was lost: the connection to the HDM base ended"):
+    with pytest.raises(HdmBaseError, match="the pack's lock was lost: the connection to the HDM base ended"):
         beat(heartbeat, 0.5)
     session.close()
-    with pytest.raises(HdmBaseError, match="the lock of the pack was lost"):
+    with pytest.raises(HdmBaseError, match="the pack's lock was lost"):
         LockKeeper(session, {})()
 
 
@@ -419,7 +419,7 @@ def test_stale_rows_of_dates_that_nobody_runs_again_are_closed_with_the_next_run
         ("success", "the worker died afterwards"),
         *[("running", None)] * 6,
     ]
-    assert "2 ledger row(s) of a worker that died were closed" in caplog.text
+    assert "closed 2 ledger row(s) of a worker that died" in caplog.text
     assert runs.try_lock(other, gone)
     assert not runs.try_lock(other, FIRST)
 
