@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
     from hdm_airflow.cli.pack_names import Named
 
-_Place = TypeVar("_Place")  # an endpoint, or a slug that may be none's
+_Place = TypeVar("_Place")  # an endpoint, or a slug that may not be registered
 
 
 @command
 def activate(args: Namespace) -> int:
-    """Mark packs for endpoints."""
+    """Activate packs on endpoints."""
 
     def one(base: BaseConnection, pack: Named, endpoint: Registered) -> None:
         new = activation.activate(base, pack.kind, pack.name, endpoint, actor=actor())
@@ -35,7 +35,7 @@ def activate(args: Namespace) -> int:
 
 @command
 def deactivate(args: Namespace) -> int:
-    """Take marks away, also those of endpoints that are not registered any more, or never could be."""
+    """Deactivate packs, even on slugs that are no longer registered, or never were."""
 
     def one(base: BaseConnection, pack: Named, slug: str) -> None:
         changed = activation.deactivate_slug(base, pack.kind, pack.name, slug, actor=actor())
@@ -50,14 +50,14 @@ def _each(
     find: Callable[[BaseConnection, list[Named], list[str]], list[_Place]],
 ) -> int:
     if bool(args.endpoints) == args.all:
-        raise ConfigurationError("it is not clear on which endpoints", "ENDPOINT", "name some, or give --all")
+        raise ConfigurationError("no endpoint is named", "ENDPOINT", "name endpoints, or give --all (not both)")
     packs = pack_names.find(args)
     if len(packs) > 1:
-        say(f"{args.pack!r} names {' and '.join(pack.task_id for pack in packs)}: both are meant")
+        say(f"{args.pack!r} means both {' and '.join(pack.task_id for pack in packs)}")
     with open_base(args) as base:
-        places = find(base, packs, args.endpoints)  # all of them first: a misspelt one changes nothing
+        places = find(base, packs, args.endpoints)  # all of them first: a misspelt name changes nothing
         if not places:
-            say("there is no such endpoint: nothing was changed")
+            say("no endpoint matches: nothing was changed")
         for pack in packs:
             for place in places:
                 change(base, pack, place)

@@ -1,4 +1,4 @@
-"""What surrounds every command: Airflow's connections in reach, narration on stderr, errors as three lines."""
+"""What every command shares: access to Airflow's connections, narration on stderr, errors in three lines."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 USAGE = 2  # exit code: wrong usage or configuration
-INTERRUPTED = 130  # exit code: as of every program that Ctrl-C has ended
+INTERRUPTED = 130  # exit code of any program that Ctrl-C ends
 
 Command = Callable[["Namespace"], int]
 
 
 def command(function: Command) -> Callable[[Namespace], None]:
-    """Make a command of a function that returns its exit code."""
+    """Turn a function that returns an exit code into a command."""
 
     @wraps(function)
     def run(args: Namespace) -> None:
-        # Without it Airflow's SDK does not look into the metadata database, where the web pages keep connections.
+        # Otherwise Airflow's SDK ignores the metadata database, where the web pages keep connections.
         os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
         with narration(verbose=args.verbose):
             code = _run(function, args)
@@ -51,7 +51,7 @@ def _run(function: Command, args: Namespace) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
-    except BrokenPipeError:  # `| head` has seen enough; Python must not complain once more when it closes stdout
+    except BrokenPipeError:  # `| head` has read enough; Python must not complain again when it closes stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
@@ -59,7 +59,7 @@ def _run(function: Command, args: Namespace) -> int:
 
 @contextmanager
 def narration(*, verbose: bool) -> Iterator[None]:
-    """Log our own course on stderr as plain lines, and of Airflow's only what is wrong (all of it, when verbose)."""
+    """Log our own messages to stderr as plain lines, and only warnings and errors of Airflow (all, if verbose)."""
     redirect_stdout_log_handlers_to_stderr()
     root, ours, narrator = logging.getLogger(), logging.getLogger("hdm_airflow"), _Narrator()
     before = root.level, ours.level, ours.propagate
@@ -77,7 +77,7 @@ def narration(*, verbose: bool) -> Iterator[None]:
 
 
 class _Narrator(logging.Handler):
-    """Writes a record's message to stderr, with its level where that is above information."""
+    """Writes a record's message to stderr, with its level if that is a warning or worse."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""

@@ -1,4 +1,4 @@
-"""What a command works with: the settings, the packs folder, the HDM base, and who runs it."""
+"""The context of a command: settings, packs folder, HDM base, and the person who runs it."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class UnreachableVariableError(ConfigurationError):
 def load_settings() -> Settings:
     """The Variable `hdm`, from wherever Airflow keeps its Variables.
 
-    Airflow's own look-up takes a metadata database that does not answer for a Variable that is not there: a command
-    would then work on the default base instead of the one that is set.
+    If the metadata database does not answer, Airflow's own look-up reports a missing Variable: a command would then
+    work on the default base instead of the configured one.
 
     Raises:
-        ConfigurationError: the Variable is invalid.
-        UnreachableVariableError: it cannot be looked up.
+        ConfigurationError: if the Variable is invalid.
+        UnreachableVariableError: if it cannot be looked up.
     """
     fault = ""
     for backend in ensure_secrets_loaded():
@@ -42,25 +42,25 @@ def load_settings() -> Settings:
             text = backend.get_variable(key=VARIABLE)
         except AirflowSecretsBackendAccessDenied as error:
             fault = f"{type(backend).__name__}: {error}"
-            break  # a refusal counts: the next one must not answer in its place
-        except Exception as error:  # noqa: BLE001  # of any backend: a database, Vault, a cloud's
+            break  # a refusal is an answer: the next backend must not replace it
+        except Exception as error:  # noqa: BLE001  # any backend's: a database, Vault, a cloud service
             fault = fault or f"{type(backend).__name__}: {type(error).__name__}"
         else:
             if text is not None:
                 return Settings.parse(text)
     if fault:
-        hint = "see that Airflow's database is there (airflow db check), or set AIRFLOW_VAR_HDM"
+        hint = "check Airflow's database (airflow db check), or set AIRFLOW_VAR_HDM"
         raise UnreachableVariableError(f"the Variable cannot be looked up ({fault})", WHERE, hint)
     return Settings()
 
 
 def packs_folder(stated: str | None) -> Path:
-    """The packs folder: the one stated, else as the settings say, relative to the dags folder.
+    """The packs folder: the one stated, else the one in the settings, relative to the dags folder.
 
-    Where the Variable cannot be looked up it is the default one: packs are checked on machines without a database.
+    If the Variable cannot be looked up, the default: packs are also checked on machines without a database.
 
     Raises:
-        ConfigurationError: the Variable is invalid.
+        ConfigurationError: if the Variable is invalid.
     """
     if stated:
         return Path(stated).expanduser().absolute()
@@ -68,15 +68,15 @@ def packs_folder(stated: str | None) -> Path:
     try:
         settings = load_settings()
     except UnreachableVariableError as error:
-        warn(f"{error.what}; the packs folder is taken to be {settings.packs_dir!r}")
+        warn(f"{error.what}; using the default packs folder, {settings.packs_dir!r}")
     return Path(conf.get_mandatory_value("core", "dags_folder")).expanduser() / settings.packs_dir
 
 
 def choose_environment(settings: Settings, name: str | None, conn_id: str | None) -> tuple[str | None, Environment]:
-    """The environment that the options mean, and its name; None for a base that the settings do not know.
+    """The environment that the options mean, and its name; the name is None for a base that is not in the settings.
 
     Raises:
-        ConfigurationError: there is none of that name, or several and none is named.
+        ConfigurationError: if the name is unknown, or there are several environments and none is named.
     """
     known = settings.environments
     if conn_id:
@@ -85,7 +85,7 @@ def choose_environment(settings: Settings, name: str | None, conn_id: str | None
         own = next((key for key, one in known.items() if one.conn_id == conn_id), None)
         if name is None and own is not None:
             return own, known[own]
-        return name, Environment(conn_id=conn_id)  # another base: the environment's pack_conn_id is not for it
+        return name, Environment(conn_id=conn_id)  # another base: the environment's pack_conn_id does not fit
     if name is None and len(known) == 1:
         return next(iter(known.items()))
     names = ", ".join(sorted(known))
@@ -100,7 +100,7 @@ def find_hook(args: Namespace) -> HdmHook:
     """The hook of the base that `--environment` and `--conn-id` (for `endpoints add`: `--base-conn-id`) mean.
 
     Raises:
-        ConfigurationError: they mean none, or Airflow has no such connection.
+        ConfigurationError: if they mean no base, or Airflow has no such connection.
     """
     from hdm_airflow.base.hook import HdmHook
 
@@ -121,7 +121,7 @@ def open_base(args: Namespace) -> Iterator[BaseConnection]:
 
 
 def actor() -> str:
-    """The name under which the audit trail files what this command changes."""
+    """The name that the audit trail records for changes of this command."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     from hdm_airflow.cli.pack_names import Named
 
-MISSING = 1  # exit code: there is no such configuration
+MISSING = 1  # exit code: the configuration does not exist
 _SHOWN = 60  # characters of a value in a table
 
 
 @command
 def get(args: Namespace) -> int:
-    """Print a configuration: JSON, or the text that is stored."""
+    """Print a configuration: JSON, or the stored text."""
     pack = pack_names.find_one(args)
     _refuse_both(args)
     with open_base(args) as base:
@@ -42,7 +42,7 @@ def get(args: Namespace) -> int:
     else:
         found = stored.for_endpoint(slug) if slug else _of_version(stored, _version(pack, args))
         if not found.source:
-            say(f"there is no configuration of {pack.task_id} for {slug or f'version {_version(pack, args)}'}")
+            say(f"{pack.task_id} has no configuration for {slug or f'version {_version(pack, args)}'}")
             return MISSING
         value = found.value
     put(value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False))
@@ -66,7 +66,7 @@ def set_value(args: Namespace) -> int:
 
 @command
 def list_all(args: Namespace) -> int:
-    """List every configuration; one that does not decode says so in place of its value."""
+    """List every configuration; one that cannot be decoded shows the error in place of its value."""
     with open_base(args) as base:
         rows = [_row(row) for row in configuration.every(base)]
     if args.output == "table":
@@ -77,20 +77,20 @@ def list_all(args: Namespace) -> int:
 
 def _refuse_both(args: Namespace) -> None:
     if args.endpoint and args.version and not getattr(args, "effective", False):
-        raise ConfigurationError("a configuration is an endpoint's or a version's", "options", "give one of the two")
+        raise ConfigurationError("--endpoint and --version exclude each other", "options", "give one of the two")
 
 
 def _version(pack: Named, args: Namespace) -> str:
     version: str = args.version or pack.version
     if not version:
-        raise ConfigurationError(f"the version of {pack.task_id} is not known", "packs folder", "give --version")
+        raise ConfigurationError(f"the version of {pack.task_id} is unknown", "packs folder", "give --version")
     if not is_version(version):
-        raise ConfigurationError(f"{version!r} cannot be a version", "--version", "write one like 1.0.0")
+        raise ConfigurationError(f"{version!r} is not a version", "--version", "write one such as 1.0.0")
     return version
 
 
 def _of_version(stored: Configurations, version: str) -> Configuration:
-    """The configuration of this very version; a lower one's only serves a pack."""
+    """The configuration of exactly this version: a lower version's is a fallback for packs only."""
     return stored.for_version(version) if version in stored.external else configuration.NONE
 
 
@@ -103,7 +103,9 @@ def _effective(stored: Configurations, pack: Named, args: Namespace, slug: str |
 
 def _read(args: Namespace) -> str:
     if (args.value is None) == (args.file is None):
-        raise ConfigurationError("there must be one value", "VALUE or --file", "give one of the two; - reads stdin")
+        raise ConfigurationError(
+            "exactly one value is required", "VALUE or --file", "give one of the two; - reads stdin"
+        )
     if args.file is None and args.value != "-":
         return str(args.value)
     name = args.file or "stdin"
@@ -119,24 +121,22 @@ def _read(args: Namespace) -> str:
 
 
 def _check(text: str, *, is_text: bool) -> None:
-    """Refuse what a pack could not make sense of; warn of what it may not expect."""
+    """Refuse what no pack could use; warn about what packs do not expect."""
     if "\0" in text:
-        raise ConfigurationError("the value holds a zero byte", "VALUE", "remove it")
+        raise ConfigurationError("the value contains a zero byte", "VALUE", "remove it")
     if is_text:
         return
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        hint = "correct it; plain text is stored with --text"
+        hint = "correct it, or store plain text with --text"
         raise ConfigurationError(f"the value is not JSON: {error}", "VALUE", hint) from None
     if not isinstance(value, dict):
-        warn(
-            f"the value is a {type(value).__name__}: it replaces every other configuration, and packs expect an object"
-        )
+        warn(f"the value is a {type(value).__name__}, packs expect an object: it replaces every other configuration")
         return
     _, doubled = files.parse_object(text)
     for key in doubled:
-        warn(f"the key {key!r} stands there twice; the last one counts")
+        warn(f"the key {key!r} appears twice; the last one counts")
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:

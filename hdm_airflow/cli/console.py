@@ -1,4 +1,4 @@
-"""What commands print: data on stdout by Airflow's console, narration on stderr."""
+"""What commands print: data to stdout through Airflow's console, narration to stderr."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Record = Mapping[str, Any]
 
 
 def say(text: str) -> None:
-    """Narrate: one line on stderr."""
+    """Print narration: one line on stderr."""
     sys.stderr.write(f"{text}\n")
 
 
 def warn(text: str) -> None:
-    """Narrate something that may need care."""
+    """Print a warning: one line on stderr."""
     say(f"warning: {text}")
 
 
 def put(text: str) -> None:
-    """Print data as it is."""
+    """Print data unchanged."""
     sys.stdout.write(f"{text}\n")
 
 
@@ -33,7 +33,7 @@ def show(rows: Sequence[Record], output: str) -> None:
     """Print rows that have the same keys.
 
     Args:
-        rows: values may be nested; only json and yaml keep their types.
+        rows: values may be nested; only json and yaml preserve their types.
         output: table, json, yaml or plain.
     """
     console = AirflowConsole()
@@ -42,13 +42,13 @@ def show(rows: Sequence[Record], output: str) -> None:
     elif output == "yaml":
         console.print_as_yaml(_typed(rows))
     else:
-        # rich would read [...] in a cell as markup and drop it; a plain table is printed as it is
+        # rich would read [...] in a cell as markup and drop it; a plain table is printed unchanged
         clean = escape if output == "table" else str
         console.print_as([{key: clean(_cell(value)) for key, value in row.items()} for row in rows], output=output)
 
 
 def show_one(record: Record, output: str) -> None:
-    """Print one record: json and yaml as an object, the tables as one row per key."""
+    """Print one record: an object in json and yaml, one row per key in tables."""
     if output in {"json", "yaml"}:
         console = AirflowConsole()
         (console.print_as_json if output == "json" else console.print_as_yaml)(_typed(record))
@@ -57,7 +57,7 @@ def show_one(record: Record, output: str) -> None:
 
 
 def compact(value: object, limit: int | None = None) -> str:
-    """A value as one line of JSON, cut where it is longer than `limit` characters."""
+    """A value as one line of JSON, shortened to `limit` characters."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = " ".join(text.split())
     return text if limit is None or len(text) <= limit else f"{text[: limit - 3]}..."
@@ -76,7 +76,7 @@ def _cell(value: object) -> str:
 
 
 def _typed(value: Any) -> Any:
-    """The value with nothing in it that JSON does not know."""
+    """The value, reduced to types that JSON has."""
     if isinstance(value, Mapping):
         return {str(key): _typed(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

@@ -23,50 +23,50 @@ from hdm_airflow.cli.packs.definition import PACKS
 
 
 def get_hdm_cli_commands() -> list[ActionCommand | GroupCommand]:
-    """The one group that this provider adds."""
+    """The group of commands that this provider adds."""
     text = "Data quality packs: check, run and configure them"
     return [GroupCommand(name="hdm", help=text, subcommands=(PACKS, VENVS, DB, ENDPOINTS, *ACTIVATION, CONFIG, RUNS))]
 
 
 DB = GroupCommand(
     name="db",
-    help="The HDM base: make, upgrade and check its tables",
+    help="Create, upgrade and check the tables of the HDM base",
     subcommands=(
         action(
             "upgrade",
-            "Make the tables of the HDM base, or bring them to this release's version",
+            "Create the tables of the HDM base, or upgrade them to this release's version",
             "db.upgrade",
             BASE,
             example="airflow hdm db upgrade",
-            more="Safe to repeat. Nothing is lost; a migration that fails leaves nothing behind.",
+            more="Safe to repeat. No data is lost; a migration that fails changes nothing.",
         ),
         action(
             "check",
-            "Tell whether the HDM base has the version that this release needs",
+            "Check whether the HDM base has the version that this release needs",
             "db.check",
             BASE,
             example="airflow hdm db check",
             exit_codes="0 current, 1 not current, 2 the base cannot be reached",
-            more="Warns where packs have rights on the base that they do not need, or lack some.",
+            more="Warns if packs have rights on the base that they do not need, or lack rights that they need.",
         ),
         action(
             "grant",
-            "Give packs a role of their own on the HDM base, which can change neither activation nor configuration",
+            "Give packs their own role on the HDM base, which can change neither activation nor configuration",
             "db.grant",
             (
-                arg("role", metavar="ROLE", help="A role that exists on the server, may log in, and is nothing else"),
-                several("--move", "TABLE", "Tables that packs made before: hand them over, with their rows"),
+                arg("role", metavar="ROLE", help="An existing role that may log in and has no other rights"),
+                several("--move", "TABLE", "Hand over these tables, which packs created earlier, with their rows"),
                 *BASE,
             ),
             example="airflow hdm db grant hdm_packs --move metric_basic metric_basic_levels",
-            more="Run by the owner's connection; safe to repeat, and to be repeated after an upgrade. Packs then make "
-            "their tables in a schema of the role's name. Name the role's own connection as pack_conn_id.",
+            more="Runs on the owner's connection. Safe to repeat; repeat it after each upgrade. Packs then create "
+            "their tables in a schema named after the role. Set pack_conn_id to a connection that logs in as the role.",
         ),
     ),
 )
 
 _ENDPOINT = arg("endpoint", metavar="ENDPOINT", help="Slug, or a database name that only one endpoint has")
-_ENDPOINTS = Trailing("endpoints", nargs="*", metavar="ENDPOINT", help="Slugs, or database names; none: all")
+_ENDPOINTS = Trailing("endpoints", nargs="*", metavar="ENDPOINT", help="Slugs, or database names (default: all)")
 _SOME_ENDPOINTS = Trailing("endpoints", nargs="*", metavar="ENDPOINT", help="Slugs, or database names")
 
 ENDPOINTS = GroupCommand(
@@ -82,26 +82,26 @@ ENDPOINTS = GroupCommand(
         ),
         action(
             "add",
-            "Add an endpoint, or change the connection of one that is there",
+            "Add an endpoint, or change the connection of an existing one",
             "endpoints.add",
             (
-                Trailing("slug", nargs="?", metavar="SLUG", help="name:type:host:port:user:ssl, or the name alone"),
+                Trailing("slug", nargs="?", metavar="SLUG", help="name:type:host:port:user:ssl, or only the name"),
                 arg("--name", help="Name of the database"),
-                arg("--type", help="postgres, mysql, mariadb, sqlite, or what your packs know"),
-                arg("--host", help="Host name or address; SQLite: the file's absolute path"),
-                arg("--port", help="Port; left out: the type's usual one"),
-                arg("--user", help="User name; best one that may only read"),
+                arg("--type", help="postgres, mysql, mariadb, sqlite, or another type that your packs support"),
+                arg("--host", help="Host name or address; for SQLite, the file's absolute path"),
+                arg("--port", help="Port (default: the usual port of the type)"),
+                arg("--user", help="User name, preferably of a read-only account"),
                 arg("--ssl", action="store_true", help="Connect with TLS"),
                 arg(
                     "--conn-id",
                     metavar="ID",
-                    help="Airflow connection that holds the password (default: hdm_ and the name); '' takes it away",
+                    help="Airflow connection that holds the password (default: hdm_ and the name); '' resets it",
                 ),
                 arg("--base-conn-id", metavar="ID", help="Airflow connection of the HDM base"),
                 ENVIRONMENT,
             ),
             example="airflow hdm endpoints add heart --type postgres --host db.example --port 5432 --user reader --ssl",
-            more="The password never belongs here: keep it in an Airflow connection. The slug is printed on stdout.",
+            more="Never put a password here: keep it in an Airflow connection. The slug is printed on stdout.",
         ),
         action(
             "remove",
@@ -109,7 +109,7 @@ ENDPOINTS = GroupCommand(
             "endpoints.remove",
             (_ENDPOINT, YES, *BASE),
             example="airflow hdm endpoints remove heart --yes",
-            exit_codes="0 removed, 1 you said no, 2 wrong usage or configuration",
+            exit_codes="0 removed, 1 not confirmed, 2 wrong usage or configuration",
         ),
         action(
             "test",
@@ -117,8 +117,8 @@ ENDPOINTS = GroupCommand(
             "endpoint_test.test",
             (_ENDPOINTS, *BASE, OUTPUT),
             example="airflow hdm endpoints test heart",
-            exit_codes="0 all reachable, 1 one is not, 2 wrong usage or configuration",
-            more="Nothing is written, no password is shown.",
+            exit_codes="0 all reachable, 1 at least one unreachable, 2 wrong usage or configuration",
+            more="Writes nothing and shows no password.",
         ),
     ),
 )
@@ -130,29 +130,29 @@ _ACTIVATION = (_PACK, _SOME_ENDPOINTS, _ALL, KIND, PACKS_DIR, *BASE)
 ACTIVATION = (
     action(
         "activate",
-        "Let a pack run on endpoints",
+        "Activate a pack on endpoints",
         "activation.activate",
         _ACTIVATION,
         example="airflow hdm activate basic heart",
-        more="A bare name that a metric and a rule pack share activates both.",
+        more="If a metric pack and a rule pack share the name, both are activated.",
     ),
     action(
         "deactivate",
-        "Let a pack run on endpoints no longer; what it has measured stays",
+        "Deactivate a pack on endpoints; its metrics stay",
         "activation.deactivate",
         _ACTIVATION,
         example="airflow hdm deactivate rp_basic heart",
     ),
 )
 
-_OF_ENDPOINT = arg("--endpoint", metavar="ENDPOINT", help="The configuration of this endpoint alone")
+_OF_ENDPOINT = arg("--endpoint", metavar="ENDPOINT", help="The configuration of this endpoint only")
 _OF_VERSION = arg(
     "--version", metavar="VERSION", help="The external configuration of this version (default: the pack's own)"
 )
 
 CONFIG = GroupCommand(
     name="config",
-    help="What packs are told: for all endpoints (external), and for one",
+    help="The configuration of packs: external (for all endpoints), and per endpoint",
     subcommands=(
         action(
             "get",
@@ -162,23 +162,23 @@ CONFIG = GroupCommand(
                 _PACK,
                 _OF_ENDPOINT,
                 _OF_VERSION,
-                arg("--effective", action="store_true", help="As the pack will get it, with its sources on stderr"),
+                arg("--effective", action="store_true", help="Merged as the pack gets it, with its sources on stderr"),
                 KIND,
                 PACKS_DIR,
                 *BASE,
             ),
             example="airflow hdm config get mp_basic --endpoint heart --effective",
-            exit_codes="0 printed, 1 there is none, 2 wrong usage or configuration",
+            exit_codes="0 printed, 1 not found, 2 wrong usage or configuration",
         ),
         action(
             "set",
-            "Store a configuration in place of the former one, which the audit trail keeps",
+            "Replace a configuration; the audit trail keeps the previous one",
             "config.set_value",
             (
                 _PACK,
-                Trailing("value", nargs="?", metavar="VALUE", help="JSON, mostly an object; - reads it from stdin"),
+                Trailing("value", nargs="?", metavar="VALUE", help="JSON, usually an object; - reads stdin"),
                 arg("--file", metavar="FILE", help="Read the value from a file"),
-                arg("--text", action="store_true", help="It is plain text: do not insist on JSON"),
+                arg("--text", action="store_true", help="Store plain text, not JSON"),
                 _OF_ENDPOINT,
                 _OF_VERSION,
                 KIND,
@@ -199,7 +199,7 @@ CONFIG = GroupCommand(
 
 RUNS = GroupCommand(
     name="runs",
-    help="The ledger: what every pack did on every endpoint",
+    help="The ledger: every run of every pack on every endpoint",
     subcommands=(
         action(
             "list",
@@ -208,7 +208,11 @@ RUNS = GroupCommand(
             (
                 arg("--pack", metavar="PACK", help="basic, mp_basic or rp_basic"),
                 arg("--endpoint", metavar="ENDPOINT", help="Slug, or a database name that only one endpoint has"),
-                arg("--status", choices=("running", "success", "partial", "failed", "skipped"), help="How it ended"),
+                arg(
+                    "--status",
+                    choices=("running", "success", "partial", "failed", "skipped"),
+                    help="Only runs of this status",
+                ),
                 DATE,
                 LIMIT,
                 *BASE,

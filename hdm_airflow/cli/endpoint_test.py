@@ -26,30 +26,30 @@ from hdm_airflow.runner.masking import Masker
 if TYPE_CHECKING:
     from argparse import Namespace
 
-_AT_ONCE = 8  # servers asked at the same time
+_AT_ONCE = 8  # servers tested at the same time
 UNREACHABLE = 1  # exit code
 
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
-    """One endpoint with what its password look-up gave."""
+    """One endpoint and the result of its password look-up."""
 
-    endpoint: Endpoint  # with the user of the credential, where that has one
+    endpoint: Endpoint  # with the credential's user, if it has one
     slug: str
     password: str | None = field(default=None, repr=False)
     source: str = "none"  # where the password came from
-    fault: str = ""  # why it could not be looked up
+    fault: str = ""  # why the look-up failed
 
 
 @command
 def test(args: Namespace) -> int:
-    """Test the endpoints named, or all; 1 where one cannot be reached."""
+    """Test the endpoints named, or all; returns 1 if one cannot be reached."""
     settings = load_settings()
     environment, _ = choose_environment(settings, args.environment, args.conn_id)
     with open_base(args) as base:
         found = [endpoints.find(base, text) for text in args.endpoints] or endpoints.registered(base)
     distinct = list({one.endpoint.slug: one for one in found}.values())
-    # Accounts that Vault makes are given back only after they were tried.
+    # Accounts that Vault creates are given back only after the test.
     with open_chain(settings.credentials, environment=environment, pack=None, warn=warn) as chain:
         answers = chain.find_all(distinct)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -59,7 +59,7 @@ def test(args: Namespace) -> int:
 
 
 def _login(registered: Registered, answers: Answers) -> Login:
-    """What packs would log in with."""
+    """What packs would use to log in."""
     endpoint, slug = registered.endpoint, registered.endpoint.slug
     if endpoint.is_file:
         return Login(endpoint=endpoint, slug=slug, source="not needed")
@@ -73,7 +73,7 @@ def _login(registered: Registered, answers: Answers) -> Login:
 
 
 def probe(login: Login) -> dict[str, Any]:
-    """Connect, ask for the version, and tell how it went."""
+    """Connect, read the version, and report the result."""
     begin = time.monotonic()
     version, fault = "", login.fault
     if not fault:
@@ -81,7 +81,7 @@ def probe(login: Login) -> dict[str, Any]:
             version = _connector(login.endpoint)(login.endpoint, login.password)
         except HdmError as error:
             fault = str(error.what) + (f"; {error.hint}" if error.hint else "")
-        except Exception as error:  # noqa: BLE001  # of any driver; nothing has been read that it could quote
+        except Exception as error:  # noqa: BLE001  # any driver's; no data has been read that it could quote
             fault = _first_line(error)
     mask = Masker([login.password or ""])
     return {
@@ -107,7 +107,7 @@ def _connector(endpoint: Endpoint) -> Callable[[Endpoint, str | None], str]:
     if found is None:
         known = ", ".join(connectors)
         raise ConfigurationError(
-            f"type {endpoint.type!r} cannot be tested here", endpoint.slug, f"it is none of: {known}"
+            f"type {endpoint.type!r} cannot be tested here", endpoint.slug, f"supported types: {known}"
         )
     return found
 
@@ -132,7 +132,7 @@ def _sqlite(endpoint: Endpoint, _password: str | None) -> str:
         raise ConfigurationError(f"there is no file {file}", endpoint.slug)
     uri = f"{file.as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, timeout=connect.PATIENCE)) as connection:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the first look into the file
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the first statement reads the file
     return f"SQLite {sqlite3.sqlite_version}"
 
 

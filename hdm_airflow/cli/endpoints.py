@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _PARTS = ("name", "type", "host", "port", "user")
 _LAST_PORT = 65535
-DECLINED = 1  # exit code: the answer was no
+DECLINED = 1  # exit code: not confirmed
 
 
 @command
@@ -36,7 +36,7 @@ def list_all(args: Namespace) -> int:
     ]
     show(rows, args.output)
     for slug, names in packs.items():
-        say(f"warning: {', '.join(names)} activated on {slug}, which is no endpoint: those runs fail there")
+        say(f"warning: {', '.join(names)} activated on {slug}, which is not an endpoint: these runs fail")
     return 0
 
 
@@ -50,17 +50,17 @@ def add(args: Namespace) -> int:
         kept = before.conn_id if before else None
         conn_id: str | None = kept if args.conn_id is None else args.conn_id or None
         if before is not None and before.conn_id == conn_id:
-            say("it is there already, unchanged")
+            say("the endpoint already exists, unchanged")
         else:
             new = endpoints.add(base, endpoint, conn_id, actor=actor())
-            say("the endpoint was added" if new else f"its connection is now {conn_id or 'the default one'}")
+            say("the endpoint was added" if new else f"its connection is now {conn_id or 'the default'}")
     put(endpoint.slug)
     return 0
 
 
 @command
 def remove(args: Namespace) -> int:
-    """Remove an endpoint, after asking."""
+    """Remove an endpoint, after confirmation."""
     with open_base(args) as base:
         found = endpoints.find(base, args.endpoint)
         slug = found.endpoint.slug
@@ -68,17 +68,17 @@ def remove(args: Namespace) -> int:
             say("nothing was removed")
             return DECLINED
         count = endpoints.remove(base, found, actor=actor())
-    say(f"{slug} was removed, and {count} activation(s) with it")
+    say(f"{slug} was removed, with {count} activation(s)")
     return 0
 
 
 def _endpoint(args: Namespace) -> Endpoint:
-    """The endpoint that the arguments describe: by a slug, or part by part."""
+    """The endpoint that the arguments describe, as a slug or in parts."""
     stated = {part: getattr(args, part) for part in _PARTS if getattr(args, part) is not None}
     if args.slug and ":" in args.slug:
         if stated or args.ssl:
             options = ", ".join(f"--{part}" for part in (*stated, *(["ssl"] if args.ssl else [])))
-            raise ConfigurationError(f"the slug says it all, but there is {options}", "SLUG", "give one or the other")
+            raise ConfigurationError(f"a slug cannot be combined with {options}", "SLUG", "give one or the other")
         endpoint = Endpoint.from_slug(args.slug)
     else:
         if args.slug and args.name:
@@ -96,15 +96,15 @@ def _check(endpoint: Endpoint) -> None:
             raise ConfigurationError(f"the endpoint has no {part}", where, f"give a slug, or --{part}")
     port = endpoint.port
     if port and not (port.isascii() and port.isdecimal() and 0 < int(port) <= _LAST_PORT):
-        raise ConfigurationError(f"{port!r} is no port", where, f"write a number from 1 to {_LAST_PORT}, or none")
+        raise ConfigurationError(f"{port!r} is not a port", where, f"write a number from 1 to {_LAST_PORT}, or none")
     if any(not letter.isprintable() for letter in endpoint.slug):
-        raise ConfigurationError("a part holds a sign that cannot be printed", where, "remove it")
+        raise ConfigurationError("a part contains an unprintable character", where, "remove it")
 
 
 def _agreed(slug: str) -> bool:
     if not sys.stdin.isatty():
         hint = "add --yes"
-        raise ConfigurationError("nobody is there to be asked whether to remove it", slug, hint)
+        raise ConfigurationError("cannot ask for confirmation (stdin is not a terminal)", slug, hint)
     sys.stderr.write(f"Remove {slug} and its activations? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

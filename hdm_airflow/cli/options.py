@@ -1,4 +1,4 @@
-"""Options that several commands share, and how a command is declared. Light: read at every start of `airflow`."""
+"""Options that several commands share, and how a command is declared. Light: loaded at every start of `airflow`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def arg(*flags: str, **options: Any) -> Arg:
 
 
 class Trailing(Arg):
-    """A positional argument that may be left out, and that may stand behind options: `new pulse --kind rule packs`.
+    """An optional positional argument that may follow options: `new pulse --kind rule packs`.
 
-    Python before 3.13 takes it as left out as soon as an option follows the arguments before it
-    (https://github.com/python/cpython/issues/59317), and then refuses the word behind the option.
+    Python before 3.13 considers it omitted as soon as an option follows the arguments before it
+    (https://github.com/python/cpython/issues/59317), and then refuses the word after the option.
     """
 
     def __init__(self, name: str, **options: Any) -> None:
@@ -40,18 +40,18 @@ class Trailing(Arg):
 
 
 OUTPUT = ARG_OUTPUT
-ENVIRONMENT = arg("--environment", metavar="NAME", help="Environment of the Variable hdm; needed if it has several")
-CONN_ID = arg("--conn-id", metavar="ID", help="Airflow connection of the HDM base; counts before --environment")
+ENVIRONMENT = arg("--environment", metavar="NAME", help="Environment of the Variable hdm; required if it has several")
+CONN_ID = arg("--conn-id", metavar="ID", help="Airflow connection of the HDM base; overrides --environment")
 PACKS_DIR = arg(
     "--packs-dir",
     metavar="FOLDER",
-    help="The packs folder (default: packs_dir of the Variable hdm below the dags folder, else packs)",
+    help="The packs folder (default: packs_dir of the Variable hdm, relative to the dags folder, else packs)",
 )
-KIND = arg("--kind", choices=("metric", "rule"), help="Which kind is meant, where the name alone does not tell")
-YES = arg("-y", "--yes", action="store_true", help="Do not ask")
+KIND = arg("--kind", choices=("metric", "rule"), help="The pack's kind, if the name is ambiguous")
+YES = arg("-y", "--yes", action="store_true", help="Do not ask for confirmation")
 BASE = (ENVIRONMENT, CONN_ID)
 
-#: What every command's exit code means unless its help says more.
+#: The exit codes of every command whose help does not list its own.
 EXIT_CODES = "0 done, 2 wrong usage or configuration, 130 interrupted"
 
 
@@ -90,12 +90,12 @@ def action(
     """Declare one command.
 
     Args:
-        name: its word.
+        name: the word that runs it.
         text: what it does, in one line.
         function: module and function below hdm_airflow.cli, imported when the command runs.
-        args: its arguments, `--verbose` left out.
+        args: its arguments, except `--verbose`.
         example: a command line that works.
-        exit_codes: what they mean.
+        exit_codes: the meaning of each exit code.
         more: further lines of its help.
     """
     return ActionCommand(

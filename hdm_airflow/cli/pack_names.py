@@ -23,22 +23,22 @@ class Named:
 
     kind: Kind
     name: str
-    version: str = ""  # '' where the packs folder does not tell
+    version: str = ""  # '' if the packs folder does not have the pack
 
     @property
     def task_id(self) -> str:
-        """E.g. `mp_basic`."""
+        """For example `mp_basic`."""
         return PREFIX[self.kind] + self.name
 
 
 def find(args: Namespace) -> list[Named]:
-    """The packs that PACK, `--kind` and `--packs-dir` mean: one, or a metric and a rule pack of one name.
+    """The packs that PACK, `--kind` and `--packs-dir` mean: one, or a metric and a rule pack with the same name.
 
-    A pack that the folder does not have may be one to come, or of another machine: it is taken with a warning where
-    its kind is clear.
+    A pack that is not in the folder may be planned, or be on another machine: it is accepted with a warning if its
+    kind is clear.
 
     Raises:
-        ConfigurationError: it is not clear.
+        ConfigurationError: if the kind is not clear.
     """
     text: str = args.pack
     folder = packs_folder(args.packs_dir)
@@ -54,14 +54,14 @@ def find(args: Namespace) -> list[Named]:
 
 
 def find_one(args: Namespace) -> Named:
-    """The one pack that they mean.
+    """The single pack that they mean.
 
     Raises:
-        ConfigurationError: it is not clear which.
+        ConfigurationError: if they mean two packs, or the kind is not clear.
     """
     found = find(args)
     if len(found) > 1:
-        raise ConfigurationError(f"{args.pack!r} names {len(found)} packs", "PACK", f"write {_or(found)}")
+        raise ConfigurationError(f"{args.pack!r} means {len(found)} packs", "PACK", f"write {_or(found)}")
     return found[0]
 
 
@@ -72,7 +72,7 @@ def _guess(text: str, stated: Kind | None, folder: str) -> Named:
             break
     else:
         if stated is None:
-            hint = f"correct the name, or say what it is: mp_{text}, rp_{text} or --kind"
+            hint = f"correct the name, or state the kind: mp_{text}, rp_{text} or --kind"
             raise ConfigurationError(f"there is no pack {text!r}", folder, hint)
         named = Named(kind=stated, name=text)
     warn(f"there is no {named.task_id} in {folder}")

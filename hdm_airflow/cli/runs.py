@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @command
 def list_recent(args: Namespace) -> int:
-    """List the ledger's newest rows; json and yaml have every column of them."""
+    """List the ledger's newest rows; json and yaml have every column."""
     with open_base(args) as base:
         rows = runs.recent(
             base,
@@ -33,7 +33,7 @@ def list_recent(args: Namespace) -> int:
 
 
 def _slug(base: BaseConnection, text: str) -> str:
-    """The slug of an endpoint, which may have been removed since: its rows stay."""
+    """The slug of an endpoint, even a removed one: its rows stay."""
     return endpoints.canonical(text) if text.count(":") >= 5 else endpoints.find(base, text).endpoint.slug  # noqa: PLR2004
 
 

@@ -56,7 +56,7 @@ def test_endpoint_is_added_by_slug_or_by_parts(hdm: Hdm) -> None:
     parts = ("--type", "postgres", "--host", "db.example", "--port", "5432", "--user", "reader", "--ssl")
     done = hdm("endpoints", "add", "heart", *parts)
     assert done.out == f"{HEART}\n"
-    assert "is there already, unchanged" in done.err
+    assert "the endpoint already exists, unchanged" in done.err
     assert hdm("endpoints", "add", "--name", "a:b", "--type", "mysql").out == "a%3Ab:mysql::::false\n"
     assert len(hdm.json("endpoints", "list")) == 4
 
@@ -76,12 +76,12 @@ def test_endpoint_that_cannot_be_is_refused(hdm: Hdm) -> None:
         ([], "has no name"),
         (["heart"], "has no type"),
         (["heart:postgres"], "it has 2 parts, not 6"),
-        ([HEART, "--user", "root"], "the slug says it all, but there is --user"),
-        ([HEART, "--ssl"], "the slug says it all, but there is --ssl"),
+        ([HEART, "--user", "root"], "a slug cannot be combined with --user"),
+        ([HEART, "--ssl"], "a slug cannot be combined with --ssl"),
         (["heart", "--name", "heart", "--type", "mysql"], "the name is given twice"),
         (["heart", "--type", "sqlite"], "has no host"),
-        (["heart", "--type", "mysql", "--port", "99999"], "is no port"),
-        (["he\nart", "--type", "mysql"], "cannot be printed"),
+        (["heart", "--type", "mysql", "--port", "99999"], "is not a port"),
+        (["he\nart", "--type", "mysql"], "unprintable character"),
     ]
     for words, what in cases:
         assert what in hdm("endpoints", "add", *words, code=2).err
@@ -97,7 +97,7 @@ def test_endpoint_is_removed_only_with_consent(hdm: Hdm, monkeypatch: pytest.Mon
     terminal.isatty = lambda: True  # type: ignore[method-assign]
     monkeypatch.setattr("sys.stdin", terminal)
     assert "nothing was removed" in hdm("endpoints", "remove", "heart", code=1).err
-    assert "and 2 activation(s) with it" in hdm("endpoints", "remove", "heart").err
+    assert "with 2 activation(s)" in hdm("endpoints", "remove", "heart").err
     assert "there is no endpoint" in hdm("endpoints", "remove", "heart", "--yes", code=2).err
     assert "names 2 endpoints" in hdm("endpoints", "remove", "lung", "--yes", code=2).err
     hdm("endpoints", "remove", LUNG, "--yes")
@@ -165,7 +165,7 @@ def test_mysql_endpoint_is_tested_where_its_driver_is_installed(
 def test_bare_name_of_both_kinds_activates_both_and_says_so(hdm: Hdm, base: Database) -> None:
     """Each change leaves one row in the audit trail, under the name of whoever made it."""
     done = hdm("activate", "pulse", "heart", LUNG)
-    assert "'pulse' names mp_pulse and rp_pulse: both are meant" in done.err
+    assert "'pulse' means both mp_pulse and rp_pulse" in done.err
     assert activated(hdm) == {"heart": ["mp_pulse", "rp_pulse"], "lung": ["mp_pulse", "rp_pulse"]}
     assert "was already activated" in hdm("activate", "mp_pulse", "heart").err
     hdm("deactivate", "rp_pulse", "heart")
@@ -182,8 +182,8 @@ def test_pack_is_activated_on_all_endpoints_and_deactivated_everywhere(hdm: Hdm)
     assert sum("mp_beat" in row["packs"] for row in hdm.json("endpoints", "list")) == 3
     hdm("deactivate", "beat", "--all")
     assert activated(hdm) == {}
-    assert "it is not clear on which endpoints" in hdm("activate", "beat", code=2).err
-    assert "it is not clear on which endpoints" in hdm("activate", "beat", "heart", "--all", code=2).err
+    assert "no endpoint is named" in hdm("activate", "beat", code=2).err
+    assert "no endpoint is named" in hdm("activate", "beat", "heart", "--all", code=2).err
 
 
 def test_pack_that_the_folder_does_not_have_needs_its_kind(hdm: Hdm) -> None:
@@ -204,7 +204,7 @@ def test_activation_of_an_endpoint_that_is_gone_is_shown_and_can_be_taken_away(h
     """Its runs fail until somebody does."""
     with base.connect() as connection:
         connection.execute("INSERT INTO hdm_core_table_corr_db_mp VALUES ('beat', 'gone:mysql:h:1:u:false')")
-    assert "mp_beat activated on gone:mysql:h:1:u:false, which is no endpoint" in hdm("endpoints", "list").err
+    assert "mp_beat activated on gone:mysql:h:1:u:false, which is not an endpoint" in hdm("endpoints", "list").err
     hdm("deactivate", "beat", "gone:mysql:h:1:u:false")
     assert "gone" not in hdm("endpoints", "list").err
 
@@ -243,7 +243,7 @@ def test_configuration_is_stored_printed_and_audited(hdm: Hdm, base: Database) -
 def test_effective_configuration_of_a_new_version_is_the_last_one_with_a_warning(hdm: Hdm) -> None:
     """As the pack will get it; while `get` alone tells what is stored for this very version."""
     hdm("config", "set", "beat", '{"a": 1}', "--version", "0.0.9")
-    assert "there is no configuration of mp_beat for version 0.1.0" in hdm("config", "get", "beat", code=1).err
+    assert "mp_beat has no configuration for version 0.1.0" in hdm("config", "get", "beat", code=1).err
     done = hdm("config", "get", "beat", "--effective")
     assert done.data == {"a": 1}
     assert "warning: version 0.1.0 has no external configuration: 0.0.9's is used" in done.err
@@ -254,12 +254,12 @@ def test_configuration_that_no_pack_could_read_is_refused(hdm: Hdm) -> None:
     """A comma too many must be found now, not at night."""
     cases: list[tuple[list[str], str]] = [
         (['{"a": 1,}'], "is not JSON"),
-        (["plain"], "plain text is stored with --text"),
-        ([], "there must be one value"),
-        (["{}", "--file", "x"], "there must be one value"),
+        (["plain"], "store plain text with --text"),
+        ([], "exactly one value is required"),
+        (["{}", "--file", "x"], "exactly one value is required"),
         (["--file", "/nowhere"], "there is no such file"),
         (["{}", "--version", "1", "--endpoint", "heart"], "an endpoint's or a version's"),
-        (["{}", "--version", "a b"], "cannot be a version"),
+        (["{}", "--version", "a b"], "is not a version"),
     ]
     for words, what in cases:
         assert what in hdm("config", "set", "beat", *words, code=2).err

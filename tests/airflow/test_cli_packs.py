@@ -153,9 +153,9 @@ def test_new_pack_has_no_finding(hdm: Hdm, tmp_path: Path, kind: str, language: 
 
 def test_new_pack_overwrites_nothing(hdm: Hdm, packs: Path) -> None:
     """Not even a link that leads nowhere."""
-    assert "something of that name already" in hdm("packs", "new", "pulse", packs, code=2).err
+    assert "the path already exists" in hdm("packs", "new", "pulse", packs, code=2).err
     (packs / "metric-packs" / "link").symlink_to("nowhere")
-    assert "something of that name already" in hdm("packs", "new", "link", packs, code=2).err
+    assert "the path already exists" in hdm("packs", "new", "link", packs, code=2).err
     assert "cannot be a pack's name" in hdm("packs", "new", "../outside", packs, code=2).err
 
 
@@ -167,7 +167,7 @@ def test_reference_packs_are_listed_and_installed(hdm: Hdm, tmp_path: Path) -> N
     assert done.out.splitlines() == [f"{tmp_path}/metric-packs/basic", f"{tmp_path}/rule-packs/basic"]
     installed, shipped = (folder / "rule-packs/basic/properties.json" for folder in (tmp_path, REFERENCE))
     assert installed.read_text() == shipped.read_text()
-    assert "is there already, unchanged" in hdm("packs", "install", "mp_basic", tmp_path).err
+    assert "is already installed, unchanged" in hdm("packs", "install", "mp_basic", tmp_path).err
     hdm("packs", "install", "all", tmp_path)
     assert {row["task_id"] for row in hdm.json("packs", "list", "--packs-dir", tmp_path)} == listed
     assert "choose one of: basic" in hdm("packs", "install", "nothing", tmp_path, code=2).err
@@ -181,7 +181,7 @@ def test_changed_pack_is_replaced_only_by_force_and_kept_aside(hdm: Hdm, tmp_pat
     (changed / "process" / "mine.txt").write_text("mine")
     shutil.rmtree(tmp_path / "metric-packs" / "basic")
     done = hdm("packs", "install", "basic", tmp_path, code=2)
-    assert "are there and differ: nothing was done" in done.err
+    assert "differ: nothing was changed" in done.err
     assert not (tmp_path / "metric-packs" / "basic").exists()
     hdm("packs", "install", "basic", tmp_path, "--force")
     assert not (changed / "process" / "mine.txt").exists()

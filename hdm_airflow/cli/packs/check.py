@@ -1,4 +1,4 @@
-"""`airflow hdm packs check`: every finding of packs folders and of single packs, without a database."""
+"""`airflow hdm packs check`: all findings of packs folders and of single packs, without a database."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What was found in one of the places given."""
+    """The result for one of the folders given."""
 
-    root: Path  # the packs folder that the findings' paths start from
+    root: Path  # the packs folder that the findings' paths are relative to
     packs: int
     findings: tuple[Finding, ...]
 
 
 @command
 def check(args: Namespace) -> int:
-    """Print the findings; 1 where there is an error (with --strict: or a warning)."""
+    """Print the findings; returns 1 if there is an error (with --strict: or a warning)."""
     places = [Path(path).expanduser().absolute() for path in args.paths] or [packs_folder(None)]
     results = [check_place(place) for place in places]
     if args.output == "json":
@@ -49,19 +49,19 @@ def check(args: Namespace) -> int:
 
 
 def check_place(place: Path) -> Checked:
-    """Check a packs folder, the packs of one kind in it, or one pack.
+    """Check a packs folder, its packs of one kind, or one pack.
 
-    A single pack is checked together with its neighbours, which its dependencies may name.
+    A single pack is checked together with its neighbours, since its dependencies may name them.
 
     Raises:
-        ConfigurationError: there is no such folder, or no pack in it.
+        ConfigurationError: if the folder does not exist, or has no pack.
     """
     place = Path(os.path.normpath(place))
     if place.is_dir() and not _is_pack(place) and place.name not in KIND_FOLDERS:
         if place.parent.name not in KIND_FOLDERS:
             return _scan(place)
     elif not place.is_dir():
-        raise ConfigurationError("there is no such folder", str(place), "give a packs folder, or a pack's own")
+        raise ConfigurationError("there is no such folder", str(place), "name a packs folder, or the folder of a pack")
     if place.name in KIND_FOLDERS:
         return _scan(place.parent, below=place.name)
     if place.parent.name in KIND_FOLDERS:
@@ -88,7 +88,7 @@ def _is_below(folder: str, below: str) -> bool:
 
 
 def _check_alone(folder: Path) -> Checked:
-    """One pack whose folder says nothing of its kind. What lies beside it may be anything: only packs are read."""
+    """Check a pack whose parent folder does not name a kind. Of what is next to it, only packs are read."""
     neighbours = sorted(other for other in folder.parent.iterdir() if other != folder and _is_pack(other))
     drafts = [read(path.name, path, None) for path in (folder, *neighbours)]
     graph.check(drafts)
@@ -123,7 +123,7 @@ def _row(root: Path, finding: Finding) -> dict[str, Any]:
 
 
 def _path(root: Path, path: str) -> str:
-    """The path as it can be opened from here: relative where it lies below the working directory."""
+    """The path as it can be opened from here: relative if it is below the working directory."""
     full = os.path.normpath(root / path)
     here = f"{Path.cwd()}{os.sep}"
     return full.removeprefix(here)

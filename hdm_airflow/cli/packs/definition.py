@@ -8,7 +8,7 @@ from hdm_airflow.cli.options import CONN_ID, DATE, ENVIRONMENT, OUTPUT, PACKS_DI
 
 PACKS = GroupCommand(
     name="packs",
-    help="The packs folder: list, check, make, run and install packs",
+    help="List, check, create, run and install packs",
     subcommands=(
         action(
             "list",
@@ -24,14 +24,14 @@ PACKS = GroupCommand(
         ),
         action(
             "show",
-            "Show all there is to know of one pack",
+            "Show everything about one pack",
             "packs.list.show",
             (arg("name", metavar="NAME", help="Name, folder or task id, such as mp_basic"), PACKS_DIR, OUTPUT),
             example="airflow hdm packs show mp_basic",
         ),
         action(
             "check",
-            "Check packs as thoroughly as can be done without running them",
+            "Check packs as thoroughly as possible without running them",
             "packs.check.check",
             (
                 Trailing(
@@ -52,25 +52,25 @@ PACKS = GroupCommand(
             ),
             example="airflow hdm packs check packs/rule-packs/basic --strict",
             exit_codes="0 no errors, 1 errors (with --strict: or warnings), 2 wrong usage or configuration",
-            more="An error keeps a pack from running, a warning does not. Needs no database.",
+            more="A pack with an error does not run; one with a warning does. No database is needed.",
         ),
         action(
             "new",
-            "Make a pack that works, to go on from",
+            "Create a working pack to start from",
             "packs.new.new",
             (
-                arg("name", metavar="NAME", help="Its name: letters, digits, _, - and ."),
+                arg("name", metavar="NAME", help="The pack's name: letters, digits, _, - and ."),
                 Trailing(
                     "folder",
                     nargs="?",
                     metavar="FOLDER",
-                    help="The packs folder (default: as of --packs-dir elsewhere)",
+                    help="The packs folder (default: packs_dir of the Variable hdm)",
                 ),
-                arg("--kind", choices=("metric", "rule"), default="metric", help="What it makes (default: metric)"),
-                arg("--language", choices=("python", "shell"), default="python", help="Written in (default: python)"),
+                arg("--kind", choices=("metric", "rule"), default="metric", help="The pack's kind (default: metric)"),
+                arg("--language", choices=("python", "shell"), default="python", help="Its language (default: python)"),
             ),
             example="airflow hdm packs new pulse packs --kind metric --language shell",
-            more="The new pack's folder, FOLDER/metric-packs/NAME or FOLDER/rule-packs/NAME, is printed on stdout.",
+            more="Prints the new pack's folder on stdout: FOLDER/metric-packs/NAME or FOLDER/rule-packs/NAME.",
         ),
         action(
             "run",
@@ -78,21 +78,21 @@ PACKS = GroupCommand(
             "packs.run.run",
             (
                 arg("name", metavar="NAME", help="Name, folder or task id, such as mp_basic"),
-                several("--endpoint", "ENDPOINT", "Run on these alone, again if need be (default: where it is due)"),
+                several("--endpoint", "ENDPOINT", "Run only on these, even if done before (default: where it is due)"),
                 arg("--date", type=DATE.kwargs["type"], metavar="YYYY-MM-DD", help="The metric date (default: today)"),
                 ENVIRONMENT,
                 CONN_ID,
                 PACKS_DIR,
-                arg("--keep", action="store_true", help="Keep the run's folder, to look into; no file of passwords"),
+                arg("--keep", action="store_true", help="Keep the run folder for inspection, without password files"),
                 OUTPUT,
             ),
             example="airflow hdm packs run mp_basic --endpoint heart --date 2026-01-31",
             exit_codes=(
-                "0 all well, 1 failed or partial, 2 wrong usage or configuration, 3 nothing to run, 130 interrupted"
+                "0 success, 1 failed or partial, 2 wrong usage or configuration, 3 nothing to run, 130 interrupted"
             ),
             more=(
-                "Exactly as its task would: gate, credentials, masking, ledger. It waits for a run of the same pack\n"
-                "and date that is under way. Output of the pack goes to stderr, outcomes to stdout. Ctrl-C ends it."
+                "Runs exactly as its task would: gate, credentials, masking, ledger. If the same pack and date is\n"
+                "already running, it waits. The pack's output goes to stderr, outcomes to stdout. Ctrl-C ends it."
             ),
         ),
         action(
@@ -105,14 +105,14 @@ PACKS = GroupCommand(
                     "folder",
                     nargs="?",
                     metavar="FOLDER",
-                    help="The packs folder (default: as of --packs-dir elsewhere)",
+                    help="The packs folder (default: packs_dir of the Variable hdm)",
                 ),
                 arg("--list", action="store_true", dest="list_packs", help="List what can be installed"),
-                arg("--force", action="store_true", help="Replace changed packs; what was there is kept aside"),
+                arg("--force", action="store_true", help="Replace changed packs; the old folders are kept, renamed"),
                 OUTPUT,
             ),
             example="airflow hdm packs install basic packs",
-            more="A pack that is there and differs is left alone, unless --force is given.",
+            more="An installed pack that differs is left unchanged unless --force is given.",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""`airflow hdm packs install`: the reference packs, copied out of this package."""
+"""`airflow hdm packs install`: copies the reference packs out of this package."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 ALL = "all"
-_IGNORED = ("__pycache__", "*.pyc")  # what running a pack leaves behind is no change of it
+_IGNORED = ("__pycache__", "*.pyc")  # running a pack leaves these behind; they do not count as changes
 
 
 @command
 def install(args: Namespace) -> int:
-    """Copy what is not there; say so of each."""
+    """Copy the packs that are missing, and report each."""
     catalog = Catalog.scan(_reference_packs())
     if args.list_packs:
         show([_row(pack) for pack in catalog.packs], args.output)
@@ -37,20 +37,20 @@ def install(args: Namespace) -> int:
     changed = [pack for pack in packs if _state(pack, folder) == "changed"]
     if changed and not args.force:
         places = ", ".join(str(folder / pack.folder) for pack in changed)
-        hint = "compare them; --force replaces them and keeps what was there aside"
-        raise ConfigurationError(f"{len(changed)} pack(s) are there and differ: nothing was done", places, hint)
+        hint = "compare them; --force replaces them and keeps the old folders, renamed"
+        raise ConfigurationError(f"{len(changed)} installed pack(s) differ: nothing was changed", places, hint)
     for pack in packs:
         _install(pack, folder)
     return 0
 
 
 def _reference_packs() -> Path:
-    """Where they lie: inside the installed package, or in a checkout beside it."""
+    """The folder of the reference packs: inside the installed package, or next to it in a checkout."""
     package = Path(hdm_airflow.__file__).parent
     for place in (package / "reference_packs", package.parent / "dags" / "packs"):
         if place.is_dir():
             return place
-    hint = "install the wheel of hdm-airflow again"
+    hint = "reinstall hdm-airflow"
     raise ConfigurationError("the reference packs are missing from this installation", str(package), hint)
 
 
@@ -76,7 +76,7 @@ def _state(pack: Pack, folder: Path) -> str:
 
 
 def _is_same(one: Path, other: Path) -> bool:
-    """Whether two folders have the same files with the same content and the same right to run."""
+    """Whether two folders have the same files with the same content and execute permission."""
     names = _files(one)
     if names != _files(other):
         return False
@@ -101,7 +101,7 @@ def _install(pack: Pack, folder: Path) -> None:
     target = folder / pack.folder
     state = _state(pack, folder)
     if state == "same":
-        say(f"{target} is there already, unchanged")
+        say(f"{target} is already installed, unchanged")
         return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -110,8 +110,8 @@ def _install(pack: Pack, folder: Path) -> None:
             shutil.copytree(pack.path, copy, ignore=shutil.ignore_patterns(*_IGNORED))
             if state == "changed":
                 kept = target.with_name(f".{target.name}-{datetime.now().astimezone():%Y%m%dT%H%M%S%f}")
-                target.rename(kept)  # hidden: no scan takes it for a pack
-                say(f"what was there is now {kept}")
+                target.rename(kept)  # hidden: no scan reads it as a pack
+                say(f"the old folder is now {kept}")
             copy.rename(target)
     except OSError as error:
         hint = "choose a folder that you may write to"

@@ -22,7 +22,7 @@ _TABLE = re.compile(r"(?im)^\s*create\s+(?:unlogged\s+)?table\s+(?:if\s+not\s+ex
 
 @command
 def list_all(args: Namespace) -> int:
-    """List the packs that the selectors choose, quarantined ones last."""
+    """List the selected packs, quarantined ones last."""
     catalog = Catalog.scan(packs_folder(args.packs_dir), deep=True)
     packs = choose(catalog.every, args.select or (), args.exclude or ()) if catalog.every else ()
     rows = [
@@ -46,7 +46,7 @@ def list_all(args: Namespace) -> int:
 
 @command
 def show(args: Namespace) -> int:
-    """Show one pack: manifest, what it requires and who requires it, findings, tables."""
+    """Show one pack: manifest, packs it requires, packs that require it, findings, tables."""
     catalog = Catalog.scan(packs_folder(args.packs_dir), deep=True)
     pack = catalog.find(args.name)
     scripts, tables = _tables(pack)
@@ -73,7 +73,7 @@ def show(args: Namespace) -> int:
 
 
 def state(pack: Pack) -> str:
-    """Whether it can run, in a word."""
+    """Whether the pack can run, in one word."""
     if pack.errors:
         return "quarantined"
     count = len(pack.findings)
@@ -86,7 +86,7 @@ def _requirement(one: Requirement) -> str:
 
 
 def _tables(pack: Pack) -> tuple[list[str], list[str]]:
-    """The pack's create-table scripts, and the tables that they make."""
+    """The pack's create-table scripts, and the tables that they create."""
     folder = pack.path / CREATE_TABLE
     scripts, tables = [], []
     for path in sorted(folder.glob("*.sql")) if folder.is_dir() else ():
@@ -94,6 +94,6 @@ def _tables(pack: Pack) -> tuple[list[str], list[str]]:
         try:
             text, _ = files.decode(files.read_bytes(path))
         except files.Unreadable:
-            continue  # a finding says so
+            continue  # reported as a finding
         tables += [name.strip('"') for name in _TABLE.findall(text)]
     return scripts, tables

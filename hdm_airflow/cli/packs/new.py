@@ -1,4 +1,4 @@
-"""`airflow hdm packs new`: a pack that works, from the templates beside this module."""
+"""`airflow hdm packs new`: a working pack, from the templates next to this module."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).with_name("templates")
 VERSION = "0.1.0"
-#: Of the templates of Python files: they are nothing to import, to lint or to type-check.
+#: Ending of template files that are Python: nobody should import, lint or type-check them.
 _SUFFIX = ".in"
 
 
@@ -33,7 +33,7 @@ def new(args: Namespace) -> int:
     _check_name(args.name)
     target = packs_folder(args.folder) / f"{args.kind}-packs" / args.name
     if target.exists() or target.is_symlink():
-        raise ConfigurationError("there is something of that name already", str(target), "choose another name")
+        raise ConfigurationError("the path already exists", str(target), "choose another name")
     _write(TEMPLATES / f"{args.kind}-{args.language}", target, _words(args.name))
     put(str(target))
     say(f"check it: airflow hdm packs check {target}")
@@ -48,18 +48,18 @@ def _check_name(name: str) -> None:
         Manifest.model_validate({"name": name, "version": VERSION})
     except ValidationError as error:
         what = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(f"{name!r} cannot be a pack's name: {what}", "NAME", "choose another one") from None
+        raise ConfigurationError(f"{name!r} cannot be a pack's name: {what}", "NAME", "choose another name") from None
 
 
 def _words(name: str) -> dict[str, str]:
-    """What stands in for each placeholder of the templates."""
+    """The value of each placeholder in the templates."""
     table = re.sub(r"[^a-z0-9_]", "_", name.lower())[:50]  # PostgreSQL cuts names at 63 bytes
     author = json.dumps(actor(), ensure_ascii=False)[1:-1]
     return {"__NAME__": name, "__VERSION__": VERSION, "__AUTHOR__": author, "__TABLE__": f"metric_{table}"}
 
 
 def _write(template: Path, target: Path, words: dict[str, str]) -> None:
-    """Copy a template and fill it in; it appears whole or not at all."""
+    """Copy a template and fill it in; the pack appears complete or not at all."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".new-", dir=target.parent) as aside:
