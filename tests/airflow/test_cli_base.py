@@ -258,7 +258,7 @@ def test_configuration_that_no_pack_could_read_is_refused(hdm: Hdm) -> None:
         ([], "exactly one value is required"),
         (["{}", "--file", "x"], "exactly one value is required"),
         (["--file", "/nowhere"], "there is no such file"),
-        (["{}", "--version", "1", "--endpoint", "heart"], "an endpoint's or a version's"),
+        (["{}", "--version", "1", "--endpoint", "heart"], "exclude each other"),
         (["{}", "--version", "a b"], "is not a version"),
     ]
     for words, what in cases:
