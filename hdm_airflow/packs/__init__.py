@@ -1,1 +1,1 @@
-"""What a pack is: manifest, tree, catalog, dependency graph, selection. Knows neither Airflow nor a database."""
+"""What a pack is: manifest, files, catalog, dependency graph, selection. Uses neither Airflow nor a database."""

@@ -1,4 +1,4 @@
-"""Catalog: every pack of a packs folder, the good, the quarantined, and all that is wrong with them."""
+"""Catalog: all packs of a packs folder, good and quarantined, with their findings."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Catalog:
     """The packs of one folder."""
 
     root: Path  # absolute
-    packs: tuple[Pack, ...]  # those that can run, sorted by kind and name
-    quarantined: tuple[Pack, ...]  # those that cannot, in path order
-    findings: tuple[Finding, ...]  # all, errors and warnings, of all packs and of the folder itself
+    packs: tuple[Pack, ...]  # the packs that can run, sorted by kind and name
+    quarantined: tuple[Pack, ...]  # the packs that cannot, in path order
+    findings: tuple[Finding, ...]  # errors and warnings of all packs and of the folder itself
 
     @classmethod
     def scan(cls, root: str | Path, *, deep: bool = False) -> Catalog:
@@ -32,11 +32,11 @@ class Catalog:
 
         Args:
             root: the packs folder.
-            deep: also look into dashboards, conf.json, SQL scripts and Python files. `airflow hdm packs check`
-                does; a Dag file does not, since every worker parses it again for each task.
+            deep: also read dashboards, conf.json, SQL scripts and Python files. `airflow hdm packs check` does; a
+                Dag file does not, since every worker parses it again for each task.
 
         Raises:
-            ConfigurationError: the folder is missing or cannot be listed. A broken pack never raises.
+            ConfigurationError: if the folder is missing or cannot be listed. A broken pack never raises.
         """
         root = Path(root).absolute()
         drafts, strays = _read_all(root)
@@ -57,13 +57,13 @@ class Catalog:
         return (*self.packs, *self.quarantined)
 
     def upstream(self, pack: Pack) -> tuple[Pack, ...]:
-        """The metric packs that a pack waits for; quarantined ones only where no good one bears the name."""
+        """The metric packs that a pack waits for; a quarantined one only if no good one has its name."""
         named = (other for requirement in pack.requires for other in self._metric_packs.get(requirement.name, ()))
         return tuple(other for other in named if other is not pack)
 
     @cached_property
     def _metric_packs(self) -> dict[str, list[Pack]]:
-        """Name -> the good metric pack of that name, else all those in quarantine."""
+        """Name -> the good metric pack with that name, else all quarantined ones."""
         found: dict[str, list[Pack]] = defaultdict(list)
         for pack in self.every:  # the good ones come first
             if pack.kind == "metric" and all(other.errors for other in found[pack.name]):
@@ -71,10 +71,10 @@ class Catalog:
         return found
 
     def find(self, name: str) -> Pack:
-        """The pack with a task id (`mp_basic`), folder or name.
+        """The pack with a given task id (`mp_basic`), folder or name.
 
         Raises:
-            ConfigurationError: there is none, or a metric and a rule pack share the name.
+            ConfigurationError: if there is none, or a metric and a rule pack share the name.
         """
         for attribute in ("task_id", "folder", "name"):
             matches = [pack for pack in self.every if getattr(pack, attribute) == name]
@@ -82,7 +82,7 @@ class Catalog:
                 return matches[0]
             if matches:
                 ids = " or ".join(pack.task_id for pack in matches)
-                raise ConfigurationError(f"{name!r} names {len(matches)} packs", str(self.root), f"write {ids}")
+                raise ConfigurationError(f"{name!r} means {len(matches)} packs", str(self.root), f"write {ids}")
         known = ", ".join(pack.task_id for pack in self.every) or "none"
         raise ConfigurationError(f"there is no pack {name!r}", str(self.root), f"choose one of: {known}")
 
@@ -113,7 +113,7 @@ def _check_duplicates(drafts: list[Draft]) -> None:
             same[draft.kind, draft.name].append(draft)
     for (kind, name), group in same.items():
         good = [draft for draft in group if not errors(draft.findings)]
-        spared = good[0] if len(good) == 1 else None  # twins that are broken anyhow do not pull it down with them
+        spared = good[0] if len(good) == 1 else None  # broken packs with its name do not quarantine it
         for draft in group if len(group) > 1 else ():
             if draft is not spared:
                 others = ", ".join(other.folder for other in group if other is not draft)
@@ -125,7 +125,7 @@ def _resolve(drafts: list[Draft]) -> tuple[tuple[Pack, ...], tuple[Pack, ...]]:
     """Sort the drafts into good and quarantined packs, each with its task id and requirements."""
     broken = {draft.folder for draft in drafts if errors(draft.findings)}
     good = [draft for draft in drafts if draft.folder not in broken]
-    # A broken pack that bears the name of a good one does not take its place.
+    # A broken pack with the name of a good one does not replace it.
     metric_packs = {draft.name: True for draft in drafts if draft.kind == "metric"}
     metric_packs |= {draft.name: False for draft in good if draft.kind == "metric"}
     taken = {_task_id(draft, draft.name) for draft in good}

@@ -1,4 +1,4 @@
-"""A pack's own process/conf.json, as packs of the original have it: which secrets it holds."""
+"""A pack's own process/conf.json, as packs of the original have it, and the secrets in it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _SOUNDS_SECRET = re.compile(r"(?i)pass(word|wd|phrase)?$|pwd|secret|token|api_?k
 
 
 def read(folder: Path) -> Any:
-    """Its JSON value.
+    """The file's JSON value.
 
     Raises:
-        FileNotFoundError: there is none.
-        files.Unreadable: it cannot be read.
-        ValueError, RecursionError: it is not JSON; the message may quote it.
+        FileNotFoundError: if there is no such file.
+        files.Unreadable: if it cannot be read.
+        ValueError, RecursionError: if it is not JSON; the message may quote it.
     """
     text, _ = files.decode(files.read_bytes(folder / FILE))
     return json.loads(text)
 
 
 def secrets(conf: Any) -> Iterator[tuple[str, str]]:
-    """The places of texts that are not empty below keys that sound like a secret, and the texts."""
+    """Every non-empty text whose key suggests a secret: its place, and the text."""
     waiting = [("", conf)]  # a list, not recursion: JSON nests deeper than Python calls
     while waiting:
         place, value = waiting.pop()
@@ -41,9 +41,9 @@ def secrets(conf: Any) -> Iterator[tuple[str, str]]:
 
 
 def long_secrets(folder: Path) -> list[str]:
-    """Those of a pack's folder that no ordinary word is; none where the file is not there or cannot be read.
+    """The secrets in a pack's conf.json, without short ones; none if the file is missing or unreadable.
 
-    Where only the key's sound tells of a secret, a short one is as likely a separator or a `yes`.
+    Only the key suggests that a text is a secret: a short one is as likely a separator or a `yes`.
     """
     try:
         return [secret for _, secret in secrets(read(folder)) if len(secret.strip()) >= _LONG]

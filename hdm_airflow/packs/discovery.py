@@ -1,4 +1,4 @@
-"""Finding the packs below a packs folder, in every layout that is in use."""
+"""Finding the packs in a packs folder, in every layout that is in use."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ KIND_FOLDERS: dict[str, Kind] = {
     "rule-packs": "rule",
     "hdm-rule-packs": "rule",
 }
-_DEPTH = 6  # folders below the packs folder; deeper nesting is nobody's layout
+_DEPTH = 6  # levels of folders in the packs folder; no layout in use is deeper
 _IGNORED = {"__pycache__", "node_modules"}
-_DOCUMENTS = (".md", ".rst", ".txt")  # may lie beside packs
+_DOCUMENTS = (".md", ".rst", ".txt")  # allowed next to packs
 
-Sort = Literal["folder", "broken", "file"]  # broken: a link that leads nowhere
+Sort = Literal["folder", "broken", "file"]  # broken: a link whose target does not exist
 
 
 class Found(NamedTuple):
     """A folder that is, or should be, a pack."""
 
-    folder: str  # below the packs folder, with forward slashes
+    folder: str  # relative to the packs folder, with forward slashes
     path: Path
-    kind: Kind | None  # as the folders above tell
+    kind: Kind | None  # from the folders above it
 
 
 class Stray(NamedTuple):
-    """What lies below a packs folder and is no pack."""
+    """A file or folder in a packs folder that is not a pack."""
 
-    path: str  # below the packs folder, with forward slashes
+    path: str  # relative to the packs folder, with forward slashes
     message: str
     hint: str
 
 
 def discover(root: Path, strays: list[Stray]) -> Iterator[Found]:
-    """Every pack below root, in path order.
+    """Every pack in root, in path order.
 
     A folder with a manifest or a bootstrap script is a pack and is not searched further. Inside a kind folder
-    (`metric-packs`, `hdm-rule-packs`, ...) a folder without either is a broken pack, unless packs lie below it.
-    So is a folder that cannot be listed, and a link there that leads nowhere: a pack, or a folder of packs, that
-    has gone must not go unnoticed.
+    (`metric-packs`, `hdm-rule-packs`, ...), a folder with neither is a broken pack unless it contains packs. A folder
+    that cannot be listed, or a link there without a target, is a broken pack too: if a pack disappears with a mount,
+    somebody must notice.
 
     Args:
         root: the packs folder.
-        strays: gets each folder elsewhere in which there is no pack, and what lies where a pack's folder is expected.
+        strays: receives other folders that contain no pack, and files where a pack's folder is expected.
 
     Raises:
-        OSError: root cannot be listed.
+        OSError: if root cannot be listed.
     """
     yield from _below(root, "", None, frozenset(), strays)
 
@@ -68,8 +68,8 @@ def _below(
         elif name in KIND_FOLDERS or (sort == "broken" and kind):
             yield Found(folder=below, path=path, kind=KIND_FOLDERS.get(name, kind))
         elif sort == "broken":
-            hint = "remove it, or correct its target"
-            strays.append(Stray(path=below, message="this link leads nowhere", hint=hint))
+            hint = "remove it, or correct it"
+            strays.append(Stray(path=below, message="the link's target does not exist", hint=hint))
         elif kind and not name.endswith(_DOCUMENTS):
             message = "this is a file, not the folder of a pack"
             strays.append(Stray(path=below, message=message, hint="unpack it, or move it out"))
@@ -82,7 +82,7 @@ def _one(path: Path, relative: str, kind: Kind | None, above: frozenset[str], st
         yield itself
         return
     if os.path.realpath(path) in above or len(above) > _DEPTH:
-        message = "the folders are nested without end or too deeply"
+        message = "the folders are nested in a loop or too deeply"
         strays.append(Stray(path=relative, message=message, hint="remove the link or a level"))
         return
     inner: list[Stray] = []
@@ -95,10 +95,10 @@ def _one(path: Path, relative: str, kind: Kind | None, above: frozenset[str], st
         strays += inner
         yield from below
     elif kind is not None:
-        yield itself  # what lies below, such as process/, is part of it
+        yield itself  # folders in it, such as process/, belong to it
     else:
         hint = f"add a {MANIFEST}, or move it out of the packs folder"
-        strays.append(Stray(path=relative, message="this folder is no pack and holds none", hint=hint))
+        strays.append(Stray(path=relative, message="this folder is not a pack and contains none", hint=hint))
 
 
 def _listed(folder: Path) -> list[tuple[str, Sort]]:
@@ -114,7 +114,7 @@ def _sort(entry: os.DirEntry[str]) -> Sort:
     try:
         if entry.is_dir():
             return "folder"
-    except OSError:  # links in a circle, or a target that may not be reached
+    except OSError:  # links in a loop, or a target that we may not reach
         return "broken"
     return "broken" if entry.is_symlink() and not os.path.exists(entry.path) else "file"
 
@@ -124,7 +124,7 @@ def _looks_like_pack(path: Path) -> bool:
 
 
 def _may_exist(path: Path) -> bool:
-    """Whether a file is there, or may be: in a folder that can be listed but not entered nobody can tell."""
+    """Whether a file exists or might exist: in a folder that can be listed but not entered, this is unknown."""
     try:
         os.lstat(path)
     except PermissionError:

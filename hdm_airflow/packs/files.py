@@ -1,4 +1,4 @@
-"""Reading the small files of a pack: bounded, never blocking, always with the reason when it fails."""
+"""Reading the small files of a pack: bounded, never blocking, and with a reason when it fails."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 LIMIT = 1_000_000
 
 
-class Unreadable(Exception):  # noqa: N818  # reads as what the file is
-    """A file cannot be read or understood: the reason, the place inside the file, what to do."""
+class Unreadable(Exception):  # noqa: N818  # the name describes the file
+    """A file cannot be read or understood: the reason, the place in the file, and what to do."""
 
     def __init__(self, reason: str, place: str = "", hint: str = "") -> None:
         super().__init__(reason)
@@ -24,13 +24,13 @@ def read_bytes(path: Path, *, limit: int = LIMIT, truncate: bool = False) -> byt
     """The content of a regular file.
 
     Args:
-        path: the file; a pipe or device is refused instead of waited for.
+        path: the file; a pipe or device is refused at once instead of blocking.
         limit: bytes.
-        truncate: a longer file gives its first `limit` bytes instead of an error.
+        truncate: return the first `limit` bytes of a longer file instead of raising.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        Unreadable: it is a folder, pipe or device, too large, a loop of links, or may not be read.
+        FileNotFoundError: if there is no such file.
+        Unreadable: if it is a folder, pipe, device or loop of links, too large, or not readable for us.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -40,7 +40,7 @@ def read_bytes(path: Path, *, limit: int = LIMIT, truncate: bool = False) -> byt
                 raise Unreadable("is not a regular file", hint=f"put a regular file {path.name} there")
             if status.st_size > limit and not truncate:
                 size = f"is {status.st_size:,} bytes long; at most {limit:,} are read"
-                raise Unreadable(size, hint="shorten it, or move the data into a file of its own")
+                raise Unreadable(size, hint="shorten it, or move the data into another file")
             with open(descriptor, "rb", closefd=False) as file:  # open() leaves a folder's descriptor to its caller
                 return file.read(limit)
         finally:
@@ -53,10 +53,10 @@ def read_bytes(path: Path, *, limit: int = LIMIT, truncate: bool = False) -> byt
 
 
 def decode(content: bytes) -> tuple[str, bool]:
-    """The text of UTF-8 bytes, and whether a byte order mark was taken off.
+    """The text of UTF-8 bytes, and whether a byte order mark was removed.
 
     Raises:
-        Unreadable: it is not UTF-8; the place is the line of the first bad byte.
+        Unreadable: if it is not UTF-8; the place is the line of the first bad byte.
     """
     marked = content.startswith(b"\xef\xbb\xbf")
     try:
@@ -67,10 +67,10 @@ def decode(content: bytes) -> tuple[str, bool]:
 
 
 def parse_object(text: str) -> tuple[dict[str, Any], list[str]]:
-    """The JSON object that text holds, and the keys that stand in it twice.
+    """The JSON object in a text, and the keys that appear in it twice.
 
     Raises:
-        Unreadable: it is not JSON, or not an object; the place is line:column.
+        Unreadable: if it is not JSON, or not an object; the place is line:column.
     """
     doubled: list[str] = []
 
@@ -86,7 +86,7 @@ def parse_object(text: str) -> tuple[dict[str, Any], list[str]]:
     except json.JSONDecodeError as error:
         raise Unreadable(f"is not JSON: {error.msg}", f"{error.lineno}:{error.colno}", "correct it there") from None
     except (RecursionError, ValueError):  # nested too deeply; a number of thousands of digits
-        raise Unreadable("is not JSON that can be read", hint="write one plain object") from None
+        raise Unreadable("is JSON too deeply nested or with too long a number", hint="write one plain object") from None
     if not isinstance(value, dict):
-        raise Unreadable(f"holds a {type(value).__name__}, not an object", "1:1", "write one object: { ... }")
+        raise Unreadable(f"contains a {type(value).__name__}, not an object", "1:1", "write one object: { ... }")
     return value, doubled

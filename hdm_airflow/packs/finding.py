@@ -1,4 +1,4 @@
-"""Findings: what is wrong with a pack, where, and what to do."""
+"""Findings: the faults of a pack, each with its place and what to do."""
 
 from __future__ import annotations
 
@@ -7,76 +7,76 @@ from typing import Literal, NamedTuple
 
 Severity = Literal["error", "warning"]
 
-#: Every code a finding may carry, with its severity and its meaning. An error quarantines the pack.
+#: Every code of a finding, with its severity and meaning. An error quarantines the pack.
 CODES: dict[str, tuple[Severity, str]] = {
-    "folder-unreadable": ("error", "the pack's folder, or one below it, cannot be read"),
-    "manifest-missing": ("error", "there is no properties.json"),
+    "folder-unreadable": ("error", "the pack's folder, or a folder in it, cannot be read"),
+    "manifest-missing": ("error", "the pack has no properties.json"),
     "manifest-unreadable": ("error", "properties.json cannot be read, decoded or parsed"),
     "kind-unknown": (
         "error",
-        "neither properties.json nor the folder tells whether this is a metric or a rule pack",
+        "neither properties.json nor the folder says whether this is a metric pack or a rule pack",
     ),
     "name-missing": ("error", "properties.json has no name"),
     "name-bad": ("error", "the name cannot be part of a task id"),
     "version-missing": ("error", "properties.json has no version"),
-    "version-bad": ("error", "the version cannot name a version"),
-    "script-missing": ("error", "there is no bootstrap-script.sh"),
+    "version-bad": ("error", "the version is not a valid version"),
+    "script-missing": ("error", "the pack has no bootstrap-script.sh"),
     "script-unreadable": ("error", "bootstrap-script.sh cannot be read or is not UTF-8 text"),
     "symlink-escapes": ("error", "a symbolic link leads out of the pack"),
-    "name-duplicate": ("error", "two packs of one kind have one name"),
+    "name-duplicate": ("error", "two packs of the same kind have the same name"),
     "dependency-unknown": (
         "error",
-        "depends_on names a metric pack that is not there, or is no valid requirement",
+        "depends_on names a metric pack that does not exist, or is not a valid requirement",
     ),
-    "dependency-unmet": ("error", "the metric pack is there, but its version does not satisfy depends_on"),
-    "dependency-cycle": ("error", "packs depend on each other in a circle"),
+    "dependency-unmet": ("error", "the metric pack's version does not satisfy depends_on"),
+    "dependency-cycle": ("error", "packs depend on each other in a cycle"),
     "version-not-pep440": ("warning", "the version cannot be compared with others"),
     "kind-bad": ("warning", "kind is neither metric nor rule; the folder decides"),
-    "kind-differs": ("warning", "the manifest's kind is not the folder's; the manifest's counts"),
-    "key-unknown": ("warning", "a key of properties.json means nothing here"),
-    "key-duplicate": ("warning", "a key stands twice in properties.json; the last one counts"),
-    "value-bad": ("warning", "a value of properties.json is not what its key takes; the key is ignored"),
+    "kind-differs": ("warning", "properties.json and the folder name different kinds; properties.json counts"),
+    "key-unknown": ("warning", "a key of properties.json is unknown"),
+    "key-duplicate": ("warning", "a key appears twice in properties.json; the last one counts"),
+    "value-bad": ("warning", "a value of properties.json has the wrong type or range; the key is ignored"),
     "author-missing": ("warning", "properties.json has no author"),
     "description-missing": ("warning", "properties.json has no description"),
     "mainscript-missing": ("warning", "the mainscript of properties.json is not in the pack"),
     "manifest-bom": ("warning", "properties.json starts with a byte order mark"),
-    "readme-missing": ("warning", "there is no Readme.md"),
+    "readme-missing": ("warning", "the pack has no Readme.md"),
     "readme-unreadable": ("warning", "Readme.md cannot be read as UTF-8 text"),
     "script-shebang": ("warning", "bootstrap-script.sh does not start with #!"),
-    "script-crlf": ("warning", "bootstrap-script.sh has Windows line ends; the run's copy gets Unix ones"),
+    "script-crlf": ("warning", "bootstrap-script.sh has Windows line endings; the run's copy gets Unix ones"),
     "script-bom": ("warning", "bootstrap-script.sh starts with a byte order mark; the run's copy has none"),
     "script-empty": ("warning", "bootstrap-script.sh has no command"),
-    "symlink-broken": ("warning", "a symbolic link leads nowhere"),
-    "special-file": ("warning", "a pipe, socket or device lies in the pack; it is not copied for a run"),
-    "pack-large": ("warning", "the pack has very many files; each run copies them"),
+    "symlink-broken": ("warning", "the target of a symbolic link does not exist"),
+    "special-file": ("warning", "the pack contains a pipe, socket or device; runs do not get it"),
+    "pack-large": ("warning", "the pack has over 10,000 files; each run copies them"),
     "requirements-unreadable": ("warning", "requirements.txt cannot be read as UTF-8 text"),
     "folder-stray": ("warning", "a folder or file below the packs folder is not a pack"),
     "airflow-imports": ("warning", "Airflow would import this pack's Python files at every parse"),
     "ndjson-bad": ("warning", "a line of kibana-dashboard/export.ndjson is not JSON"),
     "conf-unreadable": ("warning", "process/conf.json cannot be read as JSON"),
-    "conf-password": ("warning", "process/conf.json holds a password"),
+    "conf-password": ("warning", "process/conf.json contains a password"),
     "sql-unreadable": ("warning", "a script in create-table/ cannot be read as UTF-8 text"),
 }
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong with one pack."""
+    """One fault of one pack."""
 
-    pack: str  # the pack's folder below the packs folder, with forward slashes; '' for the packs folder itself
-    file: str  # path below the pack's folder; '' for the folder itself
-    place: str  # key, line or line:column inside the file; '' for the whole file
+    pack: str  # the pack's folder, relative to the packs folder, with forward slashes; '' for the packs folder itself
+    file: str  # path relative to the pack's folder; '' for the folder itself
+    place: str  # key, line or line:column in the file; '' for the whole file
     code: str  # a key of CODES
     message: str
     hint: str  # what to do, in the imperative
 
     @property
     def severity(self) -> Severity:
-        """Whether the pack is quarantined for it."""
+        """`error` if it quarantines the pack, else `warning`."""
         return CODES[self.code][0]
 
     @property
     def path(self) -> str:
-        """File and place as an editor takes them, e.g. `rule-packs/basic/properties.json:3`."""
+        """File and place as editors accept them, such as `rule-packs/basic/properties.json:3`."""
         path = "/".join(part for part in (self.pack, self.file) if part) or "."
         return f"{path}:{self.place}" if self.place else path
 
@@ -85,12 +85,12 @@ class Finding(NamedTuple):
 
 
 def printable(text: str) -> str:
-    """The text with escapes for what a terminal or a database refuses: control characters, names not in UTF-8."""
+    """The text with control characters, and names that are not UTF-8, escaped: terminals and databases refuse them."""
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def errors(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Those findings that quarantine their pack."""
+    """The findings that quarantine their pack."""
     return tuple(finding for finding in findings if finding.severity == "error")

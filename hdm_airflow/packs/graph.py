@@ -1,4 +1,4 @@
-"""Which pack waits for which: dependencies with versions and defaults, and the faults in them."""
+"""The dependency graph: which pack waits for which, with versions and defaults, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from hdm_airflow.packs.versions import parse as parse_version
 
 
 def check(drafts: Sequence[Draft]) -> None:
-    """Add to each draft what is wrong with its dependencies: unknown, unmet, in a circle."""
-    broken_first = sorted(drafts, key=lambda draft: not errors(draft.findings))  # where two bear a name, the good one
+    """Add a finding to each draft for each dependency that is unknown, unmet or part of a cycle."""
+    broken_first = sorted(drafts, key=lambda draft: not errors(draft.findings))  # of two with one name, the good one
     metric_packs = {draft.name: draft for draft in broken_first if draft.kind == "metric"}
     for draft in drafts:
         for place, (name, specifier) in enumerate(_stated(draft)):
@@ -25,14 +25,15 @@ def check(drafts: Sequence[Draft]) -> None:
 
 
 def requirements(draft: Draft, metric_packs: Mapping[str, bool]) -> tuple[Requirement, ...]:
-    """The metric packs a pack waits for.
+    """The metric packs that a pack waits for.
 
     Args:
         draft: the pack.
-        metric_packs: name -> whether quarantined, of every metric pack.
+        metric_packs: name -> whether it is quarantined, for every metric pack.
 
     Returns:
-        What depends_on names; for a rule pack without it the metric pack of its own name, else every metric pack.
+        The packs named by depends_on; for a rule pack without it, the metric pack of the same name, else every metric
+        pack.
     """
     if draft.manifest is None:
         return ()
@@ -55,11 +56,11 @@ def _check_one(draft: Draft, place: str, target: Draft | None, name: str, specif
         hint = f"add a metric pack named {name!r}, or remove it from depends_on"
         draft.add("dependency-unknown", f"there is no metric pack {name!r}", hint, file=MANIFEST, place=place)
         return
-    if not str(specifier) or target.manifest is None:  # a broken pack's version is unknown; the gate holds it back
+    if not str(specifier) or target.manifest is None:  # a broken pack's version is unknown; the gate stops it
         return
     version = parse_version(target.manifest.version)
     if version is None or not specifier.contains(version, prereleases=True):
-        message = f"{name}{specifier} is needed, but {name} is {target.manifest.version}"
+        message = f"{name}{specifier} is required, but {name} is {target.manifest.version}"
         hint = f"update the metric pack {name!r}, or correct the specifier"
         draft.add("dependency-unmet", message, hint, file=MANIFEST, place=place)
 
@@ -68,19 +69,19 @@ def _check_cycles(metric_packs: Mapping[str, Draft]) -> None:
     needs = {
         name: [target for target, _ in _stated(draft) if target in metric_packs] for name, draft in metric_packs.items()
     }
-    told: set[str] = set()
+    reported: set[str] = set()
     for name in sorted(needs):
-        circle = [] if name in told else _way_back(name, needs)
-        told.update(circle)
-        path = " -> ".join([*circle, *circle[:1]])
-        for member in circle:
-            message = f"the packs depend on each other in a circle: {path}"
+        cycle = [] if name in reported else _shortest_cycle(name, needs)
+        reported.update(cycle)
+        path = " -> ".join([*cycle, *cycle[:1]])
+        for member in cycle:
+            message = f"the packs depend on each other in a cycle: {path}"
             hint = "remove one of these dependencies"
             metric_packs[member].add("dependency-cycle", message, hint, file=MANIFEST, place="depends_on")
 
 
-def _way_back(start: str, needs: Mapping[str, Sequence[str]]) -> list[str]:
-    """The shortest way from a pack back to itself, each needing the next; empty where there is none."""
+def _shortest_cycle(start: str, needs: Mapping[str, Sequence[str]]) -> list[str]:
+    """The shortest path from a pack back to itself, each pack requiring the next; empty if there is none."""
     came_from: dict[str, str] = {}
     waiting = deque([start])
     while waiting:

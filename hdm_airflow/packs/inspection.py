@@ -11,11 +11,11 @@ from hdm_airflow.packs.pack import CREATE_TABLE, REQUIREMENTS
 from hdm_airflow.packs.reader import Draft
 
 _DASHBOARD = "kibana-dashboard/export.ndjson"
-_DASHBOARD_LIMIT = 100_000_000  # bytes; Kibana exports of some MB are common
+_DASHBOARD_LIMIT = 100_000_000  # bytes; Kibana exports of several MB are common
 
 
 def inspect(draft: Draft, root: Path) -> None:
-    """Add the findings that need every file of the pack to be read."""
+    """Add the findings that require reading every file of the pack."""
     if draft.closed:
         return
     _check_dashboard(draft)
@@ -55,7 +55,7 @@ def _check_conf(draft: Draft) -> None:
         return
     for place, _ in conf.secrets(found):
         hint = "keep it in an Airflow connection, and remove it from the file and its history"
-        draft.add("conf-password", "a password stands in plain text", hint, file=conf.FILE, place=place)
+        draft.add("conf-password", "the file contains a password in plain text", hint, file=conf.FILE, place=place)
 
 
 def _check_texts(draft: Draft) -> None:
@@ -73,17 +73,17 @@ def _check_texts(draft: Draft) -> None:
 
 
 def _check_imports(draft: Draft, root: Path) -> None:
-    """Airflow imports every .py file below the dags folder that contains both of its words, at every parse."""
+    """At every parse, Airflow imports each .py file below the dags folder that contains "airflow" and "dag"."""
     if any(_ignores(folder, root) for folder in (root, *root.parents)):
         return
     for path in sorted(draft.path.rglob("*.py")):
         try:
             content = files.read_bytes(path).lower()
         except (FileNotFoundError, files.Unreadable):
-            continue  # what cannot be read is not imported either
+            continue  # Airflow cannot read and import it either
         if b"airflow" in content and b"dag" in content:
             name = path.relative_to(draft.path).as_posix()
-            hint = f"write {root.name}/ into the file .airflowignore beside your Dag file"
+            hint = f"add {root.name}/ to the file .airflowignore next to your Dag file"
             draft.add("airflow-imports", "Airflow would import this file at every parse", hint, file=name)
 
 

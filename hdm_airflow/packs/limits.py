@@ -1,4 +1,4 @@
-"""Limits: how much of a machine one pack run may use."""
+"""Limits: the machine resources that one pack run may use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BYTE_SIZE = TypeAdapter(ByteSize)
 
 
 def _bytes(value: Any) -> int:
-    """Bytes from a number, or from a text such as '2 GB' (10^9) or '2 GiB' (2^30)."""
+    """Bytes from a number or a text such as '2 GB' (10^9) or '2 GiB' (2^30)."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError("write a number of bytes, or a text such as '2 GB'")  # noqa: TRY004  # pydantic's way
     return int(_BYTE_SIZE.validate_python(value))
@@ -28,34 +28,34 @@ Bytes = Annotated[
 
 
 class Limits(BaseModel):
-    """What all processes of one run together may use; null: as much as there is."""
+    """Limits on all processes of one run together; null: no limit."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    memory: Bytes | None = Field(None, description="Bytes of memory of its own.")
+    memory: Bytes | None = Field(None, description="Bytes of private memory.")
     cpu: float | None = Field(None, gt=0, allow_inf_nan=False, description="Seconds of processor time.")
-    disk: Bytes | None = Field(None, description="Bytes in the folder of the run.")
-    output: Bytes | None = Field(None, description="Bytes of output that the log takes; the rest is left out.")
+    disk: Bytes | None = Field(None, description="Bytes in the run folder.")
+    output: Bytes | None = Field(None, description="Bytes of output in the log; the rest is dropped.")
     processes: int | None = Field(None, gt=0, description="Processes at the same time.")
-    files: int | None = Field(None, ge=16, description="Open files of each process.")
+    files: int | None = Field(None, ge=16, description="Open files per process.")
 
     @classmethod
     def stated(cls, value: Any) -> Limits:
-        """The default limits with the stated ones in their place; null takes a default away."""
+        """The default limits, overridden by the stated ones; null removes a default."""
         return cls.model_validate({**DEFAULT_LIMITS.model_dump(), **value} if isinstance(value, Mapping) else value)
 
     def told(self, name: str, used: float) -> str:
-        """In a sentence that so much of something was used, and what its limit is."""
+        """A sentence that names the limit exceeded, and how much was used."""
         limit = getattr(self, name)
         if math.isinf(used):
-            return f"the pack made folders whose paths are too long to be measured (limits.{name})"
+            return f"the pack created folders whose paths are too long to measure (limits.{name})"
         if name in _SIZES:
-            return f"the pack used {_size(used)} of {name}, its limit is {_size(limit)} (limits.{name})"
+            return f"the pack used {_size(used)} of {name}, the limit is {_size(limit)} (limits.{name})"
         unit = {"cpu": "s of processor time", "processes": "processes at a time"}[name]
-        return f"the pack used {used:,.0f} {unit}, its limit is {limit:,.0f} (limits.{name})"
+        return f"the pack used {used:,.0f} {unit}, the limit is {limit:,.0f} (limits.{name})"
 
     def within(self, other: Limits) -> Limits:
-        """The tighter of both, limit by limit."""
+        """The tighter of the two, limit by limit."""
         mine, others = self.model_dump(), other.model_dump()
         found = {name: [value for value in (mine[name], others[name]) if value is not None] for name in mine}
         return Limits(**{name: min(values, default=None) for name, values in found.items()})
@@ -65,5 +65,5 @@ def _size(number: float) -> str:
     return ByteSize(int(number)).human_readable(decimal=True, separator=" ")
 
 
-#: What holds where neither the Variable `hdm` nor the manifest says anything: enough for any honest pack.
+#: The limits if neither the Variable `hdm` nor the manifest sets any: enough for any well-behaved pack.
 DEFAULT_LIMITS = Limits(output=1 << 30, processes=1_000)

@@ -1,4 +1,4 @@
-"""Pack: one self-contained program of a packs folder, good or quarantined."""
+"""Pack: one self-contained program in a packs folder, good or quarantined."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ PREFIX: dict[Kind, str] = {"metric": "mp_", "rule": "rp_"}
 
 @dataclass(frozen=True, kw_only=True)
 class Requirement:
-    """A metric pack that must have finished well before this pack may judge its metrics."""
+    """A metric pack that must have succeeded before this pack may judge its metrics."""
 
     name: str  # of the metric pack
-    explicit: bool = True  # False: by default; counts only on endpoints where that metric pack is activated
-    quarantined: bool = False  # True: the metric pack is broken, so nothing passes
+    explicit: bool = True  # False: a default, which counts only on endpoints where that metric pack is activated
+    quarantined: bool = False  # True: the metric pack is broken, so nothing passes the gate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pack:
-    """One pack as the catalog read it; a quarantined one carries the errors it is quarantined for."""
+    """One pack as the catalog read it; if quarantined, with the errors that are the reason."""
 
     kind: Kind
-    name: str  # of a quarantined pack: its manifest's where that could be read, else its folder's
-    version: str  # '' where the manifest gives none
-    folder: str  # below the packs folder, with forward slashes, e.g. 'metric-packs/basic'
+    name: str  # of a quarantined pack: the manifest's name if it could be read, else the folder's
+    version: str  # '' if the manifest has none
+    folder: str  # relative to the packs folder, with forward slashes, such as 'metric-packs/basic'
     path: Path  # absolute
-    task_id: str  # e.g. 'mp_basic'
+    task_id: str  # such as 'mp_basic'
     manifest: Manifest | None  # None only in quarantine
     readme: str = ""  # the first 20 kB of Readme.md
     requires: tuple[Requirement, ...] = ()
@@ -42,12 +42,12 @@ class Pack:
 
     @property
     def packs_folder(self) -> Path:
-        """Where it was found, with the others."""
+        """The packs folder in which it was found."""
         return self.path.parents[len(Path(self.folder).parts) - 1]
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """The findings it is quarantined for; none for a good pack."""
+        """The findings that quarantine it; none for a good pack."""
         return errors(self.findings)
 
     @property

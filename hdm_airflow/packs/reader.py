@@ -1,7 +1,7 @@
-"""Reading one pack's folder: its manifest, script and Readme, with every finding at once.
+"""Reading one pack's folder: manifest, script and Readme, with all findings at once.
 
-Runs at each parse of a Dag file, so it reads little: the manifest, the script, and the Readme's first 20 kB.
-What costs more is in `inspection`.
+This runs at each parse of a Dag file, so it reads little: the manifest, the script, and the first 20 kB of the Readme.
+Slower checks are in `inspection`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hdm_airflow.packs.versions import parse as parse_version
 
 README_LIMIT = 20_000  # bytes
 _FIELDS = frozenset(Manifest.model_fields)
-#: Keys without which a pack cannot be placed: a wrong one quarantines, as a missing one does.
+#: The pack cannot be placed without these keys: a wrong value quarantines it, as a missing one does.
 _CODE_OF_BAD_KEY = {
     "name": "name-bad",
     "version": "version-bad",
@@ -41,14 +41,14 @@ _STAND_INS = {"name": "unnamed", "version": "0"}
 
 @dataclass
 class Draft:
-    """A pack as read, before the catalog has looked at the others."""
+    """A pack as read, before the catalog compares it with the others."""
 
     folder: str
     path: Path
     folder_kind: Kind | None
     manifest: Manifest | None = None
-    stated: Manifest | None = None  # the same, with stand-ins for a name or version that is missing or wrong
-    raw: dict[str, Any] = field(default_factory=dict)  # the manifest's object, also where it does not validate
+    stated: Manifest | None = None  # the same, with placeholders for a missing or wrong name or version
+    raw: dict[str, Any] = field(default_factory=dict)  # the manifest's JSON object, even if it is not valid
     readme: str = ""
     findings: list[Finding] = field(default_factory=list)
 
@@ -60,7 +60,7 @@ class Draft:
 
     @property
     def closed(self) -> bool:
-        """Whether the folder itself cannot be read: then nothing more can be said of it."""
+        """Whether the folder itself cannot be read, so that nothing else is known about the pack."""
         return any(finding.code == "folder-unreadable" and not finding.file for finding in self.findings)
 
     @property
@@ -71,7 +71,7 @@ class Draft:
 
     @property
     def name(self) -> str:
-        """The manifest's name where it has a good one, else the folder's."""
+        """The manifest's name if it is valid, else the folder's."""
         if self.manifest:
             return self.manifest.name
         stated = self.raw.get("name")
@@ -83,9 +83,9 @@ def read(folder: str, path: Path, folder_kind: Kind | None) -> Draft:
     """Read one pack.
 
     Args:
-        folder: below the packs folder, with forward slashes.
+        folder: relative to the packs folder, with forward slashes.
         path: the same, absolute.
-        folder_kind: what the folder's place says of the kind, if anything.
+        folder_kind: the kind that the folder's location implies, if any.
     """
     draft = Draft(printable(folder), path, folder_kind)
     tree = walk(path)
@@ -111,7 +111,7 @@ def _check_tree(draft: Draft, tree: Tree) -> None:
     for link in tree.escaping:
         draft.add("symlink-escapes", "this link leads out of the pack", "copy the file into the pack", file=link)
     for link in tree.broken:
-        draft.add("symlink-broken", "this link leads nowhere", "remove it, or correct its target", file=link)
+        draft.add("symlink-broken", "the link's target does not exist", "remove it, or correct it", file=link)
     for special in tree.special:
         draft.add("special-file", "this is a pipe, socket or device", "remove it from the pack", file=special)
     if tree.large:
@@ -131,17 +131,17 @@ def _read_manifest(draft: Draft) -> None:
         draft.add(code, f"{MANIFEST} {error.reason}", hint, file=MANIFEST, place=error.place)
         return
     if marked:
-        draft.add("manifest-bom", "the file starts with a byte order mark", "save it without", file=MANIFEST)
+        draft.add("manifest-bom", "the file starts with a byte order mark", "save it without one", file=MANIFEST)
     for key in doubled:
-        draft.add("key-duplicate", f"{key!r} stands there twice", "keep one", file=MANIFEST, place=key)
+        draft.add("key-duplicate", f"the key {key!r} appears twice", "keep one", file=MANIFEST, place=key)
     for key in sorted(draft.raw.keys() - _FIELDS):
         hint = "remove it, or correct its spelling (docs: reference/properties)"
-        draft.add("key-unknown", f"the key {key!r} means nothing here", hint, file=MANIFEST, place=key)
+        draft.add("key-unknown", f"the key {key!r} is unknown", hint, file=MANIFEST, place=key)
     _validate(draft)
 
 
 def _validate(draft: Draft) -> None:
-    """Make the manifest, without the optional keys whose values are wrong."""
+    """Validate the manifest, leaving out optional keys with wrong values."""
     values = {key: value for key, value in draft.raw.items() if key in _FIELDS}
     for key in ("name", "version"):
         if values.get(key) in (None, ""):
@@ -171,7 +171,9 @@ def _add_bad_value(draft: Draft, location: tuple[int | str, ...], message: str) 
 def _check_kind(draft: Draft) -> None:
     if draft.kind is None and not any(finding.code == "manifest-unreadable" for finding in draft.findings):
         hint = 'add "kind": "metric" or "rule", or move the pack into metric-packs/ or rule-packs/'
-        draft.add("kind-unknown", "nothing tells whether this is a metric or a rule pack", hint, file=MANIFEST)
+        draft.add(
+            "kind-unknown", "neither manifest nor folder says whether it is a metric or rule pack", hint, file=MANIFEST
+        )
     elif None not in (draft.folder_kind, draft.kind) and draft.folder_kind != draft.kind:
         message = f"the manifest says {draft.kind}, the folder {draft.folder_kind}"
         draft.add("kind-differs", message, "make them agree", file=MANIFEST, place="kind")
@@ -183,7 +185,7 @@ def _check_manifest(draft: Draft, tree: Tree) -> None:
         return
     if parse_version(manifest.version) is None:
         message = f"the version {manifest.version!r} cannot be compared with others"
-        draft.add("version-not-pep440", message, "use one like 1.0.0", file=MANIFEST, place="version")
+        draft.add("version-not-pep440", message, "use a version such as 1.0.0", file=MANIFEST, place="version")
     for key in ("author", "description"):
         if not getattr(manifest, key):
             draft.add(f"{key}-missing", f"the pack has no {key}", f"add {key!r}", file=MANIFEST, place=key)
@@ -212,13 +214,13 @@ def _check_script(draft: Draft) -> None:
         draft.add("script-unreadable", f"{SCRIPT} {error.reason}", error.hint, file=SCRIPT, place=error.place)
         return
     if marked:
-        draft.add("script-bom", "the file starts with a byte order mark", "save it without", file=SCRIPT, place="1")
+        draft.add("script-bom", "the file starts with a byte order mark", "save it without one", file=SCRIPT, place="1")
     if "\r\n" in text:
-        draft.add("script-crlf", "the lines end as on Windows", "save it with Unix line ends", file=SCRIPT)
+        draft.add("script-crlf", "the lines have Windows endings", "save it with Unix line endings", file=SCRIPT)
     if not text.startswith("#!"):
         draft.add(
             "script-shebang",
-            "the first line is no #! line",
+            "the first line is not a #! line",
             "start it with #!/bin/bash",
             file=SCRIPT,
             place="1",
@@ -238,11 +240,11 @@ def _read_readme(draft: Draft, tree: Tree) -> None:
         return
     try:
         content = files.read_bytes(draft.path / name, limit=README_LIMIT, truncate=True)
-        # Incremental: a character that the limit cut through is no error.
+        # Incremental: a character that the limit cuts in half is not an error.
         draft.readme = codecs.getincrementaldecoder("utf-8-sig")().decode(content).replace("\0", "")
     except (FileNotFoundError, UnicodeDecodeError, files.Unreadable) as error:
         message = f"{name} cannot be read as UTF-8 text ({type(error).__name__})"
-        draft.add("readme-unreadable", message, "save it as UTF-8, readable for Airflow's user", file=name)
+        draft.add("readme-unreadable", message, "save it as UTF-8, readable by Airflow's user", file=name)
 
 
 def _readmes(tree: Tree) -> Iterator[str]:

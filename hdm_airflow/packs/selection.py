@@ -10,9 +10,9 @@ from hdm_airflow.packs.pack import Pack
 
 
 def matches(selector: str, pack: Pack) -> bool:
-    """Whether a selector means a pack.
+    """Whether a selector matches a pack.
 
-    `basic` and `mp_basic` are a name and a task id and may hold `*`; `kind:rule` and `tag:nightly` say what they are.
+    Selectors are a name (`basic`) or a task id (`mp_basic`), both with optional `*`, `kind:rule` or `tag:nightly`.
     """
     method, _, value = selector.rpartition(":")
     if method == "kind":
@@ -23,13 +23,13 @@ def matches(selector: str, pack: Pack) -> bool:
 
 
 def choose(packs: Iterable[Pack], select: Sequence[str] = (), exclude: Sequence[str] = ()) -> tuple[Pack, ...]:
-    """The packs that any of `select` means (all, where it is empty) and none of `exclude`.
+    """The packs that match any of `select` (all packs, if it is empty) and none of `exclude`.
 
-    A quarantined pack whose tags cannot be read is kept by every `tag:` of select: hidden, it would be forgotten. As
-    long as there is one, no tag counts as matching no pack: the broken pack may be the one that bears it.
+    Every `tag:` selector keeps a quarantined pack whose tags cannot be read: hidden, it would be forgotten. While there
+    is one, no tag counts as unmatched: the broken pack might have it.
 
     Raises:
-        ConfigurationError: a selector matches no pack, or is of an unknown form; all such at once.
+        ConfigurationError: if a selector matches no pack or has an unknown form; names all of them.
     """
     packs = tuple(packs)
     _check([*select, *exclude], packs)
@@ -48,7 +48,7 @@ def _kept(selector: str, pack: Pack) -> bool:
 def _check(selectors: Sequence[str], packs: Sequence[Pack]) -> None:
     unknown = [text for text in selectors if ":" in text and text.rpartition(":")[0] not in ("kind", "tag")]
     if unknown:
-        what = f"no such selector: {', '.join(unknown)}"
+        what = f"unknown selector: {', '.join(unknown)}"
         raise ConfigurationError(what, "select or exclude", "write a name, kind:metric, kind:rule or tag:<tag>")
     idle = [text for text in selectors if not any(_kept(text, pack) for pack in packs)]
     if idle:

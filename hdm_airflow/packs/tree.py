@@ -1,4 +1,4 @@
-"""The files of one pack: a walk that follows no link, and what is wrong with what it meets."""
+"""The files of one pack, found by a walk that follows no link, and the faults among them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: Each run copies the whole folder: with more entries than this that costs more than it should.
+#: Each run copies the whole folder: with more entries than this, copying costs too much.
 LARGE = 10_000
 
 
 @dataclass
 class Tree:
-    """What lies in a pack's folder. Paths are relative, with forward slashes."""
+    """The contents of a pack's folder. Paths are relative, with forward slashes."""
 
     files: set[str] = field(default_factory=set)
-    escaping: list[str] = field(default_factory=list)  # links out of the pack
-    broken: list[str] = field(default_factory=list)  # links to nothing, or in a circle
+    escaping: list[str] = field(default_factory=list)  # links that lead out of the pack
+    broken: list[str] = field(default_factory=list)  # links without a target, or in a loop
     special: list[str] = field(default_factory=list)  # pipes, sockets, devices
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # folder, reason
     large: bool = False
 
 
 def walk(root: Path) -> Tree:
-    """Every file of a pack, sorted into what a run can copy and what it cannot.
+    """Every file of a pack, sorted by whether a run can copy it.
 
-    An absolute link counts as escaping even where it leads back inside: from a run's private copy it would lead to
-    the original.
+    An absolute link counts as escaping even if it leads back inside: from a run's private copy it would lead to the
+    original.
     """
     tree = Tree()
     for count, (relative, entry) in enumerate(_entries(str(root), "", tree)):
@@ -49,12 +49,12 @@ def _entries(folder: str, prefix: str, tree: Tree) -> Iterator[tuple[str, os.Dir
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
-        if not os.access(folder, os.X_OK):  # its names can be listed, its files cannot be opened
+        if not os.access(folder, os.X_OK):  # we may list its names, but not open its files
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         tree.unreadable.append((prefix.rstrip("/"), error.strerror or "unreadable"))
         return
-    for entry in entries:  # before the folders below: LARGE must not hide the Readme behind them
+    for entry in entries:  # before the folders in it, or LARGE might stop the walk before the Readme
         yield prefix + entry.name, entry
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):

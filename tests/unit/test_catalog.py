@@ -47,7 +47,7 @@ def test_pack_is_found_by_task_id_folder_and_name(packs: Path, name: str) -> Non
 
 def test_ambiguous_name_says_what_to_write_instead(packs: Path) -> None:
     """A guess between the metric pack and the rule pack would run the wrong one."""
-    with pytest.raises(ConfigurationError, match="'basic' names 2 packs") as caught:
+    with pytest.raises(ConfigurationError, match="'basic' means 2 packs") as caught:
         Catalog.scan(packs).find("basic")
     assert caught.value.hint == "write mp_basic or rp_basic"
 

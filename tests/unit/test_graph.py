@@ -105,7 +105,7 @@ def test_unmet_version_is_named_with_the_one_that_is_there(add, tmp_path: Path) 
     """Which of the two to update is seen from the message."""
     add("mp_basic", version="0.9"), add("rp_judge", depends_on=["basic>=0.10"])
     (finding,) = Catalog.scan(tmp_path).find("rp_judge").findings
-    assert finding.message == "basic>=0.10 is needed, but basic is 0.9"
+    assert finding.message == "basic>=0.10 is required, but basic is 0.9"
     assert (finding.file, finding.place) == ("properties.json", "depends_on.0")
 
 
@@ -160,7 +160,7 @@ def test_circle_is_named_in_full_in_the_order_of_need(add, tmp_path: Path) -> No
         add(f"mp_{name}", depends_on=[needed])
     for name in "abc":
         (finding,) = Catalog.scan(tmp_path).find(f"mp_{name}").findings
-        assert finding.message == "the packs depend on each other in a circle: a -> c -> b -> a"
+        assert finding.message == "the packs depend on each other in a cycle: a -> c -> b -> a"
 
 
 def test_circles_that_share_a_pack_are_both_named(add, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_selector_that_matches_nothing_is_an_error(where: str, selector: str) ->
 @pytest.mark.parametrize("selector", ["name:basic", "tags:x", "tag:a:b", "kind:metric:x", ":basic"])
 def test_unknown_form_is_an_error_that_shows_the_forms(selector: str) -> None:
     """It is not taken for the name of a pack."""
-    with pytest.raises(ConfigurationError, match="no such selector") as caught:
+    with pytest.raises(ConfigurationError, match="unknown selector") as caught:
         chosen(select=[selector])
     assert "tag:<tag>" in caught.value.hint
 
