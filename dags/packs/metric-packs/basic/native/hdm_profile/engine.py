@@ -18,20 +18,22 @@ class _Slot(ctypes.Structure):
     )
 
 
-class _Live(ctypes.Structure):
-    """The beginning of a profile."""
-
-    _fields_ = (("rows", ctypes.c_uint64), ("bytes", ctypes.c_uint64), ("stop", ctypes.c_uint32))
-
-
 _LIBRARY = Path(__file__).with_name("_engine.so")
 SLOTS = ctypes.POINTER(_Slot)
-_HANDLE = ctypes.POINTER(_Live)
+_HANDLE = ctypes.c_void_p  # of a profile
 
 
-def _load() -> ctypes.CDLL:
-    engine = ctypes.CDLL(str(_LIBRARY))
-    signatures: dict[str, tuple[Any, list[Any]]] = {
+def _declared(engine: ctypes.CDLL, signatures: dict[str, tuple[Any, list[Any]]]) -> ctypes.CDLL:
+    for name, (result, arguments) in signatures.items():
+        function = getattr(engine, name)
+        function.restype, function.argtypes = result, arguments
+    return engine
+
+
+#: Python releases its lock (the GIL) while one of these runs.
+ENGINE = _declared(
+    ctypes.CDLL(str(_LIBRARY)),
+    {
         "hdm_new": (_HANDLE, [ctypes.c_uint32, *[ctypes.c_void_p] * 4, ctypes.c_uint64, *[ctypes.c_char_p] * 2]),
         "hdm_close": (None, [_HANDLE]),
         "hdm_free": (None, [_HANDLE]),
@@ -43,17 +45,18 @@ def _load() -> ctypes.CDLL:
         "hdm_drain_sqlite": (ctypes.c_uint32, [_HANDLE, *[ctypes.c_void_p] * 3, ctypes.c_double]),
         "hdm_ended": (ctypes.c_int, [_HANDLE]),
         "hdm_code": (ctypes.c_uint32, [_HANDLE]),
-    }
-    for name, (result, arguments) in signatures.items():
-        function = getattr(engine, name)
-        function.restype, function.argtypes = result, arguments
-    return engine
-
-
-ENGINE = _load()
-ENGINE_WITH_LOCK = ctypes.PyDLL(str(_LIBRARY))  # Python's, for the functions that touch its objects
-ENGINE_WITH_LOCK.hdm_feed_rows.restype = ctypes.c_uint32
-ENGINE_WITH_LOCK.hdm_feed_rows.argtypes = [_HANDLE, ctypes.c_void_p, ctypes.py_object]
+    },
+)
+#: Python keeps its lock: hdm_feed_rows uses Python's objects, the others are done before it could be released.
+ENGINE_WITH_LOCK = _declared(
+    ctypes.PyDLL(str(_LIBRARY)),
+    {
+        "hdm_feed_rows": (ctypes.c_uint32, [_HANDLE, ctypes.c_void_p, ctypes.py_object]),
+        "hdm_rows": (ctypes.c_uint64, [_HANDLE]),
+        "hdm_bytes": (ctypes.c_uint64, [_HANDLE]),
+        "hdm_stop": (None, [_HANDLE]),
+    },
+)
 
 
 def _python() -> Any:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from hdm_profile import labels, libpq, libsqlite
 from hdm_profile.engine import ENGINE, ENGINE_WITH_LOCK, PYTHON, SLOTS
-from hdm_profile.failures import NO_MEMORY, STOPPED, ProfileError
+from hdm_profile.failures import NO_MEMORY, ProfileError
 from hdm_profile.kinds import DECIMAL, TEXT
 from hdm_profile.stats import LAYOUT, Stats, unpacked
 
@@ -70,16 +70,16 @@ class Profile:
     @property
     def rows(self) -> int:
         """Rows so far."""
-        return int(self._handle.contents.rows)
+        return int(ENGINE_WITH_LOCK.hdm_rows(self._handle))
 
     @property
     def bytes_read(self) -> int:
         """Bytes so far, as they came over the wire; of SQLite and of objects about what the values take."""
-        return int(self._handle.contents.bytes)
+        return int(ENGINE_WITH_LOCK.hdm_bytes(self._handle))
 
     def stop(self) -> None:
         """Let the thread that reads end soon, with a ProfileError."""
-        self._handle.contents.stop = 1
+        ENGINE_WITH_LOCK.hdm_stop(self._handle)
 
     def copy(self, connection: Any) -> None:
         """Read a COPY that a psycopg `pgconn` has begun, to its end. Its result is still to be asked for.
@@ -95,8 +95,6 @@ class Profile:
             if length <= 0:
                 return
             self.feed_copy(message)
-            if self._handle.contents.stop:
-                raise ProfileError(STOPPED)
 
     def feed_copy(self, chunk: Any) -> None:
         """Take a part of what COPY sends, cut anywhere."""

@@ -93,7 +93,7 @@ static bool add_row(struct profile *p, const unsigned char *at, const unsigned c
         if (!add_value(p, c, at, length)) return false;
         at += length;
     }
-    p->rows++;
+    hdm_count(&p->rows, 1);
     return at == end;
 }
 

@@ -175,7 +175,7 @@ static void add_row(struct profile *p, const unsigned char *at) {
         if (!add_value(p, c, at, length)) hdm_fail(p, MALFORMED);
         at += length;
     }
-    p->rows++;
+    hdm_count(&p->rows, 1);
 }
 
 /* How many of the bytes were whole rows. */

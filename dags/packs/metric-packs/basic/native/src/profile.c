@@ -64,6 +64,15 @@ API struct profile *hdm_new(uint32_t count, const uint8_t *kinds, const uint8_t 
     return p;
 }
 
+/* Rows so far. From any thread, also after hdm_close. */
+API uint64_t hdm_rows(const struct profile *p) { return atomic_load_explicit(&p->rows, memory_order_relaxed); }
+
+/* Bytes so far. From any thread, also after hdm_close. */
+API uint64_t hdm_bytes(const struct profile *p) { return atomic_load_explicit(&p->bytes, memory_order_relaxed); }
+
+/* Let the thread that fills the profile end soon, with STOPPED. From any thread, also after hdm_close. */
+API void hdm_stop(struct profile *p) { atomic_store_explicit(&p->stop, 1, memory_order_relaxed); }
+
 /* The statistics of every column, in their order; what went wrong, or FINE. */
 API uint32_t hdm_finish(struct profile *p, struct stats *into) {
     for (uint32_t i = 0; i < p->column_count; i++) hdm_summarise(p, &p->columns[i], &into[i]);

@@ -9,6 +9,7 @@
 #ifndef HDM_PROFILE_H
 #define HDM_PROFILE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -64,8 +65,8 @@ struct column {
 };
 
 struct profile {
-    volatile uint64_t rows, bytes; /* so far; read by other threads */
-    volatile uint32_t stop;        /* set by another thread: end soon */
+    _Atomic uint64_t rows, bytes; /* so far; other threads read them: hdm_count writes them */
+    _Atomic uint32_t stop;        /* another thread sets it: end soon; hdm_is_stopped reads it */
     uint32_t failure;              /* the first thing that went wrong */
     uint32_t code;                 /* SERVER_ERROR: its number */
     uint32_t column_count;
@@ -144,6 +145,22 @@ bool hdm_read_datetime(const unsigned char *text, size_t length, int64_t *micros
 void hdm_summarise(struct profile *p, struct column *c, struct stats *into);
 
 /* -- in line: what every value passes through ------------------------------------------------------------------ */
+
+/* The three fields that several threads use are relaxed atomics: each is a number of its own, and nobody concludes from
+ * one of them that other memory has been written. That costs what a plain load or store costs, where the machine has
+ * them for 64 bits. */
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics take a lock on this machine");
+
+/* Add to `rows` or `bytes`. Only the thread that fills the profile writes them: a load and a store are enough, and
+ * cheaper than a locked addition. */
+static inline void hdm_count(_Atomic uint64_t *counter, uint64_t more) {
+    uint64_t count = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, count + more, memory_order_relaxed);
+}
+
+static inline bool hdm_is_stopped(const struct profile *p) {
+    return atomic_load_explicit(&p->stop, memory_order_relaxed) != 0;
+}
 
 #define SIGN_BIT (UINT64_C(1) << 63)
 #define DAY INT64_C(86400000000) /* microseconds */

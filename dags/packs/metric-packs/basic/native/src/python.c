@@ -38,7 +38,7 @@ static void add_object(struct profile *p, struct column *c, const struct python 
 /* A list of tuples, one value per column. Python's lock is held. */
 API uint32_t hdm_feed_rows(struct profile *p, const struct python *py, void *list) {
     ptrdiff_t rows = py->list_size(list);
-    if (p->stop) hdm_fail(p, STOPPED);
+    if (hdm_is_stopped(p)) hdm_fail(p, STOPPED);
     for (ptrdiff_t i = 0; i < rows && !p->failure; i++) {
         void *row = py->list_item(list, i);
         for (uint32_t j = 0; j < p->column_count; j++) {
@@ -49,7 +49,7 @@ API uint32_t hdm_feed_rows(struct profile *p, const struct python *py, void *lis
             }
             if (object != py->none) add_object(p, &p->columns[j], py, object);
         }
-        p->rows++;
+        hdm_count(&p->rows, 1);
     }
     return p->failure;
 }

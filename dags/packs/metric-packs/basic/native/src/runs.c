@@ -244,7 +244,7 @@ static void merge(struct profile *p, struct column *c, size_t from, hdm_visitor 
     for (size_t visited = 1; n; visited++) {
         struct source *first = heap[0];
         if (visited % BLOCK == 0) {
-            if (p->stop) hdm_fail(p, STOPPED);
+            if (hdm_is_stopped(p)) hdm_fail(p, STOPPED);
             if (p->failure) break;
         }
         if (count && (first->hi != hi || first->lo != lo)) {

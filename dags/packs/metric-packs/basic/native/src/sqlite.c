@@ -35,7 +35,7 @@ static double now(void) {
 
 static int is_over(void *state) {
     const struct patience *patience = state;
-    return patience->profile->stop || now() > patience->end;
+    return hdm_is_stopped(patience->profile) || now() > patience->end;
 }
 
 static void add_row(struct profile *p, const struct sqlite *sq, void *statement) {
@@ -57,7 +57,7 @@ static void add_row(struct profile *p, const struct sqlite *sq, void *statement)
             default: break; /* null */
         }
     }
-    p->rows++;
+    hdm_count(&p->rows, 1);
 }
 
 /* All rows of a statement, within so many seconds. */
@@ -65,7 +65,7 @@ API uint32_t hdm_drain_sqlite(struct profile *p, const struct sqlite *sq, void *
                               double seconds) {
     struct patience patience = {p, now() + seconds};
     int result = SQLITE_ROW;
-    if (p->stop) hdm_fail(p, STOPPED);
+    if (hdm_is_stopped(p)) hdm_fail(p, STOPPED);
     sq->on_progress(connection, STEPS, is_over, &patience);
     while (!p->failure && (result = sq->step(statement)) == SQLITE_ROW) add_row(p, sq, statement);
     sq->on_progress(connection, 0, NULL, NULL);

@@ -20,8 +20,8 @@ static void carry(struct profile *p, const unsigned char *bytes, size_t length) 
 }
 
 uint32_t hdm_feed(struct profile *p, hdm_consumer *consume, const unsigned char *bytes, size_t length) {
-    p->bytes += length;
-    if (p->stop) hdm_fail(p, STOPPED);
+    hdm_count(&p->bytes, length);
+    if (hdm_is_stopped(p)) hdm_fail(p, STOPPED);
     if (p->failure) return p->failure;
     if (!p->carried) {
         size_t used = consume(p, bytes, length);

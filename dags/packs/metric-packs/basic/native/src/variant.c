@@ -24,7 +24,7 @@ static void print_real(char text[32], double value) {
 
 /* Note of what class a value is; true when no more is asked. */
 static inline bool is_told(struct profile *p, struct column *c, enum class class) {
-    p->bytes += 8;
+    hdm_count(&p->bytes, 8);
     c->classes[class]++;
     if (c->wire != ANY_OPAQUE) return false;
     c->values++;
@@ -94,7 +94,7 @@ void hdm_add_real(struct profile *p, struct column *c, double value) {
 void hdm_add_string(struct profile *p, struct column *c, const unsigned char *text, size_t length) {
     int64_t moment;
     bool fits = false;
-    p->bytes += length;
+    hdm_count(&p->bytes, length);
     if (is_told(p, c, STRING)) return;
     switch (c->wire) {
         case ANY_TEXT: hdm_add_text(p, c, text, length); return;
