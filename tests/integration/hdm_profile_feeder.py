@@ -1,6 +1,8 @@
 """A program for test_hdm_profile_sanitized: feeds hdm_profile with streams, whole and damaged, for some seconds.
 
-usage: python hdm_profile_feeder.py SECONDS SEED
+usage: python hdm_profile_feeder.py SECONDS SEED THREADS
+
+Each thread fills profiles of its own. With several threads, the main one watches what they fill, and stops some of it.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import random
 import struct
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -59,6 +62,16 @@ class Feeder:
         self.random = random.Random(seed)  # noqa: S311 - it is to be the same again
         self.folder = folder
         self.seen: Counter[int] = Counter()  # failures
+        self.profile: Profile | None = None  # being filled
+        self.error: BaseException | None = None
+
+    def run_until(self, end: float) -> None:
+        """Streams until that time; an error that no ProfileError is stays in `error`."""
+        try:
+            while time.monotonic() < end:
+                self.run()
+        except BaseException as error:  # noqa: BLE001 - the main thread raises it
+            self.error = error
 
     def run(self) -> None:
         """One stream of one kind."""
@@ -66,10 +79,10 @@ class Feeder:
         chosen = self.random.choices(specs, k=self.random.randint(1, 4))
         count = self.random.choice([0, 1, 3, 30])
         memory = self.random.choice([1, 1 << 18, 1 << 29])
-        profile = Profile(chosen, memory=memory, folder=self.folder_or_none())
+        profile = self.profile = Profile(chosen, memory=memory, folder=self.folder_or_none())
         try:
             if self.random.random() < 0.04:
-                profile = Profile([MANY, MANY_TEXTS], memory=memory, folder=self.folder_or_none())
+                profile = self.profile = Profile([MANY, MANY_TEXTS], memory=memory, folder=self.folder_or_none())
                 profile.feed_copy(self.many())
             elif kind == "rows":
                 profile.feed_rows([tuple(self.object() for _ in chosen) for _ in range(count)])
@@ -181,16 +194,37 @@ class Feeder:
         return self.random.choice(choices)
 
 
+def watch(feeders: list[Feeder], threads: list[threading.Thread]) -> None:
+    """What Profile offers to other threads, until these end."""
+    chance = random.Random(0)  # noqa: S311 - no secret
+    while any(thread.is_alive() for thread in threads):
+        for feeder in feeders:
+            profile = feeder.profile
+            if profile is not None and profile.rows + profile.bytes_read > 0 and chance.random() < 0.01:
+                profile.stop()
+        time.sleep(0.001)
+
+
 def main() -> None:
     """Feed until the time is over."""
-    seconds, seed = float(sys.argv[1]), int(sys.argv[2])
-    end, streams = time.monotonic() + seconds, 0
+    seconds, seed, count = float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder:
-        feeder = Feeder(seed, folder)
-        while time.monotonic() < end:
-            feeder.run()
-            streams += 1
-    print(f"{streams} streams, by failure {dict(feeder.seen)}, {hp.__file__}")  # noqa: T201 - for the test
+        feeders = [Feeder(1000 * number + seed, folder) for number in range(count)]
+        if count == 1:
+            feeders[0].run_until(end)
+        else:
+            threads = [threading.Thread(target=feeder.run_until, args=(end,)) for feeder in feeders]
+            for thread in threads:
+                thread.start()
+            watch(feeders, threads)
+            for thread in threads:
+                thread.join()
+    for feeder in feeders:
+        if feeder.error is not None:
+            raise feeder.error
+    seen = sum((feeder.seen for feeder in feeders), Counter())
+    print(f"{seen.total()} streams, by failure {dict(seen)}, {hp.__file__}")  # noqa: T201 - for the test
 
 
 if __name__ == "__main__":

@@ -33,8 +33,9 @@ FLAGS = [
 ]
 #: What zig does unless told otherwise: it compiles for this very processor, and traps undefined behaviour.
 ZIG_FLAGS = ["-mcpu=baseline", "-fno-sanitize=undefined"]
-#: For tests: the Python that loads such a library has the sanitizer's own in LD_PRELOAD.
-SANITIZE_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+#: For tests: the Python that loads such a library needs the sanitizer's own library in LD_PRELOAD.
+SANITIZE_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
+ADDRESS, THREAD = "-fsanitize=address,undefined", "-fsanitize=thread"
 
 #: A compiler works when it can make a library of this, with the headers and libraries that the engine needs.
 TRIAL = """
@@ -54,7 +55,7 @@ class Compiler(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's own
 
     def dependencies(self) -> list[str]:
         """What the build needs besides hatchling."""
-        return [] if system_compiler() or sanitized() else [ZIGLANG]
+        return [] if system_compiler() or sanitizing() else [ZIGLANG]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  # hatchling's signature
         """Compile, and tell hatchling what the wheel holds."""
@@ -73,7 +74,7 @@ class Compiler(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's own
         sources = sorted(str(path.relative_to(root)) for path in root.glob("src/*.c"))
         if not sources:
             self._abort("there are no C sources", str(root / "src"), "restore the pack's folder native/src")
-        command = [*self._compiler(), *FLAGS, *(SANITIZE_FLAGS if sanitized() else [])]
+        command = [*self._compiler(), *FLAGS, *sanitizing()]
         done = run([*command, "-o", str(library), *sources, "-lm"], root, library.parent)
         if done.returncode:
             what = f"the C sources could not be compiled:\n{done.stdout.strip()}"
@@ -89,8 +90,8 @@ class Compiler(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's own
         found = system_compiler()
         if found:
             return found
-        if sanitized():
-            hint = "install gcc with libasan and libubsan, or clang"
+        if sanitizing():
+            hint = "install gcc with libasan, libubsan and libtsan, or clang"
             self._abort("no compiler with sanitizers works", "HDM_PROFILE_SANITIZE", hint)
         if not find_spec("ziglang"):
             where = ", ".join(map(shlex.join, candidates())) or "the PATH: neither the variable CC, nor cc, gcc, clang"
@@ -102,9 +103,13 @@ class Compiler(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's own
         self.app.abort(f"hdm_profile: {what}\n  in: {where}\n  do: {hint}")
 
 
-def sanitized() -> bool:
-    """Whether the library is to be built with the address sanitizer, for tests."""
-    return os.environ.get("HDM_PROFILE_SANITIZE", "") not in {"", "0"}
+def sanitizing() -> list[str]:
+    """Compiler options that the variable HDM_PROFILE_SANITIZE asks for: none when it is unset, empty or 0.
+
+    `thread` finds data races; any other value finds wrong memory accesses and undefined behaviour.
+    """
+    wanted = os.environ.get("HDM_PROFILE_SANITIZE", "")
+    return [*SANITIZE_FLAGS, THREAD if wanted == "thread" else ADDRESS] if wanted not in {"", "0"} else []
 
 
 def candidates() -> list[list[str]]:
@@ -118,7 +123,7 @@ def system_compiler() -> list[str]:
     with tempfile.TemporaryDirectory(prefix="hdm-profile-") as name:
         folder = Path(name)
         (folder / "trial.c").write_text(TRIAL)
-        options = [*FLAGS, *(SANITIZE_FLAGS if sanitized() else []), "-o", "trial.so", "trial.c", "-lm"]
+        options = [*FLAGS, *sanitizing(), "-o", "trial.so", "trial.c", "-lm"]
         return next((one for one in candidates() if run([*one, *options], folder, folder).returncode == 0), [])
 
 
@@ -140,7 +145,7 @@ def run(command: list[str], folder: Path, scratch: Path) -> subprocess.Completed
 
 def loading_fault(library: Path) -> str:
     """Why this Python cannot load a library; '' when it can, or when that cannot be tried here."""
-    if sanitized() or os.statvfs(library.parent).f_flag & getattr(os, "ST_NOEXEC", 0):
+    if sanitizing() or os.statvfs(library.parent).f_flag & getattr(os, "ST_NOEXEC", 0):
         return ""
     try:
         ctypes.PyDLL(str(library), mode=os.RTLD_NOW)  # now: a function that is nowhere is found out here

@@ -9,8 +9,6 @@
 #define FIRST_ROOM (1u << 14)  /* keys */
 #define MOST_LABEL_BYTES 512   /* of one level; a text of 50 characters has 200 at most */
 
-static uint64_t spare_keys[2]; /* where a key goes after a failure */
-
 void hdm_fail(struct profile *p, enum failure failure) {
     if (!p->failure) p->failure = failure;
 }
@@ -58,7 +56,7 @@ void hdm_make_room(struct profile *p, struct column *c) {
     size_t width = 8u * c->words, more = c->room ? c->room : FIRST_ROOM;
     bool affordable = c->room == 0 || (c->room < MOST_BUFFERED && p->held + more * width <= p->budget);
     if (affordable) {
-        uint64_t *larger = realloc(c->buffer == spare_keys ? NULL : c->buffer, (c->room + more) * width);
+        uint64_t *larger = realloc(c->buffer == p->spare ? NULL : c->buffer, (c->room + more) * width);
         if (larger) {
             c->buffer = larger;
             c->room += more;
@@ -71,7 +69,7 @@ void hdm_make_room(struct profile *p, struct column *c) {
         hdm_keep_run(p, c, c->buffer, c->filled);
     }
     c->filled = 0;
-    if (!c->buffer) c->buffer = spare_keys; /* the run is over, but the row is not */
+    if (!c->buffer) c->buffer = p->spare; /* the run is over, but the row is not */
 }
 
 void hdm_set_label(struct profile *p, struct column *c, struct slot *s, const char *text, size_t length) {
@@ -148,7 +146,7 @@ uint32_t hdm_list_slots(struct column *c, bool sorted) {
 }
 
 void hdm_free_buffer(struct profile *p, struct column *c) {
-    if (c->buffer != spare_keys) free(c->buffer);
+    if (c->buffer != p->spare) free(c->buffer);
     p->held -= c->room * 8u * c->words;
     c->buffer = NULL;
     c->room = c->filled = 0;

@@ -18,10 +18,12 @@ API void hdm_close(struct profile *p) {
     }
     if (p->file >= 0) close(p->file);
     free(p->scratch);
+    free(p->histograms);
     free(p->carry);
     free(p->columns);
     p->file = -1;
     p->scratch = NULL;
+    p->histograms = NULL;
     p->carry = NULL;
     p->columns = NULL;
 }

@@ -74,8 +74,10 @@ struct profile {
 
     uint64_t secret[4];
     size_t budget, held; /* bytes of buffers and runs */
-    uint64_t *scratch;
-    size_t scratch_room; /* words */
+    uint64_t *scratch;    /* sort.c: a second array of keys */
+    size_t scratch_room;  /* words */
+    size_t *histograms;   /* sort.c: NULL until the first sort by digits */
+    uint64_t spare[2];    /* column.c: where a column's keys go that cannot have a buffer */
     int file;            /* -1: none yet */
     int64_t file_end;
     char folder[4096];

@@ -29,13 +29,18 @@ static bool grow_scratch(struct profile *p, size_t words) {
     return true;
 }
 
+static bool make_histograms(struct profile *p) {
+    if (!p->histograms) p->histograms = malloc(DIGITS * BUCKETS * sizeof *p->histograms);
+    return p->histograms != NULL;
+}
+
 /* Least significant digit first, by the digits of `hi` from `from` on; a digit that all keys share is passed over. */
-static void sort_by_digits(uint64_t *keys, uint64_t *scratch, size_t length, int words, int from) {
-    static _Thread_local size_t starts[DIGITS][BUCKETS];
-    memset(starts, 0, sizeof starts);
+static void sort_by_digits(struct profile *p, uint64_t *keys, size_t length, int words, int from) {
+    size_t (*starts)[BUCKETS] = (size_t (*)[BUCKETS])p->histograms;
+    memset(starts, 0, DIGITS * sizeof *starts);
     for (size_t i = 0; i < length; i++)
         for (int d = from; d < DIGITS; d++) starts[d][keys[i * words] >> (d * DIGIT_BITS) & (BUCKETS - 1)]++;
-    uint64_t *source = keys, *target = scratch;
+    uint64_t *source = keys, *target = p->scratch;
     for (int d = from; d < DIGITS; d++) {
         size_t *start = starts[d], sum = 0;
         if (start[source[0] >> (d * DIGIT_BITS) & (BUCKETS - 1)] == length) continue;
@@ -80,11 +85,11 @@ void hdm_sort(struct profile *p, struct column *c, uint64_t *keys, size_t length
         qsort(keys, length, 8u * c->words, c->words == 1 ? compare_one : compare_two);
         return;
     }
-    if (!grow_scratch(p, length * c->words)) {
+    if (!grow_scratch(p, length * c->words) || !make_histograms(p)) {
         hdm_fail(p, NO_MEMORY);
         return;
     }
-    sort_by_digits(keys, p->scratch, length, c->words, hashed ? 3 : 0);
+    sort_by_digits(p, keys, length, c->words, hashed ? 3 : 0);
     if (c->words == 2) sort_groups(keys, length, hashed ? 3 * DIGIT_BITS : 0);
 }
 
