@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
-class _Slot(ctypes.Structure):
+class _Level(ctypes.Structure):
     _fields_ = (
         ("hi", ctypes.c_uint64),
         ("lo", ctypes.c_uint64),
@@ -19,7 +19,7 @@ class _Slot(ctypes.Structure):
 
 
 _LIBRARY = Path(__file__).with_name("_engine.so")
-SLOTS = ctypes.POINTER(_Slot)
+LEVELS = ctypes.POINTER(_Level)
 _HANDLE = ctypes.c_void_p  # of a profile
 
 
@@ -34,7 +34,7 @@ def _declared(engine: ctypes.CDLL, signatures: dict[str, tuple[Any, list[Any]]])
 ENGINE = _declared(
     ctypes.CDLL(str(_LIBRARY)),
     {
-        "hdm_new": (_HANDLE, [ctypes.c_uint32, *[ctypes.c_void_p] * 4, ctypes.c_uint64, *[ctypes.c_char_p] * 2]),
+        "hdm_new": (_HANDLE, [ctypes.c_uint32, *[ctypes.c_void_p] * 3, ctypes.c_uint64, *[ctypes.c_char_p] * 2]),
         "hdm_close": (None, [_HANDLE]),
         "hdm_free": (None, [_HANDLE]),
         "hdm_finish": (ctypes.c_uint32, [_HANDLE, ctypes.c_void_p]),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from hdm_profile import labels, libpq, libsqlite
-from hdm_profile.engine import ENGINE, ENGINE_WITH_LOCK, PYTHON, SLOTS
+from hdm_profile.engine import ENGINE, ENGINE_WITH_LOCK, LEVELS, PYTHON
 from hdm_profile.failures import NO_MEMORY, ProfileError
 from hdm_profile.kinds import DECIMAL, TEXT
 from hdm_profile.stats import LAYOUT, Stats, unpacked
@@ -41,12 +41,10 @@ class Profile:
 
     def __init__(self, specs: Sequence[Spec], *, memory: int, folder: str) -> None:
         self._specs = specs
-        hashed = [spec.kind in {TEXT, DECIMAL} for spec in specs]
         self._handle = ENGINE.hdm_new(
             len(specs),
             bytes(spec.kind for spec in specs),
             bytes(spec.wire for spec in specs),
-            bytes(1 + two for two in hashed),
             struct.pack(f"{len(specs)}q", *(spec.future for spec in specs)),
             memory,
             folder.encode(),
@@ -150,27 +148,27 @@ class Profile:
         """
         if self._stats is None:
             raise ValueError("finish comes first")
-        slots, texts = SLOTS(), ctypes.c_void_p()
+        levels, texts = LEVELS(), ctypes.c_void_p()
         count = ENGINE.hdm_levels(
-            self._open(), range(len(self._specs))[index], ctypes.byref(slots), ctypes.byref(texts)
+            self._open(), range(len(self._specs))[index], ctypes.byref(levels), ctypes.byref(texts)
         )
         if count < 0 or count > MOST_LEVELS:
             return None
         found: dict[str, int] = {}
-        for text, frequency in self._levels(self._specs[index], count, slots, texts.value or 0):
+        for text, frequency in self._levels(self._specs[index], count, levels, texts.value or 0):
             found[text] = found.get(text, 0) + frequency  # SQLite may hold 1 and '1'
         return found
 
-    def _levels(self, spec: Spec, count: int, slots: Any, texts: int) -> Iterator[tuple[str, int]]:
+    def _levels(self, spec: Spec, count: int, levels: Any, texts: int) -> Iterator[tuple[str, int]]:
         if spec.kind in {TEXT, DECIMAL}:
             for i in range(count):
-                slot = slots[i]
-                raw = ctypes.string_at(texts + slot.label, slot.length)
-                yield raw.decode("utf-8", "replace"), slot.count
+                level = levels[i]
+                raw = ctypes.string_at(texts + level.label, level.length)
+                yield raw.decode("utf-8", "replace"), level.count
             return
         shown = labels.of(spec.kind, single=spec.single, decimal=spec.decimal)
         for i in range(count):
-            yield shown(slots[i].hi), slots[i].count
+            yield shown(levels[i].hi), levels[i].count
 
     def _filling(self) -> Any:
         """The handle, as long as rows may come."""

@@ -1,5 +1,5 @@
 /* One column: levels in a table while they are few, keys in a buffer afterwards. */
-#include "profile.h"
+#include "internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,18 +9,18 @@
 #define FIRST_ROOM (1u << 14)  /* keys */
 #define MOST_LABEL_BYTES 512   /* of one level; a text of 50 characters has 200 at most */
 
-void hdm_fail(struct profile *p, enum failure failure) {
+void hdm_fail(struct hdm_profile *p, enum hdm_failure failure) {
     if (!p->failure) p->failure = failure;
 }
 
-static uint64_t place(const struct profile *p, const struct column *c, uint64_t hi, uint64_t lo) {
+static uint64_t place(const struct hdm_profile *p, const struct column *c, uint64_t hi, uint64_t lo) {
     uint64_t mask = c->capacity - 1, i = hdm_fold(hi ^ p->secret[0], lo ^ p->secret[1]) & mask;
     while (c->slots[i].count) i = (i + 1) & mask;
     return i;
 }
 
-static bool grow_slots(struct profile *p, struct column *c, uint32_t capacity) {
-    struct slot *former = c->slots, *slots = calloc(capacity, sizeof *slots);
+static bool grow_slots(struct hdm_profile *p, struct column *c, uint32_t capacity) {
+    struct hdm_level *former = c->slots, *slots = calloc(capacity, sizeof *slots);
     uint32_t former_capacity = c->capacity;
     if (!slots) return false;
     c->slots = slots;
@@ -33,7 +33,7 @@ static bool grow_slots(struct profile *p, struct column *c, uint32_t capacity) {
 }
 
 /* A level that is not in the table: there, or, when the table is full, in the buffer like all that follow. */
-struct slot *hdm_insert(struct profile *p, struct column *c, uint64_t hi, uint64_t lo) {
+struct hdm_level *hdm_insert(struct hdm_profile *p, struct column *c, uint64_t hi, uint64_t lo) {
     bool is_full = 3 * (c->used + 1) > 2 * c->capacity;
     bool may_grow = c->capacity < ALWAYS_COUNTED || p->held + c->capacity * sizeof *c->slots <= p->budget;
     if (c->used == MOST_COUNTED || (is_full && !may_grow)) {
@@ -42,17 +42,17 @@ struct slot *hdm_insert(struct profile *p, struct column *c, uint64_t hi, uint64
         return hdm_add(p, c, hi, lo);
     }
     if (is_full && !grow_slots(p, c, 2 * c->capacity)) {
-        hdm_fail(p, NO_MEMORY);
+        hdm_fail(p, HDM_NO_MEMORY);
         if (c->used + 1 == c->capacity) return NULL;
     }
-    struct slot *s = &c->slots[place(p, c, hi, lo)];
-    *s = (struct slot){.hi = hi, .lo = lo, .count = 1};
+    struct hdm_level *s = &c->slots[place(p, c, hi, lo)];
+    *s = (struct hdm_level){.hi = hi, .lo = lo, .count = 1};
     c->used++;
     return s;
 }
 
 /* Room for one more key: a larger buffer while the budget allows, else the keys so far become a run. */
-void hdm_make_room(struct profile *p, struct column *c) {
+void hdm_make_room(struct hdm_profile *p, struct column *c) {
     size_t width = 8u * c->words, more = c->room ? c->room : FIRST_ROOM;
     bool affordable = c->room == 0 || (c->room < MOST_BUFFERED && p->held + more * width <= p->budget);
     if (affordable) {
@@ -63,7 +63,7 @@ void hdm_make_room(struct profile *p, struct column *c) {
             p->held += more * width;
             return;
         }
-        hdm_fail(p, NO_MEMORY);
+        hdm_fail(p, HDM_NO_MEMORY);
     } else {
         hdm_sort(p, c, c->buffer, c->filled);
         hdm_keep_run(p, c, c->buffer, c->filled);
@@ -72,7 +72,7 @@ void hdm_make_room(struct profile *p, struct column *c) {
     if (!c->buffer) c->buffer = p->spare; /* the run is over, but the row is not */
 }
 
-void hdm_set_label(struct profile *p, struct column *c, struct slot *s, const char *text, size_t length) {
+void hdm_set_label(struct hdm_profile *p, struct column *c, struct hdm_level *s, const char *text, size_t length) {
     if (length > MOST_LABEL_BYTES) {
         c->labelled = false;
         return;
@@ -81,7 +81,7 @@ void hdm_set_label(struct profile *p, struct column *c, struct slot *s, const ch
         size_t room = 2 * c->labels_capacity + 1024;
         char *larger = realloc(c->labels, room);
         if (!larger) {
-            hdm_fail(p, NO_MEMORY);
+            hdm_fail(p, HDM_NO_MEMORY);
             return;
         }
         p->held += room - c->labels_capacity;
@@ -105,21 +105,21 @@ void hdm_note_text(struct column *c, uint32_t characters, uint32_t blanks) {
 
 /* A text, counted by its bytes. Its length is taken each time: for a level that is known it costs as much as a look-up
  * of what it was. */
-void hdm_add_text(struct profile *p, struct column *c, const unsigned char *text, size_t length) {
+void hdm_add_text(struct hdm_profile *p, struct column *c, const unsigned char *text, size_t length) {
     uint64_t key[2];
     uint32_t characters, blanks;
     hdm_hash(p, text, length, key);
     hdm_measure_text(text, length, &characters, &blanks);
     hdm_note_text(c, characters, blanks);
-    struct slot *s = hdm_add(p, c, key[0], key[1]);
+    struct hdm_level *s = hdm_add(p, c, key[0], key[1]);
     if (s && c->labelled) hdm_set_label(p, c, s, (const char *)text, length);
 }
 
-void hdm_add_uuid(struct profile *p, struct column *c, const unsigned char *raw) {
+void hdm_add_uuid(struct hdm_profile *p, struct column *c, const unsigned char *raw) {
     uint64_t key[2];
     hdm_hash(p, raw, 16, key);
     hdm_note_text(c, 36, 0);
-    struct slot *s = hdm_add(p, c, key[0], key[1]);
+    struct hdm_level *s = hdm_add(p, c, key[0], key[1]);
     if (!s) return;
     char text[40];
     int n = 0;
@@ -131,12 +131,11 @@ void hdm_add_uuid(struct profile *p, struct column *c, const unsigned char *raw)
 }
 
 static int compare_slots(const void *a, const void *b) {
-    const struct slot *x = a, *y = b;
+    const struct hdm_level *x = a, *y = b;
     if (x->hi != y->hi) return x->hi < y->hi ? -1 : 1;
     return (x->lo > y->lo) - (x->lo < y->lo);
 }
 
-/* Make the table a list, its free slots at the end; nothing can be added afterwards. The number of levels. */
 uint32_t hdm_list_slots(struct column *c, bool sorted) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < c->capacity; i++)
@@ -145,7 +144,7 @@ uint32_t hdm_list_slots(struct column *c, bool sorted) {
     return n;
 }
 
-void hdm_free_buffer(struct profile *p, struct column *c) {
+void hdm_free_buffer(struct hdm_profile *p, struct column *c) {
     if (c->buffer != p->spare) free(c->buffer);
     p->held -= c->room * 8u * c->words;
     c->buffer = NULL;

@@ -1,5 +1,5 @@
 /* Dates and times that come as texts: YYYY-MM-DD, HH:MM[:SS[.ffffff]], and both with a blank or a T between them. */
-#include "profile.h"
+#include "internal.h"
 
 static bool read_number(const unsigned char **at, const unsigned char *end, int least, int most, int64_t *number) {
     int digits = 0;
@@ -44,7 +44,7 @@ bool hdm_read_date(const unsigned char *text, size_t length, int64_t *days) {
     const unsigned char *at = text, *end = text + length;
     int64_t packed = 0;
     bool found = read_parts(&at, end, days, &packed) && at == end;
-    if (!found) *days = packed - (INT64_C(1) << 40);
+    if (!found) *days = packed + HDM_NO_DATES;
     return found;
 }
 
@@ -94,6 +94,6 @@ bool hdm_read_datetime(const unsigned char *text, size_t length, int64_t *micros
         }
     }
     found = found && at == end;
-    *microseconds = found ? days * DAY + clock : packed * DAY + clock - (INT64_C(1) << 62);
+    *microseconds = found ? days * DAY + clock : packed * DAY + clock + HDM_NO_DATETIMES;
     return found;
 }

@@ -1,5 +1,5 @@
 /* Decimals of any length: their nearest double, and, beyond 15 digits, a hash that tells them apart. */
-#include "profile.h"
+#include "internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +51,8 @@ static size_t plain(char *text, bool negative, const uint16_t *groups, int lengt
     return n;
 }
 
-void hdm_add_decimal(struct profile *p, struct column *c, bool negative, const uint16_t *groups, int length, int weight) {
+void hdm_add_decimal(struct hdm_profile *p, struct column *c, bool negative, const uint16_t *groups, int length,
+                     int weight) {
     double value = length ? nearest(negative, groups, length, weight) : 0;
     if (c->words == 1) {
         hdm_add_double(p, c, value);
@@ -61,7 +62,7 @@ void hdm_add_decimal(struct profile *p, struct column *c, bool negative, const u
     if (!__builtin_isfinite(value)) c->not_finite++;
     hdm_hash(p, (const unsigned char *)groups, 2 * (size_t)length, key);
     key[1] ^= hdm_fold((uint64_t)(int64_t)weight ^ p->secret[2], negative ? p->secret[3] : p->secret[1]);
-    struct slot *s = hdm_add(p, c, hdm_key_of_double(value), length ? key[1] : 0);
+    struct hdm_level *s = hdm_add(p, c, hdm_key_of_double(value), length ? key[1] : 0);
     if (!s || !c->labelled) return;
     char text[MOST_TEXT];
     size_t n = length ? plain(text, negative, groups, length, weight) : 1;
@@ -73,7 +74,7 @@ void hdm_add_decimal(struct profile *p, struct column *c, bool negative, const u
 }
 
 /* -123.4500 as an exact decimal; false: it is none. */
-bool hdm_add_decimal_text(struct profile *p, struct column *c, const unsigned char *text, size_t length) {
+bool hdm_add_decimal_text(struct hdm_profile *p, struct column *c, const unsigned char *text, size_t length) {
     uint16_t groups[64];
     size_t start = length && text[0] == '-', point = start, end = length;
     while (point < length && text[point] != '.') point++;

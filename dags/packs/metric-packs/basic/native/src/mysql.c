@@ -1,11 +1,8 @@
 /* MySQL and MariaDB: the rows of a query's result as the text protocol sends them, packet by packet. */
-#include "profile.h"
+#include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* The numbers are those of hdm_profile/__init__.py. */
-enum wire { MY_OPAQUE, MY_INTEGER, MY_UNSIGNED, MY_FLOAT, MY_DECIMAL, MY_TEXT, MY_BIT, MY_DATE, MY_DATETIME, MY_TIME };
 
 #define LARGEST 0xffffff /* bytes of a packet; one of that size goes on in the next */
 
@@ -30,37 +27,37 @@ static bool is_moment(const unsigned char *at, size_t length, size_t least) {
     return length >= least;
 }
 
-static bool add_value(struct profile *p, struct column *c, const unsigned char *at, size_t length) {
+static bool add_value(struct hdm_profile *p, struct column *c, const unsigned char *at, size_t length) {
     uint64_t key = 0;
     int64_t moment = 0;
     double value;
     switch (c->wire) {
-        case MY_OPAQUE: c->values++; return true;
-        case MY_INTEGER:
-        case MY_UNSIGNED:
-            if (!read_integer(at, length, c->wire == MY_INTEGER, &key)) return false;
+        case HDM_MY_OPAQUE: c->values++; return true;
+        case HDM_MY_INTEGER:
+        case HDM_MY_UNSIGNED:
+            if (!read_integer(at, length, c->wire == HDM_MY_INTEGER, &key)) return false;
             hdm_add(p, c, key, 0);
             return true;
-        case MY_FLOAT:
+        case HDM_MY_FLOAT:
             if (!hdm_read_double(at, length, &value)) return false;
             hdm_add_double(p, c, value);
             return true;
-        case MY_DECIMAL: return hdm_add_decimal_text(p, c, at, length);
-        case MY_TEXT: hdm_add_text(p, c, at, length); return true;
-        case MY_BIT:
+        case HDM_MY_DECIMAL: return hdm_add_decimal_text(p, c, at, length);
+        case HDM_MY_TEXT: hdm_add_text(p, c, at, length); return true;
+        case HDM_MY_BIT:
             if (length > 8) return false;
             for (size_t i = 0; i < length; i++) key = key << 8 | at[i];
-            hdm_add(p, c, c->kind == INTEGER ? hdm_key_of_integer((int64_t)key) : key, 0);
+            hdm_add(p, c, c->kind == HDM_INTEGER ? hdm_key_of_integer((int64_t)key) : key, 0);
             return true;
-        case MY_DATE: /* 0000-00-00 and the like are levels, but no dates */
+        case HDM_MY_DATE: /* 0000-00-00 and the like are levels, but no dates */
             if (!hdm_read_date(at, length, &moment) && !is_moment(at, length, 10)) return false;
             hdm_add_integer(p, c, moment);
             return true;
-        case MY_DATETIME:
+        case HDM_MY_DATETIME:
             if (!hdm_read_datetime(at, length, &moment) && !is_moment(at, length, 19)) return false;
             hdm_add_integer(p, c, moment);
             return true;
-        case MY_TIME:
+        case HDM_MY_TIME:
             if (!hdm_read_clock(at, length, &moment)) return false;
             hdm_add_integer(p, c, moment);
             return true;
@@ -82,7 +79,7 @@ static bool read_length(const unsigned char **at, const unsigned char *end, uint
     return true;
 }
 
-static bool add_row(struct profile *p, const unsigned char *at, const unsigned char *end) {
+static bool add_row(struct hdm_profile *p, const unsigned char *at, const unsigned char *end) {
     for (struct column *c = p->columns, *last = c + p->column_count; c < last; c++) {
         uint64_t length;
         if (at < end && *at == 0xfb) {
@@ -97,22 +94,22 @@ static bool add_row(struct profile *p, const unsigned char *at, const unsigned c
     return at == end;
 }
 
-static void take_packet(struct profile *p, const unsigned char *at, size_t length) {
+static void take_packet(struct hdm_profile *p, const unsigned char *at, size_t length) {
     if (length && at[0] == 0xfe && length < 9) {
         p->state = ENDED;
     } else if (length >= 3 && at[0] == 0xff) {
         p->code = (uint32_t)(at[1] | at[2] << 8);
         p->state = ENDED;
-        hdm_fail(p, SERVER_ERROR);
+        hdm_fail(p, HDM_SERVER_ERROR);
     } else if (!add_row(p, at, at + length)) {
-        hdm_fail(p, MALFORMED);
+        hdm_fail(p, HDM_MALFORMED);
     }
 }
 
 static size_t packet_length(const unsigned char *at) { return (size_t)(at[0] | at[1] << 8 | at[2] << 16); }
 
 /* A row of more than 16 MB comes in several packets: put it together. The bytes used; 0: they are not all there. */
-static size_t take_long(struct profile *p, const unsigned char *bytes, size_t length) {
+static size_t take_long(struct hdm_profile *p, const unsigned char *bytes, size_t length) {
     size_t end = 0, total = 0, part;
     do {
         if (length - end < 4) return 0;
@@ -123,7 +120,7 @@ static size_t take_long(struct profile *p, const unsigned char *bytes, size_t le
     } while (part == LARGEST);
     unsigned char *whole = malloc(total + 1);
     if (!whole) {
-        hdm_fail(p, NO_MEMORY);
+        hdm_fail(p, HDM_NO_MEMORY);
         return 0;
     }
     for (size_t from = 0, to = 0; from < end; from += 4 + part, to += part) {
@@ -135,7 +132,7 @@ static size_t take_long(struct profile *p, const unsigned char *bytes, size_t le
     return end;
 }
 
-static size_t consume(struct profile *p, const unsigned char *bytes, size_t length) {
+static size_t consume(struct hdm_profile *p, const unsigned char *bytes, size_t length) {
     size_t at = 0;
     while (length - at >= 4 && p->state != ENDED && !p->failure) {
         size_t part = packet_length(bytes + at), used = 4 + part;
@@ -151,10 +148,8 @@ static size_t consume(struct profile *p, const unsigned char *bytes, size_t leng
     return at;
 }
 
-/* Some bytes of the stream, cut anywhere. */
-API uint32_t hdm_feed_mysql(struct profile *p, const unsigned char *bytes, size_t length) {
+HDM_API enum hdm_failure hdm_feed_mysql(struct hdm_profile *p, const unsigned char *bytes, size_t length) {
     return hdm_feed(p, consume, bytes, length);
 }
 
-/* The number of the server's error. */
-API uint32_t hdm_code(const struct profile *p) { return p->code; }
+HDM_API uint32_t hdm_code(const struct hdm_profile *p) { return p->code; }

@@ -1,20 +1,13 @@
 /* PostgreSQL: what COPY ... TO STDOUT (FORMAT binary) sends. */
-#include "profile.h"
+#include "internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The numbers are those of hdm_profile/__init__.py. */
-enum wire { PG_OPAQUE, PG_BOOL, PG_INT2, PG_INT4, PG_INT8, PG_OID, PG_FLOAT4, PG_FLOAT8, PG_NUMERIC, PG_TEXT, PG_BPCHAR,
-            PG_UUID, PG_DATE, PG_TIMESTAMP, PG_TIME, PG_TIMETZ };
-
 enum { SIGNATURE, ROWS };
 
 #define MOST_GROUPS 40000 /* of a numeric: 131,072 + 16,383 digits */
-
-typedef int get_copy_data(void *connection, char **message, int async);
-typedef void free_memory(void *);
 
 static inline uint16_t read16(const unsigned char *at) { return (uint16_t)(at[0] << 8 | at[1]); }
 static inline uint32_t read32(const unsigned char *at) {
@@ -28,21 +21,21 @@ static inline uint64_t read64(const unsigned char *at) {
     return __builtin_bswap64(word);
 }
 
-static bool add_numeric(struct profile *p, struct column *c, const unsigned char *at, uint32_t length) {
+static bool add_numeric(struct hdm_profile *p, struct column *c, const unsigned char *at, uint32_t length) {
     if (length < 8) return false;
     int count = read16(at), weight = (int16_t)read16(at + 2), sign = read16(at + 4);
     if (length != 8u + 2u * (uint32_t)count || count > MOST_GROUPS) return false;
     if (sign & 0x8000) { /* NaN, Infinity, -Infinity */
         double value = sign == 0xd000 ? __builtin_inf() : sign == 0xf000 ? -__builtin_inf() : __builtin_nan("");
         c->not_finite++;
-        struct slot *s = hdm_add(p, c, hdm_key_of_double(value), 0);
+        struct hdm_level *s = hdm_add(p, c, hdm_key_of_double(value), 0);
         const char *text = sign == 0xd000 ? "Infinity" : sign == 0xf000 ? "-Infinity" : "NaN";
         if (s && c->words == 2) hdm_set_label(p, c, s, text, strlen(text));
         return true;
     }
     uint16_t few[64], *groups = count <= 64 ? few : malloc(2 * (size_t)count);
     if (!groups) {
-        hdm_fail(p, NO_MEMORY);
+        hdm_fail(p, HDM_NO_MEMORY);
         return true;
     }
     bool sound = sign == 0 || sign == 0x4000;
@@ -58,7 +51,7 @@ static bool add_numeric(struct profile *p, struct column *c, const unsigned char
     return sound;
 }
 
-static bool add_timetz(struct profile *p, struct column *c, const unsigned char *at) {
+static bool add_timetz(struct hdm_profile *p, struct column *c, const unsigned char *at) {
     long long clock = (long long)read64(at), seconds = clock / 1000000;
     int west = (int)read32(at + 8); /* seconds */
     if (clock < 0 || clock > DAY || west <= -86400 || west >= 86400) return false;
@@ -77,59 +70,59 @@ static bool add_timetz(struct profile *p, struct column *c, const unsigned char 
 }
 
 /* One value that is not null; false when its bytes are not of its type. */
-static inline bool add_value(struct profile *p, struct column *c, const unsigned char *at, uint32_t length) {
+static inline bool add_value(struct hdm_profile *p, struct column *c, const unsigned char *at, uint32_t length) {
     float single;
     double value;
     uint32_t half;
     uint64_t word;
     switch (c->wire) {
-        case PG_OPAQUE: c->values++; return true;
-        case PG_BOOL:
+        case HDM_PG_OPAQUE: c->values++; return true;
+        case HDM_PG_BOOL:
             if (length != 1) return false;
             hdm_add_integer(p, c, at[0] != 0);
             return true;
-        case PG_INT2:
+        case HDM_PG_INT2:
             if (length != 2) return false;
             hdm_add_integer(p, c, (int16_t)read16(at));
             return true;
-        case PG_INT4:
-        case PG_DATE:
+        case HDM_PG_INT4:
+        case HDM_PG_DATE:
             if (length != 4) return false;
             hdm_add_integer(p, c, (int32_t)read32(at));
             return true;
-        case PG_OID:
+        case HDM_PG_OID:
             if (length != 4) return false;
             hdm_add_integer(p, c, read32(at));
             return true;
-        case PG_INT8:
-        case PG_TIMESTAMP:
-        case PG_TIME:
+        case HDM_PG_INT8:
+        case HDM_PG_TIMESTAMP:
+        case HDM_PG_TIME:
             if (length != 8) return false;
             hdm_add_integer(p, c, (int64_t)read64(at));
             return true;
-        case PG_FLOAT4:
+        case HDM_PG_FLOAT4:
             if (length != 4) return false;
             half = read32(at);
             memcpy(&single, &half, 4);
             hdm_add_double(p, c, single);
             return true;
-        case PG_FLOAT8:
+        case HDM_PG_FLOAT8:
             if (length != 8) return false;
             word = read64(at);
             memcpy(&value, &word, 8);
             hdm_add_double(p, c, value);
             return true;
-        case PG_NUMERIC: return add_numeric(p, c, at, length);
-        case PG_BPCHAR:
+        case HDM_PG_NUMERIC: return add_numeric(p, c, at, length);
+        case HDM_PG_BPCHAR:
             while (length && at[length - 1] == ' ') length--; /* padding */
             hdm_add_text(p, c, at, length);
             return true;
-        case PG_TEXT: hdm_add_text(p, c, at, length); return true;
-        case PG_UUID:
+        case HDM_PG_TEXT: hdm_add_text(p, c, at, length); return true;
+        case HDM_PG_UUID:
             if (length != 16) return false;
             hdm_add_uuid(p, c, at);
             return true;
-        case PG_TIMETZ:
+        case HDM_PG_TIMETZ:
             if (length != 12) return false;
             return add_timetz(p, c, at);
         default: return false;
@@ -137,13 +130,13 @@ static inline bool add_value(struct profile *p, struct column *c, const unsigned
 }
 
 /* The end of the row that starts at `at`; NULL: it is not all there, or malformed. */
-static const unsigned char *end_of_row(struct profile *p, const unsigned char *at, const unsigned char *end) {
+static const unsigned char *end_of_row(struct hdm_profile *p, const unsigned char *at, const unsigned char *end) {
     if (end - at < 2) return NULL;
     uint16_t fields = read16(at);
     at += 2;
     if (fields == 0xffff) return at;
     if (fields != p->column_count) {
-        hdm_fail(p, MALFORMED);
+        hdm_fail(p, HDM_MALFORMED);
         return NULL;
     }
     for (uint32_t i = 0; i < fields; i++) {
@@ -152,7 +145,7 @@ static const unsigned char *end_of_row(struct profile *p, const unsigned char *a
         at += 4;
         if (length == UINT32_MAX) continue;
         if (length > INT32_MAX) {
-            hdm_fail(p, MALFORMED);
+            hdm_fail(p, HDM_MALFORMED);
             return NULL;
         }
         if ((size_t)(end - at) < length) return NULL;
@@ -162,7 +155,7 @@ static const unsigned char *end_of_row(struct profile *p, const unsigned char *a
 }
 
 /* A whole row, as end_of_row has found it. */
-static void add_row(struct profile *p, const unsigned char *at) {
+static void add_row(struct hdm_profile *p, const unsigned char *at) {
     if (read16(at) == 0xffff) {
         p->state = ENDED;
         return;
@@ -172,21 +165,21 @@ static void add_row(struct profile *p, const unsigned char *at) {
         uint32_t length = read32(at);
         at += 4;
         if (length == UINT32_MAX) continue;
-        if (!add_value(p, c, at, length)) hdm_fail(p, MALFORMED);
+        if (!add_value(p, c, at, length)) hdm_fail(p, HDM_MALFORMED);
         at += length;
     }
     hdm_count(&p->rows, 1);
 }
 
 /* How many of the bytes were whole rows. */
-static size_t consume(struct profile *p, const unsigned char *bytes, size_t length) {
+static size_t consume(struct hdm_profile *p, const unsigned char *bytes, size_t length) {
     static const unsigned char signature[11] = "PGCOPY\n\377\r\n";
     const unsigned char *at = bytes, *end = bytes + length;
     if (p->state == SIGNATURE) {
         if (length < 19) return 0;
         uint32_t extension = read32(at + 15);
         if (memcmp(at, signature, 11) || read32(at + 11) || extension > 1 << 20) {
-            hdm_fail(p, MALFORMED);
+            hdm_fail(p, HDM_MALFORMED);
             return 0;
         }
         if (length < 19 + (size_t)extension) return 0;
@@ -202,13 +195,12 @@ static size_t consume(struct profile *p, const unsigned char *bytes, size_t leng
     return (size_t)(at - bytes);
 }
 
-/* Some bytes of the stream, cut anywhere. */
-API uint32_t hdm_feed_copy(struct profile *p, const unsigned char *bytes, size_t length) {
+HDM_API enum hdm_failure hdm_feed_copy(struct hdm_profile *p, const unsigned char *bytes, size_t length) {
     return hdm_feed(p, consume, bytes, length);
 }
 
-/* All of a COPY that has begun, by libpq's PQgetCopyData. Its result is still to be asked for. */
-API uint32_t hdm_drain_copy(struct profile *p, void *connection, get_copy_data *get, free_memory *release) {
+HDM_API enum hdm_failure hdm_drain_copy(struct hdm_profile *p, void *connection, hdm_get_copy_data *get,
+                                        hdm_free_message *release) {
     char *message;
     for (int length; (length = get(connection, &message, 0)) > 0;) {
         hdm_feed_copy(p, (unsigned char *)message, (size_t)length);

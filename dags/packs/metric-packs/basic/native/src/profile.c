@@ -1,5 +1,5 @@
-/* A profile from its beginning to its end: what the Python side calls. */
-#include "profile.h"
+/* A profile from its beginning to its end. */
+#include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +7,7 @@
 
 #define FIRST_CAPACITY 64 /* slots of a column */
 
-/* Give everything back but the counters, which other threads may look at. */
-API void hdm_close(struct profile *p) {
+HDM_API void hdm_close(struct hdm_profile *p) {
     for (uint32_t i = 0; p->columns && i < p->column_count; i++) {
         struct column *c = &p->columns[i];
         hdm_drop_runs(p, c);
@@ -28,16 +27,14 @@ API void hdm_close(struct profile *p) {
     p->columns = NULL;
 }
 
-API void hdm_free(struct profile *p) {
+HDM_API void hdm_free(struct hdm_profile *p) {
     hdm_close(p);
     free(p);
 }
 
-/* NULL: there is no memory. `future` has the first key that lies in the future, for dates; `words` is 2 for keys that
- * are hashes. */
-API struct profile *hdm_new(uint32_t count, const uint8_t *kinds, const uint8_t *wires, const uint8_t *words,
-                            const int64_t *future, uint64_t budget, const char *folder, const uint64_t *secret) {
-    struct profile *p = calloc(1, sizeof *p);
+HDM_API struct hdm_profile *hdm_new(uint32_t count, const uint8_t *kinds, const uint8_t *wires, const int64_t *future,
+                                    uint64_t budget, const char *folder, const uint64_t *secret) {
+    struct hdm_profile *p = calloc(1, sizeof *p);
     if (!p) return NULL;
     p->file = -1;
     p->budget = budget;
@@ -49,15 +46,15 @@ API struct profile *hdm_new(uint32_t count, const uint8_t *kinds, const uint8_t 
         struct column *c = &p->columns[i];
         c->kind = kinds[i];
         c->wire = wires[i];
-        c->words = words[i];
+        c->words = c->kind == HDM_TEXT || c->kind == HDM_DECIMAL ? 2 : 1;
         c->future = future[i];
         c->shortest = UINT32_MAX;
         c->labelled = c->words == 2;
-        if (c->kind == OPAQUE) continue;
+        if (c->kind == HDM_OPAQUE) continue;
         c->capacity = FIRST_CAPACITY;
         c->slots = calloc(FIRST_CAPACITY, sizeof *c->slots);
         p->held += FIRST_CAPACITY * sizeof *c->slots;
-        if (!c->slots) hdm_fail(p, NO_MEMORY);
+        if (!c->slots) hdm_fail(p, HDM_NO_MEMORY);
     }
     if (!p->columns || p->failure) {
         hdm_free(p);
@@ -66,27 +63,24 @@ API struct profile *hdm_new(uint32_t count, const uint8_t *kinds, const uint8_t 
     return p;
 }
 
-/* Rows so far. From any thread, also after hdm_close. */
-API uint64_t hdm_rows(const struct profile *p) { return atomic_load_explicit(&p->rows, memory_order_relaxed); }
+HDM_API uint64_t hdm_rows(const struct hdm_profile *p) { return atomic_load_explicit(&p->rows, memory_order_relaxed); }
 
-/* Bytes so far. From any thread, also after hdm_close. */
-API uint64_t hdm_bytes(const struct profile *p) { return atomic_load_explicit(&p->bytes, memory_order_relaxed); }
+HDM_API uint64_t hdm_bytes(const struct hdm_profile *p) {
+    return atomic_load_explicit(&p->bytes, memory_order_relaxed);
+}
 
-/* Let the thread that fills the profile end soon, with STOPPED. From any thread, also after hdm_close. */
-API void hdm_stop(struct profile *p) { atomic_store_explicit(&p->stop, 1, memory_order_relaxed); }
+HDM_API void hdm_stop(struct hdm_profile *p) { atomic_store_explicit(&p->stop, 1, memory_order_relaxed); }
 
-/* The statistics of every column, in their order; what went wrong, or FINE. */
-API uint32_t hdm_finish(struct profile *p, struct stats *into) {
-    for (uint32_t i = 0; i < p->column_count; i++) hdm_summarise(p, &p->columns[i], &into[i]);
+HDM_API enum hdm_failure hdm_finish(struct hdm_profile *p, struct hdm_stats *stats) {
+    for (uint32_t i = 0; i < p->column_count; i++) hdm_summarise(p, &p->columns[i], &stats[i]);
     return p->failure;
 }
 
-/* After hdm_finish: the number of a column's levels that are kept, with their texts where its keys are hashes; -1:
- * there are too many, or one of them is free text. */
-API int64_t hdm_levels(const struct profile *p, uint32_t column, const struct slot **slots, const char **labels) {
+HDM_API int64_t hdm_levels(const struct hdm_profile *p, uint32_t column, const struct hdm_level **levels,
+                           const char **texts) {
     const struct column *c = &p->columns[column];
     if (!c->slots || (c->words == 2 && !c->labelled)) return -1;
-    *slots = c->slots;
-    *labels = c->labels;
+    *levels = c->slots;
+    *texts = c->labels;
     return c->used;
 }

@@ -1,22 +1,7 @@
-/* Rows that are lists of Python's tuples, as its module sqlite3 gives them.
- *
- * The functions of Python's stable ABI come as addresses, so that this file needs neither its headers nor its library.
- */
-#include "profile.h"
+/* Rows that are lists of Python's tuples, as its module sqlite3 gives them. */
+#include "internal.h"
 
-struct python {
-    ptrdiff_t (*list_size)(void *);
-    void *(*list_item)(void *, ptrdiff_t);  /* borrowed */
-    void *(*tuple_item)(void *, ptrdiff_t); /* borrowed */
-    void *(*type_of)(void *);               /* a new reference */
-    void (*release)(void *);
-    long long (*integer)(void *);
-    double (*real)(void *);
-    const char *(*utf8)(void *, ptrdiff_t *); /* NULL: it cannot be UTF-8 */
-    void *none, *int_type, *float_type, *str_type;
-};
-
-static void add_object(struct profile *p, struct column *c, const struct python *py, void *object) {
+static void add_object(struct hdm_profile *p, struct column *c, const struct hdm_python *py, void *object) {
     void *type = py->type_of(object);
     ptrdiff_t length = 0;
     py->release(type); /* the object holds it, too */
@@ -25,7 +10,7 @@ static void add_object(struct profile *p, struct column *c, const struct python 
         if (text)
             hdm_add_string(p, c, (const unsigned char *)text, (size_t)length);
         else
-            hdm_fail(p, MALFORMED);
+            hdm_fail(p, HDM_MALFORMED);
     } else if (type == py->int_type) {
         hdm_add_whole(p, c, py->integer(object));
     } else if (type == py->float_type) {
@@ -35,16 +20,15 @@ static void add_object(struct profile *p, struct column *c, const struct python 
     }
 }
 
-/* A list of tuples, one value per column. Python's lock is held. */
-API uint32_t hdm_feed_rows(struct profile *p, const struct python *py, void *list) {
+HDM_API enum hdm_failure hdm_feed_rows(struct hdm_profile *p, const struct hdm_python *py, void *list) {
     ptrdiff_t rows = py->list_size(list);
-    if (hdm_is_stopped(p)) hdm_fail(p, STOPPED);
+    if (hdm_is_stopped(p)) hdm_fail(p, HDM_STOPPED);
     for (ptrdiff_t i = 0; i < rows && !p->failure; i++) {
         void *row = py->list_item(list, i);
         for (uint32_t j = 0; j < p->column_count; j++) {
             void *object = py->tuple_item(row, (ptrdiff_t)j);
             if (!object) {
-                hdm_fail(p, MALFORMED);
+                hdm_fail(p, HDM_MALFORMED);
                 break;
             }
             if (object != py->none) add_object(p, &p->columns[j], py, object);

@@ -1,6 +1,6 @@
 /* Runs: sorted (key, count) pairs, in memory or in an unnamed temporary file, and how they are merged. */
 #define _GNU_SOURCE
-#include "profile.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #define BLOCK 8192 /* keys that are read at once */
 #define MOST_OF_RANK 32
 
-static bool open_file(struct profile *p) {
+static bool open_file(struct hdm_profile *p) {
     char name[4200];
     if (p->file >= 0) return true;
     snprintf(name, sizeof name, "%s/hdm-profile-XXXXXX", p->folder);
@@ -23,7 +23,7 @@ static bool open_file(struct profile *p) {
     return true;
 }
 
-static bool write_all(struct profile *p, const void *bytes, size_t length) {
+static bool write_all(struct hdm_profile *p, const void *bytes, size_t length) {
     const char *at = bytes;
     while (length) {
         ssize_t written = pwrite(p->file, at, length, p->file_end);
@@ -36,12 +36,12 @@ static bool write_all(struct profile *p, const void *bytes, size_t length) {
     return true;
 }
 
-static struct run *new_run(struct profile *p, struct column *c) {
+static struct run *new_run(struct hdm_profile *p, struct column *c) {
     if (c->run_count == c->run_room) {
         size_t room = c->run_room ? 2 * c->run_room : 8;
         struct run *larger = realloc(c->runs, room * sizeof *larger);
         if (!larger) {
-            hdm_fail(p, NO_MEMORY);
+            hdm_fail(p, HDM_NO_MEMORY);
             return NULL;
         }
         c->runs = larger;
@@ -52,7 +52,7 @@ static struct run *new_run(struct profile *p, struct column *c) {
     return run;
 }
 
-static void write_run(struct profile *p, struct run *run, int words, const uint64_t *keys, const uint64_t *counts) {
+static void write_run(struct hdm_profile *p, struct run *run, int words, const uint64_t *keys, const uint64_t *counts) {
     run->on_disk = true;
     run->keys_at = p->file_end;
     run->counts_at = p->file_end + (int64_t)(run->length * words * 8);
@@ -60,11 +60,11 @@ static void write_run(struct profile *p, struct run *run, int words, const uint6
         (!run->counted || write_all(p, counts, run->length * 8)))
         return;
     run->length = 0;
-    hdm_fail(p, NO_DISK);
+    hdm_fail(p, HDM_NO_DISK);
 }
 
 /* Sorted keys as a run: in memory within the budget, else on disk. */
-static void add_run(struct profile *p, struct column *c, const uint64_t *sorted, size_t length) {
+static void add_run(struct hdm_profile *p, struct column *c, const uint64_t *sorted, size_t length) {
     size_t distinct = hdm_count_distinct(sorted, length, c->words), words = c->words;
     struct run *run = length ? new_run(p, c) : NULL;
     if (!run) return;
@@ -79,7 +79,7 @@ static void add_run(struct profile *p, struct column *c, const uint64_t *sorted,
     uint64_t *copy = malloc(bytes);
     if (!copy) {
         run->length = 0;
-        hdm_fail(p, NO_MEMORY);
+        hdm_fail(p, HDM_NO_MEMORY);
         return;
     }
     uint64_t *counts = run->counted ? copy + distinct * words : NULL;
@@ -97,15 +97,14 @@ static void add_run(struct profile *p, struct column *c, const uint64_t *sorted,
     free(copy);
 }
 
-/* The table's levels become a run, and the table ends: from now on keys are collected. */
-void hdm_keep_slots(struct profile *p, struct column *c) {
+void hdm_keep_slots(struct hdm_profile *p, struct column *c) {
     struct run *run = new_run(p, c);
     size_t words = c->words, n = 0;
     uint64_t *keys = malloc((size_t)c->used * 8 * (words + 1));
     if (!run || !keys) {
         if (run) c->run_count--;
         free(keys);
-        hdm_fail(p, NO_MEMORY);
+        hdm_fail(p, HDM_NO_MEMORY);
     } else {
         n = hdm_list_slots(c, true);
         *run = (struct run){.keys = keys, .counts = keys + n * words, .length = n, .counted = true};
@@ -126,13 +125,13 @@ void hdm_keep_slots(struct profile *p, struct column *c) {
     c->labels_used = c->labels_capacity = 0;
 }
 
-static void drop_run(struct profile *p, struct column *c, struct run *run) {
+static void drop_run(struct hdm_profile *p, struct column *c, struct run *run) {
     if (run->keys) p->held -= run->length * 8 * (c->words + run->counted);
     free(run->keys);
     run->keys = NULL;
 }
 
-void hdm_drop_runs(struct profile *p, struct column *c) {
+void hdm_drop_runs(struct hdm_profile *p, struct column *c) {
     for (size_t i = 0; i < c->run_count; i++) drop_run(p, c, &c->runs[i]);
     free(c->runs);
     c->runs = NULL;
@@ -152,7 +151,7 @@ struct source {
     bool counted, mixed;
 };
 
-static bool read_all(struct profile *p, void *into, size_t length, int64_t from) {
+static bool read_all(struct hdm_profile *p, void *into, size_t length, int64_t from) {
     char *at = into;
     while (length) {
         ssize_t got = pread(p->file, at, length, from);
@@ -165,13 +164,13 @@ static bool read_all(struct profile *p, void *into, size_t length, int64_t from)
     return true;
 }
 
-static bool refill(struct profile *p, struct source *s, int words) {
+static bool refill(struct hdm_profile *p, struct source *s, int words) {
     size_t n = s->left < BLOCK ? s->left : BLOCK;
     if (!n) return false;
     size_t bytes = n * (size_t)s->stride * 8;
     if (!read_all(p, s->block, bytes, s->keys_at) ||
         (s->counted && !s->mixed && !read_all(p, s->block + BLOCK * words, n * 8, s->counts_at))) {
-        hdm_fail(p, NO_DISK);
+        hdm_fail(p, HDM_NO_DISK);
         return false;
     }
     s->keys_at += (int64_t)bytes;
@@ -183,7 +182,7 @@ static bool refill(struct profile *p, struct source *s, int words) {
 }
 
 /* Whether there is a next key, which is then in hi and lo. */
-static inline bool load_key(struct profile *p, struct source *s, int words) {
+static inline bool load_key(struct hdm_profile *p, struct source *s, int words) {
     if (s->at == s->end && !refill(p, s, words)) return false;
     const uint64_t *key = s->keys + s->at * (size_t)s->stride;
     s->hi = key[0];
@@ -191,7 +190,7 @@ static inline bool load_key(struct profile *p, struct source *s, int words) {
     return true;
 }
 
-static bool open_source(struct profile *p, struct source *s, const struct run *run, int words) {
+static bool open_source(struct hdm_profile *p, struct source *s, const struct run *run, int words) {
     *s = (struct source){.counted = run->counted, .mixed = run->mixed, .stride = words + run->mixed};
     if (!run->on_disk) {
         s->keys = run->keys;
@@ -201,7 +200,7 @@ static bool open_source(struct profile *p, struct source *s, const struct run *r
     }
     s->block = malloc(BLOCK * 8 * (size_t)(words + run->counted));
     if (!s->block) {
-        hdm_fail(p, NO_MEMORY);
+        hdm_fail(p, HDM_NO_MEMORY);
         return false;
     }
     s->keys = s->block;
@@ -226,13 +225,13 @@ static void sift(struct source **heap, size_t n, size_t i) {
     heap[i] = moved;
 }
 
-static void merge(struct profile *p, struct column *c, size_t from, hdm_visitor visit, void *state) {
+static void merge(struct hdm_profile *p, struct column *c, size_t from, hdm_visitor visit, void *state) {
     int words = c->words;
     size_t n = 0, run_count = c->run_count - from;
     struct source *sources = calloc(run_count + 1, sizeof *sources);
     struct source **heap = calloc(run_count + 1, sizeof *heap);
     if (!sources || !heap) {
-        hdm_fail(p, NO_MEMORY);
+        hdm_fail(p, HDM_NO_MEMORY);
         free(sources);
         free(heap);
         return;
@@ -244,7 +243,7 @@ static void merge(struct profile *p, struct column *c, size_t from, hdm_visitor 
     for (size_t visited = 1; n; visited++) {
         struct source *first = heap[0];
         if (visited % BLOCK == 0) {
-            if (hdm_is_stopped(p)) hdm_fail(p, STOPPED);
+            if (hdm_is_stopped(p)) hdm_fail(p, HDM_STOPPED);
             if (p->failure) break;
         }
         if (count && (first->hi != hi || first->lo != lo)) {
@@ -266,13 +265,14 @@ static void merge(struct profile *p, struct column *c, size_t from, hdm_visitor 
     free(heap);
 }
 
-/* Visit every key of all runs once, in order, with the sum of its counts. */
-void hdm_merge(struct profile *p, struct column *c, hdm_visitor visit, void *state) { merge(p, c, 0, visit, state); }
+void hdm_merge(struct hdm_profile *p, struct column *c, hdm_visitor visit, void *state) {
+    merge(p, c, 0, visit, state);
+}
 
 /* -- many runs become one ------------------------------------------------------------------------------------------ */
 
 struct writer {
-    struct profile *profile;
+    struct hdm_profile *profile;
     struct run *run;
     uint64_t block[3 * BLOCK]; /* keys with their counts, as they come */
     size_t filled;
@@ -280,7 +280,7 @@ struct writer {
 };
 
 static void write_block(struct writer *w) {
-    if (!write_all(w->profile, w->block, w->filled * 8)) hdm_fail(w->profile, NO_DISK);
+    if (!write_all(w->profile, w->block, w->filled * 8)) hdm_fail(w->profile, HDM_NO_DISK);
     w->filled = 0;
 }
 
@@ -294,14 +294,14 @@ static void visit_writer(void *state, uint64_t hi, uint64_t lo, uint64_t count) 
 }
 
 /* The last runs, of one rank, become one of the next: there are never many, and a key is merged a few times only. */
-static void merge_tail(struct profile *p, struct column *c) {
+static void merge_tail(struct hdm_profile *p, struct column *c) {
     unsigned rank = c->runs[c->run_count - 1].rank;
     size_t from = c->run_count;
     while (from && c->runs[from - 1].rank == rank) from--;
     if (c->run_count - from < MOST_OF_RANK) return;
     struct writer *w = calloc(1, sizeof *w);
     if (!w || !open_file(p)) {
-        hdm_fail(p, w ? NO_DISK : NO_MEMORY);
+        hdm_fail(p, w ? HDM_NO_DISK : HDM_NO_MEMORY);
         free(w);
         return;
     }
@@ -315,8 +315,7 @@ static void merge_tail(struct profile *p, struct column *c) {
     merge_tail(p, c);
 }
 
-/* Keep sorted keys. */
-void hdm_keep_run(struct profile *p, struct column *c, const uint64_t *sorted, size_t length) {
+void hdm_keep_run(struct hdm_profile *p, struct column *c, const uint64_t *sorted, size_t length) {
     add_run(p, c, sorted, length);
     if (c->run_count && !p->failure) merge_tail(p, c);
 }

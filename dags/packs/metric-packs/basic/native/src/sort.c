@@ -1,5 +1,5 @@
 /* Sorting keys, and counting equal ones. */
-#include "profile.h"
+#include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@ static int compare_two(const void *a, const void *b) {
     return order ? order : compare_one((const uint64_t *)a + 1, (const uint64_t *)b + 1);
 }
 
-static bool grow_scratch(struct profile *p, size_t words) {
+static bool grow_scratch(struct hdm_profile *p, size_t words) {
     if (words <= p->scratch_room) return true;
     uint64_t *larger = realloc(p->scratch, words * 8);
     if (!larger) return false;
@@ -29,13 +29,13 @@ static bool grow_scratch(struct profile *p, size_t words) {
     return true;
 }
 
-static bool make_histograms(struct profile *p) {
+static bool make_histograms(struct hdm_profile *p) {
     if (!p->histograms) p->histograms = malloc(DIGITS * BUCKETS * sizeof *p->histograms);
     return p->histograms != NULL;
 }
 
 /* Least significant digit first, by the digits of `hi` from `from` on; a digit that all keys share is passed over. */
-static void sort_by_digits(struct profile *p, uint64_t *keys, size_t length, int words, int from) {
+static void sort_by_digits(struct hdm_profile *p, uint64_t *keys, size_t length, int words, int from) {
     size_t (*starts)[BUCKETS] = (size_t (*)[BUCKETS])p->histograms;
     memset(starts, 0, DIGITS * sizeof *starts);
     for (size_t i = 0; i < length; i++)
@@ -79,14 +79,14 @@ static void sort_groups(uint64_t *keys, size_t length, int shift) {
 }
 
 /* Sort keys; on failure they stay as they are. A hash needs its upper digits only: three of them tell 2^31 apart. */
-void hdm_sort(struct profile *p, struct column *c, uint64_t *keys, size_t length) {
-    bool hashed = c->kind == TEXT;
+void hdm_sort(struct hdm_profile *p, struct column *c, uint64_t *keys, size_t length) {
+    bool hashed = c->kind == HDM_TEXT;
     if (length < FEW) {
         qsort(keys, length, 8u * c->words, c->words == 1 ? compare_one : compare_two);
         return;
     }
     if (!grow_scratch(p, length * c->words) || !make_histograms(p)) {
-        hdm_fail(p, NO_MEMORY);
+        hdm_fail(p, HDM_NO_MEMORY);
         return;
     }
     sort_by_digits(p, keys, length, c->words, hashed ? 3 : 0);

@@ -1,21 +1,8 @@
-/* Rows of a statement of SQLite, stepped through without Python's objects.
- *
- * The functions come as addresses in the SQLite that this process has loaded anyway.
- */
+/* Rows of a statement of SQLite, stepped through without Python's objects. */
 #define _POSIX_C_SOURCE 200809L
-#include "profile.h"
+#include "internal.h"
 
 #include <time.h>
-
-struct sqlite {
-    int (*step)(void *);
-    int (*type)(void *, int);
-    int64_t (*integer)(void *, int);
-    double (*real)(void *, int);
-    const unsigned char *(*text)(void *, int);
-    int (*bytes)(void *, int);
-    void (*on_progress)(void *, int, int (*)(void *), void *);
-};
 
 enum { SQLITE_INTEGER = 1, SQLITE_FLOAT, SQLITE_TEXT, SQLITE_BLOB, SQLITE_NULL };
 enum { SQLITE_INTERRUPT = 9, SQLITE_ROW = 100, SQLITE_DONE = 101 };
@@ -23,7 +10,7 @@ enum { SQLITE_INTERRUPT = 9, SQLITE_ROW = 100, SQLITE_DONE = 101 };
 #define STEPS 20000 /* of SQLite's machine, after which it asks whether to go on */
 
 struct patience {
-    const struct profile *profile;
+    const struct hdm_profile *profile;
     double end;
 };
 
@@ -38,7 +25,7 @@ static int is_over(void *state) {
     return hdm_is_stopped(patience->profile) || now() > patience->end;
 }
 
-static void add_row(struct profile *p, const struct sqlite *sq, void *statement) {
+static void add_row(struct hdm_profile *p, const struct hdm_sqlite *sq, void *statement) {
     const unsigned char *text;
     for (uint32_t i = 0; i < p->column_count; i++) {
         struct column *c = &p->columns[i];
@@ -51,7 +38,7 @@ static void add_row(struct profile *p, const struct sqlite *sq, void *statement)
                 if (text)
                     hdm_add_string(p, c, text, (size_t)sq->bytes(statement, at));
                 else
-                    hdm_fail(p, NO_MEMORY);
+                    hdm_fail(p, HDM_NO_MEMORY);
                 break;
             case SQLITE_BLOB: hdm_add_blob(p, c); break;
             default: break; /* null */
@@ -60,20 +47,19 @@ static void add_row(struct profile *p, const struct sqlite *sq, void *statement)
     hdm_count(&p->rows, 1);
 }
 
-/* All rows of a statement, within so many seconds. */
-API uint32_t hdm_drain_sqlite(struct profile *p, const struct sqlite *sq, void *connection, void *statement,
-                              double seconds) {
+HDM_API enum hdm_failure hdm_drain_sqlite(struct hdm_profile *p, const struct hdm_sqlite *sq, void *connection,
+                                          void *statement, double seconds) {
     struct patience patience = {p, now() + seconds};
     int result = SQLITE_ROW;
-    if (hdm_is_stopped(p)) hdm_fail(p, STOPPED);
+    if (hdm_is_stopped(p)) hdm_fail(p, HDM_STOPPED);
     sq->on_progress(connection, STEPS, is_over, &patience);
     while (!p->failure && (result = sq->step(statement)) == SQLITE_ROW) add_row(p, sq, statement);
     sq->on_progress(connection, 0, NULL, NULL);
     if (result == SQLITE_INTERRUPT) {
-        hdm_fail(p, STOPPED);
+        hdm_fail(p, HDM_STOPPED);
     } else if (result != SQLITE_ROW && result != SQLITE_DONE) {
         p->code = (uint32_t)result;
-        hdm_fail(p, SERVER_ERROR);
+        hdm_fail(p, HDM_SERVER_ERROR);
     }
     return p->failure;
 }

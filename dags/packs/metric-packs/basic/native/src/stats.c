@@ -1,5 +1,5 @@
 /* What follows from a column's levels, each visited once, in the order of their values. */
-#include "profile.h"
+#include "internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -14,7 +14,7 @@ static const double percentiles[] = {0.01, 0.5, 0.99};
 
 struct fold {
     const struct column *column;
-    struct stats *stats;
+    struct hdm_stats *stats;
     double values[BATCH], weights[BATCH];
     int batched;
     double origin;                    /* a value, from which the mean is counted */
@@ -50,7 +50,8 @@ static double at_rank(const struct fold *f, uint64_t rank) {
 static double percentile(const struct fold *f, double share, uint64_t count) {
     double position = share * (double)(count - 1);
     uint64_t lower = (uint64_t)position;
-    double a = at_rank(f, lower), b = at_rank(f, lower + 1 < count ? lower + 1 : lower), part = position - (double)lower;
+    double a = at_rank(f, lower), b = at_rank(f, lower + 1 < count ? lower + 1 : lower);
+    double part = position - (double)lower;
     if (a == b || part == 0) return a;
     return isfinite(b - a) ? a + (b - a) * part : a * (1 - part) + b * part;
 }
@@ -90,7 +91,7 @@ static void flush(struct fold *f) {
 }
 
 static void visit_number(struct fold *f, double value, uint64_t count) {
-    struct stats *s = f->stats;
+    struct hdm_stats *s = f->stats;
     if (!isfinite(value)) return;
     if (f->passed == 0) s->minimum = value;
     s->maximum = value;
@@ -104,8 +105,8 @@ static void visit_number(struct fold *f, double value, uint64_t count) {
 }
 
 static void visit_moment(struct fold *f, int64_t key, uint64_t count) {
-    struct stats *s = f->stats;
-    int64_t unit = f->column->kind == DATE ? 1 : DAY;
+    struct hdm_stats *s = f->stats;
+    int64_t unit = f->column->kind == HDM_DATE ? 1 : DAY;
     if (key >= f->column->future && f->column->future != INT64_MAX) s->future += count;
     if (key < FIRST_DAY * unit || key >= AFTER_DAYS * unit) return;
     if (s->earliest > s->latest) s->earliest = key;
@@ -114,7 +115,7 @@ static void visit_moment(struct fold *f, int64_t key, uint64_t count) {
 
 static void visit(void *state, uint64_t hi, uint64_t lo, uint64_t count) {
     struct fold *f = state;
-    struct stats *s = f->stats;
+    struct hdm_stats *s = f->stats;
     (void)lo;
     s->levels++;
     if (count > s->third) {
@@ -124,19 +125,19 @@ static void visit(void *state, uint64_t hi, uint64_t lo, uint64_t count) {
         s->first = count > first ? count : first;
     }
     switch (f->column->kind) {
-        case INTEGER: visit_number(f, (double)(int64_t)(hi ^ SIGN_BIT), count); break;
-        case UNSIGNED: visit_number(f, (double)hi, count); break;
-        case FLOAT:
-        case DECIMAL: visit_number(f, hdm_double_of_key(hi), count); break;
-        case DATE:
-        case DATETIME: visit_moment(f, (int64_t)(hi ^ SIGN_BIT), count); break;
+        case HDM_INTEGER: visit_number(f, (double)(int64_t)(hi ^ SIGN_BIT), count); break;
+        case HDM_UNSIGNED: visit_number(f, (double)hi, count); break;
+        case HDM_FLOAT:
+        case HDM_DECIMAL: visit_number(f, hdm_double_of_key(hi), count); break;
+        case HDM_DATE:
+        case HDM_DATETIME: visit_moment(f, (int64_t)(hi ^ SIGN_BIT), count); break;
         default: break;
     }
 }
 
-static void visit_all(struct profile *p, struct column *c, struct fold *f) {
+static void visit_all(struct hdm_profile *p, struct column *c, struct fold *f) {
     if (c->slots) {
-        uint32_t n = hdm_list_slots(c, c->kind != TEXT);
+        uint32_t n = hdm_list_slots(c, c->kind != HDM_TEXT);
         for (uint32_t i = 0; i < n; i++) visit(f, c->slots[i].hi, c->slots[i].lo, c->slots[i].count);
         return;
     }
@@ -147,11 +148,10 @@ static void visit_all(struct profile *p, struct column *c, struct fold *f) {
     hdm_drop_runs(p, c);
 }
 
-/* Fill in a column's statistics. Its levels, where they are few, can be read afterwards; nothing can be added. */
-void hdm_summarise(struct profile *p, struct column *c, struct stats *s) {
+void hdm_summarise(struct hdm_profile *p, struct column *c, struct hdm_stats *s) {
     struct fold f = {.column = c, .stats = s};
     uint64_t finite = c->values - c->not_finite;
-    bool number = c->kind == INTEGER || c->kind == UNSIGNED || c->kind == FLOAT || c->kind == DECIMAL;
+    bool number = c->kind == HDM_INTEGER || c->kind == HDM_UNSIGNED || c->kind == HDM_FLOAT || c->kind == HDM_DECIMAL;
     memset(s, 0, sizeof *s);
     s->values = c->values;
     s->minimum = s->maximum = s->mean = s->deviation = s->median = s->p01 = s->p99 = NAN;
@@ -167,7 +167,7 @@ void hdm_summarise(struct profile *p, struct column *c, struct stats *s) {
         s->finite = finite;
         set_targets(&f, finite);
     }
-    if (c->kind == OPAQUE || p->failure) return;
+    if (c->kind == HDM_OPAQUE || p->failure) return;
     visit_all(p, c, &f);
     if (!number || !finite || p->failure) return;
     flush(&f);

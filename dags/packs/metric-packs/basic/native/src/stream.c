@@ -1,15 +1,15 @@
 /* A stream of rows in chunks that are cut anywhere: what is left of one waits for the next. */
-#include "profile.h"
+#include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static void carry(struct profile *p, const unsigned char *bytes, size_t length) {
+static void carry(struct hdm_profile *p, const unsigned char *bytes, size_t length) {
     if (p->carried + length > p->carry_room) {
         size_t room = 2 * (p->carried + length);
         unsigned char *larger = realloc(p->carry, room);
         if (!larger) {
-            hdm_fail(p, NO_MEMORY);
+            hdm_fail(p, HDM_NO_MEMORY);
             return;
         }
         p->carry = larger;
@@ -19,9 +19,9 @@ static void carry(struct profile *p, const unsigned char *bytes, size_t length) 
     p->carried += length;
 }
 
-uint32_t hdm_feed(struct profile *p, hdm_consumer *consume, const unsigned char *bytes, size_t length) {
+enum hdm_failure hdm_feed(struct hdm_profile *p, hdm_consumer *consume, const unsigned char *bytes, size_t length) {
     hdm_count(&p->bytes, length);
-    if (hdm_is_stopped(p)) hdm_fail(p, STOPPED);
+    if (hdm_is_stopped(p)) hdm_fail(p, HDM_STOPPED);
     if (p->failure) return p->failure;
     if (!p->carried) {
         size_t used = consume(p, bytes, length);
@@ -36,5 +36,4 @@ uint32_t hdm_feed(struct profile *p, hdm_consumer *consume, const unsigned char 
     return p->failure;
 }
 
-/* Whether the stream has come to its end mark, and nothing after it. */
-API int hdm_ended(const struct profile *p) { return p->state == ENDED && !p->carried; }
+HDM_API int hdm_ended(const struct hdm_profile *p) { return p->state == ENDED && !p->carried; }

@@ -1,5 +1,5 @@
 /* Texts: a hash of 128 bits under the profile's secret, and the characters of UTF-8. */
-#include "profile.h"
+#include "internal.h"
 
 #include <string.h>
 
@@ -11,7 +11,7 @@ static inline uint64_t load(const unsigned char *at, size_t bytes) {
 
 /* Two lanes of folded products over all bytes, each with its own secret: two texts of one table collide with a chance
  * of about 2^-120. */
-void hdm_hash(const struct profile *p, const unsigned char *text, size_t length, uint64_t key[2]) {
+void hdm_hash(const struct hdm_profile *p, const unsigned char *text, size_t length, uint64_t key[2]) {
     const uint64_t *secret = p->secret;
     uint64_t a = secret[0], b = secret[1];
     size_t left = length;

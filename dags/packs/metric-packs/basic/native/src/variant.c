@@ -1,12 +1,9 @@
-/* Values of a column that may hold anything, as SQLite's: those that are not what it was taken for are counted apart. */
-#include "profile.h"
+/* Values of a column that may hold anything, as SQLite's; those that do not fit it are counted apart. */
+#include "internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The numbers are those of hdm_profile/__init__.py. */
-enum wire { ANY_OPAQUE, ANY_INTEGER, ANY_FLOAT, ANY_TEXT, ANY_DATE, ANY_DATETIME, ANY_TIME };
 
 enum class { WHOLE, REAL, STRING, BLOB };
 
@@ -23,21 +20,21 @@ static void print_real(char text[32], double value) {
 }
 
 /* Note of what class a value is; true when no more is asked. */
-static inline bool is_told(struct profile *p, struct column *c, enum class class) {
+static inline bool is_told(struct hdm_profile *p, struct column *c, enum class class) {
     hdm_count(&p->bytes, 8);
     c->classes[class]++;
-    if (c->wire != ANY_OPAQUE) return false;
+    if (c->wire != HDM_ANY_OPAQUE) return false;
     c->values++;
     return true;
 }
 
 /* A number among texts: by its text, but never the same level as that text. */
-static void add_as_text(struct profile *p, struct column *c, const char *text) {
+static void add_as_text(struct hdm_profile *p, struct column *c, const char *text) {
     uint64_t key[2];
     uint32_t length = (uint32_t)strlen(text);
     hdm_hash(p, (const unsigned char *)text, length, key);
     hdm_note_text(c, length, 0);
-    struct slot *s = hdm_add(p, c, ~key[0], key[1]);
+    struct hdm_level *s = hdm_add(p, c, ~key[0], key[1]);
     if (s && c->labelled) hdm_set_label(p, c, s, text, length);
 }
 
@@ -47,7 +44,7 @@ static bool is_large(double value) {
 }
 
 /* Whole numbers and reals in one column; beyond 2^53 the number itself tells them apart. */
-static void add_number(struct profile *p, struct column *c, double value, int64_t whole) {
+static void add_number(struct hdm_profile *p, struct column *c, double value, int64_t whole) {
     char text[32];
     if (c->words == 1) {
         hdm_add_double(p, c, value);
@@ -55,7 +52,7 @@ static void add_number(struct profile *p, struct column *c, double value, int64_
     }
     bool by_number = whole > LARGEST_EXACT || whole < -LARGEST_EXACT;
     if (!__builtin_isfinite(value)) c->not_finite++;
-    struct slot *s = hdm_add(p, c, hdm_key_of_double(value), by_number ? (uint64_t)whole : 0);
+    struct hdm_level *s = hdm_add(p, c, hdm_key_of_double(value), by_number ? (uint64_t)whole : 0);
     if (!s) return;
     if (by_number)
         snprintf(text, sizeof text, "%lld", (long long)whole);
@@ -64,13 +61,13 @@ static void add_number(struct profile *p, struct column *c, double value, int64_
     hdm_set_label(p, c, s, text, strlen(text));
 }
 
-void hdm_add_whole(struct profile *p, struct column *c, int64_t value) {
+void hdm_add_whole(struct hdm_profile *p, struct column *c, int64_t value) {
     char text[32];
     if (is_told(p, c, WHOLE)) return;
     switch (c->wire) {
-        case ANY_INTEGER: hdm_add_integer(p, c, value); break;
-        case ANY_FLOAT: add_number(p, c, (double)value, value); break;
-        case ANY_TEXT:
+        case HDM_ANY_INTEGER: hdm_add_integer(p, c, value); break;
+        case HDM_ANY_FLOAT: add_number(p, c, (double)value, value); break;
+        case HDM_ANY_TEXT:
             snprintf(text, sizeof text, "%lld", (long long)value);
             add_as_text(p, c, text);
             break;
@@ -78,12 +75,12 @@ void hdm_add_whole(struct profile *p, struct column *c, int64_t value) {
     }
 }
 
-void hdm_add_real(struct profile *p, struct column *c, double value) {
+void hdm_add_real(struct hdm_profile *p, struct column *c, double value) {
     char text[32];
     if (is_told(p, c, REAL)) return;
     switch (c->wire) {
-        case ANY_FLOAT: add_number(p, c, value, is_large(value) ? (int64_t)value : 0); break;
-        case ANY_TEXT:
+        case HDM_ANY_FLOAT: add_number(p, c, value, is_large(value) ? (int64_t)value : 0); break;
+        case HDM_ANY_TEXT:
             print_real(text, value);
             add_as_text(p, c, text);
             break;
@@ -91,16 +88,16 @@ void hdm_add_real(struct profile *p, struct column *c, double value) {
     }
 }
 
-void hdm_add_string(struct profile *p, struct column *c, const unsigned char *text, size_t length) {
+void hdm_add_string(struct hdm_profile *p, struct column *c, const unsigned char *text, size_t length) {
     int64_t moment;
     bool fits = false;
     hdm_count(&p->bytes, length);
     if (is_told(p, c, STRING)) return;
     switch (c->wire) {
-        case ANY_TEXT: hdm_add_text(p, c, text, length); return;
-        case ANY_DATE: fits = hdm_read_date(text, length, &moment); break;
-        case ANY_DATETIME: fits = hdm_read_datetime(text, length, &moment); break;
-        case ANY_TIME: fits = hdm_read_clock(text, length, &moment) && moment >= 0 && moment < DAY; break;
+        case HDM_ANY_TEXT: hdm_add_text(p, c, text, length); return;
+        case HDM_ANY_DATE: fits = hdm_read_date(text, length, &moment); break;
+        case HDM_ANY_DATETIME: fits = hdm_read_datetime(text, length, &moment); break;
+        case HDM_ANY_TIME: fits = hdm_read_clock(text, length, &moment) && moment >= 0 && moment < DAY; break;
         default: break;
     }
     if (fits)
@@ -109,6 +106,6 @@ void hdm_add_string(struct profile *p, struct column *c, const unsigned char *te
         c->misfits++;
 }
 
-void hdm_add_blob(struct profile *p, struct column *c) {
+void hdm_add_blob(struct hdm_profile *p, struct column *c) {
     if (!is_told(p, c, BLOB)) c->misfits++;
 }
