@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.integration.pack_harness import PACKS
 
 NATIVE = PACKS / "metric-packs" / "basic" / "native"
 FEEDER = Path(__file__).with_name("hdm_profile_feeder.py")
+THREADS = Path(__file__).with_name("hdm_profile_threads.c")
 ROOT = Path(__file__).parents[2]
 SECONDS = 8  # of feeding
 
@@ -39,29 +41,47 @@ class Sanitized:
 
 
 @pytest.fixture(scope="module")
-def sanitized(request: pytest.FixtureRequest, require: Require, tmp_path_factory: pytest.TempPathFactory) -> Sanitized:
-    """The package, installed from a copy of its sources into a folder of its own."""
-    kind: str = request.param
-    preload = sanitizer_library(kind, require)
-    folder = tmp_path_factory.mktemp(kind)
-    shutil.copytree(NATIVE, folder / "native", ignore=shutil.ignore_patterns("__pycache__"))
-    command = [find_uv_bin(), "pip", "install", "--offline", "--no-build-isolation", "--python", sys.executable]
-    done = subprocess.run(
-        [*command, "--cache-dir", str(folder / "cache"), "--target", str(folder / "target"), str(folder / "native")],
-        env={**os.environ, "HDM_PROFILE_SANITIZE": kind},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert not done.returncode, done.stderr
-    return Sanitized(target=folder / "target", preload=preload)
+def sanitized(require: Require, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Sanitized]:
+    """Installs the package from a copy of its sources into a folder of its own, once for each sanitizer."""
+
+    @cache
+    def build(kind: str) -> Sanitized:
+        preload = sanitizer_library(kind, require)
+        folder = tmp_path_factory.mktemp(kind)
+        target = folder / "target"
+        shutil.copytree(NATIVE, folder / "native", ignore=shutil.ignore_patterns("__pycache__"))
+        command = [find_uv_bin(), "pip", "install", "--offline", "--no-build-isolation", "--python", sys.executable]
+        done = subprocess.run(
+            [
+                *command,
+                "--cache-dir",
+                str(folder / "cache"),
+                "--target",
+                str(folder / "target"),
+                str(folder / "native"),
+            ],
+            env={**os.environ, "HDM_PROFILE_SANITIZE": kind},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not done.returncode, done.stderr
+        return Sanitized(target=target, preload=preload)
+
+    return build
 
 
-def sanitizer_library(kind: str, require: Require) -> str:
-    """The library of a sanitizer, of the compiler that the build will take."""
+def sanitizing_compiler(require: Require) -> str:
+    """The first that the build would try."""
     compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     require("integration", None if compiler else "neither gcc nor clang is there: install gcc and libc6-dev")
     assert compiler is not None
+    return compiler
+
+
+def sanitizer_library(kind: str, require: Require) -> str:
+    """The sanitizer's library, of the compiler that the build will take."""
+    compiler = sanitizing_compiler(require)
     short = {"address": "asan", "thread": "tsan"}[kind]
     for name in (f"lib{short}.so", f"libclang_rt.{short}-x86_64.so", f"libclang_rt.{short}.so"):
         command = [compiler, f"-print-file-name={name}"]
@@ -72,18 +92,19 @@ def sanitizer_library(kind: str, require: Require) -> str:
     raise AssertionError
 
 
-@pytest.mark.parametrize(
-    ("sanitized", "seed", "threads"), [("address", 1, 1), ("address", 2, 2), ("thread", 3, 2)], indirect=["sanitized"]
-)
-def test_damaged_streams_do_nothing_that_c_forbids(sanitized: Sanitized, seed: int, threads: int) -> None:
+@pytest.mark.parametrize(("kind", "seed", "threads"), [("address", 1, 1), ("address", 2, 2), ("thread", 3, 2)])
+def test_damaged_streams_do_nothing_that_c_forbids(
+    kind: str, seed: int, threads: int, sanitized: Callable[[str], Sanitized]
+) -> None:
     """No access beyond a buffer, no overflow, no data race, no crash: the sanitizers end the process at the first."""
+    build = sanitized(kind)
     done = subprocess.run(
         [sys.executable, str(FEEDER), str(SECONDS), str(seed), str(threads)],
         env={
             **os.environ,
             **OPTIONS,
-            "LD_PRELOAD": sanitized.preload,
-            "PYTHONPATH": os.pathsep.join([str(sanitized.target), str(ROOT)]),
+            "LD_PRELOAD": build.preload,
+            "PYTHONPATH": os.pathsep.join([str(build.target), str(ROOT)]),
         },
         capture_output=True,
         text=True,
@@ -91,5 +112,31 @@ def test_damaged_streams_do_nothing_that_c_forbids(sanitized: Sanitized, seed: i
         timeout=120,
     )
     assert not done.returncode, done.stdout[-2000:] + done.stderr[-4000:]
-    assert str(sanitized.target) in done.stdout
+    assert str(build.target) in done.stdout
     assert "streams" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["address", "thread"])
+def test_two_threads_in_c_share_nothing(kind: str, require: Require, tmp_path: Path) -> None:
+    """Also where memory or the folder for temporary files is missing; whatever they allocate is released."""
+    compiler = sanitizing_compiler(require)
+    sanitizer_library(kind, require)
+    chosen = "-fsanitize=thread" if kind == "thread" else "-fsanitize=address,undefined"
+    flags = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-pthread", "-fno-sanitize-recover=all", chosen]
+    flags.append(f"-I{NATIVE / 'src'}")
+    sources = sorted(map(str, NATIVE.glob("src/*.c")))
+    for command in (
+        [*flags, "-Drealloc=scarce_realloc", "-c", *sources],
+        [*flags, "-Wpedantic", "-o", "threads", str(THREADS), *(f"{Path(one).stem}.o" for one in sources), "-lm"],
+    ):
+        made = subprocess.run([compiler, *command], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (made.returncode, made.stderr) == (0, "")
+    done = subprocess.run(
+        [str(tmp_path / "threads"), str(tmp_path)],
+        env={**os.environ, **OPTIONS, "ASAN_OPTIONS": "detect_leaks=1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (0, "two threads, as expected\n"), done.stderr[-4000:]
