@@ -21,8 +21,6 @@ FEEDER = Path(__file__).with_name("hdm_profile_feeder.py")
 THREADS = Path(__file__).with_name("hdm_profile_threads.c")
 ROOT = Path(__file__).parents[2]
 SECONDS = 8  # of feeding
-
-
 OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0",  # Python itself never frees some of its memory
     "UBSAN_OPTIONS": "print_stacktrace=1",
@@ -52,14 +50,7 @@ def sanitized(require: Require, tmp_path_factory: pytest.TempPathFactory) -> Cal
         shutil.copytree(NATIVE, folder / "native", ignore=shutil.ignore_patterns("__pycache__"))
         command = [find_uv_bin(), "pip", "install", "--offline", "--no-build-isolation", "--python", sys.executable]
         done = subprocess.run(
-            [
-                *command,
-                "--cache-dir",
-                str(folder / "cache"),
-                "--target",
-                str(folder / "target"),
-                str(folder / "native"),
-            ],
+            [*command, "--cache-dir", str(folder / "cache"), "--target", str(target), str(folder / "native")],
             env={**os.environ, "HDM_PROFILE_SANITIZE": kind},
             capture_output=True,
             text=True,

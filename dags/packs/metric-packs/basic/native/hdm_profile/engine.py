@@ -59,13 +59,16 @@ ENGINE_WITH_LOCK = _declared(
 )
 
 
-def _python() -> Any:
-    """The functions and objects of Python that python.c needs, in the order of its `struct python`."""
-    functions = (
-        *("PyList_Size", "PyList_GetItem", "PyTuple_GetItem", "PyObject_Type", "Py_DecRef"),
-        *("PyLong_AsLongLong", "PyFloat_AsDouble", "PyUnicode_AsUTF8AndSize"),
-    )
-    addresses = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in functions]
+#: The functions in `struct hdm_python` of hdm_profile.h, in its order.
+PYTHON_FUNCTIONS = (
+    *("PyList_Size", "PyList_GetItem", "PyTuple_GetItem", "PyObject_Type", "Py_DecRef"),
+    *("PyLong_AsLongLong", "PyFloat_AsDouble", "PyUnicode_AsUTF8AndSize"),
+)
+
+
+def _python() -> bytes:
+    """A `struct hdm_python`."""
+    addresses = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in PYTHON_FUNCTIONS]
     return struct.pack("12P", *addresses, *map(id, (None, int, float, str)))
 
 

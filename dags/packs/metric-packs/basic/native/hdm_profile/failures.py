@@ -1,4 +1,4 @@
-"""Why a table could not be read: the numbers of profile.h, in words."""
+"""Why a table could not be read: `enum hdm_failure` of hdm_profile.h, in words."""
 
 from __future__ import annotations
 

@@ -6,11 +6,15 @@ import math
 import struct
 from collections.abc import Callable
 
+from hdm_profile.kinds import DATE, DATETIME, FLOAT, INTEGER, TIME, UNSIGNED
+
+# Where levels lie that look like dates but are not, with their year, month and day packed: see hdm_profile.h.
+NO_DATES, NO_DATETIMES = -(1 << 40), -(1 << 62)
+
 _SIGN = 1 << 63
 _DAY = 86_400_000_000  # microseconds
 _EPOCH = 730_120  # 2000-01-01 as days of the calendar, the first of which is 0001-01-01
-# What is no date of the calendar sorts there, see date.c: year * 512 + month * 32 + day above what no date has.
-_NO_DATES, _NO_DATETIMES, _MOST_PACKED = -(1 << 40), -(1 << 62), 10_000 * 512
+_MOST_PACKED = 10_000 * 512  # year * 512 + month * 32 + day
 _INFINITE_DAYS = {2**31 - 1: "infinity", -(2**31): "-infinity"}
 _INFINITE_MICROS = {2**63 - 1: "infinity", -(2**63): "-infinity"}
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
@@ -18,9 +22,15 @@ _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 def of(kind: int, *, single: bool = False, decimal: bool = False) -> Callable[[int], str]:
     """What turns the keys of a column of that kind (INTEGER, UNSIGNED, FLOAT, DATE, DATETIME, TIME) into texts."""
-    if kind == 3:  # noqa: PLR2004 - FLOAT
+    if kind == FLOAT:
         return _single if single else _decimal if decimal else _double
-    shown: dict[int, Callable[[int], str]] = {1: _integer, 2: str, 6: _date, 7: _datetime, 8: _time}
+    shown: dict[int, Callable[[int], str]] = {
+        INTEGER: _integer,
+        UNSIGNED: str,
+        DATE: _date,
+        DATETIME: _datetime,
+        TIME: _time,
+    }
     return shown[kind]
 
 
@@ -65,8 +75,8 @@ def _date(key: int) -> str:
     days = key - _SIGN
     if days in _INFINITE_DAYS:
         return _INFINITE_DAYS[days]
-    if 0 <= days - _NO_DATES < _MOST_PACKED:
-        return _no_date(days - _NO_DATES)
+    if 0 <= days - NO_DATES < _MOST_PACKED:
+        return _no_date(days - NO_DATES)
     # Days of the proleptic Gregorian calendar. Source: Hinnant, civil_from_days.
     era, of_era = divmod(days + _EPOCH + 305, 146_097)
     year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
@@ -81,8 +91,8 @@ def _datetime(key: int) -> str:
     micros = key - _SIGN
     if micros in _INFINITE_MICROS:
         return _INFINITE_MICROS[micros]
-    if 0 <= micros - _NO_DATETIMES < _MOST_PACKED * _DAY:
-        packed, clock = divmod(micros - _NO_DATETIMES, _DAY)
+    if 0 <= micros - NO_DATETIMES < _MOST_PACKED * _DAY:
+        packed, clock = divmod(micros - NO_DATETIMES, _DAY)
         return f"{_no_date(packed)} {_clock(clock)}"
     days, clock = divmod(micros, _DAY)
     date, _, era = _date(days + _SIGN).partition(" ")

@@ -11,7 +11,11 @@ from typing import Any
 from urllib.parse import quote
 
 _READ_ONLY, _BY_URI, _OWN_THREAD = 0x1, 0x40, 0x8000  # SQLITE_OPEN_READONLY, _URI, _NOMUTEX
-_FUNCTIONS = ("step", "column_type", "column_int64", "column_double", "column_text", "column_bytes", "progress_handler")
+#: The functions in `struct hdm_sqlite` of hdm_profile.h, in its order.
+FUNCTIONS = (
+    *("sqlite3_step", "sqlite3_column_type", "sqlite3_column_int64", "sqlite3_column_double"),
+    *("sqlite3_column_text", "sqlite3_column_bytes", "sqlite3_progress_handler"),
+)
 
 
 class LibraryError(Exception):
@@ -99,8 +103,8 @@ class Statement:
 
 @cache
 def _addresses() -> bytes:
-    """In the order of sqlite.c's `struct sqlite`."""
-    found = [ctypes.cast(getattr(library(), f"sqlite3_{name}"), ctypes.c_void_p).value for name in _FUNCTIONS]
+    """A `struct hdm_sqlite`."""
+    found = [ctypes.cast(getattr(library(), name), ctypes.c_void_p).value for name in FUNCTIONS]
     return struct.pack(f"{len(found)}P", *found)
 
 

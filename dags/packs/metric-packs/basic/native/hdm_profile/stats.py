@@ -6,7 +6,7 @@ import math
 import struct
 from typing import Any, NamedTuple
 
-LAYOUT = struct.Struct("@8Q7d2q6Q5Q")  # profile.h's `struct stats`
+LAYOUT = struct.Struct("@8Q7d2q6Q5Q")  # `struct hdm_stats` of hdm_profile.h
 
 
 class Stats(NamedTuple):

@@ -213,8 +213,8 @@ struct hdm_sqlite {
     double (*real)(void *statement, int column);               /* sqlite3_column_double */
     const unsigned char *(*text)(void *statement, int column); /* sqlite3_column_text */
     int (*bytes)(void *statement, int column);                 /* sqlite3_column_bytes */
-    /* sqlite3_progress_handler */
-    void (*on_progress)(void *connection, int steps, int (*handler)(void *), void *state);
+    void (*on_progress)(void *connection, int steps, int (*handler)(void *state),
+                        void *state);                          /* sqlite3_progress_handler */
 };
 
 /* Takes all rows of a prepared statement.
