@@ -1,13 +1,13 @@
-/* One column: levels in a table while they are few, keys in a buffer afterwards. */
+/* One column: a table counts its levels while they are few; afterwards a buffer collects its keys. */
 #include "internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ALWAYS_COUNTED 1024    /* slots that a column may have whatever the budget */
-#define FIRST_ROOM (1u << 14)  /* keys */
-#define MOST_LABEL_BYTES 512   /* of one level; a text of 50 characters has 200 at most */
+#define ALWAYS_COUNTED 1024   /* slots that a column may have whatever the budget */
+#define FIRST_ROOM (1u << 14) /* keys of the first buffer */
+#define MOST_LABEL_BYTES 512  /* of one level; 50 characters take 200 at most */
 
 void hdm_fail(struct hdm_profile *p, enum hdm_failure failure) {
     if (!p->failure) p->failure = failure;
@@ -32,7 +32,7 @@ static bool grow_slots(struct hdm_profile *p, struct column *c, uint32_t capacit
     return true;
 }
 
-/* A level that is not in the table: there, or, when the table is full, in the buffer like all that follow. */
+/* The new level goes into the table. When the table is full, it and all later keys go into the buffer. */
 struct hdm_level *hdm_insert(struct hdm_profile *p, struct column *c, uint64_t hi, uint64_t lo) {
     bool is_full = 3 * (c->used + 1) > 2 * c->capacity;
     bool may_grow = c->capacity < ALWAYS_COUNTED || p->held + c->capacity * sizeof *c->slots <= p->budget;
@@ -51,7 +51,7 @@ struct hdm_level *hdm_insert(struct hdm_profile *p, struct column *c, uint64_t h
     return s;
 }
 
-/* Room for one more key: a larger buffer while the budget allows, else the keys so far become a run. */
+/* Enlarges the buffer while the budget allows; else the keys so far become a run. */
 void hdm_make_room(struct hdm_profile *p, struct column *c) {
     size_t width = 8u * c->words, more = c->room ? c->room : FIRST_ROOM;
     bool affordable = c->room == 0 || (c->room < MOST_BUFFERED && p->held + more * width <= p->budget);
@@ -69,7 +69,7 @@ void hdm_make_room(struct hdm_profile *p, struct column *c) {
         hdm_keep_run(p, c, c->buffer, c->filled);
     }
     c->filled = 0;
-    if (!c->buffer) c->buffer = p->spare; /* the run is over, but the row is not */
+    if (!c->buffer) c->buffer = p->spare; /* the profile has failed, but the row goes on */
 }
 
 void hdm_set_label(struct hdm_profile *p, struct column *c, struct hdm_level *s, const char *text, size_t length) {
@@ -103,8 +103,8 @@ void hdm_note_text(struct column *c, uint32_t characters, uint32_t blanks) {
     c->empty += characters == 0;
 }
 
-/* A text, counted by its bytes. Its length is taken each time: for a level that is known it costs as much as a look-up
- * of what it was. */
+/* Two texts are equal when their bytes are. The text is measured each time, even if its level is known: looking up the
+ * earlier result would cost as much. */
 void hdm_add_text(struct hdm_profile *p, struct column *c, const unsigned char *text, size_t length) {
     uint64_t key[2];
     uint32_t characters, blanks;

@@ -1,4 +1,4 @@
-/* Dates and times that come as texts: YYYY-MM-DD, HH:MM[:SS[.ffffff]], and both with a blank or a T between them. */
+/* Dates and times sent as texts: YYYY-MM-DD, HH:MM[:SS[.ffffff]], and both with a blank or a T between them. */
 #include "internal.h"
 
 static bool read_number(const unsigned char **at, const unsigned char *end, int least, int most, int64_t *number) {
@@ -39,7 +39,8 @@ static bool read_parts(const unsigned char **at, const unsigned char *end, int64
     return true;
 }
 
-/* On false with all parts there (2020-02-30, 0000-00-00) it is a number below all dates, see labels.py. */
+/* For a text of the right form that is not a date (2020-02-30, 0000-00-00), it returns false and sets `days` to a
+ * number below all dates: see HDM_NO_DATES. */
 bool hdm_read_date(const unsigned char *text, size_t length, int64_t *days) {
     const unsigned char *at = text, *end = text + length;
     int64_t packed = 0;
@@ -65,7 +66,7 @@ static bool read_clock(const unsigned char **at, const unsigned char *end, int64
     return minutes < 60 && seconds < 60;
 }
 
-/* Also beyond a day, and with a minus: a time of MySQL is a span. */
+/* Accepts negative times and times longer than a day: MySQL's TIME is a duration. */
 bool hdm_read_clock(const unsigned char *text, size_t length, int64_t *microseconds) {
     const unsigned char *at = text, *end = text + length;
     bool negative = at < end && *at == '-';
@@ -75,7 +76,7 @@ bool hdm_read_clock(const unsigned char *text, size_t length, int64_t *microseco
     return true;
 }
 
-/* With Z, +HH:MM or -HH:MM at the end it is turned into UTC. On false as hdm_read_date. */
+/* Converts a time with Z, +HH:MM or -HH:MM at its end to UTC. Not a date: as hdm_read_date, see HDM_NO_DATETIMES. */
 bool hdm_read_datetime(const unsigned char *text, size_t length, int64_t *microseconds) {
     const unsigned char *at = text, *end = text + length;
     int64_t days = 0, packed = 0, clock = 0, hours, minutes;

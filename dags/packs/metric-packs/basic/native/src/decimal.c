@@ -1,17 +1,17 @@
-/* Decimals of any length: their nearest double, and, beyond 15 digits, a hash that tells them apart. */
+/* Decimals of any length: their nearest double, and a hash that tells apart those with more than 15 digits. */
 #include "internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_TEXT 1280 /* of plain digits: of 100 groups, with 99 of zeros before them */
+#define MOST_TEXT 1280 /* bytes of plain digits: 100 groups after 99 groups of zeros */
 
 static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 static double by_text(bool negative, const uint16_t *groups, int length, int weight) {
-    /* 200 groups are 800 digits: what comes after them cannot move a double, except by a tie that is all but broken */
+    /* 200 groups are 800 digits. Later digits can change the double only by breaking a tie: a 1 stands for them. */
     char text[1024];
     int used = length < 200 ? length : 200, n = 0;
     if (negative) text[n++] = '-';
@@ -21,7 +21,7 @@ static double by_text(bool negative, const uint16_t *groups, int length, int wei
     return strtod(text, NULL);
 }
 
-/* Exact where whole digits and power of ten both are doubles (Clinger 1990); else the C library rounds. */
+/* Exact if both the digits as an integer and the power of ten are doubles (Clinger 1990); else the C library rounds. */
 static double nearest(bool negative, const uint16_t *groups, int length, int weight) {
     uint64_t digits = 0;
     int exponent = 4 * (weight - length + 1);
@@ -33,7 +33,8 @@ static double nearest(bool negative, const uint16_t *groups, int length, int wei
     return negative ? -value : value;
 }
 
-/* Plain digits without zeros at the end: one text for each value, whatever its scale. 0: it would be too long. */
+/* Writes plain digits without trailing zeros: one text for each value, whatever its scale. Returns the text's length; 0
+ * if it would be too long. */
 static size_t plain(char *text, bool negative, const uint16_t *groups, int length, int weight) {
     size_t n = 0;
     if (weight > 100 || weight < -100 || length > 100) return 0;
@@ -73,7 +74,6 @@ void hdm_add_decimal(struct hdm_profile *p, struct column *c, bool negative, con
         c->labelled = false;
 }
 
-/* -123.4500 as an exact decimal; false: it is none. */
 bool hdm_add_decimal_text(struct hdm_profile *p, struct column *c, const unsigned char *text, size_t length) {
     uint16_t groups[64];
     size_t start = length && text[0] == '-', point = start, end = length;
@@ -105,7 +105,7 @@ bool hdm_add_decimal_text(struct hdm_profile *p, struct column *c, const unsigne
 bool hdm_read_double(const unsigned char *text, size_t length, double *value) {
     char copy[400], *end;
     if (!length || length >= sizeof copy) return false;
-    for (size_t i = 0; i < length; i++) { /* strtod knows more than SQL: 0x10, nan */
+    for (size_t i = 0; i < length; i++) { /* strtod accepts more than SQL: 0x10, nan */
         unsigned char c = text[i];
         if ((c < '0' || c > '9') && c != '.' && c != '-' && c != '+' && c != 'e' && c != 'E') return false;
     }

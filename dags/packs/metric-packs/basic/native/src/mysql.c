@@ -1,12 +1,12 @@
-/* MySQL and MariaDB: the rows of a query's result as the text protocol sends them, packet by packet. */
+/* MySQL and MariaDB: the rows of a query's result, as the text protocol sends them in packets. */
 #include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define LARGEST 0xffffff /* bytes of a packet; one of that size goes on in the next */
+#define LARGEST 0xffffff /* bytes of a packet; after one of that size, the row continues in the next */
 
-/* Also with zeros in front (ZEROFILL). */
+/* Accepts leading zeros (ZEROFILL). */
 static bool read_integer(const unsigned char *at, size_t length, bool is_signed, uint64_t *key) {
     bool negative = is_signed && length && at[0] == '-';
     uint64_t number = 0, most = !is_signed ? UINT64_MAX : negative ? SIGN_BIT : SIGN_BIT - 1;
@@ -20,7 +20,7 @@ static bool read_integer(const unsigned char *at, size_t length, bool is_signed,
     return true;
 }
 
-/* Whether it looks like a date, of the calendar or not. */
+/* Whether the text looks like a date or datetime, whether or not the calendar has it. */
 static bool is_moment(const unsigned char *at, size_t length, size_t least) {
     for (size_t i = 0; i < length; i++)
         if (!at[i] || !strchr("0123456789-:. ", at[i])) return false;
@@ -49,7 +49,7 @@ static bool add_value(struct hdm_profile *p, struct column *c, const unsigned ch
             for (size_t i = 0; i < length; i++) key = key << 8 | at[i];
             hdm_add(p, c, c->kind == HDM_INTEGER ? hdm_key_of_integer((int64_t)key) : key, 0);
             return true;
-        case HDM_MY_DATE: /* 0000-00-00 and the like are levels, but no dates */
+        case HDM_MY_DATE: /* 0000-00-00 and the like are levels, but not dates */
             if (!hdm_read_date(at, length, &moment) && !is_moment(at, length, 10)) return false;
             hdm_add_integer(p, c, moment);
             return true;
@@ -65,7 +65,7 @@ static bool add_value(struct hdm_profile *p, struct column *c, const unsigned ch
     }
 }
 
-/* The length that a value begins with; false: the bytes end before it. */
+/* Reads the length that precedes a value. Returns false if the bytes end within it. */
 static bool read_length(const unsigned char **at, const unsigned char *end, uint64_t *length) {
     if (*at == end) return false;
     unsigned char first = *(*at)++;
@@ -74,7 +74,7 @@ static bool read_length(const unsigned char **at, const unsigned char *end, uint
     if (!bytes) return true;
     if (end - *at < bytes) return false;
     *length = 0;
-    memcpy(length, *at, (size_t)bytes); /* little endian, as every machine that we know */
+    memcpy(length, *at, (size_t)bytes); /* little-endian, as this machine: internal.h */
     *at += bytes;
     return true;
 }
@@ -108,7 +108,7 @@ static void take_packet(struct hdm_profile *p, const unsigned char *at, size_t l
 
 static size_t packet_length(const unsigned char *at) { return (size_t)(at[0] | at[1] << 8 | at[2] << 16); }
 
-/* A row of more than 16 MB comes in several packets: put it together. The bytes used; 0: they are not all there. */
+/* Joins the packets of a row of more than 16 MB. Returns how many bytes they have; 0 if some have not arrived. */
 static size_t take_long(struct hdm_profile *p, const unsigned char *bytes, size_t length) {
     size_t end = 0, total = 0, part;
     do {

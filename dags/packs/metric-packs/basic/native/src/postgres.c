@@ -7,7 +7,7 @@
 
 enum { SIGNATURE, ROWS };
 
-#define MOST_GROUPS 40000 /* of a numeric: 131,072 + 16,383 digits */
+#define MOST_GROUPS 40000 /* of a numeric, which has at most 131,072 + 16,383 digits in groups of four */
 
 static inline uint16_t read16(const unsigned char *at) { return (uint16_t)(at[0] << 8 | at[1]); }
 static inline uint32_t read32(const unsigned char *at) {
@@ -69,7 +69,7 @@ static bool add_timetz(struct hdm_profile *p, struct column *c, const unsigned c
     return true;
 }
 
-/* One value that is not null; false when its bytes are not of its type. */
+/* Adds a value that is not null. Returns false if its bytes do not fit its type. */
 static inline bool add_value(struct hdm_profile *p, struct column *c, const unsigned char *at, uint32_t length) {
     float single;
     double value;
@@ -129,7 +129,7 @@ static inline bool add_value(struct hdm_profile *p, struct column *c, const unsi
     }
 }
 
-/* The end of the row that starts at `at`; NULL: it is not all there, or malformed. */
+/* Returns the end of the row that starts at `at`; NULL if it is incomplete or malformed. */
 static const unsigned char *end_of_row(struct hdm_profile *p, const unsigned char *at, const unsigned char *end) {
     if (end - at < 2) return NULL;
     uint16_t fields = read16(at);
@@ -154,7 +154,7 @@ static const unsigned char *end_of_row(struct hdm_profile *p, const unsigned cha
     return at;
 }
 
-/* A whole row, as end_of_row has found it. */
+/* Adds a whole row, which end_of_row has checked. */
 static void add_row(struct hdm_profile *p, const unsigned char *at) {
     if (read16(at) == 0xffff) {
         p->state = ENDED;
@@ -171,7 +171,6 @@ static void add_row(struct hdm_profile *p, const unsigned char *at) {
     hdm_count(&p->rows, 1);
 }
 
-/* How many of the bytes were whole rows. */
 static size_t consume(struct hdm_profile *p, const unsigned char *bytes, size_t length) {
     static const unsigned char signature[11] = "PGCOPY\n\377\r\n";
     const unsigned char *at = bytes, *end = bytes + length;

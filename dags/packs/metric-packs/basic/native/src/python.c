@@ -1,10 +1,10 @@
-/* Rows that are lists of Python's tuples, as its module sqlite3 gives them. */
+/* Rows as lists of Python's tuples, which its module sqlite3 returns. */
 #include "internal.h"
 
 static void add_object(struct hdm_profile *p, struct column *c, const struct hdm_python *py, void *object) {
     void *type = py->type_of(object);
     ptrdiff_t length = 0;
-    py->release(type); /* the object holds it, too */
+    py->release(type); /* the object still holds it */
     if (type == py->str_type) {
         const char *text = py->utf8(object, &length);
         if (text)

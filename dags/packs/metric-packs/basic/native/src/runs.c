@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BLOCK 8192 /* keys that are read at once */
-#define MOST_OF_RANK 32
+#define BLOCK 8192      /* keys that are read at once */
+#define MOST_OF_RANK 32 /* runs of one rank, which then become one of the next */
 
 static bool open_file(struct hdm_profile *p) {
     char name[4200];
@@ -18,7 +18,7 @@ static bool open_file(struct hdm_profile *p) {
     snprintf(name, sizeof name, "%s/hdm-profile-XXXXXX", p->folder);
     p->file = mkstemp(name);
     if (p->file < 0) return false;
-    unlink(name); /* whatever happens to us, nothing stays behind */
+    unlink(name); /* however the process ends, no file stays behind */
     fcntl(p->file, F_SETFD, FD_CLOEXEC);
     return true;
 }
@@ -63,7 +63,7 @@ static void write_run(struct hdm_profile *p, struct run *run, int words, const u
     hdm_fail(p, HDM_NO_DISK);
 }
 
-/* Sorted keys as a run: in memory within the budget, else on disk. */
+/* Stores sorted keys as a run: in memory within the budget, else on disk. */
 static void add_run(struct hdm_profile *p, struct column *c, const uint64_t *sorted, size_t length) {
     size_t distinct = hdm_count_distinct(sorted, length, c->words), words = c->words;
     struct run *run = length ? new_run(p, c) : NULL;
@@ -138,9 +138,9 @@ void hdm_drop_runs(struct hdm_profile *p, struct column *c) {
     c->run_count = c->run_room = 0;
 }
 
-/* -- merging ---------------------------------------------------------------------------------------------------- */
+/* -- Merging ----------------------------------------------------------------------------------------------------- */
 
-struct source {
+struct source { /* a run that is being read */
     uint64_t hi, lo; /* its next key */
     const uint64_t *keys, *counts;
     size_t at, end;   /* in the block */
@@ -181,7 +181,7 @@ static bool refill(struct hdm_profile *p, struct source *s, int words) {
     return true;
 }
 
-/* Whether there is a next key, which is then in hi and lo. */
+/* Sets hi and lo to the next key; returns false at the run's end. */
 static inline bool load_key(struct hdm_profile *p, struct source *s, int words) {
     if (s->at == s->end && !refill(p, s, words)) return false;
     const uint64_t *key = s->keys + s->at * (size_t)s->stride;
@@ -269,12 +269,12 @@ void hdm_merge(struct hdm_profile *p, struct column *c, hdm_visitor visit, void 
     merge(p, c, 0, visit, state);
 }
 
-/* -- many runs become one ------------------------------------------------------------------------------------------ */
+/* -- Many runs become one ---------------------------------------------------------------------------------------- */
 
 struct writer {
     struct hdm_profile *profile;
     struct run *run;
-    uint64_t block[3 * BLOCK]; /* keys with their counts, as they come */
+    uint64_t block[3 * BLOCK]; /* keys, each followed by its count */
     size_t filled;
     int words;
 };
@@ -293,7 +293,8 @@ static void visit_writer(void *state, uint64_t hi, uint64_t lo, uint64_t count) 
     if (w->filled + 3 > 3 * BLOCK) write_block(w);
 }
 
-/* The last runs, of one rank, become one of the next: there are never many, and a key is merged a few times only. */
+/* Merges the last runs, when there are enough of one rank, into one run of the next rank: a column never has many runs,
+ * and each key is merged only a few times. */
 static void merge_tail(struct hdm_profile *p, struct column *c) {
     unsigned rank = c->runs[c->run_count - 1].rank;
     size_t from = c->run_count;

@@ -6,8 +6,8 @@
 
 #define DIGIT_BITS 11
 #define BUCKETS (1u << DIGIT_BITS)
-#define DIGITS 6 /* of 11 bits: the last one has 9 */
-#define FEW 1024 /* below that the histograms cost more than the sorting */
+#define DIGITS 6 /* of 11 bits each; the last one has 9 */
+#define FEW 1024 /* for fewer keys, histograms would cost more than the sorting */
 
 static int compare_one(const void *a, const void *b) {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -34,7 +34,7 @@ static bool make_histograms(struct hdm_profile *p) {
     return p->histograms != NULL;
 }
 
-/* Least significant digit first, by the digits of `hi` from `from` on; a digit that all keys share is passed over. */
+/* Radix sort by the digits of `hi` from `from` on, least significant first. A digit that all keys share is skipped. */
 static void sort_by_digits(struct hdm_profile *p, uint64_t *keys, size_t length, int words, int from) {
     size_t (*starts)[BUCKETS] = (size_t (*)[BUCKETS])p->histograms;
     memset(starts, 0, DIGITS * sizeof *starts);
@@ -66,7 +66,7 @@ static void sort_by_digits(struct hdm_profile *p, uint64_t *keys, size_t length,
     if (source != keys) memcpy(keys, source, length * words * 8);
 }
 
-/* Put in order what digits left alone: groups of keys that share them. Few, since hashes are spread evenly. */
+/* Sorts the groups of keys that share the digits sorted so far. There are few, since hashes are spread evenly. */
 static void sort_groups(uint64_t *keys, size_t length, int shift) {
     for (size_t start = 0; start < length;) {
         size_t end = start + 1;
@@ -78,7 +78,7 @@ static void sort_groups(uint64_t *keys, size_t length, int shift) {
     }
 }
 
-/* Sort keys; on failure they stay as they are. A hash needs its upper digits only: three of them tell 2^31 apart. */
+/* After a failure the keys are unsorted. Hashes are sorted by their upper three digits alone, which tell 2^31 apart. */
 void hdm_sort(struct hdm_profile *p, struct column *c, uint64_t *keys, size_t length) {
     bool hashed = c->kind == HDM_TEXT;
     if (length < FEW) {
@@ -104,7 +104,7 @@ size_t hdm_count_distinct(const uint64_t *keys, size_t length, int words) {
     return distinct;
 }
 
-/* Each of the sorted keys once, with its count. */
+/* Copies each of the sorted keys once into `into`, and its count into `counts`. */
 void hdm_compress(const uint64_t *keys, size_t length, int words, uint64_t *into, uint64_t *counts) {
     size_t n = 0;
     for (size_t i = 0; i < length; i++) {

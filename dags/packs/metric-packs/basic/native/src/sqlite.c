@@ -1,4 +1,4 @@
-/* Rows of a statement of SQLite, stepped through without Python's objects. */
+/* SQLite: the rows of a statement, without making Python objects of them. */
 #define _POSIX_C_SOURCE 200809L
 #include "internal.h"
 
@@ -7,7 +7,7 @@
 enum { SQLITE_INTEGER = 1, SQLITE_FLOAT, SQLITE_TEXT, SQLITE_BLOB, SQLITE_NULL };
 enum { SQLITE_INTERRUPT = 9, SQLITE_ROW = 100, SQLITE_DONE = 101 };
 
-#define STEPS 20000 /* of SQLite's machine, after which it asks whether to go on */
+#define STEPS 20000 /* of SQLite's machine, after which it calls is_over */
 
 struct patience {
     const struct hdm_profile *profile;

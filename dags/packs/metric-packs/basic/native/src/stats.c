@@ -1,4 +1,4 @@
-/* What follows from a column's levels, each visited once, in the order of their values. */
+/* The statistics of a column, computed by visiting each level once, in the order of the values. */
 #include "internal.h"
 
 #include <math.h>
@@ -17,10 +17,10 @@ struct fold {
     struct hdm_stats *stats;
     double values[BATCH], weights[BATCH];
     int batched;
-    double origin;                    /* a value, from which the mean is counted */
+    double origin;                    /* one of the values; `mean` is relative to it */
     long double count, mean, squares; /* squares: the sum of squared deviations from the mean */
     uint64_t passed;                  /* finite values before this level */
-    uint64_t targets[TARGETS];        /* ranks, ascending */
+    uint64_t targets[TARGETS];        /* the ranks that the percentiles need, ascending */
     double found[TARGETS];
     int next;
 };
@@ -46,7 +46,7 @@ static double at_rank(const struct fold *f, uint64_t rank) {
     return NAN;
 }
 
-/* Linear interpolation between the neighbours, as SQL's percentile_cont. */
+/* Interpolates linearly between the neighbours, like SQL's percentile_cont. */
 static double percentile(const struct fold *f, double share, uint64_t count) {
     double position = share * (double)(count - 1);
     uint64_t lower = (uint64_t)position;
@@ -56,8 +56,8 @@ static double percentile(const struct fold *f, double share, uint64_t count) {
     return isfinite(b - a) ? a + (b - a) * part : a * (1 - part) + b * part;
 }
 
-/* Add the batch to mean and squares (Chan, Golub, LeVeque 1979). Deviations are taken from a value of the batch: they
- * are exact where the values are near each other, however large. */
+/* Adds the batch to mean and squares (Chan, Golub, LeVeque 1979). Deviations are relative to a value of the batch: they
+ * are exact if the values are close to each other, however large. */
 static void flush(struct fold *f) {
     double pivot = f->values[f->batched / 2], count = 0, sum = 0, squares = 0;
     if (!f->batched) return;
@@ -72,7 +72,7 @@ static void flush(struct fold *f) {
         squares += f->weights[i] * deviation * deviation;
     }
     long double batch_shift = (long double)shift + rest / count, batch_squares = squares - rest * rest / count;
-    if (!isfinite(sum) || !isfinite(squares) || squares < LEAST_SQUARES) { /* squares need a wider range than doubles */
+    if (!isfinite(sum) || !isfinite(squares) || squares < LEAST_SQUARES) { /* squares exceed the range of doubles */
         batch_shift = batch_squares = 0;
         for (int i = 0; i < f->batched; i++)
             batch_shift += (long double)f->weights[i] * ((long double)f->values[i] - pivot);

@@ -1,4 +1,4 @@
-/* A stream of rows in chunks that are cut anywhere: what is left of one waits for the next. */
+/* A stream of rows in chunks that are cut off anywhere: the incomplete row at the end of one waits for the next. */
 #include "internal.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Texts: a hash of 128 bits under the profile's secret, and the characters of UTF-8. */
+/* Texts: a hash of 128 bits, keyed with the profile's secret, and the number of characters in UTF-8. */
 #include "internal.h"
 
 #include <string.h>
@@ -9,8 +9,8 @@ static inline uint64_t load(const unsigned char *at, size_t bytes) {
     return word;
 }
 
-/* Two lanes of folded products over all bytes, each with its own secret: two texts of one table collide with a chance
- * of about 2^-120. */
+/* Two lanes of folded products over all bytes, each with its own secret. Two texts of a table collide with a
+ * probability of about 2^-120. */
 void hdm_hash(const struct hdm_profile *p, const unsigned char *text, size_t length, uint64_t key[2]) {
     const uint64_t *secret = p->secret;
     uint64_t a = secret[0], b = secret[1];
@@ -32,7 +32,7 @@ void hdm_hash(const struct hdm_profile *p, const unsigned char *text, size_t len
     }
     a = hdm_fold(x ^ secret[2], y ^ a);
     b = hdm_fold(y ^ secret[3], x ^ b);
-    /* The length comes last: beside the bytes, it could make up for a difference of theirs. */
+    /* The length comes last: mixed with the bytes, it could cancel out a difference between them. */
     key[0] = hdm_fold(a ^ secret[1], secret[3] + length);
     key[1] = hdm_fold(b ^ secret[0], secret[2] + length);
 }
@@ -42,7 +42,7 @@ void hdm_measure_text(const unsigned char *text, size_t length, uint32_t *charac
     size_t i = 0;
     for (; i + 8 <= length; i += 8) { /* eight bytes at a time */
         uint64_t word = load(text + i, 8);
-        uint64_t follows = (word >> 7) & (~word >> 6) & UINT64_C(0x0101010101010101); /* 10xxxxxx */
+        uint64_t follows = (word >> 7) & (~word >> 6) & UINT64_C(0x0101010101010101); /* 10xxxxxx: no new character */
         uint64_t other = word ^ UINT64_C(0x2020202020202020);
         uint64_t filled = (((other & UINT64_C(0x7f7f7f7f7f7f7f7f)) + UINT64_C(0x7f7f7f7f7f7f7f7f)) | other) >> 7;
         uint64_t blank = ~filled & UINT64_C(0x0101010101010101);

@@ -1,4 +1,4 @@
-/* Values of a column that may hold anything, as SQLite's; those that do not fit it are counted apart. */
+/* Values of a column whose values may be of any class, as in SQLite. Misfits are counted separately. */
 #include "internal.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@ enum class { WHOLE, REAL, STRING, BLOB };
 
 #define LARGEST_EXACT (INT64_C(1) << 53)
 
-/* As short as can be. */
+/* A text, not longer than needed, that gives the same double again. */
 static void print_real(char text[32], double value) {
     if (value > -LARGEST_EXACT && value < LARGEST_EXACT && value == (double)(int64_t)value) {
         snprintf(text, 32, "%lld", (long long)value);
@@ -19,8 +19,8 @@ static void print_real(char text[32], double value) {
     if (strtod(text, NULL) != value) snprintf(text, 32, "%.17g", value);
 }
 
-/* Note of what class a value is; true when no more is asked. */
-static inline bool is_told(struct hdm_profile *p, struct column *c, enum class class) {
+/* Counts the value's class. Returns whether that is all: the column is opaque. */
+static inline bool is_opaque(struct hdm_profile *p, struct column *c, enum class class) {
     hdm_count(&p->bytes, 8);
     c->classes[class]++;
     if (c->wire != HDM_ANY_OPAQUE) return false;
@@ -28,7 +28,7 @@ static inline bool is_told(struct hdm_profile *p, struct column *c, enum class c
     return true;
 }
 
-/* A number among texts: by its text, but never the same level as that text. */
+/* A number among texts counts as its text, but never as the same level as that text: its hash differs. */
 static void add_as_text(struct hdm_profile *p, struct column *c, const char *text) {
     uint64_t key[2];
     uint32_t length = (uint32_t)strlen(text);
@@ -38,12 +38,12 @@ static void add_as_text(struct hdm_profile *p, struct column *c, const char *tex
     if (s && c->labelled) hdm_set_label(p, c, s, text, length);
 }
 
-/* Whether it is a whole number that other whole numbers share their double with. */
+/* Whether it is an integer of 64 bits that is too large for doubles to tell it from its neighbours. */
 static bool is_large(double value) {
     return (value > LARGEST_EXACT && value < 0x1p63) || (value < -LARGEST_EXACT && value >= -0x1p63);
 }
 
-/* Whole numbers and reals in one column; beyond 2^53 the number itself tells them apart. */
+/* Integers and reals in one column. Beyond 2^53 the integer itself tells apart what share a double. */
 static void add_number(struct hdm_profile *p, struct column *c, double value, int64_t whole) {
     char text[32];
     if (c->words == 1) {
@@ -63,7 +63,7 @@ static void add_number(struct hdm_profile *p, struct column *c, double value, in
 
 void hdm_add_whole(struct hdm_profile *p, struct column *c, int64_t value) {
     char text[32];
-    if (is_told(p, c, WHOLE)) return;
+    if (is_opaque(p, c, WHOLE)) return;
     switch (c->wire) {
         case HDM_ANY_INTEGER: hdm_add_integer(p, c, value); break;
         case HDM_ANY_FLOAT: add_number(p, c, (double)value, value); break;
@@ -77,7 +77,7 @@ void hdm_add_whole(struct hdm_profile *p, struct column *c, int64_t value) {
 
 void hdm_add_real(struct hdm_profile *p, struct column *c, double value) {
     char text[32];
-    if (is_told(p, c, REAL)) return;
+    if (is_opaque(p, c, REAL)) return;
     switch (c->wire) {
         case HDM_ANY_FLOAT: add_number(p, c, value, is_large(value) ? (int64_t)value : 0); break;
         case HDM_ANY_TEXT:
@@ -92,7 +92,7 @@ void hdm_add_string(struct hdm_profile *p, struct column *c, const unsigned char
     int64_t moment;
     bool fits = false;
     hdm_count(&p->bytes, length);
-    if (is_told(p, c, STRING)) return;
+    if (is_opaque(p, c, STRING)) return;
     switch (c->wire) {
         case HDM_ANY_TEXT: hdm_add_text(p, c, text, length); return;
         case HDM_ANY_DATE: fits = hdm_read_date(text, length, &moment); break;
@@ -107,5 +107,5 @@ void hdm_add_string(struct hdm_profile *p, struct column *c, const unsigned char
 }
 
 void hdm_add_blob(struct hdm_profile *p, struct column *c) {
-    if (!is_told(p, c, BLOB)) c->misfits++;
+    if (!is_opaque(p, c, BLOB)) c->misfits++;
 }
