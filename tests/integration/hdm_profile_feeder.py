@@ -66,7 +66,7 @@ class Feeder:
         self.error: BaseException | None = None
 
     def run_until(self, end: float) -> None:
-        """Streams until that time; an error that no ProfileError is stays in `error`."""
+        """Feeds until that time. An error other than ProfileError stays in `error`."""
         try:
             while time.monotonic() < end:
                 self.run()
@@ -195,7 +195,7 @@ class Feeder:
 
 
 def watch(feeders: list[Feeder], threads: list[threading.Thread]) -> None:
-    """What Profile offers to other threads, until these end."""
+    """Uses what Profile offers to other threads, until these end."""
     chance = random.Random(0)  # noqa: S311 - no secret
     while any(thread.is_alive() for thread in threads):
         for feeder in feeders:

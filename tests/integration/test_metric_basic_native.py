@@ -126,7 +126,7 @@ def test_damaged_source_is_told_with_place_and_remedy(shop: Shop) -> None:
         ("int damaged(void) { return nowhere(); }\n", "nowhere"),
         (
             'int nowhere(void); __attribute__((visibility("default"))) int damaged(void) { return nowhere(); }\n',
-            "Python cannot load what was compiled",
+            "Python cannot load the compiled library",
         ),
     ],
 )

@@ -5,8 +5,8 @@
     for stats in profile.finish():
         ...
 
-The work is done by the C library beside this file, without Python's lock. One profile belongs to one thread; only
-`rows`, `bytes_read` and `stop` are for others, too.
+The C library beside this file does the work, without Python's lock. A profile belongs to one thread; other threads may
+use its `rows`, `bytes_read` and `stop` only.
 """
 
 from hdm_profile.failures import FINE as FINE
@@ -16,7 +16,7 @@ from hdm_profile.failures import NO_MEMORY as NO_MEMORY
 from hdm_profile.failures import SERVER_ERROR as SERVER_ERROR
 from hdm_profile.failures import STOPPED as STOPPED
 from hdm_profile.failures import ProfileError as ProfileError
-from hdm_profile.kinds import *  # noqa: F403 - each of them
+from hdm_profile.kinds import *  # noqa: F403 - all of them
 from hdm_profile.profile import MOST_LEVELS as MOST_LEVELS
 from hdm_profile.profile import NEVER as NEVER
 from hdm_profile.profile import Profile as Profile

@@ -1,4 +1,4 @@
-"""The C library beside this file, its functions declared."""
+"""The C library beside this file, with its functions declared as in hdm_profile.h."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ENGINE = _declared(
         "hdm_code": (ctypes.c_uint32, [_HANDLE]),
     },
 )
-#: Python keeps its lock: hdm_feed_rows uses Python's objects, the others are done before it could be released.
+#: Python keeps its lock: hdm_feed_rows uses Python objects, and the others take less time than releasing the lock.
 ENGINE_WITH_LOCK = _declared(
     ctypes.PyDLL(str(_LIBRARY)),
     {

@@ -1,4 +1,4 @@
-"""Levels as text, one spelling for each value: 12, 0.5, 2020-02-29, 2020-02-29 10:30:00, 10:30:00."""
+"""Levels as text, with one spelling per value: 12, 0.5, 2020-02-29, 2020-02-29 10:30:00, 10:30:00."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 from hdm_profile.kinds import DATE, DATETIME, FLOAT, INTEGER, TIME, UNSIGNED
 
-# Where levels lie that look like dates but are not, with their year, month and day packed: see hdm_profile.h.
+# Added to the packed year, month and day of a level that looks like a date but is not: see hdm_profile.h.
 NO_DATES, NO_DATETIMES = -(1 << 40), -(1 << 62)
 
 _SIGN = 1 << 63
 _DAY = 86_400_000_000  # microseconds
-_EPOCH = 730_120  # 2000-01-01 as days of the calendar, the first of which is 0001-01-01
+_EPOCH = 730_120  # 2000-01-01 as a day of the calendar, whose first day is 0001-01-01
 _MOST_PACKED = 10_000 * 512  # year * 512 + month * 32 + day
 _INFINITE_DAYS = {2**31 - 1: "infinity", -(2**31): "-infinity"}
 _INFINITE_MICROS = {2**63 - 1: "infinity", -(2**63): "-infinity"}
@@ -21,7 +21,13 @@ _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 def of(kind: int, *, single: bool = False, decimal: bool = False) -> Callable[[int], str]:
-    """What turns the keys of a column of that kind (INTEGER, UNSIGNED, FLOAT, DATE, DATETIME, TIME) into texts."""
+    """The function that turns keys of a kind (INTEGER, UNSIGNED, FLOAT, DATE, DATETIME, TIME) into texts.
+
+    Args:
+        kind: of the column.
+        single: FLOAT: the values have 32 bits.
+        decimal: FLOAT: the values are decimals of at most 15 digits.
+    """
     if kind == FLOAT:
         return _single if single else _decimal if decimal else _double
     shown: dict[int, Callable[[int], str]] = {
@@ -48,7 +54,7 @@ def _double(key: int) -> str:
 
 
 def _shortest(text: str) -> str:
-    """As numerics are spelled: without a fraction where there is none."""
+    """Drops a fraction of zero, as numerics are spelled."""
     return _NOT_FINITE.get(text, text.removesuffix(".0"))
 
 

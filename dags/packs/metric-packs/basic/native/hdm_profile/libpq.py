@@ -1,4 +1,4 @@
-"""libpq's own functions, in the library that psycopg has loaded: a row costs no call of Python then."""
+"""The functions of the libpq that psycopg has loaded, so that reading a row needs no call into Python."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @cache
 def functions() -> tuple[int, int] | None:
-    """Addresses of PQgetCopyData and PQfreemem; None where psycopg's libpq cannot be found."""
+    """The addresses of PQgetCopyData and PQfreemem; None if psycopg's libpq cannot be found."""
     for path in _candidates():
         try:
             library = ctypes.CDLL(path, mode=ctypes.RTLD_LOCAL)
@@ -22,7 +22,7 @@ def functions() -> tuple[int, int] | None:
 
 
 def _candidates() -> list[str]:
-    """The libraries named libpq that this process has mapped, or that psycopg's wheel carries."""
+    """The libraries named libpq in psycopg's wheel, or else among those that this process has mapped."""
     import psycopg.pq
 
     if psycopg.pq.__impl__ == "binary":

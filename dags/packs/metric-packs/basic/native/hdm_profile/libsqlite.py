@@ -1,4 +1,4 @@
-"""SQLite's own functions, in the library that Python has loaded: rows then need not become Python's objects."""
+"""The functions of the SQLite that Python has loaded, so that rows need not become Python objects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FUNCTIONS = (
 
 
 class LibraryError(Exception):
-    """SQLite said no. It has no text, which may quote the database."""
+    """SQLite reported an error. Its text is left out, since it may quote the database."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -28,9 +28,9 @@ class LibraryError(Exception):
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The SQLite that Python's own module has loaded; None where it is part of Python and cannot be reached.
+    """The SQLite that Python's own module has loaded; None if it is built into Python and cannot be reached.
 
-    Not another one of this machine: two of them in one process take each other's locks away.
+    No other SQLite will do: two of them in one process release each other's locks.
     """
     for path in _candidates():
         try:
@@ -43,10 +43,10 @@ def library() -> ctypes.CDLL | None:
 
 
 class Connection:
-    """A connection to a file, for reading only, and for one thread.
+    """A read-only connection to a file, for one thread.
 
     Args:
-        path: of a database that is there.
+        path: an existing database.
         seconds: how long to wait for a lock.
     """
 
@@ -66,16 +66,16 @@ class Connection:
             raise
 
     def close(self) -> None:
-        """Close it; its statements must have been closed."""
+        """Close the connection. Its statements must be closed already."""
         handle, self._handle = self._handle, ctypes.c_void_p()
         self._library.sqlite3_close_v2(handle)
 
     def execute(self, query: str) -> None:
-        """Run a statement without rows, such as BEGIN."""
+        """Run a statement that returns no rows, such as BEGIN."""
         self._check(self._library.sqlite3_exec(self._handle, query.encode(), None, None, None))
 
     def prepare(self, query: str) -> Statement:
-        """A statement whose rows a profile can take."""
+        """A statement whose rows a profile can read."""
         handle, text = ctypes.c_void_p(), query.encode()
         self._check(self._library.sqlite3_prepare_v2(self._handle, text, len(text), ctypes.byref(handle), None))
         return Statement(self._library, self._handle, handle)

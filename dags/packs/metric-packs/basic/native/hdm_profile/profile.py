@@ -1,4 +1,4 @@
-"""One table, from its first row to its statistics."""
+"""The profile of one table, from its first row to its statistics."""
 
 from __future__ import annotations
 
@@ -14,29 +14,32 @@ from hdm_profile.failures import NO_MEMORY, ProfileError
 from hdm_profile.kinds import DECIMAL, TEXT
 from hdm_profile.stats import LAYOUT, Stats, unpacked
 
-MOST_LEVELS = 5_000  # of a column whose frequencies can be asked for
-NEVER = 2**63 - 1  # no date lies in the future
+MOST_LEVELS = 5_000  # of a column whose `frequencies` are kept
+NEVER = 2**63 - 1  # as `future`: no date lies in the future
 
-_SECRET = secrets.token_bytes(32)  # nobody can make texts whose hashes collide, and hashes on disk tell nothing
+_SECRET = secrets.token_bytes(32)  # nobody can construct texts whose hashes collide, or guess texts by hashes on disk
 
 
 class Spec(NamedTuple):
-    """One column to come."""
+    """A column to profile."""
 
     kind: int
     wire: int
-    future: int = NEVER  # dates: days, datetimes: microseconds since 2000-01-01, from which on they lie in the future
-    single: bool = False  # FLOAT: of 32 bits
-    decimal: bool = False  # FLOAT: decimals of at most 15 digits, which a double tells apart
+    future: int = NEVER  # from when on dates lie in the future; days (DATE) or microseconds (DATETIME) since 2000-01-01
+    single: bool = False  # FLOAT: values of 32 bits
+    decimal: bool = False  # FLOAT: decimals of at most 15 digits, which doubles tell apart
 
 
 class Profile:
-    """One table whose rows are about to come.
+    """The profile of one table.
 
     Args:
         specs: its columns, in the order of the rows.
-        memory: bytes for keys that are many; beyond that they go to an unnamed file in `folder`, texts as hashes.
+        memory: bytes for levels and keys. Beyond it, keys go to an unnamed file in `folder`; texts only as hashes.
         folder: for that file.
+
+    Raises:
+        ProfileError: there is not enough memory for the columns.
     """
 
     def __init__(self, specs: Sequence[Spec], *, memory: int, folder: str) -> None:
@@ -61,28 +64,29 @@ class Profile:
             ENGINE.hdm_free(handle)
 
     def close(self) -> None:
-        """Give back its memory and its file; only `rows` and `bytes_read` can be asked for afterwards."""
+        """Release memory and file. Afterwards only `rows`, `bytes_read` and `stop` can be used."""
         self._is_closed = True
         ENGINE.hdm_close(self._handle)
 
     @property
     def rows(self) -> int:
-        """Rows so far."""
+        """The rows received so far."""
         return int(ENGINE_WITH_LOCK.hdm_rows(self._handle))
 
     @property
     def bytes_read(self) -> int:
-        """Bytes so far, as they came over the wire; of SQLite and of objects about what the values take."""
+        """The bytes received so far; of SQLite and of objects, about the size of the values."""
         return int(ENGINE_WITH_LOCK.hdm_bytes(self._handle))
 
     def stop(self) -> None:
-        """Let the thread that reads end soon, with a ProfileError."""
+        """Make the thread that fills the profile end soon, with a ProfileError."""
         ENGINE_WITH_LOCK.hdm_stop(self._handle)
 
     def copy(self, connection: Any) -> None:
-        """Read a COPY that a psycopg `pgconn` has begun, to its end. Its result is still to be asked for.
+        """Read a COPY that a psycopg `pgconn` has begun, to its end. The caller asks for its result afterwards.
 
-        Raises: ProfileError.
+        Raises:
+            ProfileError: the rows are malformed, the profile was stopped, memory or disk is full.
         """
         functions = libpq.functions()
         if functions is not None:
@@ -95,27 +99,34 @@ class Profile:
             self.feed_copy(message)
 
     def feed_copy(self, chunk: Any) -> None:
-        """Take a part of what COPY sends, cut anywhere."""
+        """Add part of what COPY sends, cut off anywhere.
+
+        Raises:
+            ProfileError: as `copy`.
+        """
         self._check(ENGINE.hdm_feed_copy(self._filling(), bytes(chunk), len(chunk)))
 
     def feed_mysql(self, chunk: bytes) -> None:
-        """Take a part of the packets in which MySQL sends a result's rows, cut anywhere.
+        """Add part of the packets in which MySQL sends a result's rows, cut off anywhere.
 
-        Raises: ProfileError; with SERVER_ERROR and its `code` where the server ended the rows with an error.
+        Raises:
+            ProfileError: as `copy`; with SERVER_ERROR and its `code` if the server ended the rows with an error.
         """
         self._check(ENGINE.hdm_feed_mysql(self._filling(), chunk, len(chunk)))
 
     def feed_rows(self, rows: list[tuple[Any, ...]]) -> None:
-        """Take some rows of integers, floats, texts, bytes and None.
+        """Add some rows of integers, floats, texts, bytes and None.
 
-        Raises: ProfileError.
+        Raises:
+            ProfileError: as `copy`.
         """
         self._check(ENGINE_WITH_LOCK.hdm_feed_rows(self._filling(), PYTHON, rows))
 
     def drain_sqlite(self, statement: libsqlite.Statement, seconds: float) -> None:
-        """Take all rows of a statement.
+        """Add all rows of a statement.
 
-        Raises: ProfileError; with SERVER_ERROR and SQLite's `code`, or STOPPED when it took longer.
+        Raises:
+            ProfileError: as `copy`; with SERVER_ERROR and SQLite's `code`, or STOPPED after `seconds`.
         """
         self._check(
             ENGINE.hdm_drain_sqlite(
@@ -125,13 +136,14 @@ class Profile:
 
     @property
     def has_ended(self) -> bool:
-        """Whether PostgreSQL's or MySQL's rows have come to their end mark."""
+        """Whether the rows of PostgreSQL or MySQL have reached their end mark."""
         return bool(ENGINE.hdm_ended(self._open()))
 
     def finish(self) -> list[Stats]:
-        """The statistics of every column; no row can come afterwards.
+        """The statistics of every column. No rows can be added afterwards.
 
-        Raises: ProfileError.
+        Raises:
+            ProfileError: as `copy`, or an earlier one again.
         """
         if self._stats is not None:
             return self._stats
@@ -142,12 +154,12 @@ class Profile:
         return self._stats
 
     def frequencies(self, index: int) -> dict[str, int] | None:
-        """After `finish`: a column's levels as text, with their frequencies.
+        """The levels of a column as text, with their frequencies, after `finish`.
 
-        Returns: None when there are more than MOST_LEVELS of them, or one of them is free text.
+        Returns: None if there are more than MOST_LEVELS, or too many for `memory`, or if one of them is free text.
         """
         if self._stats is None:
-            raise ValueError("finish comes first")
+            raise ValueError("call finish first")
         levels, texts = LEVELS(), ctypes.c_void_p()
         count = ENGINE.hdm_levels(
             self._open(), range(len(self._specs))[index], ctypes.byref(levels), ctypes.byref(texts)
@@ -171,7 +183,7 @@ class Profile:
             yield shown(levels[i].hi), levels[i].count
 
     def _filling(self) -> Any:
-        """The handle, as long as rows may come."""
+        """The handle, while rows can be added."""
         if self._stats is not None:
             raise ValueError("the profile is finished")
         return self._open()

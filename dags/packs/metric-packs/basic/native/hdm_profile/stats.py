@@ -1,4 +1,4 @@
-"""What is known of one column."""
+"""The statistics of one column."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ LAYOUT = struct.Struct("@8Q7d2q6Q5Q")  # `struct hdm_stats` of hdm_profile.h
 
 
 class Stats(NamedTuple):
-    """What is known of one column. Lengths are characters, blanks are U+0020."""
+    """The statistics of one column. Lengths are in characters; blanks are U+0020."""
 
     values: int  # not null
     levels: int  # distinct values; 0 for OPAQUE
-    first: int  # frequency of the most frequent value, of the second, of the third; 0: there is none
+    first: int  # frequencies of the three most frequent values; 0: there is none
     second: int
     third: int
-    finite: int  # numbers: neither NaN nor infinite, nor beyond a double; the following are about these
+    finite: int  # numbers that are neither NaN nor infinite nor beyond a double; the next nine fields are about these
     zeros: int
     negatives: int
     minimum: float | None
     maximum: float | None
     mean: float | None
-    deviation: float | None  # of a sample; None below two values
-    median: float | None  # like p01 and p99 interpolated, as SQL's percentile_cont
+    deviation: float | None  # of a sample; None for fewer than two values
+    median: float | None  # interpolated, as are p01 and p99, like SQL's percentile_cont
     p01: float | None
     p99: float | None
     earliest: int | None  # days (DATE) or microseconds (DATETIME) since 2000-01-01, within the years 1 to 9999
@@ -34,13 +34,13 @@ class Stats(NamedTuple):
     longest: int | None
     mean_length: float | None
     empty: int
-    blanks: int  # the most blanks in one value
-    misfits: int  # SQLite: values that are not of the column's kind, and counted in `classes` only
+    blanks: int  # the largest number of blanks in one value
+    misfits: int  # SQLite: values that are not of the column's kind; only `classes` counts them
     classes: tuple[int, int, int, int]  # SQLite: integers, reals, texts, blobs
 
 
 def unpacked(packed: bytes) -> list[Stats]:
-    """What the engine has written, one after the other."""
+    """The statistics that the engine has written, one column after the other."""
     return [_stats(row) for row in LAYOUT.iter_unpack(packed)]
 
 

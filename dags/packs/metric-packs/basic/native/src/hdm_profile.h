@@ -239,7 +239,7 @@ HDM_API uint32_t hdm_code(const struct hdm_profile *profile);
 /* The statistics of one column. Numbers: HDM_INTEGER, HDM_UNSIGNED, HDM_FLOAT, HDM_DECIMAL; texts: HDM_TEXT; dates:
  * HDM_DATE, HDM_DATETIME. A NaN stands for a statistic that is not defined. Python: stats.py, in the same order. */
 struct hdm_stats {
-    uint64_t values;               /* that are not null */
+    uint64_t values;               /* that are neither null nor misfits */
     uint64_t levels;               /* distinct values; 0 for HDM_OPAQUE */
     uint64_t first, second, third; /* how often the most frequent levels occur; 0: there is none */
     uint64_t finite;               /* numbers that are neither NaN nor infinite; the next nine are about these */
@@ -254,7 +254,7 @@ struct hdm_stats {
     uint64_t characters;           /* of all texts together */
     uint64_t empty;                /* texts without characters */
     uint64_t blanks;               /* the most U+0020 in one text */
-    uint64_t misfits;              /* SQLite: values that the column's wire does not count */
+    uint64_t misfits;              /* SQLite: values that do not fit the column's wire; only `classes` counts them */
     uint64_t classes[4];           /* SQLite: integers, reals, texts, blobs */
 };
 
