@@ -342,9 +342,10 @@ def test_server_of_mariadb_that_takes_connections_and_says_nothing_fails_its_end
 ) -> None:
     """Nobody waits for it until the task is killed; the others are measured and reported."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import pymysql\n"
-        "connect = pymysql.connect\n"
-        "pymysql.connect = lambda **options: connect(**{**options, 'read_timeout': options['read_timeout'] / 15})\n"
+        "from pymysql.connections import Connection\n"
+        "start = Connection.__init__\n"
+        "def hurry(self, **options): start(self, **{**options, 'read_timeout': options['read_timeout'] / 15})\n"
+        "Connection.__init__ = hurry\n"
     )
     lab = sqlite_file(tmp_path / "lab.sqlite", "CREATE TABLE t (a INTEGER)")
     endpoint, variables = mariadb_endpoint(mariadb, mariadb_database), {"PYTHONPATH": f"{SDK}:{tmp_path}"}

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import hdm_profile as hp
 import pymysql
 from hdm_profile import Spec
-from pymysql.cursors import SSCursor
 from tables import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
 
-from engines.engine import CONNECT_SECONDS, DAY, MOST_EXACT_DIGITS, Contents, Engine, Reading, authorities, hang_up
+from engines.engine import CONNECT_SECONDS, DAY, MOST_EXACT_DIGITS, Contents, Engine, Reading, authorities
+from engines.mysql_connection import CLEAR_TEXT_PLUGINS, ENDINGS, MySQLConnection, refuse_clear_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +35,6 @@ TYPES = {
 }
 UNKNOWN = (OTHER, hp.OPAQUE, hp.MY_OPAQUE)
 BOOLEAN_TYPES = ("tinyint(1)", "bit(1)")  # a boolean where every value is 0 or 1
-CHUNK = 1 << 18  # bytes that are read at once
-ENDINGS = {1053, 1927, 3169}  # shutdown, killed, killed: errors after which the server closes the connection
 
 TABLES = """
 SELECT t.table_name, CASE WHEN t.table_type = 'VIEW' THEN 'view' ELSE 'table' END, t.data_length + t.index_length,
@@ -72,7 +69,7 @@ class MySQL(Engine):
     """One connection by PyMySQL."""
 
     def __init__(self, endpoint: hdm.Endpoint, settings: Settings) -> None:
-        self._connection = pymysql.connect(
+        self._connection = MySQLConnection(
             host=endpoint.host or "localhost",
             port=int(endpoint.port or 3306),
             user=endpoint.user,
@@ -82,19 +79,16 @@ class MySQL(Engine):
             connect_timeout=CONNECT_SECONDS,
             read_timeout=CONNECT_SECONDS,  # or who takes the connection and says nothing is waited for without end
             ssl=_encryption(verify=settings.ssl_verify) if endpoint.ssl else None,
-            # Ways to log in that send the password itself are not taken then: PyMySQL cannot make them of `object`.
-            auth_plugin_map={} if endpoint.ssl else dict.fromkeys(("mysql_clear_password", "dialog"), object),
+            auth_plugin_map={} if endpoint.ssl else dict.fromkeys(CLEAR_TEXT_PLUGINS, refuse_clear_text),
             autocommit=True,  # each statement sees one state of the database
         )
-        self._descriptor = self._connection._sock.fileno()  # noqa: SLF001 - PyMySQL has no setting for it
-        _keep_alive(self._connection._sock)  # noqa: SLF001
-        self._is_mariadb = "mariadb" in str(self._connection.get_server_info()).lower()
+        self._is_mariadb = "mariadb" in self._connection.server_version.lower()
         self._statement_seconds = float(settings.statement_seconds)
         self._allowed = 0.0
         self.fetch("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         self.fetch("SET SESSION time_zone = '+00:00', lock_wait_timeout = %s", settings.lock_seconds)
         self.allow(None)
-        self._connection._read_timeout = None  # noqa: SLF001 - from now on the server may think
+        self._connection.wait_without_limit()
 
     def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         try:
@@ -126,10 +120,7 @@ class MySQL(Engine):
         self._allowed = allowed
 
     def interrupt(self) -> None:
-        if self.is_closed:  # the descriptor may be another's by now
-            return
-        with suppress(OSError):  # it has ended by itself meanwhile
-            hang_up(self._descriptor)
+        self._connection.interrupt()
 
     def close(self) -> None:
         if self._connection.open:
@@ -175,34 +166,8 @@ class MySQL(Engine):
         selected = ", ".join(map(self._selected, table.columns, specs)) or "NULL"
         drawn = f" WHERE rand() < {share!r}" if share is not None else ""
         profile = reading.profile(specs or [Spec(hp.OPAQUE, hp.MY_OPAQUE)])
-        self._drain(f"SELECT {selected} FROM {self.path(table)}{drawn}", profile)
+        self._connection.drain(f"SELECT {selected} FROM {self.path(table)}{drawn}", profile)
         return Contents.of(table.columns, profile)
-
-    def _drain(self, query: str, profile: hp.Profile) -> None:
-        """Hand the packets of a result's rows over as they come, between PyMySQL's own reading before and after."""
-        cursor = self._connection.cursor(SSCursor)
-        try:
-            cursor.execute(query)
-            source = self._connection._rfile  # noqa: SLF001 - PyMySQL's rows would be Python objects one by one
-            while not profile.has_ended:
-                chunk = source.read1(CHUNK)
-                if not chunk:
-                    raise pymysql.OperationalError(2013, "Lost connection to MySQL server during query")
-                profile.feed_mysql(chunk)
-        except BaseException as error:
-            if isinstance(error, hp.ProfileError) and error.failure == hp.SERVER_ERROR and error.code not in ENDINGS:
-                self._settle(cursor)
-            else:
-                self.close()  # who knows where its stream stands
-            raise
-        self._settle(cursor)
-        cursor.close()
-
-    def _settle(self, cursor: SSCursor) -> None:
-        """Tell PyMySQL that its result has been read."""
-        cursor._result.unbuffered_active = False  # noqa: SLF001
-        cursor._result.connection = None  # noqa: SLF001
-        self._connection._result = None  # noqa: SLF001
 
     def _selected(self, column: Column, spec: Spec) -> str:
         name = self.quote(column.name)
@@ -229,13 +194,6 @@ class MySQL(Engine):
         for table, column, key in sorted(self.fetch(UNIQUE), key=lambda row: row[2], reverse=True):
             keys[table, column] = key  # 'primary' comes after 'unique', and stays
         return keys, pointing
-
-
-def _keep_alive(connection: socket.socket) -> None:
-    """A server that is gone is noticed within two minutes, as psycopg is told to; where the system has it."""
-    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
-        if hasattr(socket, name):
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _encryption(*, verify: bool) -> ssl.SSLContext:
