@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NATIVE := dags/packs/metric-packs/basic/native
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint constraints clean
+.PHONY: help install demo test lint types constraints clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## /  make \1\t/' | expand -t 22
@@ -33,8 +33,18 @@ test: install  ## every test tier whose services are on this machine, two module
 lint: install  ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	@$(MAKE) --no-print-directory types
 	$(BIN)/lint-imports
+
+# Packs are programs of their own, and two of them may have modules of the same name: mypy checks one at a time,
+# after the modules that they import.
+PROGRAMS := $(sort $(dir $(wildcard dags/packs/*/*/process/*.py))) $(NATIVE)/hatch_build.py \
+    $(wildcard hdm_airflow/cli/templates/*/process/*.py.in)
+
+types: install
+	$(BIN)/mypy
+	@set -e; export MYPYPATH=hdm_airflow/sdk:$(NATIVE); for program in "-m hdm -p hdm_profile" $(PROGRAMS); do \
+	    echo "mypy $$program"; $(BIN)/mypy $$program; done
 
 bench-%: install  ## one benchmark: parse, ...; the table is printed and written to benchmarks/results/
 	$(BIN)/python -m benchmarks.$*
