@@ -145,7 +145,7 @@ def test_table_that_takes_longer_than_its_budget_is_left(ward: Ward) -> None:
     run = ward.measure(config={"table_seconds": 0.5})
     assert run.only()["incomplete"] == ["endless", "slow"]
     for view in ("endless", "slow"):
-        assert f"table {view} not measured: the time for the table is over (table_seconds)" in run.output
+        assert f"table {view} not measured: the table's time limit has expired (table_seconds)" in run.output
     assert set(ward.tables()) == {"t", "z"}
     assert not ward.rows("SELECT pid FROM pg_stat_activity WHERE application_name = 'hdm basic'")
 
@@ -157,7 +157,7 @@ def test_endpoint_that_takes_longer_than_its_budget_is_partial(ward: Ward) -> No
     )
     run = ward.measure(config={"endpoint_seconds": 1})
     assert (run.only()["status"], run.only()["incomplete"]) == ("partial", ["slow", "z"])
-    assert "table z not measured: the time for the endpoint is over (endpoint_seconds)" in run.output
+    assert "table z not measured: the endpoint's time limit has expired (endpoint_seconds)" in run.output
     assert set(ward.tables()) == {"t"}
 
 
@@ -202,7 +202,7 @@ def test_table_whose_reader_breaks_down_is_not_forgotten(ward: Ward, tmp_path: P
     ward.execute("CREATE TABLE t (a int)", "CREATE TABLE u (a int)")
     run = ward.measure(variables={"PYTHONPATH": f"{SDK}:{tmp_path}"})
     assert (run.exit_code, run.only()["status"]) == (1, "failed"), run.output
-    assert "table t not measured: its reader has failed: RuntimeError" in run.output
+    assert "table t not measured: its reader thread failed: RuntimeError" in run.output
     assert "none of 2 tables could be measured" in run.only()["message"]
     assert "Dupont" not in run.text
 
@@ -237,7 +237,7 @@ def test_faults_of_mariadb_are_its_tables_own(ward: Ward, mariadb: MariaDB, mari
     assert set(ward.tables()) == {"free", "t", "z"}, run.output
     assert {"broken", "busy", "slow"} == set(run.only()["incomplete"]), run.output
     assert "table busy not measured: OperationalError (1205)" in run.output
-    assert "table slow not measured: the time for the table is over (table_seconds)" in run.output
+    assert "table slow not measured: the table's time limit has expired (table_seconds)" in run.output
 
 
 def test_name_that_no_index_takes_is_incomplete(ward: Ward, tmp_path: Path) -> None:
@@ -262,11 +262,11 @@ def test_choice_of_nothing_fails_and_the_rows_of_the_date_stay(ward: Ward) -> No
     ward.measure(TODAY)
     run = ward.measure(TODAY, config={"tables": ["T"]})
     assert (run.only()["status"], run.exit_code) == ("failed", 1)
-    assert "the configuration leaves none of 1 tables" in run.only()["message"]
+    assert "the configuration selects no table, the endpoint has 1" in run.only()["message"]
     ward.execute("DROP TABLE t")
     run = ward.measure(LATER)
     assert run.only()["status"] == "failed"
-    assert "the account sees no table any more" in run.only()["message"]
+    assert "the account no longer sees any table" in run.only()["message"]
     assert set(ward.base.metrics(TODAY)) == {("t", "a")}
     assert not ward.tables(LATER)
 
@@ -333,7 +333,7 @@ def test_time_of_a_table_holds_against_a_server_of_mariadb_that_is_frozen(
             assert_over_within(running, 10)
     run = running.finish()
     assert (run.exit_code, run.only()["incomplete"]) == (0, ["v"]), run.output
-    assert "table v not measured: the time for the table is over (table_seconds)" in run.output
+    assert "table v not measured: the table's time limit has expired (table_seconds)" in run.output
     assert set(ward.tables()) == {"t"}
 
 

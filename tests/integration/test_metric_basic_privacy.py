@@ -87,7 +87,7 @@ def test_configuration_excludes_levels_of_columns(ward: Ward) -> None:
     assert [tuple(row.values()) for row in found] == [("lab.results", "mode"), ("stays", "col7"), ("stays", "mode")]
     assert ward.base.metrics(TODAY)["stays", "Owner"]["levels_count"] == 2
     wrong = ward.measure(TODAY, config={"exclude_levels": 3})
-    assert "exclude_levels must be a list of names" in wrong.only()["message"]
+    assert "exclude_levels must be a list of patterns" in wrong.only()["message"]
 
 
 CANARY = "Dupont-20.02.1961"

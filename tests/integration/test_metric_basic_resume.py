@@ -90,7 +90,7 @@ def test_retry_does_not_read_finished_tables_again(ward: Ward) -> None:
     wait_until(lambda: ward.ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hdm basic'") == 0)
     before = ward.ask(reads)
     run = ward.measure(**RUN)
-    assert "20 tables were finished by an earlier attempt of this run" in run.output
+    assert "skipping 20 tables that an earlier attempt of this run measured" in run.output
     assert (run.only()["status"], run.only()["message"]) == ("ok", "22 of 22 tables measured")
     assert set(ward.tables()) == {*(f"t{i}" for i in range(20)), "gate", "z"}
     assert ward.ask(reads) == before
@@ -144,7 +144,7 @@ def test_attempt_with_another_configuration_measures_anew(ward: Ward) -> None:
     ward.measure(config={"statement_seconds": 99}, **RUN)
     assert ward.base.levels(TODAY, "p", "who")
     run = ward.measure(config={"statement_seconds": 98}, **RUN)
-    assert "2 tables were finished by an earlier attempt" in run.output
+    assert "skipping 2 tables that an earlier attempt" in run.output
     run = ward.measure(config={"identifying": ["who"]}, **RUN)
     assert "earlier attempt" not in run.output
     assert {place for place in ward.base.metrics(TODAY) if place[0] == "p"} == {("p", "x")}

@@ -30,7 +30,7 @@ def test_configuration_chooses_schemas_tables_and_min_count(ward: Ward) -> None:
     run = ward.measure(TODAY, config=config)
     assert set(ward.base.metrics(TODAY)) == {("lab.results", "c"), ("t", "c")}
     assert ward.base.levels(TODAY, "lab.results", "c") == {"x": 3}
-    assert run.only()["message"] == "2 of 2 tables measured, 2 left out by configuration"
+    assert run.only()["message"] == "2 of 2 tables measured, 2 excluded by the configuration"
 
 
 def test_configuration_chooses_columns_and_says_what_it_does_not_find(ward: Ward) -> None:
@@ -54,7 +54,7 @@ def test_row_limit_is_a_random_sample_and_says_so(ward: Ward) -> None:
     for night in ("2026-01-28", "2026-01-29", "2026-01-30"):
         run = ward.measure(night, config={**EXACT, "limit_enabled": "true", "search_results_limit": 2000})
         assert run.only()["status"] == "ok", run.output
-        assert "at most about 2000 random rows of each" in run.only()["message"]
+        assert "tables with more than 2000 rows were sampled" in run.only()["message"]
         tables, found = ward.tables(night), ward.base.metrics(night)
         for name in ("t", "v"):
             n, code = found[name, "n"], found[name, "code"]

@@ -304,17 +304,17 @@ def content(metric: str, condition: str, value: object) -> Row:
 # What the error says -> the columns of the rule
 BAD = {
     "neither JSON nor base64": {"rule_content": "%%%"},
-    "is not JSON": {"rule_content": base64.b64encode(b"no json").decode()},
-    "must be {": {"rule_content": base64.b64encode(b"[1]").decode()},
-    "names no metric of metric_basic": content("endpoint", "==", 1),
+    "is not valid JSON": {"rule_content": base64.b64encode(b"no json").decode()},
+    "must be a JSON object with": {"rule_content": base64.b64encode(b"[1]").decode()},
+    "names no known metric": content("endpoint", "==", 1),
     "condition must be one of": content("value_counts", "LIKE", 1),
     "conditionValue must be a number": content("value_counts", "==", "NaN"),
     "conditionValue is missing": content("value_counts", "==", None),
     "must be true or false": content("is_key", "==", 3),
-    "by == and != only": content("is_key", "<", True),
+    "only with == and !=": content("is_key", "<", True),
     "must be a date": content("max_date_var", "<", 7),
-    "rule_type 'sql' is not judged": {"rule_type": "sql", "rule_content": "SELECT 1"},
-    "alert_class 'METRICCOMPARE' is not judged": {"alert_class": "METRICCOMPARE"},
+    "rule_type 'sql' is not supported": {"rule_type": "sql", "rule_content": "SELECT 1"},
+    "alert_class 'METRICCOMPARE' is not supported": {"alert_class": "METRICCOMPARE"},
     "alert_level must be": {"alert_level": "Panic"},
     "condition_trigger must be": {"condition_trigger": "returnNone"},
     "alert_scope must be": {"alert_scope": "row"},
@@ -391,7 +391,7 @@ def test_metrics_of_another_date_are_never_judged(base: Base, ward: Row) -> None
     run = base.judge(LATER)
     report = run.only()
     assert (run.exit_code, report["status"]) == (0, "skipped")
-    assert f"no metrics of {LATER}" in report["message"]
+    assert f"no metrics for {LATER}" in report["message"]
     assert base.alerts(LATER) == []
     assert len(base.alerts(TODAY)) == 1
 
@@ -432,7 +432,7 @@ def test_configuration_that_is_no_json_is_ignored_with_a_warning(base: Base, war
     """A rule pack's configuration was sometimes just `dev`."""
     run = base.judge(TODAY, {**ward, "config": "dev"})
     assert run.only()["status"] == "ok"
-    assert "plain text, not JSON: ignored" in run.output + run.only()["message"]
+    assert "ignoring the configuration: it is plain text, not JSON" in run.output + run.only()["message"]
 
 
 def test_a_dropped_column_can_be_alerted(base: Base, quiet: Row, hospital: Database) -> None:
@@ -530,11 +530,11 @@ def test_a_name_on_several_levels_is_the_finest_unless_the_rule_says_of_what(wri
 @pytest.mark.parametrize(
     ("error", "of", "metric", "columns"),
     [
-        ("a metric of a table has no column of its own", "table", "rows_count", {"table": "beds", "column": "a"}),
-        ("a metric of a version has no table of its own", "version", "tables_new", {"table": "beds"}),
-        ("names no metric of metric_basic for a table", "table", "value_counts", {}),
+        ("scope column is too fine for a metric of a table", "table", "rows_count", {"table": "beds", "column": "a"}),
+        ("condition_scope table is too fine for a metric of a version", "version", "tables_new", {"table": "beds"}),
+        ("names no known metric of a table", "table", "value_counts", {}),
         ("of must be one of column, table, version, database", "row", "value_counts", {}),
-        ("names no metric of metric_basic for a table", "table", "run_id", {}),
+        ("names no known metric of a table", "table", "run_id", {}),
     ],
 )
 def test_a_rule_that_asks_a_thing_for_what_it_does_not_have_is_an_error(

@@ -73,23 +73,23 @@ def test_values_are_understood(config: dict[str, Any], key: str, wanted: Any) ->
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"min_count": 0}, "min_count must be a whole number of at least 1"),
+        ({"min_count": 0}, "min_count must be a whole number, at least 1"),
         ({"min_count": True}, "min_count must be"),
         ({"min_count": "9" * 5000}, "min_count must be"),
-        ({"schemas": 3}, "schemas must be a list of names"),
-        ({"exclude_columns": [1]}, "exclude_columns must be a list of names"),
-        ({"limit_enabled": True}, "search_results_limit must be a whole number of at least 1 where limit_enabled"),
+        ({"schemas": 3}, "schemas must be a list of patterns"),
+        ({"exclude_columns": [1]}, "exclude_columns must be a list of patterns"),
+        ({"limit_enabled": True}, "search_results_limit must be a whole number, at least 1, when limit_enabled"),
         ({"limit_enabled": True, "search_results_limit": 0}, "search_results_limit must be"),
         ({"limit_enabled": "perhaps"}, "limit_enabled must be true or false"),
-        ({"table_seconds": 0}, "table_seconds must be a number of seconds, more than 0"),
+        ({"table_seconds": 0}, "table_seconds must be a number of seconds greater than 0"),
         ({"table_seconds": float("nan")}, "table_seconds must be"),
         ({"endpoint_seconds": True}, "endpoint_seconds must be"),
-        ({"statement_seconds": None}, "statement_seconds must be a whole number of 1 to"),
+        ({"statement_seconds": None}, "statement_seconds must be a whole number from 1 to"),
         ({"lock_seconds": 1.5}, "lock_seconds must be"),
-        ({"parallel_tables": 65}, "parallel_tables must be a whole number of 1 to 64"),
-        ({"memory_mb": 15}, "memory_mb must be a whole number of 16 to"),
-        ({"round_numbers": 16}, "round_numbers must be a whole number of 1 to 15"),
-        ({"round_dates": "week"}, "round_dates must be empty or month or year"),
+        ({"parallel_tables": 65}, "parallel_tables must be a whole number from 1 to 64"),
+        ({"memory_mb": 15}, "memory_mb must be a whole number from 16 to"),
+        ({"round_numbers": 16}, "round_numbers must be a whole number from 1 to 15"),
+        ({"round_dates": "week"}, "round_dates must be one of: empty, month, year"),
         ({"ssl_verify": "x"}, "ssl_verify must be true or false"),
     ],
 )
@@ -121,10 +121,10 @@ def test_any_json_is_read_or_refused(config: dict[str, Any]) -> None:
 
 def test_what_is_odd_but_no_error_is_said() -> None:
     """Plain text is ignored, and more tables at once than connections cannot be."""
-    assert pack.settings.read("dev").warnings == ("the configuration is plain text, not JSON: ignored",)
+    assert pack.settings.read("dev").warnings == ("ignoring the configuration: it is plain text, not JSON",)
     assert pack.settings.read(" ").warnings == ()
     (warning,) = settings(parallel_tables=8).warnings
-    assert warning == "parallel_tables is greater than connections_per_host, which counts"
+    assert warning == "parallel_tables is greater than connections_per_host, which takes precedence"
 
 
 def test_digest_tells_configurations_apart_that_measure_other_things() -> None:

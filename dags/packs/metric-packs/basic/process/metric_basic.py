@@ -46,7 +46,7 @@ def main() -> int:
     try:
         store.check()
     except Exception as error:  # noqa: BLE001 - any failure here is the same: nothing can be stored
-        print(f"the HDM base cannot be used: {describe(error)}", flush=True)
+        print(f"cannot use the HDM base: {describe(error)}", flush=True)
         return 1
     job = Job(
         date=run.date,

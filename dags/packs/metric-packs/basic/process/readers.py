@@ -130,7 +130,7 @@ class Readers:
 
     def _why_not(self) -> str:
         if time.monotonic() >= self._end:
-            return "the time for the endpoint is over (endpoint_seconds)"
+            return "the endpoint's time limit has expired (endpoint_seconds)"
         return self._losses[0] if self._losses else "the run was stopped"
 
     # -- in the readers' threads ---------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class Readers:
         except ConnectError as error:
             self._losses.append(f"the connection was lost: {error}")
         except Exception as error:  # noqa: BLE001 - the table it had begun is told, too
-            self._losses.append(f"its reader has failed: {describe(error)}")
+            self._losses.append(f"its reader thread failed: {describe(error)}")
         finally:
             self._results.put(None)
 
@@ -175,7 +175,7 @@ class Readers:
             contents.close()
         except Exception as error:  # noqa: BLE001 - the next table has a right to its metrics
             reason = self._why_not() if time.monotonic() >= self._end else describe(error)
-            over = "the time for the table is over (table_seconds)"
+            over = "the table's time limit has expired (table_seconds)"
             return Result(table, None, over if until < self._end and time.monotonic() >= until else reason)
         finally:
             self._live.pop(threading.get_ident(), None)

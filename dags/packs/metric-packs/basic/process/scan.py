@@ -67,17 +67,17 @@ def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, say: Callable[[st
         for warning in (*settings.warnings, *scope.warnings):
             say(warning)
         if existing and not scope.tables:
-            raise NothingMeasuredError(f"the configuration leaves none of {len(existing)} tables")
+            raise NothingMeasuredError(f"the configuration selects no table, the endpoint has {len(existing)}")
         # Attempts under another configuration measure everything anew.
         with Store(endpoint, job.date, version, f"{job.run_id}#{settings.digest}") as store:
             if not existing and store.has_history:
                 raise NothingMeasuredError(
-                    "the account sees no table any more: it has lost its rights, or all are gone"
+                    "the account no longer sees any table: its rights were revoked, or all tables were dropped"
                 )
             finished = store.finished()
             todo = sorted((t for t in scope.tables if finished.get(t.label) != len(t.columns)), key=_size)
             if len(todo) < len(scope.tables):
-                say(f"{len(scope.tables) - len(todo)} tables were finished by an earlier attempt of this run")
+                say(f"skipping {len(scope.tables) - len(todo)} tables that an earlier attempt of this run measured")
             stack.pop_all()  # from now on the connection is its reader's, who may still wait for it when we are gone
             failed = _measure(job, endpoint, settings, first, todo, store, say)
             if todo and len(failed) == len(scope.tables):
@@ -150,6 +150,6 @@ def _size(table: Table) -> tuple[bool, int, str]:
 def _summary(existing: int, chosen: int, failed: int, row_limit: int | None) -> str:
     if not existing:
         return "the database has no tables: nothing measured"
-    left_out = f", {existing - chosen} left out by configuration" if existing > chosen else ""
-    sampled = f", at most about {row_limit} random rows of each" if row_limit is not None else ""
+    left_out = f", {existing - chosen} excluded by the configuration" if existing > chosen else ""
+    sampled = f"; tables with more than {row_limit} rows were sampled" if row_limit is not None else ""
     return f"{chosen - failed} of {chosen} tables measured{left_out}{sampled}"

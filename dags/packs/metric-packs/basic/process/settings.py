@@ -75,14 +75,14 @@ def read(config: dict[str, Any] | str) -> Settings:
     warnings = []
     if isinstance(config, str):
         if config.strip():
-            warnings.append("the configuration is plain text, not JSON: ignored")
+            warnings.append("ignoring the configuration: it is plain text, not JSON")
     else:
         values.update(config)
     given = _Given(values)
     parallel = given.count("parallel_tables", 1, MOST_CONNECTIONS)
     per_host = given.count("connections_per_host", 1, MOST_CONNECTIONS)
     if parallel > per_host:
-        warnings.append("parallel_tables is greater than connections_per_host, which counts")
+        warnings.append("parallel_tables is greater than connections_per_host, which takes precedence")
     settings = Settings(
         min_count=given.count("min_count", 1),
         schemas=given.patterns("schemas"),
@@ -121,8 +121,8 @@ class _Given:
     def count(self, key: str, least: int, most: int = MOST) -> int:
         found = _whole(self._values.get(key))
         if found is None or not least <= found <= most:
-            upper = f"at least {least}" if most == MOST else f"{least} to {most}"
-            self.errors.append(f"{key} must be a whole number of {upper}")
+            allowed = f", at least {least}" if most == MOST else f" from {least} to {most}"
+            self.errors.append(f"{key} must be a whole number{allowed}")
             return least
         return found
 
@@ -135,7 +135,7 @@ class _Given:
             return None
         found = _whole(self._values.get("search_results_limit"))
         if found is None or not 1 <= found <= MOST:
-            self.errors.append("search_results_limit must be a whole number of at least 1 where limit_enabled is true")
+            self.errors.append("search_results_limit must be a whole number, at least 1, when limit_enabled is true")
         return found
 
     def seconds(self, key: str) -> float | None:
@@ -147,7 +147,7 @@ class _Given:
         except (TypeError, ValueError, OverflowError):
             found = math.nan
         if not 0 < found <= MOST_SECONDS:
-            self.errors.append(f"{key} must be a number of seconds, more than 0 and at most {MOST_SECONDS}, or null")
+            self.errors.append(f"{key} must be a number of seconds greater than 0 and at most {MOST_SECONDS}, or null")
             return None
         return found
 
@@ -157,7 +157,7 @@ class _Given:
         if value is None:
             return ()
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            self.errors.append(f"{key} must be a list of names")
+            self.errors.append(f"{key} must be a list of patterns")
             return ()
         return tuple(item for item in items if item.strip())
 
@@ -165,7 +165,7 @@ class _Given:
         value = self._values.get(key)
         found = "" if value is None else str(value).strip().lower()
         if found not in choices:
-            self.errors.append(f"{key} must be {' or '.join(choice or 'empty' for choice in choices)}")
+            self.errors.append(f"{key} must be one of: {', '.join(choice or 'empty' for choice in choices)}")
             return ""
         return found
 

@@ -29,13 +29,13 @@ store() {  # at the HDM base, which the libpq variables name
 while IFS= read -rd '' json && for part in slug type host port user password ssl database; do IFS= read -rd '' $part; done; do
     if [[ ! ${type,,} =~ ^postgres(ql)?$ ]]; then
         others=1
-        report "$json" skipped '"message": "this pack counts PostgreSQL only"'
+        report "$json" skipped '"message": "this pack supports only PostgreSQL"'
     elif count && store; then
         others=1
         report "$json" ok "\"metrics\": $(wc -l < counts.csv)"
     else
         failed=1
-        report "$json" failed '"message": "not counted: the log has what psql said"'
+        report "$json" failed '"message": "not counted: the log shows the error from psql"'
     fi
 done < <(python3 -c "$endpoints")
 wait $! || exit 1

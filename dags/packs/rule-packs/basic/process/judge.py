@@ -83,7 +83,7 @@ def _own_error(verdict: Verdict, id_rule: int) -> Iterator[None]:
     except rules.RuleError as error:
         verdict.errors[id_rule] = str(error)
     except Exception as error:  # noqa: BLE001 - one bad rule never affects another
-        verdict.errors[id_rule] = f"it could not be judged: {type(error).__name__}"
+        verdict.errors[id_rule] = f"unexpected error: {type(error).__name__}"
 
 
 def _alerts(rule: Rule, metrics: list[Row]) -> tuple[list[Row], int]:

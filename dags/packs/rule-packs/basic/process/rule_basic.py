@@ -58,7 +58,7 @@ def judge_endpoint(run: hdm.Run, endpoint: hdm.Endpoint) -> None:
         base.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         if not store.has_metrics(base, endpoint.slug, run.date):
             # Zero metrics are not zero problems: nothing is judged, so nothing is replaced.
-            run.report(endpoint, "skipped", f"no metrics of {run.date}: nothing to judge")
+            run.report(endpoint, "skipped", f"no metrics for {run.date}: nothing to judge")
             return
         written = generator.generate(base, endpoint, run.date) if generate else 0
         rules, verdict = judge.read(store.rules(base, endpoint), store.known(base))
@@ -94,10 +94,10 @@ def _configured(config: dict[str, Any] | str) -> tuple[bool, str]:
     if isinstance(config, dict):
         values.update(config)
     elif config.strip():
-        warning = "the configuration is plain text, not JSON: ignored"
+        warning = "ignoring the configuration: it is plain text, not JSON"
     generate = TRUTHS.get(str(values["generate"]).strip().lower())
     if generate is None:
-        raise ConfigurationError("configuration: generate must be true or false")
+        raise ConfigurationError("generate must be true or false")
     return generate, warning
 
 

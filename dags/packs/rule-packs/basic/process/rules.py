@@ -76,16 +76,16 @@ def parse(row: Mapping[str, Any], metrics: Mapping[tuple[str, str], Metric]) -> 
     Raises: RuleError.
     """
     if _folded(row, "rule_type") not in TYPES:
-        raise RuleError(f"rule_type {row['rule_type']!r} is not judged by this version")
+        raise RuleError(f"rule_type {row['rule_type']!r} is not supported by this version")
     if _folded(row, "alert_class") not in CLASSES:
-        raise RuleError(f"alert_class {row['alert_class']!r} is not judged by this version")
+        raise RuleError(f"alert_class {row['alert_class']!r} is not supported by this version")
     content = _content(row["rule_content"] or "")
     of, metric, condition = *_named(content, metrics), content.get("condition")
     if not isinstance(condition, str) or condition.strip() not in OPERATORS:
-        raise RuleError(f"the condition must be one of {' '.join(OPERATORS)}")
+        raise RuleError(f"condition must be one of {' '.join(OPERATORS)}")
     condition_scope = _one_of(row, "condition_scope", SCOPES)
     if SCOPES.index(condition_scope) > SCOPES.index(FINEST_SCOPES[of]):
-        raise RuleError(f"a metric of a {of} has no {condition_scope} of its own: condition_scope is too fine")
+        raise RuleError(f"condition_scope {condition_scope} is too fine for a metric of a {of}")
     for needed in {"table": ("table",), "column": ("table", "column")}.get(condition_scope, ()):
         if not row[needed]:
             raise RuleError(f"condition_scope {condition_scope} needs the name of a {needed}")
@@ -114,7 +114,7 @@ def _named(content: dict[str, Any], metrics: Mapping[tuple[str, str], Metric]) -
     for one in FINEST_SCOPES if of is None else (of,):
         if isinstance(metric, str) and (one, metric) in metrics:
             return one, metric
-    raise RuleError("rule_content names no metric of metric_basic" + (f" for a {of}" if of else " or its like"))
+    raise RuleError("rule_content names no known metric" + (f" of a {of}" if of else ""))
 
 
 def _content(text: str) -> dict[str, Any]:
@@ -127,16 +127,16 @@ def _content(text: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except ValueError:
-        raise RuleError("rule_content is not JSON") from None
+        raise RuleError("rule_content is not valid JSON") from None
     if not isinstance(content, dict):
-        raise RuleError('rule_content must be {"metric", "condition", "conditionValue"}')
+        raise RuleError("rule_content must be a JSON object with metric, condition and conditionValue")
     return content
 
 
 def _value(value: Any, kind: str, condition: str) -> Any:
     """ConditionValue in the metric's type."""
     if value is None or isinstance(value, (dict, list)):
-        raise RuleError("conditionValue is missing, or is no single value")
+        raise RuleError("conditionValue is missing, or is not a single value")
     text = str(value).strip()
     if kind == "number":
         return _number(text, is_boolean=isinstance(value, bool))
@@ -144,7 +144,7 @@ def _value(value: Any, kind: str, condition: str) -> Any:
         if text.lower() not in TRUTHS:
             raise RuleError("conditionValue must be true or false for this metric")
         if condition not in {"==", "!="}:
-            raise RuleError("true and false compare by == and != only")
+            raise RuleError("true and false can be compared only with == and !=")
         return TRUTHS[text.lower()]
     if kind == "date":
         try:

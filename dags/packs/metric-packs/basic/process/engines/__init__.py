@@ -38,7 +38,7 @@ def connect(endpoint: hdm.Endpoint, settings: Settings) -> Engine:
     """
     found = ENGINES.get(endpoint.type.strip().lower())
     if found is None:
-        raise ConnectError(f"type {endpoint.type!r} is none of {', '.join(ENGINES)}")
+        raise ConnectError(f"type {endpoint.type!r} is not supported, only {', '.join(ENGINES)}")
     module, name = found.split(".")
     engine: Callable[..., Engine] = getattr(import_module(f"engines.{module}"), name)
     try:
