@@ -306,13 +306,13 @@ def test_a_failure_in_the_middle_of_storing_leaves_the_former_rows(ward: Nights)
 
 def test_small_tables_share_a_transaction_and_none_waits_long(ward: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
     """By rows, and by the time that the first of them has waited."""
-    monkeypatch.setattr(pack.store, "MOST_PENDING_ROWS", 6)
+    monkeypatch.setattr(pack.store, "MAX_PENDING_ROWS", 6)
     written = []
     with ward.open(FIRST) as store:
         for label in "tuvw":
             store.add(measured(label, {"a": column()}))
             written.append(len(ward.tables(FIRST)))
-        monkeypatch.setattr(pack.store, "MOST_PENDING_SECONDS", 0.0)
+        monkeypatch.setattr(pack.store, "MAX_PENDING_SECONDS", 0.0)
         store.add(measured("x", {"a": column()}))
         written.append(len(ward.tables(FIRST)))
         store.complete([], [])

@@ -213,8 +213,8 @@ def measured_flag(kind: str, zeros: int, ones: int, **config: Any) -> Any:
 
 TELLING = {
     "boolean": {"true_count", "false_count"},
-    "integer": set(pack.metrics.TELLING),
-    "float": set(pack.metrics.TELLING),
+    "integer": set(pack.metrics.REVEALING),
+    "float": set(pack.metrics.REVEALING),
 }
 
 

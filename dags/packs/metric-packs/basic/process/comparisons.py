@@ -33,7 +33,7 @@ EXTENSIVE = frozenset({*COUNTS, "ratio_level_frequency"})
 TABLE_COUNTS = ("rows_count", "columns_count", "bytes")
 VERSION_COUNTS = ("tables_count", *TABLE_COUNTS)
 
-_ALIKE = "CASE WHEN (n.sample_rows IS NULL) = (p.sample_rows IS NULL) THEN {comparison} END"
+_IF_COMPARABLE = "CASE WHEN (n.sample_rows IS NULL) = (p.sample_rows IS NULL) THEN {comparison} END"
 _DIFFERENCES = {
     **dict.fromkeys(PROPERTIES, "(n.{x} <> p.{x})::integer"),
     **dict.fromkeys(MOMENTS, "(extract(epoch FROM n.{x} - p.{x}) / 86400)::double precision"),
@@ -73,7 +73,7 @@ def _expressions(metric: str) -> list[str]:
     if _is_number(metric):
         comparisons.append(_QUOTIENT_OF_DOUBLES if metric in MEASURES else _QUOTIENT)
     if metric in EXTENSIVE:
-        comparisons = [_ALIKE.replace("{comparison}", one) for one in comparisons]
+        comparisons = [_IF_COMPARABLE.replace("{comparison}", one) for one in comparisons]
     return ["n.{x}", *comparisons]
 
 

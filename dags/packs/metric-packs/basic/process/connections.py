@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from engines.engine import Engine
     from settings import Settings
 
-PATIENCE = 0.25  # seconds between two looks at whether a connection is still needed
+POLL_SECONDS = 0.25  # seconds between two looks at whether a connection is still needed
 
 
 class Hosts:
@@ -32,7 +32,7 @@ class Hosts:
             while self._used[host] >= most:
                 if not is_needed():
                     return False
-                self._changed.wait(PATIENCE)
+                self._changed.wait(POLL_SECONDS)
             self._used[host] += 1
             return True
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 Levels = dict[str, int]  # value as text -> frequency
 
-TRUTHS = {"0": "false", "1": "true"}
+BOOLEANS = {"0": "false", "1": "true"}
 
-FEWEST_HIDDEN = 2  # one would be the difference
+MIN_HIDDEN = 2  # one would be the difference
 # Mean and deviation of such columns are sums over the levels, from which few hidden ones follow.
-MANY, FEWEST_HIDDEN_OF_MANY = 10, 5
+MANY_LEVELS, MIN_HIDDEN_OF_MANY = 10, 5
 
 
 def of_column(table: Table, column: Column, values: Values, frequencies: Frequencies, settings: Settings) -> Levels:
@@ -41,7 +41,7 @@ def of_column(table: Table, column: Column, values: Values, frequencies: Frequen
         return {}
     shown = shown_levels(frequencies() or {}, settings.min_count)
     if column.kind == BOOLEAN:
-        return {TRUTHS.get(value, value): frequency for value, frequency in shown.items()}
+        return {BOOLEANS.get(value, value): frequency for value, frequency in shown.items()}
     return shown
 
 
@@ -57,12 +57,12 @@ def shown_levels(frequencies: Mapping[str, int], min_count: int) -> Levels:
     frequent = {value: n for value, n in frequencies.items() if n >= min_count and _is_storable(value)}
     if len(frequent) == len(frequencies) or min_count == 1:
         return frequent
-    fewest = FEWEST_HIDDEN if len(frequencies) < MANY else FEWEST_HIDDEN_OF_MANY
+    needed = MIN_HIDDEN if len(frequencies) < MANY_LEVELS else MIN_HIDDEN_OF_MANY
     for lowest in sorted(set(frequent.values())):
         shown = {value: n for value, n in frequent.items() if n >= lowest}
         hidden = [n for value, n in frequencies.items() if value not in shown]
         # The highest frequencies are published. Were all hidden ones alike, it would be known whose they are.
-        if len(hidden) >= fewest and sum(hidden) >= min_count and min(hidden) < max(hidden):
+        if len(hidden) >= needed and sum(hidden) >= min_count and min(hidden) < max(hidden):
             return shown
     return {}
 

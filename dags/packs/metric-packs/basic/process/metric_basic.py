@@ -29,7 +29,7 @@ ENDPOINTS_AT_ONCE = 4  # at most, and no more than they have hosts
 # Readers and the writer take turns: a thread that comes back from its server waits so long for the other one.
 SWITCH_SECONDS = 0.0005
 # Errors whose text this pack wrote itself, so that it may be shown.
-TELLABLE = (settings.SettingsError, ConnectError, NothingMeasuredError)
+OWN_ERRORS = (settings.SettingsError, ConnectError, NothingMeasuredError)
 
 
 def main() -> int:
@@ -56,11 +56,11 @@ def main() -> int:
         endpoints_at_once=min(ENDPOINTS_AT_ONCE, len({endpoint.host for endpoint in run.endpoints})),
     )
     with ThreadPoolExecutor(job.endpoints_at_once) as pool:
-        succeeded = list(pool.map(lambda endpoint: _attempt(run, job, endpoint), _in_turns(run.endpoints)))
+        succeeded = list(pool.map(lambda endpoint: _attempt(run, job, endpoint), _interleaved(run.endpoints)))
     return int(not any(succeeded))
 
 
-def _in_turns(endpoints: Iterable[hdm.Endpoint]) -> list[hdm.Endpoint]:
+def _interleaved(endpoints: Iterable[hdm.Endpoint]) -> list[hdm.Endpoint]:
     """The first one of each host, then the second ones, and so on: no host takes the places of the others."""
     seen: Counter[str] = Counter()
     turns = []
@@ -73,14 +73,14 @@ def _in_turns(endpoints: Iterable[hdm.Endpoint]) -> list[hdm.Endpoint]:
 def _attempt(run: hdm.Run, job: Job, endpoint: hdm.Endpoint) -> bool:
     """Measure one endpoint and report; whether something was measured."""
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         print(f"{endpoint.slug}: {text}", flush=True)
 
     try:
-        outcome = scan(job, endpoint, settings.read(endpoint.config), say)
+        outcome = scan(job, endpoint, settings.read(endpoint.config), log)
     except Exception as error:  # noqa: BLE001 - the next endpoint has a right to its run
-        reason = str(error) if isinstance(error, TELLABLE) else describe(error)
-        say(f"failed: {reason}")
+        reason = str(error) if isinstance(error, OWN_ERRORS) else describe(error)
+        log(f"failed: {reason}")
         run.report(endpoint, "failed", reason)
         return False
     finally:

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 Values = dict[str, Any]  # metric name -> value; None = not defined for this column, or not published
 
 # Each of them tells how many ones a column of zeros and ones has.
-TELLING = ("zero_count", "mean_num_var", "median_num_var", "std_num_var", "p01_num_var", "p99_num_var")
+REVEALING = ("zero_count", "mean_num_var", "median_num_var", "std_num_var", "p01_num_var", "p99_num_var")
 # Values of single patients, where a number is a person's own: of a telephone, of an insurance.
 SINGLE_VALUES = ("min_num_var", "max_num_var", "median_num_var", "p01_num_var", "p99_num_var")
 
-MOST_CODE_CHARACTERS = 64  # longer texts are no codes, even when unique and without blanks
-FEW_LEVELS, MOST_LEVELS = 10, 5000  # of a categorical column, by the original
+MAX_CODE_CHARACTERS = 64  # longer texts are no codes, even when unique and without blanks
+FEW_LEVELS, MAX_LEVELS = 10, 5000  # of a categorical column, by the original
 MANY_PER_LEVEL = 100
-MOST_PERCENT_MISSING = 50
-MOST_YEARS = 10_000
+MAX_PERCENT_MISSING = 50
+MAX_YEARS = 10_000
 
 
 def refined(column: Column, stats: Stats) -> Column:
@@ -77,9 +77,9 @@ def of_column(column: Column, stats: Stats, rows: int, settings: Settings, *, sa
         found["max_date_var"] = rounding.first_of(rounding.moment(stats.latest, days=days), unit)
         found["future_dates"] = stats.future
     elif column.kind == BOOLEAN:
-        is_told = not _is_rare(stats, settings.min_count)
-        found["true_count"] = stats.values - stats.zeros if is_told else None
-        found["false_count"] = stats.zeros if is_told else None
+        is_shown = not _is_rare(stats, settings.min_count)
+        found["true_count"] = stats.values - stats.zeros if is_shown else None
+        found["false_count"] = stats.zeros if is_shown else None
     return found
 
 
@@ -99,12 +99,12 @@ def _add_numbers(found: Values, column: Column, stats: Stats, settings: Settings
         found.update(dict.fromkeys(SINGLE_VALUES))
     is_flag = (stats.levels, stats.minimum, stats.maximum) == (2, 0, 1)
     if is_flag and _is_rare(stats, settings.min_count):
-        found.update(dict.fromkeys(TELLING))
+        found.update(dict.fromkeys(REVEALING))
 
 
 def _are_years(stats: Stats) -> bool:
     """Whether the numbers may be years, or weights at birth, and no dates: 19480312, seconds of 1970."""
-    return (stats.minimum or 0) >= 0 and (stats.maximum or 0) < MOST_YEARS
+    return (stats.minimum or 0) >= 0 and (stats.maximum or 0) < MAX_YEARS
 
 
 def _is_rare(stats: Stats, min_count: int) -> bool:
@@ -120,18 +120,18 @@ def _is_key(column: Column, stats: Stats, rows: int, *, sampled: bool) -> bool |
     unique = rows > 0 and stats.values == rows and stats.first == 1
     if declared:
         return unique
-    return unique and rows > 1 and is_identifier_like(column) and _numbers_things(column, stats)
+    return unique and rows > 1 and is_identifier_like(column) and _holds_identifiers(column, stats)
 
 
-def _numbers_things(column: Column, stats: Stats) -> bool:
+def _holds_identifiers(column: Column, stats: Stats) -> bool:
     """Whether the values look like what people number things with: integers, codes, uuids."""
     if column.kind == INTEGER:
         return True
-    return column.kind == TEXT and stats.blanks == 0 and (stats.longest or 0) <= MOST_CODE_CHARACTERS
+    return column.kind == TEXT and stats.blanks == 0 and (stats.longest or 0) <= MAX_CODE_CHARACTERS
 
 
 def _is_categorical(stats: Stats, percent_missing: float | None) -> bool:
     """Whether the values are categories, of a column that is no key. Source: HDM is_categorical."""
-    few = stats.levels < FEW_LEVELS and (percent_missing or 0) < MOST_PERCENT_MISSING
-    crowded = stats.levels < MOST_LEVELS and stats.first > MANY_PER_LEVEL * stats.levels
+    few = stats.levels < FEW_LEVELS and (percent_missing or 0) < MAX_PERCENT_MISSING
+    crowded = stats.levels < MAX_LEVELS and stats.first > MANY_PER_LEVEL * stats.levels
     return stats.levels > 0 and (few or crowded)

@@ -33,7 +33,7 @@ class Choice:
     def __init__(self, include: Iterable[str], exclude: Iterable[str], *, plain: bool = False) -> None:
         self._include, self._exclude = Patterns(include, plain=plain), Patterns(exclude, plain=plain)
 
-    def takes(self, *names: str) -> bool:
+    def includes(self, *names: str) -> bool:
         """Whether what has these names is chosen."""
         return (not self._include or self._include.match(*names)) and not self._exclude.match(*names)
 

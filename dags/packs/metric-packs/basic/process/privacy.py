@@ -41,7 +41,7 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _PERSONS, _BIRTHS = plain_patterns(PERSONAL_NAMES), plain_patterns(BIRTH_NAMES)
 
 
-class _Said(NamedTuple):
+class _Traits(NamedTuple):
     identifier: bool
     code: bool
     person: bool
@@ -49,24 +49,24 @@ class _Said(NamedTuple):
 
 
 @lru_cache(maxsize=100_000)
-def _said_by(name: str) -> _Said:
+def _traits_of(name: str) -> _Traits:
     names = (plain_name(name), plain_name(_HUMP.sub("_", name)))  # PatientId is patient_id, too
-    return _Said(*(one.match(*names) for one in (_IDENTIFIERS, _CODES, _PERSONS, _BIRTHS)))
+    return _Traits(*(one.match(*names) for one in (_IDENTIFIERS, _CODES, _PERSONS, _BIRTHS)))
 
 
 def is_identifier_like(column: Column) -> bool:
     """Whether the name promises a value that is there once: id, *_id, *_key, code, uuid, ..."""
-    return _said_by(column.name).identifier
+    return _traits_of(column.name).identifier
 
 
 def is_personal(column: Column) -> bool:
     """Whether the name says that the values describe a person: names, addresses, births, patients' numbers."""
-    return _said_by(column.name).person
+    return _traits_of(column.name).person
 
 
 def is_birth(column: Column) -> bool:
     """Whether the name says birth."""
-    return _said_by(column.name).birth
+    return _traits_of(column.name).birth
 
 
 def is_private(column: Column) -> bool:
@@ -74,5 +74,5 @@ def is_private(column: Column) -> bool:
 
     Codes of a vocabulary do not: they say what, not who.
     """
-    said = _said_by(column.name)
-    return said.person or bool(column.key_constraint) or (not said.code and (column.foreign or said.identifier))
+    traits = _traits_of(column.name)
+    return traits.person or bool(column.key_constraint) or (not traits.code and (column.foreign or traits.identifier))

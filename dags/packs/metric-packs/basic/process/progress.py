@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 UNKNOWN_BYTES = 1 << 20  # of a view, say
 TABLE_BYTES = 1 << 16  # what a table costs that is empty
-SHORTEST, LONGEST = 1.0, 15.0  # seconds between two reports: a long run need not tell so often
-LEAST_SHARE = 0.02  # below it no time left is told
+MIN_INTERVAL, MAX_INTERVAL = 1.0, 15.0  # seconds between two reports: a long run need not tell so often
+MIN_SHARE = 0.02  # below it no time left is told
 
 
 class Progress:
@@ -25,13 +25,13 @@ class Progress:
     def __init__(self, run: hdm.Run) -> None:
         self._run = run
         self._lock = threading.Lock()
-        self._began = self._told = time.monotonic()
+        self._started = self._reported = time.monotonic()
         self._planned: dict[str, int] = {}  # weight of each endpoint's tables, by slug
         self._weights_done: dict[str, int] = {}
         self._endpoints_done = 0
         self._tables = self._tables_done = 0
         self._rows = self._bytes = 0  # of profiles that are done
-        self._live: dict[int, Profile] = {}  # by thread
+        self._active: dict[int, Profile] = {}  # by thread
 
     def plan(self, slug: str, tables: Iterable[Table]) -> None:
         """An endpoint's tables are known."""
@@ -44,12 +44,12 @@ class Progress:
         """The calling thread reads rows into this profile now, and into its former one no more."""
         self.leave()
         with self._lock:
-            self._live[threading.get_ident()] = profile
+            self._active[threading.get_ident()] = profile
 
     def leave(self) -> None:
         """The calling thread reads no more rows of its table."""
         with self._lock:
-            profile = self._live.pop(threading.get_ident(), None)
+            profile = self._active.pop(threading.get_ident(), None)
             if profile is not None:
                 self._rows += profile.rows
                 self._bytes += profile.bytes_read
@@ -66,14 +66,14 @@ class Progress:
             self._endpoints_done += 1
             self._planned.pop(slug, None)
 
-    def tell(self) -> None:
+    def report_if_due(self) -> None:
         """Report, when it is time to."""
         now = time.monotonic()
         with self._lock:
-            if now - self._told < min(max(SHORTEST, (now - self._began) / 20), LONGEST):
+            if now - self._reported < min(max(MIN_INTERVAL, (now - self._started) / 20), MAX_INTERVAL):
                 return
-            self._told = now
-            share, message = self._share(), self._message(now - self._began)
+            self._reported = now
+            share, message = self._share(), self._message(now - self._started)
         self._run.progress(share, message)
 
     def _share(self) -> float:
@@ -81,13 +81,13 @@ class Progress:
         return (self._endpoints_done + begun) / max(1, len(self._run.endpoints))
 
     def _message(self, seconds: float) -> str:
-        rows = self._rows + sum(profile.rows for profile in self._live.values())
-        read = self._bytes + sum(profile.bytes_read for profile in self._live.values())
+        rows = self._rows + sum(profile.rows for profile in self._active.values())
+        read = self._bytes + sum(profile.bytes_read for profile in self._active.values())
         parts = [f"{self._tables_done} of {self._tables} tables", f"{rows:,} rows", f"{read / 1e6 / seconds:.1f} MB/s"]
         if len(self._run.endpoints) > 1:
             parts.insert(0, f"{self._endpoints_done} of {len(self._run.endpoints)} endpoints")
         share = self._share()
-        if share >= LEAST_SHARE:
+        if share >= MIN_SHARE:
             parts.append(f"about {_duration(seconds * (1 - share) / share)} left")
         return ", ".join(parts)
 

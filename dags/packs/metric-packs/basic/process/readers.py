@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from settings import Settings
     from tables import Table
 
-WAITING = 64  # tables that have been read and not yet stored
-PATIENCE = 0.25  # seconds between two looks at what is late
-LATE = 3.0  # seconds after its time is over a table is ended here, where the server has not ended it
-STATEMENTS = 3  # that a table takes at most, each of which the server ends after `statement_seconds`
-FAREWELL = 10.0  # seconds that readers have to end when nobody takes their results any more
+MAX_WAITING = 64  # tables that have been read and not yet stored
+POLL_SECONDS = 0.25  # seconds between two looks at what is late
+GRACE_SECONDS = 3.0  # seconds after its time is over a table is ended here, where the server has not ended it
+STATEMENTS_PER_TABLE = 3  # that a table takes at most, each of which the server ends after `statement_seconds`
+DISMISS_SECONDS = 10.0  # seconds that readers have to end when nobody takes their results any more
 
 
 @dataclass(frozen=True, kw_only=True)
-class Orders:
+class ReaderOptions:
     """What all readers of one endpoint heed."""
 
     settings: Settings
@@ -56,7 +56,7 @@ class Result:
 
 
 @dataclass
-class _Live:
+class _Current:
     """What a reader is at."""
 
     engine: Engine
@@ -75,63 +75,63 @@ class Readers:
     """Read tables in their order.
 
     Args:
-        orders: how.
+        options: how.
         connections: one for each reader; the readers close them.
         tables: with the chosen columns.
     """
 
-    def __init__(self, orders: Orders, connections: list[Connection], tables: list[Table]) -> None:
-        self._orders = orders
+    def __init__(self, options: ReaderOptions, connections: list[Connection], tables: list[Table]) -> None:
+        self._options = options
         self._todo = deque(tables)
-        self._unanswered = {table.label: table for table in tables}
-        self._results: Queue[Result | None] = Queue(WAITING)  # None: a reader has ended
+        self._missing = {table.label: table for table in tables}
+        self._results: Queue[Result | None] = Queue(MAX_WAITING)  # None: a reader has ended
         self._is_stopped = False
-        self._losses: list[str] = []  # why a reader ended before its time
-        self._live: dict[int, _Live] = {}  # by thread
-        self._end = time.monotonic() + (orders.settings.endpoint_seconds or float("inf"))
+        self._failures: list[str] = []  # why a reader ended before its time
+        self._current: dict[int, _Current] = {}  # by thread
+        self._end = time.monotonic() + (options.settings.endpoint_seconds or float("inf"))
         self._threads = [threading.Thread(target=self._work, args=(one,), daemon=True) for one in connections]
 
-    def results(self, idle: Callable[[], None]) -> Generator[Result]:
-        """Each table once, as they are ready; `idle` is called now and then. Leaving early ends the readers."""
+    def results(self, on_wait: Callable[[], None]) -> Generator[Result]:
+        """Each table once, as they are ready; `on_wait` is called now and then. Leaving early ends the readers."""
         for thread in self._threads:
             thread.start()
         working = len(self._threads)
         try:
             while working:
-                self._stop(lambda live: time.monotonic() > live.until + LATE)
-                self._orders.progress.tell()
-                idle()
+                self._stop(lambda current: time.monotonic() > current.until + GRACE_SECONDS)
+                self._options.progress.report_if_due()
+                on_wait()
                 try:
-                    result = self._results.get(timeout=PATIENCE)
+                    result = self._results.get(timeout=POLL_SECONDS)
                 except Empty:
                     continue
                 if result is None:
                     working -= 1
                 else:
-                    self._unanswered.pop(result.table.label)
+                    self._missing.pop(result.table.label)
                     yield result
-            yield from (Result(table, None, self._why_not()) for table in self._unanswered.values())
+            yield from (Result(table, None, self._reason()) for table in self._missing.values())
         finally:
             self._dismiss(working)
 
     def _dismiss(self, working: int) -> None:
         """End the readers that still work."""
         self._is_stopped = True
-        until = time.monotonic() + FAREWELL
+        until = time.monotonic() + DISMISS_SECONDS
         while working and time.monotonic() < until:
             self._stop(lambda _: True)
             with suppress(Empty):
-                working -= self._results.get(timeout=PATIENCE) is None
+                working -= self._results.get(timeout=POLL_SECONDS) is None
 
-    def _stop(self, is_over: Callable[[_Live], bool]) -> None:
-        for live in list(self._live.values()):
-            if not live.is_stopped and is_over(live):
-                live.stop()
+    def _stop(self, is_over: Callable[[_Current], bool]) -> None:
+        for current in list(self._current.values()):
+            if not current.is_stopped and is_over(current):
+                current.stop()
 
-    def _why_not(self) -> str:
+    def _reason(self) -> str:
         if time.monotonic() >= self._end:
             return "the endpoint's time limit has expired (endpoint_seconds)"
-        return self._losses[0] if self._losses else "the run was stopped"
+        return self._failures[0] if self._failures else "the run was stopped"
 
     # -- in the readers' threads ---------------------------------------------------------------------------------
 
@@ -141,9 +141,9 @@ class Readers:
                 while (engine := connection.open(self._has_work)) and (table := self._next()):
                     self._results.put(self._measured(engine, table))
         except ConnectError as error:
-            self._losses.append(f"the connection was lost: {error}")
+            self._failures.append(f"the connection was lost: {error}")
         except Exception as error:  # noqa: BLE001 - the table it had begun is told, too
-            self._losses.append(f"its reader thread failed: {describe(error)}")
+            self._failures.append(f"its reader thread failed: {describe(error)}")
         finally:
             self._results.put(None)
 
@@ -157,37 +157,37 @@ class Readers:
             return None
 
     def _measured(self, engine: Engine, table: Table) -> Result:
-        began = time.monotonic()
-        until = min(self._end, began + (self._orders.settings.table_seconds or float("inf")))
+        started = time.monotonic()
+        until = min(self._end, started + (self._options.settings.table_seconds or float("inf")))
         reading = Reading(
-            date=self._orders.date,
-            row_limit=self._orders.settings.row_limit,
-            seconds=until - began if until < float("inf") else None,
-            memory=self._orders.memory,
+            date=self._options.date,
+            row_limit=self._options.settings.row_limit,
+            seconds=until - started if until < float("inf") else None,
+            memory=self._options.memory,
             folder=tempfile.gettempdir(),
             watch=self._watch,
         )
-        longest = STATEMENTS * self._orders.settings.statement_seconds
-        self._live[threading.get_ident()] = _Live(engine, min(until, began + longest))
+        longest = STATEMENTS_PER_TABLE * self._options.settings.statement_seconds
+        self._current[threading.get_ident()] = _Current(engine, min(until, started + longest))
         try:
             contents = engine.read(table, reading)
-            measured = self._described(table, contents, began)
+            measured = self._described(table, contents, started)
             contents.close()
         except Exception as error:  # noqa: BLE001 - the next table has a right to its metrics
-            reason = self._why_not() if time.monotonic() >= self._end else describe(error)
+            reason = self._reason() if time.monotonic() >= self._end else describe(error)
             over = "the table's time limit has expired (table_seconds)"
             return Result(table, None, over if until < self._end and time.monotonic() >= until else reason)
         finally:
-            self._live.pop(threading.get_ident(), None)
-            self._orders.progress.leave()
+            self._current.pop(threading.get_ident(), None)
+            self._options.progress.leave()
         return Result(table, measured)
 
     def _watch(self, profile: Profile) -> None:
-        self._live[threading.get_ident()].profile = profile
-        self._orders.progress.watch(profile)
+        self._current[threading.get_ident()].profile = profile
+        self._options.progress.watch(profile)
 
-    def _described(self, table: Table, contents: Contents, began: float) -> MeasuredTable:
-        settings, found, shown = self._orders.settings, {}, {}
+    def _described(self, table: Table, contents: Contents, started: float) -> MeasuredTable:
+        settings, found, shown = self._options.settings, {}, {}
         for declared, stats, profile, index in contents.columns:
             column = metrics.refined(declared, stats)
             sampled = contents.sample_rows is not None
@@ -203,5 +203,5 @@ class Readers:
             sample_rows=contents.sample_rows,
             columns=found,
             levels=shown,
-            seconds=time.monotonic() - began,
+            seconds=time.monotonic() - started,
         )

@@ -11,7 +11,7 @@ import tables
 import versions
 from connections import Connection
 from engines.engine import describe
-from readers import LATE, STATEMENTS, Orders, Readers
+from readers import GRACE_SECONDS, STATEMENTS_PER_TABLE, ReaderOptions, Readers
 from store import Store
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Outcome:
     summary: str
 
 
-def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, say: Callable[[str], None]) -> Outcome:
+def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, log: Callable[[str], None]) -> Outcome:
     """Measure one endpoint.
 
     Raises: engines.ConnectError, NothingMeasuredError, or what the driver or the base raises.
@@ -60,12 +60,12 @@ def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, say: Callable[[st
         first = stack.enter_context(Connection(endpoint, settings, job.hosts))
         engine = first.open()
         assert engine is not None, "it is always needed"  # noqa: S101
-        with _patience(engine, settings):
+        with _deadline(engine, settings):
             existing = engine.tables()
             version = versions.read(engine, existing)
         scope = tables.chosen(existing, settings)
         for warning in (*settings.warnings, *scope.warnings):
-            say(warning)
+            log(warning)
         if existing and not scope.tables:
             raise NothingMeasuredError(f"the configuration selects no table, the endpoint has {len(existing)}")
         # Attempts under another configuration measure everything anew.
@@ -77,9 +77,9 @@ def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, say: Callable[[st
             finished = store.finished()
             todo = sorted((t for t in scope.tables if finished.get(t.label) != len(t.columns)), key=_size)
             if len(todo) < len(scope.tables):
-                say(f"skipping {len(scope.tables) - len(todo)} tables that an earlier attempt of this run measured")
+                log(f"skipping {len(scope.tables) - len(todo)} tables that an earlier attempt of this run measured")
             stack.pop_all()  # from now on the connection is its reader's, who may still wait for it when we are gone
-            failed = _measure(job, endpoint, settings, first, todo, store, say)
+            failed = _measure(job, endpoint, settings, first, todo, store, log)
             if todo and len(failed) == len(scope.tables):
                 # What the base knows of this date is better than nothing: it stays.
                 raise NothingMeasuredError(f"none of {len(todo)} tables could be measured")
@@ -95,10 +95,10 @@ def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, say: Callable[[st
 
 
 @contextmanager
-def _patience(engine: Engine, settings: Settings) -> Iterator[None]:
+def _deadline(engine: Engine, settings: Settings) -> Iterator[None]:
     """Hang up on a server that does not even say what there is."""
-    seconds = min(STATEMENTS * settings.statement_seconds, settings.endpoint_seconds or float("inf"))
-    clock = threading.Timer(seconds + LATE, engine.interrupt)
+    seconds = min(STATEMENTS_PER_TABLE * settings.statement_seconds, settings.endpoint_seconds or float("inf"))
+    clock = threading.Timer(seconds + GRACE_SECONDS, engine.interrupt)
     clock.daemon = True
     clock.start()
     try:
@@ -114,11 +114,11 @@ def _measure(
     first: Connection,
     todo: list[Table],
     store: Store,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> list[str]:
     """Read the tables and store what was found; the labels of those that could not be read."""
     readers = min(settings.parallel_tables, settings.connections_per_host, max(1, len(todo)))
-    orders = Orders(
+    options = ReaderOptions(
         settings=settings,
         date=job.date,
         memory=(settings.memory_mb << 20) // (readers * job.endpoints_at_once),
@@ -127,18 +127,18 @@ def _measure(
     connections = [first, *(Connection(endpoint, settings, job.hosts) for _ in range(readers - 1))]
     failed = []
     job.progress.plan(endpoint.slug, todo)
-    with closing(Readers(orders, connections, todo).results(store.flush_due)) as results:
+    with closing(Readers(options, connections, todo).results(store.flush_due)) as results:
         for result in results:
             if result.measured is None:
                 failed.append(result.table.label)
-                say(f"table {result.table.label} not measured: {result.reason}")
+                log(f"table {result.table.label} not measured: {result.reason}")
             else:
                 store.add(result.measured)
             job.progress.table_done(endpoint.slug, result.table)
     store.flush()
     for label, error in store.refused.items():
         failed.append(label)
-        say(f"table {label} not stored: {describe(error)}")
+        log(f"table {label} not stored: {describe(error)}")
     return failed
 
 

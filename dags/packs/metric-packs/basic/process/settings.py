@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 DEFAULTS = Path(__file__).with_name("conf.json")
-TRUTHS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 ROUND_DATES = ("", "month", "year")
 
 # How fast a run goes, and how long it waits, changes nothing of what it finds.
-PACE = {
+NEUTRAL_KEYS = {
     *("table_seconds", "endpoint_seconds", "statement_seconds", "lock_seconds", "parallel_tables"),
     *("connections_per_host", "memory_mb", "ssl_verify", "warnings"),
 }
 
-MOST = 2_000_000_000  # of anything that is counted
-MOST_SECONDS = 2_000_000  # servers take milliseconds, in 32 bits
-MOST_CONNECTIONS = 64
-LEAST_MEMORY_MB, MOST_MEMORY_MB = 16, 1_000_000
-MOST_DIGITS = 15  # a double has no more
+MAX_COUNT = 2_000_000_000  # of anything that is counted
+MAX_SECONDS = 2_000_000  # servers take milliseconds, in 32 bits
+MAX_CONNECTIONS = 64
+MIN_MEMORY_MB, MAX_MEMORY_MB = 16, 1_000_000
+MAX_DIGITS = 15  # a double has no more
 
 
 class SettingsError(ValueError):
@@ -62,7 +62,7 @@ class Settings:
     @property
     def digest(self) -> str:
         """The same for two configurations under which the same is measured, and as much of it stored."""
-        given = {key: value for key, value in asdict(self).items() if key not in PACE}
+        given = {key: value for key, value in asdict(self).items() if key not in NEUTRAL_KEYS}
         return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -79,8 +79,8 @@ def read(config: dict[str, Any] | str) -> Settings:
     else:
         values.update(config)
     given = _Given(values)
-    parallel = given.count("parallel_tables", 1, MOST_CONNECTIONS)
-    per_host = given.count("connections_per_host", 1, MOST_CONNECTIONS)
+    parallel = given.count("parallel_tables", 1, MAX_CONNECTIONS)
+    per_host = given.count("connections_per_host", 1, MAX_CONNECTIONS)
     if parallel > per_host:
         warnings.append("parallel_tables is greater than connections_per_host, which takes precedence")
     settings = Settings(
@@ -96,11 +96,11 @@ def read(config: dict[str, Any] | str) -> Settings:
         row_limit=given.row_limit(),
         table_seconds=given.seconds("table_seconds"),
         endpoint_seconds=given.seconds("endpoint_seconds"),
-        statement_seconds=given.count("statement_seconds", 1, MOST_SECONDS),
-        lock_seconds=given.count("lock_seconds", 1, MOST_SECONDS),
+        statement_seconds=given.count("statement_seconds", 1, MAX_SECONDS),
+        lock_seconds=given.count("lock_seconds", 1, MAX_SECONDS),
         parallel_tables=parallel,
         connections_per_host=per_host,
-        memory_mb=given.count("memory_mb", LEAST_MEMORY_MB, MOST_MEMORY_MB),
+        memory_mb=given.count("memory_mb", MIN_MEMORY_MB, MAX_MEMORY_MB),
         round_numbers=given.digits("round_numbers"),
         round_dates=given.choice("round_dates", ROUND_DATES),
         ssl_verify=given.boolean("ssl_verify"),
@@ -118,23 +118,23 @@ class _Given:
         self._values = values
         self.errors: list[str] = []
 
-    def count(self, key: str, least: int, most: int = MOST) -> int:
+    def count(self, key: str, least: int, most: int = MAX_COUNT) -> int:
         found = _whole(self._values.get(key))
         if found is None or not least <= found <= most:
-            allowed = f", at least {least}" if most == MOST else f" from {least} to {most}"
+            allowed = f", at least {least}" if most == MAX_COUNT else f" from {least} to {most}"
             self.errors.append(f"{key} must be a whole number{allowed}")
             return least
         return found
 
     def digits(self, key: str) -> int | None:
-        return None if self._is_missing(key) else self.count(key, 1, MOST_DIGITS)
+        return None if self._is_missing(key) else self.count(key, 1, MAX_DIGITS)
 
     def row_limit(self) -> int | None:
         """The original's pair of keys. A limit that is not enabled is not looked at."""
         if not self.boolean("limit_enabled"):
             return None
         found = _whole(self._values.get("search_results_limit"))
-        if found is None or not 1 <= found <= MOST:
+        if found is None or not 1 <= found <= MAX_COUNT:
             self.errors.append("search_results_limit must be a whole number, at least 1, when limit_enabled is true")
         return found
 
@@ -146,8 +146,8 @@ class _Given:
             found = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError, OverflowError):
             found = math.nan
-        if not 0 < found <= MOST_SECONDS:
-            self.errors.append(f"{key} must be a number of seconds greater than 0 and at most {MOST_SECONDS}, or null")
+        if not 0 < found <= MAX_SECONDS:
+            self.errors.append(f"{key} must be a number of seconds greater than 0 and at most {MAX_SECONDS}, or null")
             return None
         return found
 
@@ -173,7 +173,7 @@ class _Given:
         value = self._values.get(key, False)
         if value is None or (isinstance(value, str) and not value.strip()):
             return False
-        truth = value if isinstance(value, bool) else TRUTHS.get(str(value).strip().lower())
+        truth = value if isinstance(value, bool) else BOOLEANS.get(str(value).strip().lower())
         if truth is None:
             self.errors.append(f"{key} must be true or false")
             return False
@@ -193,4 +193,4 @@ def _whole(value: Any) -> int | None:
     if isinstance(value, int):
         return value
     text = value.strip()
-    return int(text) if text.isdecimal() and len(text) <= len(str(MOST)) else None
+    return int(text) if text.isdecimal() and len(text) <= len(str(MAX_COUNT)) else None

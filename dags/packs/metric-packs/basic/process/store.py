@@ -34,8 +34,8 @@ TABLES = (
 )
 
 # A transaction costs as much as some hundred rows; whoever is killed loses a second's work at most.
-MOST_PENDING_ROWS = 2_000
-MOST_PENDING_SECONDS = 1.0
+MAX_PENDING_ROWS = 2_000
+MAX_PENDING_SECONDS = 1.0
 
 # What is wrong with the rows, not with the base: a text that it cannot hold, a name too long for an index.
 REFUSALS = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
@@ -132,7 +132,7 @@ class Store:
 
     def flush_due(self) -> None:
         """Write what is pending if it is much, or has waited long enough."""
-        if self._pending_rows >= MOST_PENDING_ROWS or time.monotonic() - self._pending_since >= MOST_PENDING_SECONDS:
+        if self._pending_rows >= MAX_PENDING_ROWS or time.monotonic() - self._pending_since >= MAX_PENDING_SECONDS:
             self.flush()
 
     def flush(self) -> None:
@@ -163,16 +163,16 @@ class Store:
         self.flush()
         missing = sorted({*unreadable, *self.refused})
         self._values |= {"unreadable": missing, "unreadable_count": len(missing) + unreadable_columns}
-        held = (table for table in existing if table.label not in self.refused)  # their names may be why
-        places = [(table.label, name) for table in held for name in _names(table)]
+        storable = (table for table in existing if table.label not in self.refused)  # their names may be why
+        places = [(table.label, name) for table in storable for name in _names(table)]
         with self._base.transaction():
             self._withdraw()
             self._stage("staged_existing", ("table", "column"), places)
             if self._has_rows:
-                self._run("sweep_levels", "sweep_columns", "sweep_tables", "forget_columns", "forget_tables")
+                self._run("sweep_levels", "sweep_columns", "sweep_tables", "reset_columns", "reset_tables")
             if self.has_history:
                 self._run("drop_columns", "drop_tables", "rename_columns", "rename_tables", "count_changes")
-            self._run("know", "insert_version", "insert_database")
+            self._run("record_known", "insert_version", "insert_database")
             row = self._base.execute(self._sql["count"], self._values).fetchone()
         return row[0] if row else 0
 
@@ -193,7 +193,7 @@ class Store:
             return
         self._run("withdraw_version", "withdraw_database")
         if self._is_complete:
-            self._run("disown")
+            self._run("restart_run")
 
     def _run(self, *names: str) -> None:
         for name in names:

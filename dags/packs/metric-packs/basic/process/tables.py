@@ -21,8 +21,8 @@ DATES = frozenset({DATE, DATETIME})
 
 DERIVED = frozenset({"view", "materialized view", "foreign table"})  # they show the columns of others
 
-MOST_NAME_BYTES = 500  # of a column: SQLite takes an expression of any length for one, and an index does not
-MOST_NAMED = 5  # patterns that one warning names
+MAX_NAME_BYTES = 500  # of a column: SQLite takes an expression of any length for one, and an index does not
+MAX_NAMED = 5  # patterns that one warning names
 
 # The keys of the configuration that hold patterns, by what they are matched against.
 SCHEMA_KEYS = ("schemas", "exclude_schemas")
@@ -46,7 +46,7 @@ class Column:
     @property
     def has_short_name(self) -> bool:
         """Whether the name fits into an index of the HDM base."""
-        return len(self.name) <= MOST_NAME_BYTES and len(self.name.encode()) <= MOST_NAME_BYTES
+        return len(self.name) <= MAX_NAME_BYTES and len(self.name.encode()) <= MAX_NAME_BYTES
 
 
 @dataclass(frozen=True)
@@ -89,15 +89,15 @@ def chosen(tables: Iterable[Table], settings: Settings) -> Scope:
     tagged = {plain_name(column.name) for table in everything for column in table.columns if column.identifying}
     found, unreadable = [], []
     for table in everything:
-        if (table.schema and not schemas.takes(table.schema)) or not names.takes(*table.names):
+        if (table.schema and not schemas.includes(table.schema)) or not names.includes(*table.names):
             continue
         hidden = tagged if table.type in DERIVED else set()
         read = [c for c in table.columns if not c.identifying and plain_name(c.name) not in hidden]
-        wanted = [c for c in read if columns.takes(*column_names(table, c))]
+        wanted = [c for c in read if columns.includes(*column_names(table, c))]
         can = [c for c in wanted if c.readable and c.has_short_name]
         found.append(replace(table, columns=tuple(can)))
-        unreadable += [f"{table.label}.{c.name}"[:MOST_NAME_BYTES] for c in wanted if c not in can]
-    return Scope(tuple(found), tuple(unreadable), _idle(everything, settings))
+        unreadable += [f"{table.label}.{c.name}"[:MAX_NAME_BYTES] for c in wanted if c not in can]
+    return Scope(tuple(found), tuple(unreadable), _unmatched(everything, settings))
 
 
 def column_names(table: Table, column: Column) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ def has_excluded_levels(table: Table, column: Column, settings: Settings) -> boo
     return plain_patterns(settings.exclude_levels).match(*column_names(table, column))
 
 
-def _idle(tables: list[Table], settings: Settings) -> tuple[str, ...]:
+def _unmatched(tables: list[Table], settings: Settings) -> tuple[str, ...]:
     """A warning for each key with patterns that match nothing at all: a spelling mistake, or what is there no more."""
     schemas: list[tuple[str, ...]] = [(schema,) for schema in {table.schema for table in tables} if schema]
     columns: list[tuple[str, ...]] = []
@@ -127,8 +127,8 @@ def _idle(tables: list[Table], settings: Settings) -> tuple[str, ...]:
         if key in SCHEMA_KEYS and not named:
             continue  # the engine has no schemas: meant for other endpoints
         given = [(pattern, Patterns((pattern,), plain=key in COLUMN_KEYS)) for pattern in getattr(settings, key)]
-        idle = [repr(pattern) for pattern, one in given if not any(one.match(*names) for names in named)]
-        if idle:
-            more = f" and {len(idle) - MOST_NAMED} more" if len(idle) > MOST_NAMED else ""
-            warnings.append(f"{key}: nothing matches {', '.join(idle[:MOST_NAMED])}{more}")
+        unmatched = [repr(pattern) for pattern, one in given if not any(one.match(*names) for names in named)]
+        if unmatched:
+            more = f" and {len(unmatched) - MAX_NAMED} more" if len(unmatched) > MAX_NAMED else ""
+            warnings.append(f"{key}: nothing matches {', '.join(unmatched[:MAX_NAMED])}{more}")
     return tuple(warnings)

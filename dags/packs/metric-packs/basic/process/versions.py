@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tables import Table
 
 UNKNOWN = "0.0"
-MOST_CHARACTERS = 64  # what a report line may carry
+MAX_CHARACTERS = 64  # what a report line may carry
 
 
 def read(engine: Engine, tables: list[Table]) -> str:
@@ -28,7 +28,7 @@ def read(engine: Engine, tables: list[Table]) -> str:
         print(f"cannot read table version, using dbversion {UNKNOWN}: {describe(error)}", flush=True)
         return UNKNOWN
     versions = [str(value).strip() for (value,) in rows if value is not None and str(value).strip()]
-    return max(versions, key=_order, default=UNKNOWN)[:MOST_CHARACTERS]
+    return max(versions, key=_order, default=UNKNOWN)[:MAX_CHARACTERS]
 
 
 def _order(version: str) -> tuple[list[int], str]:

@@ -20,7 +20,7 @@ VALUES = (
     *("min_num_var", "max_num_var", "mean_num_var", "median_num_var", "std_num_var", "p01_num_var", "p99_num_var"),
     *("min_date_var", "max_date_var"),
 )
-MOST_NAMED = 5  # objects that one message names
+MAX_NAMED = 5  # objects that one message names
 
 Row = dict[str, Any]  # one row of metrics, or of hdm_alerts
 
@@ -117,8 +117,8 @@ def _detail(rule: Rule, table: str | None, rows: list[Row]) -> str:
         return rule.metric if rule.metric.endswith(VALUES) else f"{rule.metric} = {_shown(rows[0][rule.metric])}"
     kept = ("column",) if table is not None else ("table", "column")
     names = [".".join(row[key] for key in kept if key in row) for row in rows]
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"{rule.metric} of {', '.join(names[:MOST_NAMED])}{more}"
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"{rule.metric} of {', '.join(names[:MAX_NAMED])}{more}"
 
 
 def _shown(value: Any) -> str:

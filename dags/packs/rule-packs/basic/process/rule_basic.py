@@ -19,7 +19,7 @@ import psycopg
 import store
 
 DEFAULTS = Path(__file__).with_name("conf.json")
-TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class ConfigurationError(ValueError):
@@ -95,7 +95,7 @@ def _configured(config: dict[str, Any] | str) -> tuple[bool, str]:
         values.update(config)
     elif config.strip():
         warning = "ignoring the configuration: it is plain text, not JSON"
-    generate = TRUTHS.get(str(values["generate"]).strip().lower())
+    generate = BOOLEANS.get(str(values["generate"]).strip().lower())
     if generate is None:
         raise ConfigurationError("generate must be true or false")
     return generate, warning

@@ -29,7 +29,7 @@ FINEST_SCOPES = {"column": "column", "table": "table", "version": "database", "d
 TRIGGERS = {"returntrue": True, "returnfalse": False}
 TYPES = ("conditionnelle", "conditional")
 CLASSES = ("metrique", "metric", "métrique")
-TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class RuleError(ValueError):
@@ -141,11 +141,11 @@ def _value(value: Any, kind: str, condition: str) -> Any:
     if kind == "number":
         return _number(text, is_boolean=isinstance(value, bool))
     if kind == "boolean":
-        if text.lower() not in TRUTHS:
+        if text.lower() not in BOOLEANS:
             raise RuleError("conditionValue must be true or false for this metric")
         if condition not in {"==", "!="}:
             raise RuleError("true and false can be compared only with == and !=")
-        return TRUTHS[text.lower()]
+        return BOOLEANS[text.lower()]
     if kind == "date":
         try:
             return dt.datetime.fromisoformat(text)

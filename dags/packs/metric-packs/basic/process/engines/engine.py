@@ -24,7 +24,7 @@ CONNECT_SECONDS = 15
 CANCEL_SECONDS = 3
 EPOCH = 730_120  # 2000-01-01, from which a profile counts days, as an ordinal
 DAY = 86_400_000_000  # microseconds
-MOST_EXACT_DIGITS = 15  # of a decimal that a double tells from every other
+MAX_EXACT_DIGITS = 15  # of a decimal that a double tells from every other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Contents:
     def __init__(self, rows: int, columns: list[tuple[Column, Stats, Profile, int]]) -> None:
         self.rows = rows  # that were read
         self.table_rows = rows  # that there are
-        self.is_drawn = False
+        self.is_sample = False
         self.columns = columns  # the last two: where its levels are
 
     @classmethod
@@ -68,7 +68,7 @@ class Contents:
     @property
     def sample_rows(self) -> int | None:
         """How many rows were drawn; None: all were read."""
-        return self.rows if self.is_drawn else None
+        return self.rows if self.is_sample else None
 
     def close(self) -> None:
         """Give back the memory of its profiles: levels cannot be asked for any more."""
@@ -113,7 +113,7 @@ class Engine(ABC):
         """What several queries see as one state, where the engine needs to be asked for that."""
         return nullcontext()
 
-    def allow(self, seconds: float | None) -> None:  # noqa: B027 - not every engine can end a statement by itself
+    def limit_statements(self, seconds: float | None) -> None:  # noqa: B027 - not every engine can end a statement by itself
         """Let the server end statements that take longer, and those of the settings at the latest."""
 
     def read(self, table: Table, reading: Reading) -> Contents:
@@ -121,14 +121,14 @@ class Engine(ABC):
 
         Raises: ProfileError, or what the driver raises when the table cannot be read.
         """
-        self.allow(reading.seconds)
+        self.limit_statements(reading.seconds)
         if reading.row_limit is None:
             return self.stream(table, reading, None)
         with self.snapshot():
             rows = self.count(table)
             share = reading.row_limit / rows if rows > reading.row_limit else None
             found = self.stream(table, reading, share)
-        found.table_rows, found.is_drawn = rows, share is not None
+        found.table_rows, found.is_sample = rows, share is not None
         return found
 
     def count(self, table: Table) -> int:
@@ -171,6 +171,6 @@ def hang_up(descriptor: int) -> None:
         same.shutdown(socket.SHUT_RDWR)
 
 
-def authorities() -> str | None:
+def ca_file() -> str | None:
     """The file of certificate authorities that this machine trusts (SSL_CERT_FILE, else OpenSSL's own)."""
     return ssl.get_default_verify_paths().cafile

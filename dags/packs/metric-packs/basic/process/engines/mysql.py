@@ -12,8 +12,8 @@ import pymysql
 from hdm_profile import Spec
 from tables import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
 
-from engines.engine import CONNECT_SECONDS, DAY, MOST_EXACT_DIGITS, Contents, Engine, Reading, authorities
-from engines.mysql_connection import CLEAR_TEXT_PLUGINS, ENDINGS, MySQLConnection, refuse_clear_text
+from engines.engine import CONNECT_SECONDS, DAY, MAX_EXACT_DIGITS, Contents, Engine, Reading, ca_file
+from engines.mysql_connection import CLEAR_TEXT_PLUGINS, FATAL, MySQLConnection, refuse_clear_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,7 @@ SELECT u.table_name, u.column_name, u.referenced_table_name, u.referenced_column
 FROM information_schema.key_column_usage u
 WHERE u.table_schema = DATABASE() AND u.referenced_table_schema = DATABASE()
 """
-DOCUMENTS = """
+JSON_COLUMNS = """
 SELECT table_name, constraint_name FROM information_schema.check_constraints
 WHERE constraint_schema = DATABASE() AND check_clause LIKE 'json|_valid(%' ESCAPE '|'
 """
@@ -84,10 +84,10 @@ class MySQL(Engine):
         )
         self._is_mariadb = "mariadb" in self._connection.server_version.lower()
         self._statement_seconds = float(settings.statement_seconds)
-        self._allowed = 0.0
+        self._limit = 0.0
         self.fetch("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         self.fetch("SET SESSION time_zone = '+00:00', lock_wait_timeout = %s", settings.lock_seconds)
-        self.allow(None)
+        self.limit_statements(None)
         self._connection.wait_without_limit()
 
     def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -96,7 +96,7 @@ class MySQL(Engine):
                 cursor.execute(query, values or None)
                 return list(cursor.fetchall())
         except pymysql.MySQLError as error:
-            if error.args and error.args[0] in ENDINGS:
+            if error.args and error.args[0] in FATAL:
                 self.close()
             raise
 
@@ -109,15 +109,15 @@ class MySQL(Engine):
             if self._connection.open:
                 self._connection.rollback()
 
-    def allow(self, seconds: float | None) -> None:
-        allowed = min(self._statement_seconds, seconds or self._statement_seconds)
-        if allowed == self._allowed:
+    def limit_statements(self, seconds: float | None) -> None:
+        limit = min(self._statement_seconds, seconds or self._statement_seconds)
+        if limit == self._limit:
             return
         if self._is_mariadb:
-            self.fetch("SET SESSION max_statement_time = %s", max(allowed, 0.001))
+            self.fetch("SET SESSION max_statement_time = %s", max(limit, 0.001))
         else:
-            self.fetch("SET SESSION max_execution_time = %s", max(1, round(allowed * 1000)))
-        self._allowed = allowed
+            self.fetch("SET SESSION max_execution_time = %s", max(1, round(limit * 1000)))
+        self._limit = limit
 
     def interrupt(self) -> None:
         self._connection.interrupt()
@@ -135,7 +135,7 @@ class MySQL(Engine):
 
     def tables(self) -> list[Table]:
         keys, foreign = self._keys()
-        documents = self._documents()
+        json_columns = self._json_columns()
         found = []
         for name, group in groupby(self.fetch(TABLES), key=lambda row: row[0]):
             rows = list(group)
@@ -144,8 +144,8 @@ class MySQL(Engine):
                 Column(
                     column,
                     _text(declared),
-                    OTHER if (name, column) in documents else _kind(_text(declared), base, scale),
-                    "json" if (name, column) in documents else _base(_text(declared), base, precision),
+                    OTHER if (name, column) in json_columns else _kind(_text(declared), base, scale),
+                    "json" if (name, column) in json_columns else _base(_text(declared), base, precision),
                     keys.get((name, column), ""),
                     (name, column) in foreign,
                     identifying=bool(identifying),
@@ -164,9 +164,9 @@ class MySQL(Engine):
     def stream(self, table: Table, reading: Reading, share: float | None) -> Contents:
         specs = [_spec(column, reading) for column in table.columns]
         selected = ", ".join(map(self._selected, table.columns, specs)) or "NULL"
-        drawn = f" WHERE rand() < {share!r}" if share is not None else ""
+        sampling = f" WHERE rand() < {share!r}" if share is not None else ""
         profile = reading.profile(specs or [Spec(hp.OPAQUE, hp.MY_OPAQUE)])
-        self._connection.drain(f"SELECT {selected} FROM {self.path(table)}{drawn}", profile)
+        self._connection.drain(f"SELECT {selected} FROM {self.path(table)}{sampling}", profile)
         return Contents.of(table.columns, profile)
 
     def _selected(self, column: Column, spec: Spec) -> str:
@@ -177,27 +177,27 @@ class MySQL(Engine):
             return f"{name} + 0e0"  # a float is shown with 6 digits: as a double it has them all
         return name
 
-    def _documents(self) -> set[tuple[str, str]]:
+    def _json_columns(self) -> set[tuple[str, str]]:
         """The JSON columns of MariaDB, which are texts with a constraint of their name there."""
         if not self._is_mariadb:
             return set()
-        return set(self.fetch(DOCUMENTS))
+        return set(self.fetch(JSON_COLUMNS))
 
     def _keys(self) -> tuple[dict[tuple[str, str], str], set[tuple[str, str]]]:
         """The constraints of single columns, and the columns that point at another table."""
         keys: dict[tuple[str, str], str] = {}
-        pointing = set()
+        foreign_columns = set()
         for table, column, other_table, other_column, single in self.fetch(FOREIGN):
-            pointing.add((table, column))
+            foreign_columns.add((table, column))
             if single:
                 keys[other_table, other_column] = "referenced"
         for table, column, key in sorted(self.fetch(UNIQUE), key=lambda row: row[2], reverse=True):
             keys[table, column] = key  # 'primary' comes after 'unique', and stays
-        return keys, pointing
+        return keys, foreign_columns
 
 
 def _encryption(*, verify: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=authorities())
+    context = ssl.create_default_context(cafile=ca_file())
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -214,7 +214,7 @@ def _kind(declared: str, base: str, scale: int | None) -> str:
 
 def _base(declared: str, base: str, precision: int | None) -> str:
     """The type's name, as TYPES has it; a decimal of few digits as `small decimal`, whole numbers by their sign."""
-    if base == "decimal" and precision is not None and precision <= MOST_EXACT_DIGITS:
+    if base == "decimal" and precision is not None and precision <= MAX_EXACT_DIGITS:
         return "small decimal"
     return f"{base} unsigned" if base in TYPES and TYPES[base] == _WHOLE and "unsigned" in declared else base
 

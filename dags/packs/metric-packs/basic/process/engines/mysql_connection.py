@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 CLEAR_TEXT_PLUGINS = ("mysql_clear_password", "dialog")  # they send the password itself; the server chooses the plugin
 PLUGIN_REFUSED = 2059  # CR_AUTH_PLUGIN_CANNOT_LOAD
 CHUNK = 1 << 18  # bytes per read
-ENDINGS = frozenset({1053, 1927, 3169})  # shutdown, killed, killed: after these errors the server closes the connection
+# Shutdown, killed, killed: after these errors the server closes the connection.
+FATAL = frozenset({1053, 1927, 3169})
 
 
 class MySQLConnection(Connection):
@@ -71,7 +72,7 @@ class MySQLConnection(Connection):
                     raise pymysql.OperationalError(2013, "Lost connection to MySQL server during query")
                 profile.feed_mysql(chunk)
         except BaseException as error:
-            if isinstance(error, hp.ProfileError) and error.failure == hp.SERVER_ERROR and error.code not in ENDINGS:
+            if isinstance(error, hp.ProfileError) and error.failure == hp.SERVER_ERROR and error.code not in FATAL:
                 self._settle()
             elif self.open:
                 self.close()

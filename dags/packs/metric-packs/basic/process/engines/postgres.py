@@ -16,11 +16,11 @@ from engines.engine import (
     CANCEL_SECONDS,
     CONNECT_SECONDS,
     DAY,
-    MOST_EXACT_DIGITS,
+    MAX_EXACT_DIGITS,
     Contents,
     Engine,
     Reading,
-    authorities,
+    ca_file,
     hang_up,
 )
 
@@ -60,9 +60,9 @@ RELATIONS = {
     "f": "foreign table",
 }
 KEYS = ("", "referenced", "unique", "primary")
-SIZE_PATIENCE = "1s"  # the wait for a lock that a table's size needs
+SIZE_LOCK_TIMEOUT = "1s"  # the wait for a lock that a table's size needs
 # Beyond some 1,000 the server gives memory back to the system at each row, and takes it again: ten times slower.
-MOST_COLUMNS = 800
+MAX_COLUMNS = 800
 
 
 class Postgres(Engine):
@@ -74,7 +74,7 @@ class Postgres(Engine):
         # Every parameter is given: the libpq variables of this process name the HDM base.
         options: dict[str, Any] = {"sslmode": "prefer"}
         if endpoint.ssl:
-            options = {"sslmode": "verify-full", "sslrootcert": authorities() or "system"}
+            options = {"sslmode": "verify-full", "sslrootcert": ca_file() or "system"}
         if endpoint.ssl and not settings.ssl_verify:
             options = {"sslmode": "require"}
         self._connection = psycopg.connect(
@@ -93,7 +93,7 @@ class Postgres(Engine):
             **options,
         )
         self._lock_timeout = f"{settings.lock_seconds}s"
-        self._statement_seconds = self._allowed = float(settings.statement_seconds)
+        self._statement_seconds = self._limit = float(settings.statement_seconds)
         self._configure(
             default_transaction_read_only="on",
             lock_timeout=self._lock_timeout,
@@ -108,7 +108,7 @@ class Postgres(Engine):
         try:
             return self._connection.execute(query.encode(), values or None).fetchall()
         except psycopg.Error as error:
-            self._leave_after(error)
+            self._close_if_fatal(error)
             raise
 
     @contextmanager
@@ -123,11 +123,11 @@ class Postgres(Engine):
             if not self._connection.closed:
                 self._connection.execute("ROLLBACK")
 
-    def allow(self, seconds: float | None) -> None:
-        allowed = min(self._statement_seconds, seconds or self._statement_seconds)
-        if allowed != self._allowed:
-            self._configure(statement_timeout=_milliseconds(allowed))
-            self._allowed = allowed
+    def limit_statements(self, seconds: float | None) -> None:
+        limit = min(self._statement_seconds, seconds or self._statement_seconds)
+        if limit != self._limit:
+            self._configure(statement_timeout=_milliseconds(limit))
+            self._limit = limit
 
     def interrupt(self) -> None:
         if self._connection.closed:
@@ -171,9 +171,9 @@ class Postgres(Engine):
 
     def stream(self, table: Table, reading: Reading, share: float | None) -> Contents:
         count = len(table.columns)
-        if count <= MOST_COLUMNS or share is not None:  # another sample would be other rows
+        if count <= MAX_COLUMNS or share is not None:  # another sample would be other rows
             return self._read(table, table.columns, reading, share)
-        size = -(-count // -(-count // MOST_COLUMNS))
+        size = -(-count // -(-count // MAX_COLUMNS))
         with self.snapshot():
             parts = [
                 self._read(table, table.columns[start : start + size], reading, None) for start in range(0, count, size)
@@ -182,7 +182,7 @@ class Postgres(Engine):
 
     def _catalog(self) -> list[tuple[Any, ...]]:
         """The rows of postgres.sql; without sizes where somebody takes a table meanwhile, and does not give it back."""
-        self._configure(lock_timeout=SIZE_PATIENCE)
+        self._configure(lock_timeout=SIZE_LOCK_TIMEOUT)
         try:
             return self.fetch(TABLES, True)
         except psycopg.errors.LockNotAvailable:
@@ -197,9 +197,9 @@ class Postgres(Engine):
             self.quote(column.name) if spec.kind != hp.OPAQUE else self._presence(column)
             for column, spec in zip(columns, specs, strict=True)
         )
-        drawn = f" WHERE pg_catalog.random() < {share!r}" if share is not None else ""
+        sampling = f" WHERE pg_catalog.random() < {share!r}" if share is not None else ""
         profile = reading.profile(specs)
-        self._copy(f"COPY (SELECT {selected} FROM {self.path(table)}{drawn}) TO STDOUT (FORMAT binary)", profile)
+        self._copy(f"COPY (SELECT {selected} FROM {self.path(table)}{sampling}) TO STDOUT (FORMAT binary)", profile)
         return Contents.of(columns, profile)
 
     def _copy(self, statement: str, profile: hp.Profile) -> None:
@@ -207,7 +207,7 @@ class Postgres(Engine):
         connection = self._connection.pgconn
         result = connection.exec_(statement.encode())
         if result.status != psycopg.pq.ExecStatus.COPY_OUT:
-            raise self._leave_after(psycopg.errors.error_from_result(result))
+            raise self._close_if_fatal(psycopg.errors.error_from_result(result))
         try:
             profile.copy(connection)
         except BaseException:
@@ -218,11 +218,11 @@ class Postgres(Engine):
         ends = list(iter(connection.get_result, None))  # to the last, or the connection stays busy
         for result in ends:
             if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
-                raise self._leave_after(psycopg.errors.error_from_result(result))
+                raise self._close_if_fatal(psycopg.errors.error_from_result(result))
         if not profile.has_ended:
             raise hp.ProfileError(hp.MALFORMED)
 
-    def _leave_after(self, error: psycopg.Error) -> psycopg.Error:
+    def _close_if_fatal(self, error: psycopg.Error) -> psycopg.Error:
         """Close the connection where the error says that the server does, which libpq sees later; the error."""
         if error.diag.severity_nonlocalized in {"FATAL", "PANIC"}:
             self._connection.close()
@@ -272,7 +272,7 @@ def _base(base: str | None, is_enum: bool, typmod: int | None) -> str:
         return "enum"
     if base == "numeric" and typmod is not None:
         precision = (typmod - 4) >> 16 & 0xFFFF
-        if 0 <= _scale(typmod) <= precision <= MOST_EXACT_DIGITS:
+        if 0 <= _scale(typmod) <= precision <= MAX_EXACT_DIGITS:
             return "small numeric"
     return base or ""
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from settings import Settings
 
 # The first word found in the declared type says what its author meant.
-MEANT = (
+DECLARED_KINDS = (
     ("BOOL", BOOLEAN),
     ("DATETIME", DATETIME),
     ("TIMESTAMP", DATETIME),
@@ -82,7 +82,7 @@ class SQLite(Engine):
     def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._connection.execute(query, values).fetchall()
 
-    def allow(self, seconds: float | None) -> None:
+    def limit_statements(self, seconds: float | None) -> None:
         self._end = time.monotonic() + min(self._statement_seconds, seconds or self._statement_seconds)
 
     def close(self) -> None:
@@ -99,9 +99,9 @@ class SQLite(Engine):
     def tables(self) -> list[Table]:
         rows = self.fetch("SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name")
         types = {str(name): str(kind) for name, kind in rows if not name.startswith("sqlite_")}
-        pointing, pointed = self._foreign_keys(list(types))
+        foreign, referenced = self._foreign_keys(list(types))
         return [
-            Table("", name, name, tuple(self._columns(name, pointing, pointed)), type=kind)
+            Table("", name, name, tuple(self._columns(name, foreign, referenced)), type=kind)
             for name, kind in types.items()
         ]
 
@@ -141,12 +141,12 @@ class SQLite(Engine):
         assert self._source is not None, "read in a snapshot"  # noqa: S101
         specs = [_spec(column, reading) for column in columns]
         selected = ", ".join(self.quote(column.name) for column in columns) or "NULL"
-        drawn = f" WHERE abs(random() / 9223372036854775807.0) < {share!r}" if share is not None else ""
+        sampling = f" WHERE abs(random() / 9223372036854775807.0) < {share!r}" if share is not None else ""
         profile = reading.profile(specs or [Spec(hp.OPAQUE, hp.ANY_OPAQUE)])
-        self._source.fill(profile, f"SELECT {selected} FROM {self.path(table)}{drawn}", self._end - time.monotonic())
+        self._source.fill(profile, f"SELECT {selected} FROM {self.path(table)}{sampling}", self._end - time.monotonic())
         return Contents.of(columns, profile)
 
-    def _columns(self, table: str, pointing: set[str], pointed: set[tuple[str, str]]) -> Iterator[Column]:
+    def _columns(self, table: str, foreign: set[str], referenced: set[tuple[str, str]]) -> Iterator[Column]:
         try:
             rows = self.fetch("SELECT name, type, pk FROM pragma_table_xinfo(?) WHERE hidden <> 1", table)
         except sqlite3.Error:
@@ -154,11 +154,11 @@ class SQLite(Engine):
         unique = self._unique_columns(table)
         primary = [name for name, _, pk in rows if pk]
         for name, declared, _ in rows:
-            key = "referenced" if (table.lower(), name.lower()) in pointed else ""
+            key = "referenced" if (table.lower(), name.lower()) in referenced else ""
             key = "unique" if name in unique else key
             key = "primary" if primary == [name] else key
-            foreign = f"{table}.{name}".lower() in pointing
-            yield Column(name, declared, _meant(declared), declared.upper(), key, foreign)
+            is_foreign = f"{table}.{name}".lower() in foreign
+            yield Column(name, declared, _declared_kind(declared), declared.upper(), key, is_foreign)
 
     def _unique_columns(self, table: str) -> set[str]:
         query = """SELECT min(c.name) FROM pragma_index_list(?) i, pragma_index_info(i.name) c
@@ -168,23 +168,23 @@ class SQLite(Engine):
 
     def _foreign_keys(self, tables: list[str]) -> tuple[set[str], set[tuple[str, str]]]:
         """The columns that point at another table, and the (table, column) that one alone points at."""
-        pointing, pointed = set(), set()
+        foreign, referenced = set(), set()
         for table in tables:
             try:
                 rows = self.fetch('SELECT id, "from", "table", "to" FROM pragma_foreign_key_list(?)', table)
             except sqlite3.Error:
                 continue
-            pointing |= {f"{table}.{column}".lower() for _, column, _, _ in rows}
+            foreign |= {f"{table}.{column}".lower() for _, column, _, _ in rows}
             numbers = [row[0] for row in rows]
             for number, _, other, column in rows:
                 if numbers.count(number) == 1 and column is not None:  # None: its primary key, known as such
-                    pointed.add((other.lower(), column.lower()))
-        return pointing, pointed
+                    referenced.add((other.lower(), column.lower()))
+        return foreign, referenced
 
 
-def _meant(declared: str) -> str:
+def _declared_kind(declared: str) -> str:
     upper = declared.upper()
-    kind = next((kind for word, kind in MEANT if word in upper), OTHER)
+    kind = next((kind for word, kind in DECLARED_KINDS if word in upper), OTHER)
     return INTEGER if kind == FLOAT and WHOLE.search(upper) else kind
 
 

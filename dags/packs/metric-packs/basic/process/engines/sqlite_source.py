@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from hdm_profile import Profile
 
-SOME = 500  # rows that Python fetches at once
-STEPS = 20_000  # of SQLite's machine, after which it asks whether to go on
+FETCH_ROWS = 500  # rows that Python fetches at once
+CHECK_STEPS = 20_000  # of SQLite's machine, after which it asks whether to go on
 
 
 class Source:
@@ -59,7 +59,7 @@ class Source:
                 profile.drain_sqlite(statement, seconds)
         if self._python is not None:
             end = time.monotonic() + seconds
-            self._python.set_progress_handler(lambda: time.monotonic() > end, STEPS)
+            self._python.set_progress_handler(lambda: time.monotonic() > end, CHECK_STEPS)
             cursor = self._python.execute(query)
-            while rows := cursor.fetchmany(SOME):
+            while rows := cursor.fetchmany(FETCH_ROWS):
                 profile.feed_rows(rows)

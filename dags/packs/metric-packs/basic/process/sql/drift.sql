@@ -1,9 +1,9 @@
--- name: forget_columns
+-- name: reset_columns
 -- An earlier attempt's answer, which may have been another.
 UPDATE metric_basic SET schema_change = 'new', renamed_from = NULL
 WHERE endpoint = %(endpoint)s AND "date" = %(date)s AND schema_change = 'renamed';
 
--- name: forget_tables
+-- name: reset_tables
 -- The same.
 UPDATE metric_basic_table
 SET schema_change = CASE schema_change WHEN 'renamed' THEN 'new' ELSE schema_change END, renamed_from = NULL,

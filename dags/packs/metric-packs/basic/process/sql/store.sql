@@ -38,7 +38,7 @@ DELETE FROM metric_basic_version WHERE endpoint = %(endpoint)s AND "date" = %(da
 -- The same.
 DELETE FROM metric_basic_database WHERE endpoint = %(endpoint)s AND "date" = %(date)s;
 
--- name: disown
+-- name: restart_run
 -- A run that had completed the endpoint and is repeated measures everything anew.
 UPDATE metric_basic_table SET run_id = NULL
 WHERE endpoint = %(endpoint)s AND "date" = %(date)s AND run_id = %(run_id)s;
@@ -206,7 +206,7 @@ LEFT JOIN LATERAL (
 ) p ON true
 WHERE v.endpoint = %(endpoint)s AND v."date" = %(date)s;
 
--- name: know
+-- name: record_known
 -- What there is, for later dates.
 INSERT INTO metric_basic_known AS k (endpoint, "table", "column", first_date)
 SELECT DISTINCT %(endpoint)s, e."table", place."column", %(date)s::date
