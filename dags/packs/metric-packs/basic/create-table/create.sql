@@ -1,71 +1,71 @@
--- What metric pack basic knows of endpoints, level by level; no level is mixed with another:
+-- The metrics of metric pack basic, by level:
 --
---     level 0  metric_basic_database   a database, all of its versions   one row per endpoint and date
---     level 1  metric_basic_version    one version of it                 endpoint, dbversion, date
+--     level 0  metric_basic_database   a database, all its versions      one row per endpoint and date
+--     level 1  metric_basic_version    one version of a database         endpoint, dbversion, date
 --     level 2  metric_basic_table      a table                           endpoint, table, date
---     level 3  metric_basic            a column, whatever its type       endpoint, table, column, date
---     level 4  metric_basic            a column by its type              the same row
+--     level 3  metric_basic            a column, metrics of every type   endpoint, table, column, date
+--     level 4  metric_basic            a column, metrics by its type     the same row
 --     level 5  metric_basic_levels     a level of a categorical column   endpoint, table, column, date, value
 --
--- Views metric_basic_trend and metric_basic_table_trend compare levels 2 to 4 with the same weekday and with trailing means.
+-- Views metric_basic_trend and metric_basic_table_trend compare levels 2 to 4 with the same weekday and trailing means.
 --
--- The names are the original's. The key is not: `endpoint` (the slug) stands for the database, since two hosts may
--- have a database of one name, and `dbversion` is no part of it, since a run replaces its date's rows even where
--- the version changed in between.
+-- The names are the original's; the keys are not. `endpoint` (the slug) identifies the database, since two hosts may
+-- have databases of the same name. `dbversion` is not part of the key, since a run replaces its date's rows even if the
+-- version has changed in between.
 --
--- On every level: previous_date is the most recent earlier date on which the same thing was measured;
+-- On every level, previous_date is the most recent earlier date on which the same object was measured;
 -- delta_X = X - X of previous_date; for types and booleans 0 = same, 1 = changed; for dates in days;
--- evol_X = X / X of previous_date. Both are null where one X is missing, where the result is no number of a double, and for
--- counts where one is of a sample and the other of a whole table; evol_X also where the former X is 0.
+-- evol_X = X / X of previous_date. Both are null if either X is missing, if the result is not a finite double, and for
+-- counts if one is from a sample and the other from a whole table; evol_X also if the previous X is 0.
 
 -- Levels 3 and 4 ----------------------------------------------------------------------------------------------------
 
 CREATE TABLE IF NOT EXISTS metric_basic (
     endpoint text NOT NULL,                 -- slug: name:type:host:port:user:ssl
     "database" text NOT NULL,
-    dbversion text NOT NULL,                -- what the endpoint's own table `version` says, else 0.0
+    dbversion text NOT NULL,                -- from the endpoint's own table `version`, or 0.0
     "table" text NOT NULL,                  -- schema.table outside the default schema
     "column" text NOT NULL,
     "date" date NOT NULL,                   -- the metric date
 
-    -- Level 3: what the column is
+    -- Level 3: the column itself
     data_type text,                         -- the type as the database declares it
     infered_data_type text,                 -- integer, float, text, date, datetime, time, boolean, other
-    key_constraint text,                    -- primary, unique, referenced (by a foreign key), else ''; of one column
-    schema_change text,                     -- new, dropped, retyped, renamed (looks so), else ''
-    renamed_from text,                      -- with renamed: the column that is gone
+    key_constraint text,                    -- of this column alone: primary, unique, referenced (by a foreign key), or ''
+    schema_change text,                     -- new, dropped, retyped, renamed (a guess), or ''
+    renamed_from text,                      -- if renamed: the dropped column
     previous_date date,
-    sample_rows bigint,                     -- null: all rows were read; else all metrics are those of so many random rows
+    sample_rows bigint,                     -- size of the random sample that all metrics come from; null: all rows
 
-    -- Level 3: every type
+    -- Level 3: metrics of every type
     value_counts bigint,                    -- values that are not null
     na_values bigint,
-    percent_na_values double precision,     -- 0-100; null when the table has no rows
-    -- Level 4: every type but `other`
+    percent_na_values double precision,     -- 0-100; null if the table has no rows
+    -- Level 4: metrics of every type but `other`
     levels_count bigint,                    -- distinct values
-    highest_frequency bigint,               -- of the most frequent value; 0 when there is none
+    highest_frequency bigint,               -- of the most frequent value; 0 if there are no values
     "sndHighestFrequency" bigint,
     "thrdHighestFrequency" bigint,
     ratio_level_frequency double precision, -- highest_frequency / levels_count
     is_key boolean,
     is_categorical boolean,
-    -- Integers and floats; values that are not finite are left out
+    -- Integers and floats, without non-finite values
     min_num_var double precision,
     max_num_var double precision,
     mean_num_var double precision,
     median_num_var double precision,
-    std_num_var double precision,           -- of a sample; null below two values
+    std_num_var double precision,           -- sample standard deviation; null with fewer than two values
     p01_num_var double precision,           -- 1st and 99th percentile, interpolated
     p99_num_var double precision,
     zero_count bigint,
     negative_count bigint,
-    non_finite_count bigint,                -- NaN, infinities, and what no double can hold
+    non_finite_count bigint,                -- NaN, infinities, and values beyond the range of a double
     -- Texts, in characters
     min_length bigint,
     max_length bigint,
     mean_length double precision,
     empty_count bigint,
-    -- Dates and datetimes (UTC where the type has a zone), years 1-9999
+    -- Dates and datetimes (in UTC if the type has a time zone), years 1-9999
     min_date_var timestamp,
     max_date_var timestamp,
     future_dates bigint,                    -- values later than the metric date
@@ -134,7 +134,7 @@ CREATE TABLE IF NOT EXISTS metric_basic (
 
     PRIMARY KEY (endpoint, "table", "column", "date")
 );
--- What version 1.0.0 of the pack did not have
+-- Columns that version 1.0.0 of the pack did not have
 ALTER TABLE metric_basic
     ADD COLUMN IF NOT EXISTS renamed_from text,
     ADD COLUMN IF NOT EXISTS sample_rows bigint,
@@ -166,7 +166,7 @@ ALTER TABLE metric_basic
     ADD COLUMN IF NOT EXISTS evol_mean_length double precision,
     ADD COLUMN IF NOT EXISTS evol_empty_count double precision;
 
--- Level 5: never those of keys, identifiers and free text, never rare ones (`min_count`) ------------------------------
+-- Level 5: no levels of keys, identifiers and free text, no rare levels (`min_count`) ---------------------------------
 
 CREATE TABLE IF NOT EXISTS metric_basic_levels (
     endpoint text NOT NULL,
@@ -177,7 +177,7 @@ CREATE TABLE IF NOT EXISTS metric_basic_levels (
     "date" date NOT NULL,
     value text NOT NULL,
     frequency bigint NOT NULL,
-    delta_frequency bigint,                 -- against the column's previous_date; null when not stored there
+    delta_frequency bigint,                 -- compared with the column's previous_date; null if not stored then
     evol_frequency double precision,
     PRIMARY KEY (endpoint, "table", "column", "date", value)
 );
@@ -192,20 +192,20 @@ CREATE TABLE IF NOT EXISTS metric_basic_table (
     "date" date NOT NULL,
 
     table_type text,                        -- table, view, materialized view, foreign table, partitioned table
-    schema_change text,                     -- new, dropped, renamed (looks so), else ''
-    renamed_from text,                      -- with renamed: the table that is gone
+    schema_change text,                     -- new, dropped, renamed (a guess), or ''
+    renamed_from text,                      -- if renamed: the dropped table
     previous_date date,
-    rows_count bigint,                      -- of the whole table, also where a sample was read
-    columns_count bigint,                   -- columns that the configuration leaves
-    bytes bigint,                           -- on disk, null where the database does not tell
-    last_change timestamp,                  -- UTC, null where the database does not tell
+    rows_count bigint,                      -- of the whole table, even if a sample was read
+    columns_count bigint,                   -- columns that the configuration selects
+    bytes bigint,                           -- on disk; null if the database does not report it
+    last_change timestamp,                  -- UTC; null if the database does not report it
     sample_rows bigint,                     -- null: all rows were read
-    columns_new bigint,                     -- columns by their schema_change; the old name of a renamed one is dropped
+    columns_new bigint,                     -- columns by schema_change; the old name of a renamed column is dropped
     columns_dropped bigint,
     columns_renamed bigint,
     columns_retyped bigint,
-    seconds double precision,               -- that reading it took
-    run_id text,                            -- which run measured it; null once another attempt has begun to replace it
+    seconds double precision,               -- duration of reading it
+    run_id text,                            -- the run that measured it; null if that run is repeated
     measured_at timestamptz,
 
     delta_rows_count bigint,
@@ -218,7 +218,7 @@ CREATE TABLE IF NOT EXISTS metric_basic_table (
     PRIMARY KEY (endpoint, "table", "date")
 );
 
--- Level 1: a row says that its date is complete; it is written in the last transaction of a run ------------------------
+-- Level 1: a row means that its date is complete; the last transaction of a run writes it -----------------------------
 
 CREATE TABLE IF NOT EXISTS metric_basic_version (
     endpoint text NOT NULL,
@@ -226,9 +226,9 @@ CREATE TABLE IF NOT EXISTS metric_basic_version (
     dbversion text NOT NULL,
     "date" date NOT NULL,
 
-    tables_count bigint,                    -- tables and views that were measured
+    tables_count bigint,                    -- tables and views measured
     columns_count bigint,                   -- their columns
-    rows_count bigint,                      -- rows of tables; those of views are somebody else's
+    rows_count bigint,                      -- rows of tables, not of views
     bytes bigint,
     tables_new bigint,
     tables_dropped bigint,                  -- the old name of a renamed table is dropped
@@ -237,9 +237,9 @@ CREATE TABLE IF NOT EXISTS metric_basic_version (
     columns_dropped bigint,
     columns_renamed bigint,
     columns_retyped bigint,
-    excluded_count bigint,                  -- tables that the configuration leaves out
-    unreadable_count bigint,                -- tables that were to be measured and could not be
-    previous_date date,                     -- of whichever version
+    excluded_count bigint,                  -- tables that the configuration excludes
+    unreadable_count bigint,                -- selected tables and columns that could not be measured
+    previous_date date,                     -- of any version
     run_id text,
     measured_at timestamptz,
 
@@ -260,14 +260,14 @@ CREATE TABLE IF NOT EXISTS metric_basic_version (
 CREATE TABLE IF NOT EXISTS metric_basic_database (
     endpoint text NOT NULL,
     "database" text NOT NULL,
-    dbversion text NOT NULL,                -- the date's
+    dbversion text NOT NULL,                -- on this date
     "date" date NOT NULL,
 
-    version_changed smallint,               -- against previous_date: 0 = same, 1 = changed
+    version_changed smallint,               -- compared with previous_date: 0 = same, 1 = changed
     versions_count bigint,                  -- versions measured up to this date
     dates_count bigint,                     -- dates measured up to this one
     first_date date,
-    tables_count bigint,                    -- these four as on level 1
+    tables_count bigint,                    -- these four: as on level 1
     columns_count bigint,
     rows_count bigint,
     bytes bigint,
@@ -285,9 +285,9 @@ CREATE TABLE IF NOT EXISTS metric_basic_database (
     PRIMARY KEY (endpoint, "date")
 );
 
--- What there is -----------------------------------------------------------------------------------------------------
--- Tables and columns that were there when a date was completed, measured or not: what has failed or was left out so far
--- is not new on the night it is measured for the first time.
+-- Known objects -----------------------------------------------------------------------------------------------------
+-- Tables and columns that existed when a date was completed, measured or not: an object that had failed or been
+-- excluded until then is not new on the night on which it is first measured.
 
 CREATE TABLE IF NOT EXISTS metric_basic_known (
     endpoint text NOT NULL,
@@ -298,12 +298,12 @@ CREATE TABLE IF NOT EXISTS metric_basic_known (
     PRIMARY KEY (endpoint, "table", "column")
 );
 
--- The second way to each row, by date. With fewer columns these would be the smaller indexes, and PostgreSQL would take them
--- to look up single rows of a date that its statistics do not know yet: each time through all rows of that date.
+-- Indexes by date. With fewer columns they would be smaller than the primary keys, and PostgreSQL would use them to look
+-- up single rows of a date that its statistics do not cover yet, reading all rows of that date each time.
 
 DO $indexes$
 DECLARE
-    former regclass;                        -- of version 1.0.0, with two columns
+    former regclass;                        -- from version 1.0.0, with two columns
 BEGIN
     FOR former IN
         SELECT i.indexrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -318,7 +318,7 @@ CREATE INDEX IF NOT EXISTS metric_basic_date ON metric_basic (endpoint, "date", 
 CREATE INDEX IF NOT EXISTS metric_basic_levels_date ON metric_basic_levels (endpoint, "date", "table", "column");
 CREATE INDEX IF NOT EXISTS metric_basic_table_date ON metric_basic_table (endpoint, "date", "table");
 
--- What version 1.0.0 has measured, on the levels that it did not have: changes of tables are seen from the first night.
+-- Rows of version 1.0.0 on levels that it did not have, so that changes of tables are detected from the first night on.
 
 INSERT INTO metric_basic_table (endpoint, "database", dbversion, "table", "date", schema_change, rows_count, columns_count)
 SELECT endpoint, "database", max(dbversion), "table", "date", '', max(value_counts + na_values), count(*)
@@ -336,28 +336,28 @@ ON CONFLICT DO NOTHING;
 
 -- Trends --------------------------------------------------------------------------------------------------------------
 --
--- metric_basic_trend has one row per row of metric_basic (those of dropped columns included), metric_basic_table_trend one
--- per row of metric_basic_table:
+-- metric_basic_trend has one row per row of metric_basic (including dropped columns), metric_basic_table_trend one per
+-- row of metric_basic_table:
 --
 --     the keys
---     weekday_date          the newest earlier date of the same weekday
---     dates_7, dates_28     how many earlier dates entered the means: the newest 7 and 28 on which it was measured
+--     weekday_date          the latest earlier date of the same weekday
+--     dates_7, dates_28     number of earlier dates in the means: up to 7 and 28 of the latest dates with a measurement
 --
 -- and for each metric X that has an evol_X:
 --
---     delta_weekday_X  evol_weekday_X                X against that of weekday_date
---     mean7_X   delta_mean7_X   evol_mean7_X         mean over dates_7 dates, and X against it
---     mean28_X  delta_mean28_X  evol_mean28_X        mean over dates_28 dates, and X against it
+--     delta_weekday_X  evol_weekday_X                X compared with that of weekday_date
+--     mean7_X   delta_mean7_X   evol_mean7_X         mean over dates_7 dates, and X compared with it
+--     mean28_X  delta_mean28_X  evol_mean28_X        mean over dates_28 dates, and X compared with it
 --
--- A sample is compared with samples only, a whole table with whole tables. Doubles beyond 1e150 enter no mean. Always ask
--- for one endpoint and date, and for the columns that you need: only these are worked out.
+-- Samples are compared only with samples, whole tables only with whole tables. Means omit doubles beyond 1e150. Always
+-- query one endpoint and date, and only the columns that you need: PostgreSQL computes no others.
 
 DO $views$
 DECLARE
-    place text[];                           -- the columns that say which thing a row is about
+    place text[];                           -- the columns that identify the object of a row
     target text;
-    expressions text;                       -- of the view
-    weekday text;                           -- the metrics that its two subqueries give
+    expressions text;                       -- select list of the view
+    weekday text;                           -- select lists of its two subqueries
     means text;
     difference CONSTANT text := 'CASE WHEN abs(m.%1$I) < 1e150::float8 AND abs(%2$s) < 1e150::float8 THEN m.%1$I - %2$s END';
     quotient CONSTANT text := 'CASE WHEN m.%1$I = 0 AND %2$s <> 0 THEN 0::float8'

@@ -1,7 +1,7 @@
-"""The metrics by kind, and how PostgreSQL compares one row's with those of an earlier date.
+"""The metrics by kind, and the SQL expressions that compare a row with that of an earlier date.
 
-In the comparisons `n` is the row of the metric date, `p` the earlier one. No result may be beyond a double: PostgreSQL
-answers that with an error, where one odd column must not cost the others their metrics.
+In the expressions, `n` is the row of the metric date and `p` the earlier one. No result may exceed a double's range:
+PostgreSQL would raise an error, and one odd column would cost all others their metrics.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from psycopg import sql
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Of a column, by how they compare.
+# Metrics of a column, by how they are compared.
 PROPERTIES = ("data_type", "infered_data_type", "key_constraint", "is_key", "is_categorical")
 COUNTS = (
     *("value_counts", "na_values", "levels_count", "highest_frequency", "sndHighestFrequency", "thrdHighestFrequency"),
@@ -27,7 +27,7 @@ MEASURES = (
 MOMENTS = ("min_date_var", "max_date_var")
 COLUMN_METRICS = PROPERTIES + COUNTS + LENGTHS + MEASURES + MOMENTS
 
-# They grow with the number of rows: those of a sample do not compare with those of a whole table.
+# These grow with the number of rows, so a sample is not compared with a whole table.
 EXTENSIVE = frozenset({*COUNTS, "ratio_level_frequency"})
 
 TABLE_COUNTS = ("rows_count", "columns_count", "bytes")
@@ -50,7 +50,7 @@ _QUOTIENT_OF_DOUBLES = (
 
 
 def names(metrics: Iterable[str]) -> sql.Composed:
-    """The names of metrics and of their comparisons, in the order of `values`."""
+    """The names of the metrics and of their comparisons, in the order of `values`."""
     return _listed(sql.Identifier(name) for metric in metrics for name in _columns(metric))
 
 
@@ -60,7 +60,7 @@ def identifiers(columns: Iterable[str], alias: str = "") -> sql.Composed:
 
 
 def values(metrics: Iterable[str]) -> sql.Composed:
-    """Each metric of `n`, its difference to that of `p`, and their quotient where it has one."""
+    """Each metric of `n`, its difference from that of `p` and, for numbers, their quotient."""
     return _listed(sql.SQL(one).format(x=sql.Identifier(metric)) for metric in metrics for one in _expressions(metric))
 
 

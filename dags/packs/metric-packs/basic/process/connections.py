@@ -1,4 +1,4 @@
-"""Connections to endpoints, not more of them at a time to one host than it allows."""
+"""Connections to endpoints, limited in number per host."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from engines.engine import Engine
     from settings import Settings
 
-POLL_SECONDS = 0.25  # seconds between two looks at whether a connection is still needed
+POLL_SECONDS = 0.25  # seconds between two checks whether a connection is still needed
 
 
 class Hosts:
-    """How many connections this run has to each host."""
+    """The number of connections that this run has to each host."""
 
     def __init__(self) -> None:
         self._used: Counter[str] = Counter()
         self._changed = threading.Condition()
 
     def enter(self, host: str, most: int, is_needed: Callable[[], bool]) -> bool:
-        """Wait for one of `most` places; False when it is not needed any more."""
+        """Wait for one of the host's `most` places. Return False if `is_needed` turns false first."""
         with self._changed:
             while self._used[host] >= most:
                 if not is_needed():
@@ -37,14 +37,14 @@ class Hosts:
             return True
 
     def leave(self, host: str) -> None:
-        """Give the place back."""
+        """Free the place."""
         with self._changed:
             self._used[host] -= 1
             self._changed.notify_all()
 
 
 class Connection:
-    """One connection to an endpoint, opened when it is needed, and again when it was lost."""
+    """One connection to an endpoint, opened on demand and reopened if it is lost."""
 
     def __init__(self, endpoint: hdm.Endpoint, settings: Settings, hosts: Hosts) -> None:
         self._endpoint, self._settings, self._hosts = endpoint, settings, hosts
@@ -60,7 +60,7 @@ class Connection:
         self.close()
 
     def open(self, is_needed: Callable[[], bool] = lambda: True) -> Engine | None:
-        """The engine, connected; None when it is not needed any more.
+        """The connected engine; None if `is_needed` turns false first.
 
         Raises: engines.ConnectError.
         """
@@ -76,7 +76,7 @@ class Connection:
         return self._engine
 
     def close(self) -> None:
-        """Close it, and leave its place to others."""
+        """Close the connection and free its place."""
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.close()

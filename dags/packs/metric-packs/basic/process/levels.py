@@ -1,4 +1,4 @@
-"""The levels of categorical columns, without those that could point at a person."""
+"""The levels of categorical columns that may be stored: none that could identify a person."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from settings import Settings
     from tables import Column, Table
 
-    Frequencies = Callable[[], Mapping[str, int] | None]  # every level as text; None = too many, or free text
+    Frequencies = Callable[[], Mapping[str, int] | None]  # every level as text; None: too many, or free text
 
 Levels = dict[str, int]  # value as text -> frequency
 
 BOOLEANS = {"0": "false", "1": "true"}
 
-MIN_HIDDEN = 2  # one would be the difference
-# Mean and deviation of such columns are sums over the levels, from which few hidden ones follow.
+MIN_HIDDEN = 2  # a single one would be the total minus the shown ones
+# Mean and deviation are sums over all levels, from which a few hidden frequencies can be computed.
 MANY_LEVELS, MIN_HIDDEN_OF_MANY = 10, 5
 
 
 def of_column(table: Table, column: Column, values: Values, frequencies: Frequencies, settings: Settings) -> Levels:
-    """The levels to store: of categorical columns neither private, nor excluded, nor free text.
+    """The levels to store. Empty unless the column is categorical, and neither private, excluded nor free text.
 
     Args:
-        table: the column's, as stored.
-        column: its kind refined.
+        table: the table of the column.
+        column: with its kind as returned by `metrics.refined`.
         values: the column's metrics.
-        frequencies: asked for such columns only.
+        frequencies: called only for columns whose levels may be stored.
         settings: min_count and exclude_levels.
     """
     if not values["is_categorical"] or is_private(column):
@@ -46,13 +46,13 @@ def of_column(table: Table, column: Column, values: Values, frequencies: Frequen
 
 
 def shown_levels(frequencies: Mapping[str, int], min_count: int) -> Levels:
-    """The levels that may be shown: the smallest follow those that are hidden, until those are enough.
+    """The levels that may be shown. If any are hidden, the smallest others are hidden too, until enough are.
 
-    Levels of one frequency go together: a choice by name would tell which of them is rarer.
+    Levels of equal frequency are hidden together: a choice by name would reveal which of them is rarer.
 
     Args:
         frequencies: of all levels.
-        min_count: the lowest one to show.
+        min_count: the lowest frequency to show.
     """
     frequent = {value: n for value, n in frequencies.items() if n >= min_count and _is_storable(value)}
     if len(frequent) == len(frequencies) or min_count == 1:
@@ -61,12 +61,12 @@ def shown_levels(frequencies: Mapping[str, int], min_count: int) -> Levels:
     for lowest in sorted(set(frequent.values())):
         shown = {value: n for value, n in frequent.items() if n >= lowest}
         hidden = [n for value, n in frequencies.items() if value not in shown]
-        # The highest frequencies are published. Were all hidden ones alike, it would be known whose they are.
+        # The highest frequencies are published. If the hidden ones were equal, each hidden level's would be known.
         if len(hidden) >= needed and sum(hidden) >= min_count and min(hidden) < max(hidden):
             return shown
     return {}
 
 
 def _is_storable(value: str) -> bool:
-    """Whether PostgreSQL can hold it, and it was text at all."""
+    """Whether PostgreSQL can store the value, and it was valid text."""
     return "\0" not in value and "\ufffd" not in value

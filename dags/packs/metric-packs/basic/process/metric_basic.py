@@ -1,7 +1,7 @@
-"""Metric pack `basic`: measures every column of every table of each endpoint, and stores what it found.
+"""Metric pack `basic`: measures every column of every table of each endpoint, and stores the metrics.
 
-One failed table does not stop its endpoint, one failed endpoint does not stop the others. Nothing printed or
-reported holds a value: a database's error text may quote a row, so errors are told by class and code.
+A failed table does not stop its endpoint, and a failed endpoint does not stop the others. Output and reports contain no
+value from the data: a database's error text may quote a row, so errors are reported by class and code.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from scan import Job, NothingMeasuredError, scan
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ENDPOINTS_AT_ONCE = 4  # at most, and no more than they have hosts
-# Readers and the writer take turns: a thread that comes back from its server waits so long for the other one.
+ENDPOINTS_AT_ONCE = 4  # at most, and no more than there are hosts
+# Readers and the writer share Python's lock: a reader whose server has answered waits at most this long for it.
 SWITCH_SECONDS = 0.0005
-# Errors whose text this pack wrote itself, so that it may be shown.
+# Errors whose message comes from this pack, so it may be shown.
 OWN_ERRORS = (settings.SettingsError, ConnectError, NothingMeasuredError)
 
 
 def main() -> int:
     """Measure every endpoint of the run.
 
-    Returns: the exit code: 1 when nothing could be stored or every endpoint failed. A single failed endpoint is
-        told by its report alone, since a bad exit code would fail the partial ones too.
+    Returns: the exit code: 1 if nothing could be stored or every endpoint failed. A single failed endpoint shows only
+        in its report, because exit code 1 would fail the partial endpoints too.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     logging.disable()  # drivers log the texts of errors, which may quote rows
@@ -45,7 +45,7 @@ def main() -> int:
         run.skip("the run has no endpoints: nothing measured")
     try:
         store.check()
-    except Exception as error:  # noqa: BLE001 - any failure here is the same: nothing can be stored
+    except Exception as error:  # noqa: BLE001 - whatever fails here, nothing can be stored
         print(f"cannot use the HDM base: {describe(error)}", flush=True)
         return 1
     job = Job(
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def _interleaved(endpoints: Iterable[hdm.Endpoint]) -> list[hdm.Endpoint]:
-    """The first one of each host, then the second ones, and so on: no host takes the places of the others."""
+    """The first endpoint of each host, then the second of each, and so on: hosts take turns."""
     seen: Counter[str] = Counter()
     turns = []
     for endpoint in endpoints:
@@ -71,14 +71,14 @@ def _interleaved(endpoints: Iterable[hdm.Endpoint]) -> list[hdm.Endpoint]:
 
 
 def _attempt(run: hdm.Run, job: Job, endpoint: hdm.Endpoint) -> bool:
-    """Measure one endpoint and report; whether something was measured."""
+    """Measure one endpoint and report it. Return whether anything was measured."""
 
     def log(text: str) -> None:
         print(f"{endpoint.slug}: {text}", flush=True)
 
     try:
         outcome = scan(job, endpoint, settings.read(endpoint.config), log)
-    except Exception as error:  # noqa: BLE001 - the next endpoint has a right to its run
+    except Exception as error:  # noqa: BLE001 - the next endpoint is still measured
         reason = str(error) if isinstance(error, OWN_ERRORS) else describe(error)
         log(f"failed: {reason}")
         run.report(endpoint, "failed", reason)

@@ -1,4 +1,4 @@
-"""The metrics of one column: from what was counted to what may be published."""
+"""The metrics of one column: from its statistics to the values that may be published."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ if TYPE_CHECKING:
     from hdm_profile import Stats
     from settings import Settings
 
-Values = dict[str, Any]  # metric name -> value; None = not defined for this column, or not published
+Values = dict[str, Any]  # metric name -> value; None: not defined for this column, or not published
 
-# Each of them tells how many ones a column of zeros and ones has.
+# Each of these reveals how many ones a column of zeros and ones has.
 REVEALING = ("zero_count", "mean_num_var", "median_num_var", "std_num_var", "p01_num_var", "p99_num_var")
-# Values of single patients, where a number is a person's own: of a telephone, of an insurance.
+# Values of individual patients if the numbers identify persons: telephone numbers, insurance numbers.
 SINGLE_VALUES = ("min_num_var", "max_num_var", "median_num_var", "p01_num_var", "p99_num_var")
 
-MAX_CODE_CHARACTERS = 64  # longer texts are no codes, even when unique and without blanks
-FEW_LEVELS, MAX_LEVELS = 10, 5000  # of a categorical column, by the original
+MAX_CODE_CHARACTERS = 64  # longer texts are not codes, even if unique and without blanks
+FEW_LEVELS, MAX_LEVELS = 10, 5000  # of a categorical column, as in the original
 MANY_PER_LEVEL = 100
 MAX_PERCENT_MISSING = 50
 MAX_YEARS = 10_000
 
 
 def refined(column: Column, stats: Stats) -> Column:
-    """The column, as an integer where it was declared a boolean (tinyint(1), bit(1)) and holds more than 0 and 1."""
+    """The column; as an integer if it is declared boolean (tinyint(1), bit(1)) but has values other than 0 and 1."""
     if column.kind != BOOLEAN or stats.minimum is None or stats.maximum is None:
         return column
     return column if stats.minimum >= 0 and stats.maximum <= 1 else replace(column, kind=INTEGER)
 
 
 def of_column(column: Column, stats: Stats, rows: int, settings: Settings, *, sampled: bool = False) -> Values:
-    """The metrics of a column, without those that say of how few patients something is true.
+    """The metrics of a column, except those that would reveal how few patients have an attribute.
 
     Args:
-        column: its kind refined by `refined`.
-        stats: of all its values, or of the sample's.
-        rows: that were read.
+        column: with its kind as returned by `refined`.
+        stats: of all values, or of the sample.
+        rows: number of rows read.
         settings: min_count, round_numbers, round_dates.
-        sampled: not all rows were read, so that a value that is there once may be there again.
+        sampled: not all rows were read, so a value that occurs once may occur again in the others.
     """
     missing = rows - stats.values
     found: Values = {
@@ -103,17 +103,17 @@ def _add_numbers(found: Values, column: Column, stats: Stats, settings: Settings
 
 
 def _are_years(stats: Stats) -> bool:
-    """Whether the numbers may be years, or weights at birth, and no dates: 19480312, seconds of 1970."""
+    """Whether the numbers may be years or birth weights, rather than dates such as 19480312 or seconds since 1970."""
     return (stats.minimum or 0) >= 0 and (stats.maximum or 0) < MAX_YEARS
 
 
 def _is_rare(stats: Stats, min_count: int) -> bool:
-    """Whether few patients have a flag, or few lack it."""
+    """Whether only few patients have the flag, or only few lack it."""
     return 0 < stats.zeros < min_count or 0 < stats.values - stats.zeros < min_count
 
 
 def _is_key(column: Column, stats: Stats, rows: int, *, sampled: bool) -> bool | None:
-    """Narrower than the original's (see Readme): a name or a weight is none, however unique. None = not known."""
+    """Stricter than in the original (see Readme): names and weights are not keys, even if unique. None: unknown."""
     declared = column.key_constraint in {"primary", "unique"}
     if sampled and not declared:
         return None
@@ -124,14 +124,14 @@ def _is_key(column: Column, stats: Stats, rows: int, *, sampled: bool) -> bool |
 
 
 def _holds_identifiers(column: Column, stats: Stats) -> bool:
-    """Whether the values look like what people number things with: integers, codes, uuids."""
+    """Whether the values look like identifiers: integers, codes, uuids."""
     if column.kind == INTEGER:
         return True
     return column.kind == TEXT and stats.blanks == 0 and (stats.longest or 0) <= MAX_CODE_CHARACTERS
 
 
 def _is_categorical(stats: Stats, percent_missing: float | None) -> bool:
-    """Whether the values are categories, of a column that is no key. Source: HDM is_categorical."""
+    """Whether a column that is not a key holds categories. Source: HDM is_categorical."""
     few = stats.levels < FEW_LEVELS and (percent_missing or 0) < MAX_PERCENT_MISSING
     crowded = stats.levels < MAX_LEVELS and stats.first > MANY_PER_LEVEL * stats.levels
     return stats.levels > 0 and (few or crowded)

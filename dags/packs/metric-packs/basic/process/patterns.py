@@ -1,4 +1,4 @@
-"""Patterns as in a shell, for names of schemas, tables and columns."""
+"""Shell patterns for names of schemas, tables and columns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Patterns:
-    """Several patterns, as one expression. `plain`: of names that went through `plain_name`, as the patterns do."""
+    """Several patterns in one regular expression. `plain`: apply `plain_name` to them, as the caller does to names."""
 
     def __init__(self, patterns: Iterable[str], *, plain: bool = False) -> None:
         wanted = [plain_name(pattern) if plain else pattern for pattern in patterns]
@@ -28,19 +28,19 @@ class Patterns:
 
 
 class Choice:
-    """What is included (no patterns: everything) and not excluded. Where both match, the exclusion counts."""
+    """What is included (without patterns: everything) and not excluded. Exclusion takes precedence."""
 
     def __init__(self, include: Iterable[str], exclude: Iterable[str], *, plain: bool = False) -> None:
         self._include, self._exclude = Patterns(include, plain=plain), Patterns(exclude, plain=plain)
 
     def includes(self, *names: str) -> bool:
-        """Whether what has these names is chosen."""
+        """Whether an object with these names is selected."""
         return (not self._include or self._include.match(*names)) and not self._exclude.match(*names)
 
 
 @lru_cache(maxsize=100_000)
 def plain_name(name: str) -> str:
-    """The name in lower case without accents: PRÉNOM is prenom."""
+    """The name in lower case without accents: PRÉNOM becomes prenom."""
     if name.isascii():
         return name.lower()
     return "".join(char for char in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(char))
@@ -48,5 +48,5 @@ def plain_name(name: str) -> str:
 
 @lru_cache(maxsize=64)
 def plain_patterns(patterns: tuple[str, ...]) -> Patterns:
-    """Patterns for plain names, made once."""
+    """Patterns for plain names, compiled only once."""
     return Patterns(patterns, plain=True)

@@ -1,6 +1,6 @@
-"""What a column's name says: persons, births, identifiers, codes.
+"""What a column's name suggests: persons, births, identifiers, codes.
 
-Columns are recognized by their names alone, without regard to case and accents, never by their values.
+Columns are recognized only by their names, ignoring case and accents, never by their values.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 # Columns that identify something.
 IDENTIFIER_NAMES = ("id", "*_id", "id_*", "*_key", "key", "uuid", "*_uuid", "guid", "number", "*_number", "mrn", "ssn")
 CODE_NAMES = ("code", "*_code")
-# A concept_id says what was observed, not who was: a code of a vocabulary.
+# A concept_id is a code of a vocabulary: it says what was observed, not on whom.
 CONCEPT_NAMES = ("concept_id", "*_concept_id")
-# Persons, in English and French. Not *_name: drug_name, concept_name and ward_name say what, not who.
+# Persons, in English and French. Not *_name: drug_name, concept_name and ward_name are not about persons.
 BIRTH_NAMES = ("*birth*", "dob", "*_dob", "*naissance*", "ddn", "*_ddn")
 PERSONAL_NAMES = (
     *("name", "*patient*name*", "*person*name*", "*full_name*", "*fullname*", "*first_name*", "*firstname*"),
@@ -50,29 +50,29 @@ class _Traits(NamedTuple):
 
 @lru_cache(maxsize=100_000)
 def _traits_of(name: str) -> _Traits:
-    names = (plain_name(name), plain_name(_HUMP.sub("_", name)))  # PatientId is patient_id, too
+    names = (plain_name(name), plain_name(_HUMP.sub("_", name)))  # PatientId is also read as patient_id
     return _Traits(*(one.match(*names) for one in (_IDENTIFIERS, _CODES, _PERSONS, _BIRTHS)))
 
 
 def is_identifier_like(column: Column) -> bool:
-    """Whether the name promises a value that is there once: id, *_id, *_key, code, uuid, ..."""
+    """Whether the name suggests unique values: id, *_id, *_key, code, uuid, ..."""
     return _traits_of(column.name).identifier
 
 
 def is_personal(column: Column) -> bool:
-    """Whether the name says that the values describe a person: names, addresses, births, patients' numbers."""
+    """Whether the name suggests that the values describe a person: names, addresses, births, patients' numbers."""
     return _traits_of(column.name).person
 
 
 def is_birth(column: Column) -> bool:
-    """Whether the name says birth."""
+    """Whether the name suggests data about births."""
     return _traits_of(column.name).birth
 
 
 def is_private(column: Column) -> bool:
-    """Whether the column points at persons or things, or describes a person: its levels are not for storing.
+    """Whether the column describes a person, or identifies persons or things: its levels must not be stored.
 
-    Codes of a vocabulary do not: they say what, not who.
+    Codes of a vocabulary are not private unless they have a key constraint: they say what was observed, not on whom.
     """
     traits = _traits_of(column.name)
     return traits.person or bool(column.key_constraint) or (not traits.code and (column.foreign or traits.identifier))

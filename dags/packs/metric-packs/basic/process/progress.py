@@ -1,4 +1,4 @@
-"""How far the run is, told while it goes on: tables, rows, speed, time left."""
+"""The progress of a run: tables, rows, speed, time left."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from hdm_profile import Profile
     from tables import Table
 
-UNKNOWN_BYTES = 1 << 20  # of a view, say
-TABLE_BYTES = 1 << 16  # what a table costs that is empty
-MIN_INTERVAL, MAX_INTERVAL = 1.0, 15.0  # seconds between two reports: a long run need not tell so often
-MIN_SHARE = 0.02  # below it no time left is told
+UNKNOWN_BYTES = 1 << 20  # assumed if a size is unknown, as for views
+TABLE_BYTES = 1 << 16  # the cost of an empty table
+MIN_INTERVAL, MAX_INTERVAL = 1.0, 15.0  # seconds between two reports; long runs report less often
+MIN_SHARE = 0.02  # below it, the time left is not reported
 
 
 class Progress:
-    """The progress of one run over its endpoints, for several threads."""
+    """The progress of one run over its endpoints; threads may share it."""
 
     def __init__(self, run: hdm.Run) -> None:
         self._run = run
@@ -30,24 +30,24 @@ class Progress:
         self._weights_done: dict[str, int] = {}
         self._endpoints_done = 0
         self._tables = self._tables_done = 0
-        self._rows = self._bytes = 0  # of profiles that are done
+        self._rows = self._bytes = 0  # of finished profiles
         self._active: dict[int, Profile] = {}  # by thread
 
     def plan(self, slug: str, tables: Iterable[Table]) -> None:
-        """An endpoint's tables are known."""
+        """Add an endpoint's tables to the total."""
         with self._lock:
             weights = [_weight(table) for table in tables]
             self._planned[slug] = sum(weights)
             self._tables += len(weights)
 
     def watch(self, profile: Profile) -> None:
-        """The calling thread reads rows into this profile now, and into its former one no more."""
+        """Count the rows of this profile, which the calling thread fills now instead of its previous one."""
         self.leave()
         with self._lock:
             self._active[threading.get_ident()] = profile
 
     def leave(self) -> None:
-        """The calling thread reads no more rows of its table."""
+        """Add the calling thread's profile to the finished ones."""
         with self._lock:
             profile = self._active.pop(threading.get_ident(), None)
             if profile is not None:
@@ -55,19 +55,19 @@ class Progress:
                 self._bytes += profile.bytes_read
 
     def table_done(self, slug: str, table: Table) -> None:
-        """A table is over, well or not."""
+        """Count a table as done, whether it was measured or not."""
         with self._lock:
             self._tables_done += 1
             self._weights_done[slug] = self._weights_done.get(slug, 0) + _weight(table)
 
     def endpoint_done(self, slug: str) -> None:
-        """An endpoint is over."""
+        """Count an endpoint as done."""
         with self._lock:
             self._endpoints_done += 1
             self._planned.pop(slug, None)
 
     def report_if_due(self) -> None:
-        """Report, when it is time to."""
+        """Report the progress, unless the last report is too recent."""
         now = time.monotonic()
         with self._lock:
             if now - self._reported < min(max(MIN_INTERVAL, (now - self._started) / 20), MAX_INTERVAL):
@@ -97,6 +97,6 @@ def _weight(table: Table) -> int:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 90:  # noqa: PLR2004 - a minute and a half is told in seconds
+    if seconds < 90:  # noqa: PLR2004 - up to a minute and a half is shown in seconds
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""Threads that read an endpoint's tables, each over its own connection, while the caller stores what they found."""
+"""Threads that read an endpoint's tables, each over its own connection, while the caller stores the results."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from settings import Settings
     from tables import Table
 
-MAX_WAITING = 64  # tables that have been read and not yet stored
-POLL_SECONDS = 0.25  # seconds between two looks at what is late
-GRACE_SECONDS = 3.0  # seconds after its time is over a table is ended here, where the server has not ended it
-STATEMENTS_PER_TABLE = 3  # that a table takes at most, each of which the server ends after `statement_seconds`
-DISMISS_SECONDS = 10.0  # seconds that readers have to end when nobody takes their results any more
+MAX_WAITING = 64  # tables read and not yet stored
+POLL_SECONDS = 0.25  # seconds between two checks for overdue tables
+GRACE_SECONDS = 3.0  # seconds after its time limit, a table is ended here if the server has not ended it
+STATEMENTS_PER_TABLE = 3  # at most, each of which the server ends after `statement_seconds`
+DISMISS_SECONDS = 10.0  # seconds for the readers to end once their results are no longer needed
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderOptions:
-    """What all readers of one endpoint heed."""
+    """Options that all readers of one endpoint share."""
 
     settings: Settings
     date: dt.date  # the metric date
@@ -52,15 +52,15 @@ class Result:
 
     table: Table
     measured: MeasuredTable | None
-    reason: str = ""  # why it was not; holds no value
+    reason: str = ""  # why it was not measured; contains no value
 
 
 @dataclass
 class _Current:
-    """What a reader is at."""
+    """The table that a reader is reading."""
 
     engine: Engine
-    until: float  # it may take
+    until: float  # its time limit, on the monotonic clock
     profile: Profile | None = None
     is_stopped: bool = False
 
@@ -72,12 +72,12 @@ class _Current:
 
 
 class Readers:
-    """Read tables in their order.
+    """Read tables in the given order.
 
     Args:
-        options: how.
-        connections: one for each reader; the readers close them.
-        tables: with the chosen columns.
+        options: for all readers.
+        connections: one per reader; the readers close them.
+        tables: with the selected columns.
     """
 
     def __init__(self, options: ReaderOptions, connections: list[Connection], tables: list[Table]) -> None:
@@ -86,13 +86,13 @@ class Readers:
         self._missing = {table.label: table for table in tables}
         self._results: Queue[Result | None] = Queue(MAX_WAITING)  # None: a reader has ended
         self._is_stopped = False
-        self._failures: list[str] = []  # why a reader ended before its time
+        self._failures: list[str] = []  # why readers ended early
         self._current: dict[int, _Current] = {}  # by thread
         self._end = time.monotonic() + (options.settings.endpoint_seconds or float("inf"))
         self._threads = [threading.Thread(target=self._work, args=(one,), daemon=True) for one in connections]
 
     def results(self, on_wait: Callable[[], None]) -> Generator[Result]:
-        """Each table once, as they are ready; `on_wait` is called now and then. Leaving early ends the readers."""
+        """Yield one result per table as soon as it is there, calling `on_wait` in between. Closing ends the readers."""
         for thread in self._threads:
             thread.start()
         working = len(self._threads)
@@ -115,7 +115,7 @@ class Readers:
             self._dismiss(working)
 
     def _dismiss(self, working: int) -> None:
-        """End the readers that still work."""
+        """End the readers that are still working."""
         self._is_stopped = True
         until = time.monotonic() + DISMISS_SECONDS
         while working and time.monotonic() < until:
@@ -142,7 +142,7 @@ class Readers:
                     self._results.put(self._measured(engine, table))
         except ConnectError as error:
             self._failures.append(f"the connection was lost: {error}")
-        except Exception as error:  # noqa: BLE001 - the table it had begun is told, too
+        except Exception as error:  # noqa: BLE001 - the table it was reading is reported, too
             self._failures.append(f"its reader thread failed: {describe(error)}")
         finally:
             self._results.put(None)
@@ -173,7 +173,7 @@ class Readers:
             contents = engine.read(table, reading)
             measured = self._described(table, contents, started)
             contents.close()
-        except Exception as error:  # noqa: BLE001 - the next table has a right to its metrics
+        except Exception as error:  # noqa: BLE001 - the next table is still measured
             reason = self._reason() if time.monotonic() >= self._end else describe(error)
             over = "the table's time limit has expired (table_seconds)"
             return Result(table, None, over if until < self._end and time.monotonic() >= until else reason)

@@ -1,4 +1,4 @@
-"""Values out of the data, made coarser: numbers to significant digits, dates to the first of a month or year."""
+"""Rounding of values from the data: numbers to significant digits, dates to the first of a month or year."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ EPOCH = dt.datetime(2000, 1, 1)  # noqa: DTZ001 - metrics hold UTC without a zon
 
 
 def finite(value: float | None) -> float | None:
-    """The value as a double, None where it is none."""
+    """The value as a double; None if it is missing or not finite."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 
 def significant(value: float | None, digits: int | None) -> float | None:
-    """The value with so many significant digits, unchanged where `digits` is None."""
+    """The value rounded to this many significant digits; unchanged if `digits` is None."""
     number = finite(value)
     return number if number is None or digits is None else float(f"{number:.{digits - 1}e}")
 
 
 def moment(count: int | None, *, days: bool) -> dt.datetime | None:
-    """The naive UTC datetime, `count` days or microseconds after the year 2000 began."""
+    """The naive UTC datetime `count` days or microseconds after 2000-01-01."""
     if count is None:
         return None
     return EPOCH + (dt.timedelta(days=count) if days else dt.timedelta(microseconds=count))
 
 
 def first_of(when: dt.datetime | None, unit: str) -> dt.datetime | None:
-    """The first instant of the moment's "month" or "year"; the moment itself where the unit is ""."""
+    """The start of the "month" or "year" of the moment; the moment itself if the unit is ""."""
     if when is None or not unit:
         return when
     month = when.month if unit == "month" else 1

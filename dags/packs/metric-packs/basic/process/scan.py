@@ -1,4 +1,4 @@
-"""One endpoint: what there is, what of it is measured, what was found, stored table by table."""
+"""The scan of one endpoint: lists its tables, selects, measures and stores them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class NothingMeasuredError(Exception):
-    """Every table of the endpoint failed; the message holds no value."""
+    """No table of the endpoint could be measured; the message contains no value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Job:
     """What the scans of one run share."""
 
     date: dt.date  # the metric date
-    run_id: str  # attempts with the same one go on where the last one stopped
+    run_id: str  # an attempt with the same one resumes where the last one stopped
     hosts: Hosts
     progress: Progress
     endpoints_at_once: int
@@ -68,7 +68,7 @@ def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, log: Callable[[st
             log(warning)
         if existing and not scope.tables:
             raise NothingMeasuredError(f"the configuration selects no table, the endpoint has {len(existing)}")
-        # Attempts under another configuration measure everything anew.
+        # An attempt with a different configuration measures everything again.
         with Store(endpoint, job.date, version, f"{job.run_id}#{settings.digest}") as store:
             if not existing and store.has_history:
                 raise NothingMeasuredError(
@@ -78,10 +78,10 @@ def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, log: Callable[[st
             todo = sorted((t for t in scope.tables if finished.get(t.label) != len(t.columns)), key=_size)
             if len(todo) < len(scope.tables):
                 log(f"skipping {len(scope.tables) - len(todo)} tables that an earlier attempt of this run measured")
-            stack.pop_all()  # from now on the connection is its reader's, who may still wait for it when we are gone
+            stack.pop_all()  # from now on its reader owns the connection, and may outlast this call
             failed = _measure(job, endpoint, settings, first, todo, store, log)
             if todo and len(failed) == len(scope.tables):
-                # What the base knows of this date is better than nothing: it stays.
+                # The rows that the base has of this date stay: they are better than nothing.
                 raise NothingMeasuredError(f"none of {len(todo)} tables could be measured")
             rows = store.complete(existing, failed, len(scope.unreadable))
     unread = {f"{table.label}.{column.name}" for table in existing if table.label in failed for column in table.columns}
@@ -96,7 +96,7 @@ def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, log: Callable[[st
 
 @contextmanager
 def _deadline(engine: Engine, settings: Settings) -> Iterator[None]:
-    """Hang up on a server that does not even say what there is."""
+    """Close the connection if the server does not list its tables in time."""
     seconds = min(STATEMENTS_PER_TABLE * settings.statement_seconds, settings.endpoint_seconds or float("inf"))
     clock = threading.Timer(seconds + GRACE_SECONDS, engine.interrupt)
     clock.daemon = True
@@ -116,7 +116,7 @@ def _measure(
     store: Store,
     log: Callable[[str], None],
 ) -> list[str]:
-    """Read the tables and store what was found; the labels of those that could not be read."""
+    """Read the tables and store their metrics. Return the labels of the tables that failed."""
     readers = min(settings.parallel_tables, settings.connections_per_host, max(1, len(todo)))
     options = ReaderOptions(
         settings=settings,
@@ -143,7 +143,7 @@ def _measure(
 
 
 def _size(table: Table) -> tuple[bool, int, str]:
-    """Small tables first: most are safe when the time is over. Views, of unknown size, come last."""
+    """Sort key: small tables first, so that most are done when the time expires; views, of unknown size, last."""
     return table.bytes is None, table.bytes or 0, table.label
 
 

@@ -1,4 +1,4 @@
-"""The pack's configuration: conf.json, then what external and endpoint configuration say."""
+"""The pack's configuration: conf.json, overridden by the external and the endpoint configuration."""
 
 from __future__ import annotations
 
@@ -13,55 +13,55 @@ DEFAULTS = Path(__file__).with_name("conf.json")
 BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 ROUND_DATES = ("", "month", "year")
 
-# How fast a run goes, and how long it waits, changes nothing of what it finds.
+# Keys that change how fast a run is and how long it waits, but not its results.
 NEUTRAL_KEYS = {
     *("table_seconds", "endpoint_seconds", "statement_seconds", "lock_seconds", "parallel_tables"),
     *("connections_per_host", "memory_mb", "ssl_verify", "warnings"),
 }
 
-MAX_COUNT = 2_000_000_000  # of anything that is counted
-MAX_SECONDS = 2_000_000  # servers take milliseconds, in 32 bits
+MAX_COUNT = 2_000_000_000  # of any count
+MAX_SECONDS = 2_000_000  # servers take milliseconds in 32 bits
 MAX_CONNECTIONS = 64
 MIN_MEMORY_MB, MAX_MEMORY_MB = 16, 1_000_000
 MAX_DIGITS = 15  # a double has no more
 
 
 class SettingsError(ValueError):
-    """The configuration is wrong; the message names every key and none of the values."""
+    """The configuration is invalid. The message names every invalid key but no value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the pack heeds. Unknown keys belong to others (esHost, ...) and are left alone.
+    """The pack's settings. Unknown keys (esHost, ...) are ignored: they are meant for other packs.
 
-    Patterns are those of a shell. They match schemas and tables as stored, columns without regard to case and accents.
+    Patterns are shell patterns. They match schemas and tables case-sensitively, columns ignoring case and accents.
     """
 
-    min_count: int  # smaller counts of values that are alike are suppressed
-    schemas: tuple[str, ...]  # patterns; () = all
+    min_count: int  # levels and boolean counts below it are suppressed
+    schemas: tuple[str, ...]  # patterns; (): all
     exclude_schemas: tuple[str, ...]
-    tables: tuple[str, ...]  # patterns on the label and on schema.table; () = all
+    tables: tuple[str, ...]  # patterns of label or schema.table; (): all
     exclude_tables: tuple[str, ...]
-    columns: tuple[str, ...]  # patterns on column and table.column; () = all
+    columns: tuple[str, ...]  # patterns of column or table.column; (): all
     exclude_columns: tuple[str, ...]
-    identifying: tuple[str, ...]  # patterns on column and table.column: never read
-    exclude_levels: tuple[str, ...]  # patterns on column and table.column: measured, but none of their values stored
-    row_limit: int | None  # a random sample of about so many rows; None = all rows
-    table_seconds: float | None  # a budget; None = none
+    identifying: tuple[str, ...]  # patterns of column or table.column: never read
+    exclude_levels: tuple[str, ...]  # patterns of column or table.column: measured, but no levels stored
+    row_limit: int | None  # approximate size of the random sample; None: all rows
+    table_seconds: float | None  # time limit; None: none
     endpoint_seconds: float | None
-    statement_seconds: int  # the server ends a statement that takes longer
-    lock_seconds: int  # how long to wait for a table that is locked
+    statement_seconds: int  # time limit that the server enforces
+    lock_seconds: int  # how long to wait for a locked table
     parallel_tables: int  # connections that read one endpoint
-    connections_per_host: int  # of all endpoints on one host together
-    memory_mb: int  # what is above goes to a temporary file
-    round_numbers: int | None  # significant digits of min, max, p01 and p99; None = as they are
-    round_dates: str  # "", "month" or "year": min and max become its first day
-    ssl_verify: bool  # False: an encrypted connection does not check who answers
-    warnings: tuple[str, ...]  # said in the log and in the report
+    connections_per_host: int  # over all endpoints of the host
+    memory_mb: int  # the rest goes to a temporary file
+    round_numbers: int | None  # significant digits of min, max, p01 and p99; None: not rounded
+    round_dates: str  # "", "month" or "year": min and max are rounded down to its first day
+    ssl_verify: bool  # False: the server's certificate is not verified
+    warnings: tuple[str, ...]  # for the log and the report
 
     @property
     def digest(self) -> str:
-        """The same for two configurations under which the same is measured, and as much of it stored."""
+        """Equal for two configurations that measure the same and store the same."""
         given = {key: value for key, value in asdict(self).items() if key not in NEUTRAL_KEYS}
         return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -112,7 +112,7 @@ def read(config: dict[str, Any] | str) -> Settings:
 
 
 class _Given:
-    """The values as given, which may be texts, and what is wrong with them."""
+    """The configured values, which may be texts, and the errors in them."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self._values = values
@@ -130,7 +130,7 @@ class _Given:
         return None if self._is_missing(key) else self.count(key, 1, MAX_DIGITS)
 
     def row_limit(self) -> int | None:
-        """The original's pair of keys. A limit that is not enabled is not looked at."""
+        """From the original's pair of keys. The limit is ignored unless it is enabled."""
         if not self.boolean("limit_enabled"):
             return None
         found = _whole(self._values.get("search_results_limit"))
@@ -185,7 +185,7 @@ class _Given:
 
 
 def _whole(value: Any) -> int | None:
-    """A whole number, also as text or as 5.0; else None."""
+    """The value as a whole number, also if it is a text or 5.0; otherwise None."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, (int, str)):

@@ -1,4 +1,4 @@
-"""The statements of sql/*.sql: blocks that start with `-- name: ...`, with the lists of metrics put in."""
+"""The statements of sql/*.sql: blocks that start with `-- name: ...`, with the lists of metrics filled in."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ def read(noun: str) -> dict[str, sql.Composed]:
 
 
 def copy(table: str, columns: tuple[str, ...]) -> sql.Composed:
-    """The statement that takes rows in."""
+    """The statement that copies rows into a staging table."""
     return sql.SQL("COPY pg_temp.{} ({}) FROM STDIN").format(sql.Identifier(table), comparisons.identifiers(columns))

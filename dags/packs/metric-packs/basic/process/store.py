@@ -1,9 +1,9 @@
 """The HDM base: one endpoint's rows of one metric date.
 
-A table's rows are replaced in one transaction, which several small tables share. What concerns all tables (what is
-gone, levels 0 and 1) is one more, the last: before it the date is not complete.
+One transaction replaces a table's rows; several small tables share a transaction. The last transaction writes what
+concerns all tables (dropped objects, levels 0 and 1): until then the date is incomplete.
 
-An empty connection string: the libpq variables of this process name the base.
+Connections need no parameters: the libpq variables of this process point to the base.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ TABLES = (
     "metric_basic_known",
 )
 
-# A transaction costs as much as some hundred rows; whoever is killed loses a second's work at most.
+# A transaction costs as much as a few hundred rows. A run that is killed loses at most a second's work.
 MAX_PENDING_ROWS = 2_000
 MAX_PENDING_SECONDS = 1.0
 
-# What is wrong with the rows, not with the base: a text that it cannot hold, a name too long for an index.
+# Errors of the rows, not of the base: a text that it cannot store, a name too long for an index.
 REFUSALS = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
 
 Row = tuple[Any, ...]
@@ -45,31 +45,31 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredTable:
-    """What was found in one table."""
+    """The metrics of one table."""
 
     table: Table
     rows: int  # of the whole table
-    sample_rows: int | None  # how many of them were read at random; None: all
-    columns: dict[str, Values]  # column name -> metrics: COLUMN_METRICS, those that it has
-    levels: dict[str, dict[str, int]]  # column name -> level -> frequency: what may be stored
-    seconds: float  # that it took
+    sample_rows: int | None  # size of the random sample; None: all rows were read
+    columns: dict[str, Values]  # column name -> its metrics, some of COLUMN_METRICS
+    levels: dict[str, dict[str, int]]  # column name -> level -> frequency; only levels that may be stored
+    seconds: float  # that reading it took
 
 
 def check() -> None:
-    """Raise a psycopg.Error when the base cannot be reached or lacks the pack's tables."""
+    """Raise a psycopg.Error if the base cannot be reached or lacks the pack's tables."""
     with psycopg.connect() as base:
         for table in TABLES:
             base.execute(f"SELECT FROM {table} LIMIT 0".encode())
 
 
 class Store:
-    """One endpoint and metric date, for one thread.
+    """Writes the rows of one endpoint and metric date. Only one thread may use it.
 
     Args:
-        endpoint: whose rows they are.
+        endpoint: the endpoint that was measured.
         date: the metric date.
         version: the dbversion of the endpoint.
-        run_id: attempts with the same one go on where the last one stopped.
+        run_id: an attempt with the same one resumes where the last one stopped.
 
     Raises: psycopg.Error, here and in every method.
     """
@@ -83,18 +83,18 @@ class Store:
             "run_id": run_id,
         }
         self._sql = statements.read("store") | statements.read("drift")
-        self.refused: dict[str, psycopg.Error] = {}  # tables that the base did not take
+        self.refused: dict[str, psycopg.Error] = {}  # tables that the base refused, by label
         self._pending: list[MeasuredTable] = []
         self._pending_rows = 0
         self._pending_since = 0.0
         self._is_withdrawn = False
-        self._base = psycopg.connect(autocommit=True, keepalives_idle=60)  # a long table, and a firewall
+        self._base = psycopg.connect(autocommit=True, keepalives_idle=60)  # or a firewall cuts it while idle
         try:
             self._base.execute(self._sql["settings"])
             self._base.execute(self._sql["stages"])
             state = self._base.execute(self._sql["state"], self._values).fetchone()
             assert state is not None, "it always answers"  # noqa: S101
-            self.has_history, self._has_rows, self._is_complete = state  # the first: of earlier dates
+            self.has_history, self._has_rows, self._is_complete = state  # has_history: of earlier dates
             self._values["has_history"] = self.has_history
         except BaseException:
             self._base.close()
@@ -106,7 +106,7 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write what is pending, unless something has failed; close the connection."""
+        """Write pending rows, unless there was an exception; close the connection."""
         try:
             if kind is None:
                 self.flush()
@@ -114,16 +114,16 @@ class Store:
             self._base.close()
 
     def finished(self) -> dict[str, int]:
-        """The tables that an earlier attempt of this run has finished, with how many columns it has measured.
+        """The tables that an earlier attempt of this run measured, with the number of columns measured.
 
-        None of them when that attempt had completed the endpoint: then it is repeated, and everything is measured anew.
+        Empty if that attempt completed the endpoint: repeating it measures everything again.
         """
         if self._is_complete:
             return {}
         return dict(self._base.execute(self._sql["finished"], self._values).fetchall())
 
     def add(self, measured: MeasuredTable) -> None:
-        """Take one table's rows; once 2,000 are pending, or the first has waited a second, this writes them."""
+        """Add one table's rows. Write all pending rows once there are 2,000 or the first has waited for a second."""
         if not self._pending:
             self._pending_since = time.monotonic()
         self._pending.append(measured)
@@ -131,12 +131,12 @@ class Store:
         self.flush_due()
 
     def flush_due(self) -> None:
-        """Write what is pending if it is much, or has waited long enough."""
+        """Write pending rows if there are many, or they have waited long enough."""
         if self._pending_rows >= MAX_PENDING_ROWS or time.monotonic() - self._pending_since >= MAX_PENDING_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is pending, in one transaction; what the base refuses is left out, and is in `refused` then."""
+        """Write pending rows in one transaction. Tables that the base refuses are skipped and added to `refused`."""
         batch, self._pending, self._pending_rows = self._pending, [], 0
         if not batch:
             return
@@ -151,19 +151,19 @@ class Store:
                 self.flush()
 
     def complete(self, existing: Iterable[Table], unreadable: Iterable[str], unreadable_columns: int = 0) -> int:
-        """Write what is pending, and then, in the last transaction, what concerns all tables.
+        """Write pending rows and then, in the last transaction, what concerns all tables.
 
         Args:
-            existing: all tables there are with all their columns, also those that were not chosen: they are not gone.
-            unreadable: labels of the chosen tables that were not measured: nothing is known of their columns.
-            unreadable_columns: how many columns of the others were not.
+            existing: all tables of the endpoint with all their columns, selected or not: they are not dropped.
+            unreadable: labels of the selected tables that were not measured: their columns are unknown.
+            unreadable_columns: the number of selected columns of the other tables that could not be read.
 
-        Returns: the number of rows of metric_basic of the date, those of dropped columns included.
+        Returns: the number of rows of metric_basic of the date, including dropped columns.
         """
         self.flush()
         missing = sorted({*unreadable, *self.refused})
         self._values |= {"unreadable": missing, "unreadable_count": len(missing) + unreadable_columns}
-        storable = (table for table in existing if table.label not in self.refused)  # their names may be why
+        storable = (table for table in existing if table.label not in self.refused)  # their names may be the reason
         places = [(table.label, name) for table in storable for name in _names(table)]
         with self._base.transaction():
             self._withdraw()
@@ -188,7 +188,7 @@ class Store:
         self._is_withdrawn = True
 
     def _withdraw(self) -> None:
-        """Before the first change: take back that the date is complete."""
+        """Before the first change, mark the date as incomplete."""
         if self._is_withdrawn:
             return
         self._run("withdraw_version", "withdraw_database")
@@ -228,5 +228,5 @@ def _level_rows(measured: MeasuredTable) -> Iterator[Row]:
 
 
 def _names(table: Table) -> list[str | None]:
-    """The names of its columns that an index can hold; a table without any is there, too."""
+    """The names of its columns that fit into an index; [None] without any, so that the table is recorded, too."""
     return [column.name for column in table.columns if column.has_short_name] or [None]

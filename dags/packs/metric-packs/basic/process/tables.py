@@ -1,4 +1,4 @@
-"""What an endpoint holds: its tables and their columns, as the engines describe them, and which are chosen."""
+"""An endpoint's tables and columns, as the engines describe them, and which of them are selected."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
     from settings import Settings
 
-# The kinds of columns, which are the values of infered_data_type.
+# The kinds of columns: the values of infered_data_type.
 INTEGER, FLOAT, TEXT = "integer", "float", "text"
 DATE, DATETIME, TIME, BOOLEAN, OTHER = "date", "datetime", "time", "boolean", "other"
 NUMBERS = frozenset({INTEGER, FLOAT})
 DATES = frozenset({DATE, DATETIME})
 
-DERIVED = frozenset({"view", "materialized view", "foreign table"})  # they show the columns of others
+DERIVED = frozenset({"view", "materialized view", "foreign table"})  # they show columns of other tables
 
-MAX_NAME_BYTES = 500  # of a column: SQLite takes an expression of any length for one, and an index does not
-MAX_NAMED = 5  # patterns that one warning names
+MAX_NAME_BYTES = 500  # of a column: SQLite names some by expressions of any length, which may not fit into an index
+MAX_NAMED = 5  # patterns listed in one warning
 
-# The keys of the configuration that hold patterns, by what they are matched against.
+# The configuration keys that hold patterns, by what the patterns match.
 SCHEMA_KEYS = ("schemas", "exclude_schemas")
 TABLE_KEYS = ("tables", "exclude_tables")
 COLUMN_KEYS = ("columns", "exclude_columns", "identifying", "exclude_levels")
@@ -37,11 +37,11 @@ class Column:
     name: str
     data_type: str  # the database's own spelling, e.g. numeric(10,2)
     kind: str
-    base: str  # the engine's type below it, without lengths and domains, e.g. numeric
-    key_constraint: str = ""  # primary, unique or referenced, when a constraint of this column alone says so
-    foreign: bool = False  # it points at another table
-    identifying: bool = False  # its comment in the database says so (hdm:identifying): it is not read
-    readable: bool = True  # False: the account has no right to read it
+    base: str  # the engine's underlying type, without length and domain, e.g. numeric
+    key_constraint: str = ""  # primary, unique or referenced, if a constraint on this column alone says so
+    foreign: bool = False  # references another table
+    identifying: bool = False  # its comment in the database contains hdm:identifying: never read
+    readable: bool = True  # False: the account may not read it
 
     @property
     def has_short_name(self) -> bool:
@@ -55,32 +55,32 @@ class Table:
 
     schema: str  # "" where the engine has none
     name: str
-    label: str  # as stored: the plain name in the default schema, else schema.table
+    label: str  # as stored: the plain name in the default schema, otherwise schema.table
     columns: tuple[Column, ...]
     type: str = "table"  # or view, materialized view, foreign table, partitioned table
-    bytes: int | None = None  # on disk, where the database tells
+    bytes: int | None = None  # on disk, if the database reports it
     last_change: dt.datetime | None = None  # UTC, naive
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What patterns of tables are matched against: the label, and schema.table."""
+        """The names that patterns of tables match: the label and schema.table."""
         return tuple(dict.fromkeys((self.label, f"{self.schema}.{self.name}" if self.schema else self.name)))
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What of an endpoint is to be measured."""
+    """The part of an endpoint to measure."""
 
-    tables: tuple[Table, ...]  # with the chosen columns; a table may be left without any: its rows are counted
-    unreadable: tuple[str, ...]  # `table.column`, chosen but not readable: incomplete
+    tables: tuple[Table, ...]  # with the selected columns; a table without any still has its rows counted
+    unreadable: tuple[str, ...]  # `table.column`: selected but not readable, reported as incomplete
     warnings: tuple[str, ...]  # patterns that match nothing
 
 
 def chosen(tables: Iterable[Table], settings: Settings) -> Scope:
-    """The tables and columns that the configuration leaves.
+    """The tables and columns that the configuration selects.
 
-    Where something is both included and excluded, the exclusion counts. Schemas say nothing of tables that have none.
-    A column of a view has no tag of its own: its name says whose it is.
+    Exclusion takes precedence over inclusion. Patterns of schemas do not apply to tables without a schema. Columns of
+    views have no tags of their own, so every name that is tagged anywhere is excluded from views.
     """
     everything = list(tables)
     schemas = Choice(settings.schemas, settings.exclude_schemas)
@@ -101,18 +101,18 @@ def chosen(tables: Iterable[Table], settings: Settings) -> Scope:
 
 
 def column_names(table: Table, column: Column) -> tuple[str, ...]:
-    """What patterns of columns are matched against, in lower case without accents: column, and table.column."""
+    """The names that patterns of columns match, in lower case without accents: column and table.column."""
     name = plain_name(column.name)
     return (name, *(f"{plain_name(of_table)}.{name}" for of_table in table.names))
 
 
 def has_excluded_levels(table: Table, column: Column, settings: Settings) -> bool:
-    """Whether the configuration names the column among those whose values are not stored."""
+    """Whether the configuration excludes the column's levels."""
     return plain_patterns(settings.exclude_levels).match(*column_names(table, column))
 
 
 def _unmatched(tables: list[Table], settings: Settings) -> tuple[str, ...]:
-    """A warning for each key with patterns that match nothing at all: a spelling mistake, or what is there no more."""
+    """A warning for each key with patterns that match nothing: a spelling mistake, or a name that no longer exists."""
     schemas: list[tuple[str, ...]] = [(schema,) for schema in {table.schema for table in tables} if schema]
     columns: list[tuple[str, ...]] = []
     if any(getattr(settings, key) for key in COLUMN_KEYS):
@@ -125,7 +125,7 @@ def _unmatched(tables: list[Table], settings: Settings) -> tuple[str, ...]:
     warnings = []
     for key, named in named_by.items():
         if key in SCHEMA_KEYS and not named:
-            continue  # the engine has no schemas: meant for other endpoints
+            continue  # the engine has no schemas: the patterns are meant for other endpoints
         given = [(pattern, Patterns((pattern,), plain=key in COLUMN_KEYS)) for pattern in getattr(settings, key)]
         unmatched = [repr(pattern) for pattern, one in given if not any(one.match(*names) for names in named)]
         if unmatched:

@@ -1,4 +1,4 @@
-"""The dbversion of an endpoint: what its own table `version` says."""
+"""The dbversion of an endpoint, from its own table `version`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from tables import Table
 
 UNKNOWN = "0.0"
-MAX_CHARACTERS = 64  # what a report line may carry
+MAX_CHARACTERS = 64  # the limit of a report line
 
 
 def read(engine: Engine, tables: list[Table]) -> str:
-    """The greatest value of column `version` in table `version`, else 0.0. Numbers compare as numbers."""
+    """The greatest value of column `version` in table `version`, or 0.0. Numbers compare as numbers."""
     names = [(table, column.name) for table in tables if table.label == "version" for column in table.columns]
     found = next(((table, name) for table, name in names if name.lower() == "version"), None)
     if found is None:

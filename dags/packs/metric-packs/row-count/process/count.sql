@@ -1,4 +1,4 @@
--- Runs at the endpoint: the first query writes one count per table, \gexec runs each of them.
+-- Runs at the endpoint. The query generates one count per table, and \gexec runs them.
 SELECT format('SELECT %L, count(*) FROM %I.%I', n.nspname || '.' || c.relname, n.nspname, c.relname)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Metric pack `row-count`: counts the rows of every table, one endpoint after the other.
-# One failed endpoint does not stop the others; the exit code is 1 when all failed, 99 when there were none.
+# Metric pack `row-count`: counts the rows of every table, one endpoint after another.
+# A failed endpoint does not stop the others. The exit code is 1 if all failed, 99 if there were none.
 set -u
 failed=0 others=0
 endpoints='import json, os
@@ -8,11 +8,11 @@ for e in json.load(open(os.environ["HDM_CONTEXT"]))["endpoints"]:
     keys = "slug", "type", "host", "port", "user", "password", "ssl", "database"
     print(json.dumps(e["slug"]), *(e.get(key) or "" for key in keys), sep="\0", end="\0")'
 
-report() {  # the endpoint's slug in JSON, status, rest of the line
+report() {  # arguments: the endpoint's slug in JSON, the status, the rest of the line
     printf '{"endpoint": %s, "status": "%s", %s}\n' "$1" "$2" "$3" >> "$HDM_REPORT"
 }
 
-count() {  # at the endpoint: every libpq variable that names the HDM base is replaced
+count() {  # at the endpoint: overrides every libpq variable that points to the HDM base
     local mode=prefer authorities=
     [[ ${ssl,,} == true ]] && mode=verify-full authorities=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
     PGHOST=${host:-localhost} PGPORT=${port:-5432} PGUSER=$user PGPASSWORD=$password PGDATABASE=$database \
@@ -21,7 +21,7 @@ count() {  # at the endpoint: every libpq variable that names the HDM base is re
         psql --no-psqlrc --no-password --quiet --tuples-only --csv --set=ON_ERROR_STOP=1 --file=count.sql > counts.csv
 }
 
-store() {  # at the HDM base, which the libpq variables name
+store() {  # at the HDM base, to which the libpq variables point
     psql --no-psqlrc --no-password --quiet --single-transaction --set=ON_ERROR_STOP=1 \
         --set=slug="$slug" --set=date="$HDM_DATE" --file=store.sql
 }

@@ -1,6 +1,6 @@
-"""The rules that the pack writes itself, from what metric pack basic found.
+"""Generates rules from the metrics of metric pack basic.
 
-A rule that is there is left as it is, switched off or edited: its id and its owner's changes last.
+An existing rule is never changed, even if it was disabled or edited: its id and its owner's changes are permanent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MESSAGES = {
     EMPTY: "The column is empty",
 }
 
-# Without NOT EXISTS every rule that is there would use up an id each night; ON CONFLICT is for two runs at once.
+# Without NOT EXISTS every existing rule would use up an id each night; ON CONFLICT is for two simultaneous runs.
 INSERT = """
 INSERT INTO rule_basic (rule_name, rule_content, alert_message, alert_level, endpoint, "database", "table", "column")
 SELECT %(name)s, %(content)s, %(message)s, 'High', m.endpoint, m."database", m."table", m."column"
@@ -49,7 +49,7 @@ CONDITIONS = {DUPLICATES: IS_KEY, EMPTY: "true"}
 
 
 def generate(base: psycopg.Connection[Any], endpoint: hdm.Endpoint, date: dt.date) -> int:
-    """Write the rules that are missing, in the transaction that is open; how many those were."""
+    """Insert the missing rules within the open transaction. Return their number."""
     written = 0
     for name, condition in CONDITIONS.items():
         values = {

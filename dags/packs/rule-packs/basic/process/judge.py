@@ -1,4 +1,4 @@
-"""From rules and the metrics of one date to alerts."""
+"""Turns rules and the metrics of one date into alerts."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
 
     from rules import Metric, Rule
 
-# Metrics that are, or may be, values out of the data: an alert does not repeat them.
+# Metrics that may be values from the data: alerts do not repeat them.
 VALUES = (
     *("min_num_var", "max_num_var", "mean_num_var", "median_num_var", "std_num_var", "p01_num_var", "p99_num_var"),
     *("min_date_var", "max_date_var"),
 )
-MAX_NAMED = 5  # objects that one message names
+MAX_NAMED = 5  # objects listed in one message
 
 Row = dict[str, Any]  # one row of metrics, or of hdm_alerts
 
 
 @dataclass
 class Verdict:
-    """What the rules say about one endpoint's metrics of one date."""
+    """The result of judging one endpoint's metrics of one date."""
 
-    judged: int = 0  # rules that could be judged
+    judged: int = 0  # number of rules judged
     not_evaluated: int = 0  # metric values that were null
-    without_metrics: int = 0  # rules that name something without metrics on this date
+    without_metrics: int = 0  # rules about objects without metrics on this date
     alerts: list[Row] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)  # id_rule -> why it could not be judged
 
 
 def read(rows: Iterable[Row], known: Mapping[tuple[str, str], Metric]) -> tuple[list[Rule], Verdict]:
-    """Read every rule on its own: the rules that can be judged, and a verdict with the errors of the others.
+    """Parse each rule separately. Return the valid rules, and a verdict with the errors of the others.
 
     Args:
         rows: the rows of rule_basic that apply to the endpoint.
-        known: the metrics that may be judged, by what they are of and name.
+        known: the metrics that rules may name, by what they describe and name.
     """
     verdict, found = Verdict(), []
     for row in rows:
@@ -51,12 +51,12 @@ def read(rows: Iterable[Row], known: Mapping[tuple[str, str], Metric]) -> tuple[
 
 
 def judge(found: Iterable[Rule], metrics: Mapping[str, list[Row]], verdict: Verdict) -> None:
-    """Judge every rule on its own: what one of them raises is its error, and changes nothing for the others.
+    """Judge each rule separately: an exception becomes the error of that rule and does not affect the others.
 
     Args:
         found: the rules.
-        metrics: the endpoint's rows of the date, by what they are of, with the metrics that the rules name.
-        verdict: to add to.
+        metrics: the endpoint's rows of the date, by what they describe, with the metrics that the rules name.
+        verdict: receives the results.
     """
     by_place: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for of, rows in metrics.items():
@@ -77,7 +77,7 @@ def judge(found: Iterable[Rule], metrics: Mapping[str, list[Row]], verdict: Verd
 
 @contextmanager
 def _own_error(verdict: Verdict, id_rule: int) -> Iterator[None]:
-    """What is raised inside is the error of this rule alone."""
+    """Record an exception as the error of this rule only."""
     try:
         yield
     except rules.RuleError as error:
@@ -87,7 +87,7 @@ def _own_error(verdict: Verdict, id_rule: int) -> Iterator[None]:
 
 
 def _alerts(rule: Rule, metrics: list[Row]) -> tuple[list[Row], int]:
-    """The alerts of one rule, and how many metric values were null."""
+    """The alerts of one rule, and the number of metric values that were null."""
     violating = [row for row in metrics if row[rule.metric] is not None and rule.violated(row[rule.metric])]
     nulls = sum(row[rule.metric] is None for row in metrics)
     groups: dict[tuple[str | None, str | None], list[Row]] = defaultdict(list)
@@ -112,7 +112,7 @@ def _alert(rule: Rule, table: str | None, column: str | None, rows: list[Row]) -
 
 
 def _detail(rule: Rule, table: str | None, rows: list[Row]) -> str:
-    """What was found: the metric where it is that of one thing, or the names of the first few things."""
+    """The metric with its value if the alert is about one object, otherwise with the names of the first few objects."""
     if rule.alert_scope == FINEST_SCOPES[rule.of] or "table" not in rows[0]:
         return rule.metric if rule.metric.endswith(VALUES) else f"{rule.metric} = {_shown(rows[0][rule.metric])}"
     kept = ("column",) if table is not None else ("table", "column")

@@ -1,7 +1,7 @@
-"""Rule pack `basic`: judges the metrics of metric pack basic, and writes its first rules itself.
+"""Rule pack `basic`: judges the metrics of metric pack basic, and generates its first rules itself.
 
-Only metrics of the run's own date and endpoint are judged. A rule that cannot be judged is an error of its own:
-it is stored, printed, and makes its endpoint `partial`; it is never an alert, and never silence.
+Only metrics of the run's own date and endpoint are judged. A rule that cannot be judged has an error of its own, which
+is stored and printed and makes the endpoint `partial`: it raises no alert, but never goes unnoticed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class ConfigurationError(ValueError):
-    """The configuration is wrong; the message names the key, not its value."""
+    """The configuration is invalid. The message names the key, not its value."""
 
 
 def main() -> int:
     """Judge every endpoint of the run.
 
-    Returns: the exit code: 1 when every endpoint failed. A single failed endpoint is told by its report alone,
-        since a bad exit code would fail the partial ones too.
+    Returns: the exit code: 1 if every endpoint failed. A single failed endpoint shows only in its report, because exit
+        code 1 would fail the partial endpoints too.
     """
     run = hdm.load()
     if not run.endpoints:
@@ -47,17 +47,17 @@ def main() -> int:
 
 
 def judge_endpoint(run: hdm.Run, endpoint: hdm.Endpoint) -> None:
-    """Generate, judge, store and report for one endpoint.
+    """Generate and judge the rules of one endpoint, store the alerts and report.
 
-    Raises: ConfigurationError, or what the base raises; then the former alerts are still there.
+    Raises: ConfigurationError, or what the base raises; the former alerts then remain.
     """
     generate, warning = _configured(endpoint.config)
     if warning:
         print(f"{endpoint.slug}: {warning}", flush=True)
-    with psycopg.connect() as base:  # the libpq variables of this process name the HDM base
+    with psycopg.connect() as base:  # the libpq variables of this process point to the HDM base
         base.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         if not store.has_metrics(base, endpoint.slug, run.date):
-            # Zero metrics are not zero problems: nothing is judged, so nothing is replaced.
+            # No metrics does not mean no problems: nothing is judged, so no alert is replaced.
             run.report(endpoint, "skipped", f"no metrics for {run.date}: nothing to judge")
             return
         written = generator.generate(base, endpoint, run.date) if generate else 0
@@ -77,12 +77,12 @@ def judge_endpoint(run: hdm.Run, endpoint: hdm.Endpoint) -> None:
 
 
 def _attempt(run: hdm.Run, endpoint: hdm.Endpoint) -> str:
-    """Judge one endpoint; why that failed, in words that may be shown, or ""."""
+    """Judge one endpoint. Return why it failed, in words that may be shown, or ""."""
     try:
         judge_endpoint(run, endpoint)
     except ConfigurationError as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001 - the next endpoint has a right to its run
+    except Exception as error:  # noqa: BLE001 - the next endpoint is still judged
         return _describe(error)
     return ""
 
@@ -115,7 +115,7 @@ def _summary(verdict: judge.Verdict, written: int) -> str:
 
 
 def _describe(error: BaseException) -> str:
-    """An error without its text, which may quote a row: class, SQLSTATE, and where it came up."""
+    """The error's class, with its SQLSTATE or the line that raised it, but without its text, which may quote a row."""
     if isinstance(error, psycopg.Error) and error.sqlstate:
         return f"{type(error).__name__} ({error.sqlstate})"
     frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,4 +1,4 @@
-"""Conditional rules: what their rows mean, and whether they can be judged at all."""
+"""Conditional rules: parses and validates the rows of rule_basic."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 LEVELS = {"high": "High", "warning": "Warning", "info": "Info"}
 SCOPES = ("all", "database", "table", "column")
-# What a metric may be of, the finest first, and where an alert on it is put at the finest.
+# What a metric may describe, finest first -> the finest scope of an alert on it.
 FINEST_SCOPES = {"column": "column", "table": "table", "version": "database", "database": "database"}
 TRIGGERS = {"returntrue": True, "returnfalse": False}
 TYPES = ("conditionnelle", "conditional")
@@ -33,11 +33,11 @@ BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class RuleError(ValueError):
-    """The rule cannot be judged. The message says why, and quotes nothing but names."""
+    """The rule cannot be judged. The message says why and quotes only names."""
 
 
 class Metric(NamedTuple):
-    """A metric that may be judged."""
+    """A metric that rules may name."""
 
     kind: str  # number, text, boolean or date
     relation: str  # the table or view that holds it
@@ -54,7 +54,7 @@ class Rule:
     condition_scope: str
     table: str  # "" unless condition_scope needs it
     column: str
-    of: str  # what the metric is of: column, table, version or database
+    of: str  # what the metric describes: column, table, version or database
     metric: str
     relation: str
     condition: str
@@ -62,16 +62,16 @@ class Rule:
     triggers_on: bool  # the outcome of the condition that raises the alert
 
     def violated(self, metric: Any) -> bool:
-        """Whether a metric (not None, of the type that `value` has) raises the alert."""
+        """Whether a metric raises the alert. It must not be None, and has the type of `value`."""
         return OPERATORS[self.condition](metric, self.value) is self.triggers_on
 
 
 def parse(row: Mapping[str, Any], metrics: Mapping[tuple[str, str], Metric]) -> Rule:
-    """Read one row of rule_basic.
+    """Parse one row of rule_basic.
 
     Args:
         row: by column name.
-        metrics: the metrics that may be judged, by what they are of and name.
+        metrics: the metrics that rules may name, by what they describe and name.
 
     Raises: RuleError.
     """
@@ -107,7 +107,7 @@ def parse(row: Mapping[str, Any], metrics: Mapping[tuple[str, str], Metric]) -> 
 
 
 def _named(content: dict[str, Any], metrics: Mapping[tuple[str, str], Metric]) -> tuple[str, str]:
-    """What the metric is of, and its name: `of` decides, else the finest thing that has such a metric."""
+    """What the metric describes, and its name: `of` decides, otherwise the finest object with such a metric."""
     metric, of = content.get("metric"), content.get("of")
     if of is not None and of not in FINEST_SCOPES:
         raise RuleError(f"of must be one of {', '.join(FINEST_SCOPES)}")
@@ -118,7 +118,7 @@ def _named(content: dict[str, Any], metrics: Mapping[tuple[str, str], Metric]) -
 
 
 def _content(text: str) -> dict[str, Any]:
-    """rule_content as the generator writes it (JSON) or as the editor does (base64 of JSON)."""
+    """The parsed rule_content: JSON, as the generator writes it, or JSON in base64, as the editor does."""
     if not text.lstrip().startswith("{"):
         try:
             text = base64.b64decode("".join(text.split()), validate=True).decode("utf-8")
@@ -134,7 +134,7 @@ def _content(text: str) -> dict[str, Any]:
 
 
 def _value(value: Any, kind: str, condition: str) -> Any:
-    """ConditionValue in the metric's type."""
+    """The conditionValue, in the metric's type."""
     if value is None or isinstance(value, (dict, list)):
         raise RuleError("conditionValue is missing, or is not a single value")
     text = str(value).strip()

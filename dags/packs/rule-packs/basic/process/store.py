@@ -1,4 +1,4 @@
-"""The HDM base: metrics and rules to read, alerts and errors of one date to replace as a whole."""
+"""The HDM base: reads metrics and rules, and replaces all alerts and rule errors of one date."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from rules import Rule
 
 RULE_PACK = "basic"
-# What metrics are of -> the columns that say which one, and the tables and views of metric pack basic.
+# What metrics describe -> the columns that identify it, and the tables and views of metric pack basic.
 SOURCES = {
     "column": (("table", "column"), ("metric_basic", "metric_basic_trend")),
     "table": (("table",), ("metric_basic_table", "metric_basic_table_trend")),
     "version": ((), ("metric_basic_version",)),
     "database": ((), ("metric_basic_database",)),
 }
-# Columns that say which row it is, and not what was measured.
+# Columns that identify a row and are not metrics.
 KEYS = frozenset({"endpoint", "database", "dbversion", "table", "column", "date", "run_id", "measured_at"})
 KINDS = {
     **dict.fromkeys(("smallint", "integer", "bigint", "double precision", "numeric", "real"), "number"),
@@ -41,7 +41,7 @@ ALERT_COLUMNS = (
 
 
 def has_metrics(base: psycopg.Connection[Any], slug: str, date: dt.date) -> bool:
-    """Whether anything was measured: columns, or a date that is complete without any."""
+    """Whether anything was measured: the date has columns, or is complete without any."""
     found = _columns(base)
     for table in ("metric_basic", "metric_basic_version"):
         query = sql.SQL('SELECT FROM {} WHERE endpoint = %s AND "date" = %s LIMIT 1').format(sql.Identifier(table))
@@ -51,26 +51,26 @@ def has_metrics(base: psycopg.Connection[Any], slug: str, date: dt.date) -> bool
 
 
 def known(base: psycopg.Connection[Any]) -> dict[tuple[str, str], Metric]:
-    """The metrics that rules may name, by what they are of and name: the columns of tables and views that are there."""
+    """The metrics that rules may name, by what they describe and name: columns of the existing tables and views."""
     columns = _columns(base)
     return {
         (of, name): Metric(KINDS[declared], relation)
         for of, (_, relations) in SOURCES.items()
-        for relation in reversed(relations)  # what is in both comes from the table
+        for relation in reversed(relations)  # a name in both means the table
         for name, declared in columns.get(relation, {}).items()
         if name not in KEYS and declared in KINDS
     }
 
 
 def metrics(base: psycopg.Connection[Any], slug: str, date: dt.date, rules: Iterable[Rule]) -> dict[str, list[Row]]:
-    """The endpoint's metrics of that date, and of no other, that the rules name; by what they are of.
+    """The endpoint's metrics of exactly that date that the rules name, by what they describe.
 
-    A view works every trend out: it is read only for rules that name one.
+    Views compute trends when they are read, so only rules that name a trend read them.
     """
     wanted: dict[tuple[str, str], set[str]] = defaultdict(set)
     for rule in rules:
         wanted[rule.of, rule.relation].add(rule.metric)
-    base.execute("SET LOCAL jit = off")  # compiling a view's expressions takes longer than working them out
+    base.execute("SET LOCAL jit = off")  # compiling a view's expressions takes longer than evaluating them
     found: dict[str, dict[tuple[str, ...], Row]] = defaultdict(dict)
     for (of, relation), names in sorted(wanted.items()):
         keys, _ = SOURCES[of]
@@ -84,7 +84,7 @@ def metrics(base: psycopg.Connection[Any], slug: str, date: dt.date, rules: Iter
 
 
 def rules(base: psycopg.Connection[Any], endpoint: hdm.Endpoint) -> list[Row]:
-    """The rules that apply to the endpoint: its own, and those that leave the endpoint open."""
+    """The rules that apply to the endpoint: its own, and matching rules without an endpoint."""
     with base.cursor(row_factory=dict_row) as cursor:
         query = """
             SELECT * FROM rule_basic
@@ -95,7 +95,7 @@ def rules(base: psycopg.Connection[Any], endpoint: hdm.Endpoint) -> list[Row]:
 
 
 def replace(base: psycopg.Connection[Any], endpoint: hdm.Endpoint, date: dt.date, verdict: Verdict) -> None:
-    """Put the date's alerts and rule errors in place of the former ones, in the transaction that is open."""
+    """Replace the date's alerts and rule errors within the open transaction."""
     key = {"endpoint": endpoint.slug, "database": endpoint.database, "date": date, "rule_pack": RULE_PACK}
     base.execute(
         'DELETE FROM hdm_alerts WHERE rule_pack = %(rule_pack)s AND endpoint = %(endpoint)s AND "date" = %(date)s', key
@@ -107,7 +107,7 @@ def replace(base: psycopg.Connection[Any], endpoint: hdm.Endpoint, date: dt.date
 
 
 def _columns(base: psycopg.Connection[Any]) -> dict[str, dict[str, str]]:
-    """The columns of the tables and views that are there, with their types."""
+    """The columns of the existing tables and views, with their types."""
     relations = [relation for _, group in SOURCES.values() for relation in group]
     rows = base.execute(
         """SELECT relation, attname, format_type(atttypid, NULL)

@@ -1,7 +1,7 @@
-"""The engines an endpoint may run on: one module each, and what they share in `engine`.
+"""The database engines that the pack supports: one module each, with their common base class in `engine`.
 
-An engine knows how to connect, what tables there are, and how a table's rows come to the profile that counts them.
-What follows from the counts is not its business.
+An engine connects, lists the tables, and feeds a table's rows to a profile, which counts them. It does not interpret
+the counts.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ ENGINES = {
 
 
 class ConnectError(Exception):
-    """The endpoint cannot be reached, or is of a type that this pack cannot read. The message holds no secret."""
+    """The endpoint cannot be reached, or its type is not supported. The message contains no secret."""
 
 
 def connect(endpoint: hdm.Endpoint, settings: Settings) -> Engine:
-    """Open a read-only connection to the endpoint. Drivers are imported only where they are needed.
+    """Open a read-only connection to the endpoint. Only the driver that it needs is imported.
 
     Raises: ConnectError.
     """
@@ -44,7 +44,7 @@ def connect(endpoint: hdm.Endpoint, settings: Settings) -> Engine:
     try:
         return engine(endpoint, settings)
     except Exception as error:  # noqa: BLE001 - of any driver
-        # Nothing has been read yet, so the driver's text quotes no row.
+        # Nothing has been read yet, so the driver's text cannot quote a row.
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if endpoint.password:
             text = text.replace(endpoint.password, "***")

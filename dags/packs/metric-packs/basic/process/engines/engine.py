@@ -1,4 +1,4 @@
-"""What the engines have in common: how one table is read, and how errors are told without values."""
+"""The base class of the engines: how a table is read, and how errors are described without values."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 15
 CANCEL_SECONDS = 3
-EPOCH = 730_120  # 2000-01-01, from which a profile counts days, as an ordinal
+EPOCH = 730_120  # the ordinal of 2000-01-01, from which profiles count days
 DAY = 86_400_000_000  # microseconds
-MAX_EXACT_DIGITS = 15  # of a decimal that a double tells from every other
+MAX_EXACT_DIGITS = 15  # decimals with no more digits are different doubles
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How a table is to be read."""
+    """How to read a table."""
 
-    date: dt.date  # the metric date: what is later lies in the future
-    row_limit: int | None  # about so many rows, drawn at random; None: all
-    seconds: float | None  # that it may take
+    date: dt.date  # the metric date: later dates lie in the future
+    row_limit: int | None  # approximate size of a random sample; None: all rows
+    seconds: float | None  # time limit; None: none
     memory: int  # bytes
-    folder: str  # for what does not fit
-    watch: Callable[[Profile], None]  # told of every profile before its first row
+    folder: str  # for values that do not fit into memory
+    watch: Callable[[Profile], None]  # called with every profile before its first row
 
     @property
     def tomorrow(self) -> int:
-        """The first day that lies in the future, as a profile counts days."""
+        """The first day that lies in the future, counted as profiles count days."""
         return self.date.toordinal() + 1 - EPOCH
 
     def profile(self, specs: Sequence[Spec]) -> Profile:
@@ -51,27 +51,27 @@ class Reading:
 
 
 class Contents:
-    """What a table holds: its rows counted, its columns with what is known of each, in the table's order."""
+    """A table's contents: the number of rows, and its columns with their statistics, in the table's order."""
 
     def __init__(self, rows: int, columns: list[tuple[Column, Stats, Profile, int]]) -> None:
-        self.rows = rows  # that were read
-        self.table_rows = rows  # that there are
+        self.rows = rows  # read
+        self.table_rows = rows  # in the whole table
         self.is_sample = False
-        self.columns = columns  # the last two: where its levels are
+        self.columns = columns  # the last two locate the levels
 
     @classmethod
     def of(cls, columns: Sequence[Column], profile: Profile) -> Contents:
-        """What a profile has found of these columns; it may have one more, where a query needs one."""
+        """The contents of these columns from a profile, which may have one more column if the query needed one."""
         found = zip(columns, profile.finish(), strict=False)
         return cls(profile.rows, [(column, stats, profile, i) for i, (column, stats) in enumerate(found)])
 
     @property
     def sample_rows(self) -> int | None:
-        """How many rows were drawn; None: all were read."""
+        """The size of the sample; None: all rows were read."""
         return self.rows if self.is_sample else None
 
     def close(self) -> None:
-        """Give back the memory of its profiles: levels cannot be asked for any more."""
+        """Free the memory of its profiles: levels are no longer available."""
         for _, _, profile, _ in self.columns:
             profile.close()
 
@@ -83,43 +83,43 @@ class Engine(ABC):
 
     @abstractmethod
     def tables(self) -> list[Table]:
-        """Every table and view that the account can see, sorted; also those it may not read."""
+        """Every table and view that the account can see, sorted, including those it may not read."""
 
     @abstractmethod
     def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """All rows of a small query. Values are parameters, always."""
+        """All rows of a small query. Values are always parameters."""
 
     @abstractmethod
     def stream(self, table: Table, reading: Reading, share: float | None) -> Contents:
-        """Read a table's rows once; `share`: each with that probability."""
+        """Read a table's rows once. `share`: the probability of each row to be read; None: read all."""
 
     @abstractmethod
     def quote(self, name: str) -> str:
-        """An identifier, ready to stand in a query of `fetch`."""
+        """The identifier, quoted for a query of `fetch`."""
 
     @abstractmethod
     def close(self) -> None:
-        """Close the connection; nothing happens when it is closed."""
+        """Close the connection, if it is open."""
 
     @property
     @abstractmethod
     def is_closed(self) -> bool:
-        """Whether the connection is lost."""
+        """Whether the connection is closed or lost."""
 
     def interrupt(self) -> None:  # noqa: B027 - SQLite ends by itself when its profile is stopped
-        """End what another thread waits for in this engine, whatever the server does; the connection is lost."""
+        """End whatever another thread waits for in this engine, even if the server hangs. The connection is lost."""
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """What several queries see as one state, where the engine needs to be asked for that."""
+        """A context in which several queries see one state of the database; empty if the engine needs none."""
         return nullcontext()
 
-    def limit_statements(self, seconds: float | None) -> None:  # noqa: B027 - not every engine can end a statement by itself
-        """Let the server end statements that take longer, and those of the settings at the latest."""
+    def limit_statements(self, seconds: float | None) -> None:  # noqa: B027 - not every engine can end a statement
+        """Let the server end statements after this time, or after `statement_seconds` if that is less."""
 
     def read(self, table: Table, reading: Reading) -> Contents:
-        """Read a table, or a random sample of its rows where it has more than the limit.
+        """Read a table, or a random sample of its rows if it has more than the limit.
 
-        Raises: ProfileError, or what the driver raises when the table cannot be read.
+        Raises: ProfileError, or what the driver raises if the table cannot be read.
         """
         self.limit_statements(reading.seconds)
         if reading.row_limit is None:
@@ -132,18 +132,18 @@ class Engine(ABC):
         return found
 
     def count(self, table: Table) -> int:
-        """How many rows there are, in the snapshot."""
+        """The number of rows in the snapshot."""
         ((rows,),) = self.fetch(f"SELECT count(*) FROM {self.path(table)}")
         return int(rows)
 
     def path(self, table: Table) -> str:
-        """The table's quoted name, with its schema where there is one."""
+        """The table's quoted name, with its schema if it has one."""
         return ".".join(self.quote(part) for part in (table.schema, table.name) if part)
 
     def label(self, schema: str, name: str) -> str:
-        """The table's name as stored, and no other table's: the plain one in the default schema, else schema.table.
+        """The table's unique name as stored: the plain one in the default schema, otherwise schema.table.
 
-        A dot in a name of the default schema keeps the schema; a schema with a dot is quoted.
+        A table of the default schema keeps the schema if its name contains a dot. A schema with a dot is quoted.
         """
         if schema == self.default_schema and "." not in name:
             return name
@@ -153,10 +153,12 @@ class Engine(ABC):
 
 
 def describe(error: BaseException) -> str:
-    """An error without its text, which may quote a row: class, SQLSTATE or error number, and where it came up."""
+    """The error's class, with its code or the line that raised it, but without its text, which may quote a row."""
     if isinstance(error, hdm_profile.ProfileError):
         return str(error)
-    code = error.args[0] if error.args and isinstance(error.args[0], int) else None  # of MySQL, which says more
+    code = (
+        error.args[0] if error.args and isinstance(error.args[0], int) else None
+    )  # MySQL's number, more specific than its SQLSTATE
     code = code or getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
     if code is not None:
         return f"{type(error).__name__} ({code})"
@@ -166,11 +168,11 @@ def describe(error: BaseException) -> str:
 
 
 def hang_up(descriptor: int) -> None:
-    """End a connection under whoever waits for it: the descriptor stays his to close."""
+    """Shut down a connection that another thread waits for. The descriptor remains for that thread to close."""
     with socket.socket(fileno=os.dup(descriptor)) as same:
         same.shutdown(socket.SHUT_RDWR)
 
 
 def ca_file() -> str | None:
-    """The file of certificate authorities that this machine trusts (SSL_CERT_FILE, else OpenSSL's own)."""
+    """The file of certificate authorities that this machine trusts (SSL_CERT_FILE, or OpenSSL's default)."""
     return ssl.get_default_verify_paths().cafile

@@ -1,4 +1,4 @@
-"""MySQL (8 and later) and MariaDB (10.2 and later): PyMySQL connects and asks, the rows' packets are counted in C."""
+"""MySQL (8 and later) and MariaDB (10.2 and later): PyMySQL connects and queries, C code counts the rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _WHOLE = (INTEGER, hp.INTEGER, hp.MY_INTEGER)
 _TEXT = (TEXT, hp.TEXT, hp.MY_TEXT)
-# The type -> what the column is, what the profile takes it for, how it is sent.
+# Type -> kind of the column, kind in the profile, wire format.
 TYPES = {
     **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "bigint", "year"), _WHOLE),
     **dict.fromkeys(("float", "double"), (FLOAT, hp.FLOAT, hp.MY_FLOAT)),
@@ -34,7 +34,7 @@ TYPES = {
     "time": (TIME, hp.TIME, hp.MY_TIME),
 }
 UNKNOWN = (OTHER, hp.OPAQUE, hp.MY_OPAQUE)
-BOOLEAN_TYPES = ("tinyint(1)", "bit(1)")  # a boolean where every value is 0 or 1
+BOOLEAN_TYPES = ("tinyint(1)", "bit(1)")  # booleans if every value is 0 or 1
 
 TABLES = """
 SELECT t.table_name, CASE WHEN t.table_type = 'VIEW' THEN 'view' ELSE 'table' END, t.data_length + t.index_length,
@@ -66,7 +66,7 @@ WHERE constraint_schema = DATABASE() AND check_clause LIKE 'json|_valid(%' ESCAP
 
 
 class MySQL(Engine):
-    """One connection by PyMySQL."""
+    """A connection through PyMySQL."""
 
     def __init__(self, endpoint: hdm.Endpoint, settings: Settings) -> None:
         self._connection = MySQLConnection(
@@ -77,7 +77,7 @@ class MySQL(Engine):
             database=endpoint.database,
             charset="utf8mb4",
             connect_timeout=CONNECT_SECONDS,
-            read_timeout=CONNECT_SECONDS,  # or who takes the connection and says nothing is waited for without end
+            read_timeout=CONNECT_SECONDS,  # without it, a silent server would block forever
             ssl=_encryption(verify=settings.ssl_verify) if endpoint.ssl else None,
             auth_plugin_map={} if endpoint.ssl else dict.fromkeys(CLEAR_TEXT_PLUGINS, refuse_clear_text),
             autocommit=True,  # each statement sees one state of the database
@@ -174,17 +174,17 @@ class MySQL(Engine):
         if spec.kind == hp.OPAQUE:
             return f"IF({name} IS NULL, NULL, 1)"
         if spec.wire == hp.MY_FLOAT and column.base == "float":
-            return f"{name} + 0e0"  # a float is shown with 6 digits: as a double it has them all
+            return f"{name} + 0e0"  # MySQL sends 6 digits of a float, but all of a double
         return name
 
     def _json_columns(self) -> set[tuple[str, str]]:
-        """The JSON columns of MariaDB, which are texts with a constraint of their name there."""
+        """MariaDB's JSON columns: texts with a check constraint of the same name."""
         if not self._is_mariadb:
             return set()
         return set(self.fetch(JSON_COLUMNS))
 
     def _keys(self) -> tuple[dict[tuple[str, str], str], set[tuple[str, str]]]:
-        """The constraints of single columns, and the columns that point at another table."""
+        """The key constraints on single columns, and the columns that reference another table."""
         keys: dict[tuple[str, str], str] = {}
         foreign_columns = set()
         for table, column, other_table, other_column, single in self.fetch(FOREIGN):
@@ -192,7 +192,7 @@ class MySQL(Engine):
             if single:
                 keys[other_table, other_column] = "referenced"
         for table, column, key in sorted(self.fetch(UNIQUE), key=lambda row: row[2], reverse=True):
-            keys[table, column] = key  # 'primary' comes after 'unique', and stays
+            keys[table, column] = key  # 'primary' comes after 'unique' and replaces it
         return keys, foreign_columns
 
 
@@ -213,7 +213,7 @@ def _kind(declared: str, base: str, scale: int | None) -> str:
 
 
 def _base(declared: str, base: str, precision: int | None) -> str:
-    """The type's name, as TYPES has it; a decimal of few digits as `small decimal`, whole numbers by their sign."""
+    """The type as in TYPES; `small decimal` for decimals of few digits, `... unsigned` for unsigned whole numbers."""
     if base == "decimal" and precision is not None and precision <= MAX_EXACT_DIGITS:
         return "small decimal"
     return f"{base} unsigned" if base in TYPES and TYPES[base] == _WHOLE and "unsigned" in declared else base

@@ -1,4 +1,4 @@
-"""PyMySQL's connection, with what PyMySQL keeps private: its socket, its buffer and the result that it reads.
+"""PyMySQL's connection, with access to its private parts: the socket, the buffer and the current result.
 
 After an upgrade of PyMySQL, run the tests with MariaDB.
 """
@@ -31,7 +31,7 @@ FATAL = frozenset({1053, 1927, 3169})
 class MySQLConnection(Connection):
     """A connection whose rows reach a profile as raw packets, and which another thread can end."""
 
-    # Set by PyMySQL, missing in its type stubs.
+    # PyMySQL sets these; its type stubs omit them.
     _sock: socket.socket
     _rfile: BufferedReader
     _read_timeout: float | None
@@ -41,7 +41,7 @@ class MySQLConnection(Connection):
     _descriptor: int  # of the socket
 
     def connect(self, sock: socket.socket | None = None) -> None:
-        """Connect, and notice from then on within two minutes when the server is gone, as psycopg does."""
+        """Connect, with keepalives that detect a lost server within two minutes, as psycopg's do."""
         super().connect(sock)
         self._descriptor = self._sock.fileno()
         for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
@@ -54,20 +54,20 @@ class MySQLConnection(Connection):
 
     def interrupt(self) -> None:
         """End what another thread waits for."""
-        if self.open:  # else another connection may have the descriptor by now
+        if self.open:  # otherwise the descriptor may belong to another connection by now
             with suppress(OSError):  # the connection has ended in the meantime
                 hang_up(self._descriptor)
 
     def drain(self, query: str, profile: hp.Profile) -> None:
         """Hand the packets of a query's rows to a profile as they arrive. PyMySQL reads what precedes and follows them.
 
-        Raises: ProfileError or pymysql.MySQLError. If rows may still arrive, the connection is closed.
+        Raises: ProfileError or pymysql.MySQLError. The connection is closed if rows may still arrive.
         """
         cursor = self.cursor(SSCursor)
         try:
             cursor.execute(query)
             while not profile.has_ended:
-                chunk = self._rfile.read1(CHUNK)  # PyMySQL itself would make Python objects of every row
+                chunk = self._rfile.read1(CHUNK)  # PyMySQL itself would create Python objects for every row
                 if not chunk:
                     raise pymysql.OperationalError(2013, "Lost connection to MySQL server during query")
                 profile.feed_mysql(chunk)
@@ -89,5 +89,5 @@ class MySQLConnection(Connection):
 
 
 def refuse_clear_text(_connection: Connection[Any]) -> NoReturn:
-    """Stand in for a login plugin that would send the password over an unencrypted connection."""
+    """Replace a login plugin that would send the password over an unencrypted connection."""
     raise pymysql.OperationalError(PLUGIN_REFUSED, "the server asks for the password in clear text, without SSL")

@@ -1,4 +1,4 @@
-"""PostgreSQL: rows come by binary COPY, which costs the server least, and are counted as they arrive."""
+"""PostgreSQL: binary COPY sends the rows, at the lowest cost for the server; they are counted as they arrive."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from settings import Settings
 
 TABLES = Path(__file__).with_suffix(".sql").read_text("utf-8")
-# The type below domains -> what the column is, what the profile takes it for, how it is sent.
+# Type, without domains -> kind of the column, kind in the profile, wire format.
 TYPES = {
     "int2": (INTEGER, hp.INTEGER, hp.PG_INT2),
     "int4": (INTEGER, hp.INTEGER, hp.PG_INT4),
@@ -60,18 +60,18 @@ RELATIONS = {
     "f": "foreign table",
 }
 KEYS = ("", "referenced", "unique", "primary")
-SIZE_LOCK_TIMEOUT = "1s"  # the wait for a lock that a table's size needs
-# Beyond some 1,000 the server gives memory back to the system at each row, and takes it again: ten times slower.
+SIZE_LOCK_TIMEOUT = "1s"  # for the locks that table sizes need
+# Beyond about 1,000, the server frees and reallocates memory for each row, which is ten times slower.
 MAX_COLUMNS = 800
 
 
 class Postgres(Engine):
-    """One connection by psycopg."""
+    """A connection through psycopg."""
 
     default_schema = "public"
 
     def __init__(self, endpoint: hdm.Endpoint, settings: Settings) -> None:
-        # Every parameter is given: the libpq variables of this process name the HDM base.
+        # Every parameter is set: the libpq variables of this process point to the HDM base.
         options: dict[str, Any] = {"sslmode": "prefer"}
         if endpoint.ssl:
             options = {"sslmode": "verify-full", "sslrootcert": ca_file() or "system"}
@@ -87,7 +87,7 @@ class Postgres(Engine):
             application_name="hdm basic",
             client_encoding="UTF8",
             autocommit=True,  # each statement sees one state of the database
-            keepalives_idle=60,  # a server that is gone is noticed within two minutes
+            keepalives_idle=60,  # detects a lost server within two minutes
             keepalives_interval=15,
             keepalives_count=4,
             **options,
@@ -98,13 +98,13 @@ class Postgres(Engine):
             default_transaction_read_only="on",
             lock_timeout=self._lock_timeout,
             statement_timeout=_milliseconds(self._statement_seconds),
-            row_security="off",  # rows that a policy hides are an error then, and not missing from the counts
-            max_parallel_workers_per_gather="0",  # the server's other cores are for others
+            row_security="off",  # rows hidden by a policy are an error, not missing from the counts
+            max_parallel_workers_per_gather="0",  # leave the server's other cores to others
             TimeZone="UTC",
         )
 
     def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        # The query's identifiers went through `quote`; psycopg asks for a literal.
+        # Bytes, since psycopg's types accept no text but literals; `quote` has quoted the identifiers.
         try:
             return self._connection.execute(query.encode(), values or None).fetchall()
         except psycopg.Error as error:
@@ -113,7 +113,7 @@ class Postgres(Engine):
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        if self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:  # the state is fixed already
+        if self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:  # already in a snapshot
             yield
             return
         self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -134,7 +134,7 @@ class Postgres(Engine):
             return
         with suppress(psycopg.Error):
             self._connection.cancel_safe(timeout=CANCEL_SECONDS)
-        with suppress(psycopg.Error, OSError):  # it has ended by itself meanwhile
+        with suppress(psycopg.Error, OSError):  # the connection has ended in the meantime
             hang_up(self._connection.pgconn.socket)
 
     def close(self) -> None:
@@ -148,7 +148,7 @@ class Postgres(Engine):
         return '"' + name.replace('"', '""') + '"'
 
     def path(self, table: Table) -> str:
-        # What inherits from a table is measured for itself.
+        # Tables that inherit from this one are measured separately.
         return f"ONLY {super().path(table)}" if table.type == "table" else super().path(table)
 
     def tables(self) -> list[Table]:
@@ -164,14 +164,14 @@ class Postgres(Engine):
                     tuple(_columns(rows)),
                     type=RELATIONS[kind],
                     bytes=size,
-                    last_change=None,  # PostgreSQL does not keep it
+                    last_change=None,  # PostgreSQL does not record it
                 )
             )
         return found
 
     def stream(self, table: Table, reading: Reading, share: float | None) -> Contents:
         count = len(table.columns)
-        if count <= MAX_COLUMNS or share is not None:  # another sample would be other rows
+        if count <= MAX_COLUMNS or share is not None:  # a second sample would have other rows
             return self._read(table, table.columns, reading, share)
         size = -(-count // -(-count // MAX_COLUMNS))
         with self.snapshot():
@@ -181,7 +181,7 @@ class Postgres(Engine):
         return Contents(parts[0].rows, [found for part in parts for found in part.columns])
 
     def _catalog(self) -> list[tuple[Any, ...]]:
-        """The rows of postgres.sql; without sizes where somebody takes a table meanwhile, and does not give it back."""
+        """The rows of postgres.sql; without sizes if somebody locks a table in the meantime and keeps the lock."""
         self._configure(lock_timeout=SIZE_LOCK_TIMEOUT)
         try:
             return self.fetch(TABLES, True)
@@ -203,7 +203,7 @@ class Postgres(Engine):
         return Contents.of(columns, profile)
 
     def _copy(self, statement: str, profile: hp.Profile) -> None:
-        """Drain a COPY. Not by psycopg's own `copy`, which logs the text of an error: it may quote a row."""
+        """Read a COPY to its end. psycopg's own `copy` would log the text of an error, which may quote a row."""
         connection = self._connection.pgconn
         result = connection.exec_(statement.encode())
         if result.status != psycopg.pq.ExecStatus.COPY_OUT:
@@ -213,9 +213,9 @@ class Postgres(Engine):
         except BaseException:
             with suppress(psycopg.Error):
                 self._connection.cancel_safe(timeout=CANCEL_SECONDS)
-            self._connection.close()  # the rest of the rows is still to come
+            self._connection.close()  # the remaining rows would still arrive
             raise
-        ends = list(iter(connection.get_result, None))  # to the last, or the connection stays busy
+        ends = list(iter(connection.get_result, None))  # all of them, or the connection stays busy
         for result in ends:
             if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
                 raise self._close_if_fatal(psycopg.errors.error_from_result(result))
@@ -223,13 +223,13 @@ class Postgres(Engine):
             raise hp.ProfileError(hp.MALFORMED)
 
     def _close_if_fatal(self, error: psycopg.Error) -> psycopg.Error:
-        """Close the connection where the error says that the server does, which libpq sees later; the error."""
+        """Return the error. Close the connection if the server closes it after this error: libpq notices only later."""
         if error.diag.severity_nonlocalized in {"FATAL", "PANIC"}:
             self._connection.close()
         return error
 
     def _presence(self, column: Column) -> str:
-        """Whether there is a value: of a type whose values the profile does not tell apart, nothing else is sent."""
+        """An expression for whether there is a value, for types whose values the profile does not compare."""
         return f"CASE WHEN {self.quote(column.name)} IS DISTINCT FROM NULL THEN true END"
 
     def _configure(self, **parameters: str) -> None:
@@ -267,7 +267,7 @@ def _kind(base: str | None, is_enum: bool, typmod: int | None) -> str:
 
 
 def _base(base: str | None, is_enum: bool, typmod: int | None) -> str:
-    """The type's name, as TYPES has it; enum; `numeric` of few digits as `small numeric`."""
+    """The type as in TYPES; `enum`; `small numeric` for a numeric of few digits."""
     if is_enum:
         return "enum"
     if base == "numeric" and typmod is not None:

@@ -1,6 +1,6 @@
--- Every table, view and foreign table with its columns: one row per column and constraint of it.
--- Partitions are part of their parent; what an extension brought is not the hospital's. The kinds of constraints are
--- numbered so that the greatest counts. Sizes take locks: those of tables that somebody holds for himself are left open.
+-- Every table, view and foreign table with its columns: one row per column and constraint on it.
+-- Partitions belong to their parent; tables of extensions are left out. Kinds of constraints are numbered so that the
+-- greatest applies. Computing a size takes a lock, so tables that somebody has locked exclusively have no size here.
 WITH RECURSIVE base AS (
     SELECT oid AS origin, typname, typtype, typbasetype, nullif(typtypmod, -1) AS typmod FROM pg_catalog.pg_type
     UNION ALL

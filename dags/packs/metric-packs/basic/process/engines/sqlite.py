@@ -1,4 +1,4 @@
-"""SQLite: any column may hold anything, so it is read as what it was meant to be, and again where that was wrong."""
+"""SQLite: any column may hold anything, so it is read by its declared type, and reread if the values differ."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import hdm
     from settings import Settings
 
-# The first word found in the declared type says what its author meant.
+# Word in the declared type -> kind of the column; the first match applies.
 DECLARED_KINDS = (
     ("BOOL", BOOLEAN),
     ("DATETIME", DATETIME),
@@ -41,9 +41,9 @@ DECLARED_KINDS = (
     ("NUM", FLOAT),
     ("DEC", FLOAT),
 )
-REALS = ("REAL", "FLOA", "DOUB")  # declared so, whole numbers become reals
+REALS = ("REAL", "FLOA", "DOUB")  # SQLite converts whole numbers in such columns to reals
 WHOLE = re.compile(r"\(\s*\d+\s*(,\s*0\s*)?\)")  # NUMERIC(10), NUMERIC(10, 0)
-# A column's kind -> what the profile takes it for, what its values may be.
+# Kind of the column -> kind in the profile, permitted values.
 KINDS = {
     INTEGER: (hp.INTEGER, hp.ANY_INTEGER),
     BOOLEAN: (hp.INTEGER, hp.ANY_INTEGER),
@@ -55,13 +55,13 @@ KINDS = {
     OTHER: (hp.OPAQUE, hp.ANY_OPAQUE),
 }
 
-WIDTHS = {DATETIME: 1, FLOAT: 1, TEXT: 2, OTHER: 3}  # of kinds by what they take; 0 of the others
+WIDTHS = {DATETIME: 1, FLOAT: 1, TEXT: 2, OTHER: 3}  # the more values a kind permits, the wider; 0 for the others
 
-Found = tuple[Column, Stats, hp.Profile, int]  # a column as it was read, and where its levels are
+Found = tuple[Column, Stats, hp.Profile, int]  # a column as it was read, its statistics, and where its levels are
 
 
 class SQLite(Engine):
-    """One connection by the standard library, to a file that must be there, for reading only."""
+    """A read-only connection to an existing file, through the standard library."""
 
     def __init__(self, endpoint: hdm.Endpoint, settings: Settings) -> None:
         self._path = Path(endpoint.host).absolute()
@@ -70,14 +70,14 @@ class SQLite(Engine):
             uri=True,
             isolation_level=None,
             timeout=settings.lock_seconds,
-            check_same_thread=False,  # one thread at a time: whoever makes the list of tables, then who reads them
+            check_same_thread=False,  # one thread at a time: first to list the tables, then to read them
         )
         self._lock_seconds = settings.lock_seconds
         self._source: Source | None = None  # while a snapshot is open
         self._statement_seconds = float(settings.statement_seconds)
         self._end = 0.0
         self._is_closed = False
-        self.fetch("SELECT count(*) FROM sqlite_master")  # that it is a database
+        self.fetch("SELECT count(*) FROM sqlite_master")  # fails unless the file is a database
 
     def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._connection.execute(query, values).fetchall()
@@ -107,7 +107,7 @@ class SQLite(Engine):
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        if self._source is not None:  # the state is fixed already
+        if self._source is not None:  # already in a snapshot
             yield
             return
         with Source(self._path, self._lock_seconds) as source:
@@ -131,7 +131,7 @@ class SQLite(Engine):
             wrong = _corrected(found.columns)
             while wrong:
                 kinds |= wrong
-                # Another sample is other rows: then every column is read again, else those that were taken wrongly.
+                # A second sample has other rows, so every column is reread; otherwise only the wrong ones are.
                 found = self._read(table, [*(kinds if share is not None else wrong).values()], reading, share)
                 by_name |= {one[0].name: one for one in found.columns}
                 wrong = {name: one for name, one in _corrected(found.columns).items() if _is_wider(one, kinds[name])}
@@ -150,7 +150,7 @@ class SQLite(Engine):
         try:
             rows = self.fetch("SELECT name, type, pk FROM pragma_table_xinfo(?) WHERE hidden <> 1", table)
         except sqlite3.Error:
-            return  # a broken view has no columns; measuring it will say so
+            return  # a broken view has no columns; measuring it reports the error
         unique = self._unique_columns(table)
         primary = [name for name, _, pk in rows if pk]
         for name, declared, _ in rows:
@@ -167,7 +167,7 @@ class SQLite(Engine):
         return {name for (name,) in self.fetch(query, table)}
 
     def _foreign_keys(self, tables: list[str]) -> tuple[set[str], set[tuple[str, str]]]:
-        """The columns that point at another table, and the (table, column) that one alone points at."""
+        """The columns that reference another table, and each (table, column) that a single column references."""
         foreign, referenced = set(), set()
         for table in tables:
             try:
@@ -177,7 +177,7 @@ class SQLite(Engine):
             foreign |= {f"{table}.{column}".lower() for _, column, _, _ in rows}
             numbers = [row[0] for row in rows]
             for number, _, other, column in rows:
-                if numbers.count(number) == 1 and column is not None:  # None: its primary key, known as such
+                if numbers.count(number) == 1 and column is not None:  # None: the primary key, already known
                     referenced.add((other.lower(), column.lower()))
         return foreign, referenced
 
@@ -191,26 +191,26 @@ def _declared_kind(declared: str) -> str:
 def _spec(column: Column, reading: Reading) -> Spec:
     kind, wire = KINDS[column.kind]
     if column.kind == FLOAT and not any(word in column.base for word in REALS):
-        kind = hp.DECIMAL  # whole numbers stay whole there, of up to 64 bits
+        kind = hp.DECIMAL  # keeps whole numbers of up to 64 bits exact
     return Spec(kind, wire, future=reading.tomorrow * (DAY if kind == hp.DATETIME else 1))
 
 
 def _corrected(found: list[Found]) -> dict[str, Column]:
-    """The columns that were taken for something else than what their values say, as the latter."""
+    """The columns whose values contradict their kind, with the kind that fits the values."""
     kinds = {column.name: (column, _kind(column, stats)) for column, stats, _, _ in found}
     return {name: replace(column, kind=kind) for name, (column, kind) in kinds.items() if kind != column.kind}
 
 
 def _is_wider(column: Column, former: Column) -> bool:
-    """Whether it holds what the former one does, and more.
+    """Whether the column's kind permits all values of the former kind, and more.
 
-    A second look never narrows: another sample would widen it again, and so on.
+    Rereading never narrows a kind: another sample could widen it again, endlessly.
     """
     return WIDTHS.get(column.kind, 0) > WIDTHS.get(former.kind, 0)
 
 
 def _kind(column: Column, stats: Stats) -> str:
-    """What a column is, by the storage classes of its values; without values it is what was meant."""
+    """The column's kind by the storage classes of its values; without values, its declared kind."""
     integers, reals, texts, blobs = stats.classes
     if integers + reals + texts + blobs == 0:
         return column.kind
@@ -219,7 +219,7 @@ def _kind(column: Column, stats: Stats) -> str:
     if column.kind in {BOOLEAN, DATE, DATETIME, TIME} and not stats.misfits:
         return column.kind
     if column.kind == DATE and texts and not integers and not reals:
-        return DATETIME  # dates with a clock; if they are none the next look will say so
+        return DATETIME  # dates with a time of day; if they are not dates, rereading finds out
     if texts:
         return TEXT
     return FLOAT if reals or column.kind == FLOAT else INTEGER

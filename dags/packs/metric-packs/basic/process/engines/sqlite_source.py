@@ -1,4 +1,4 @@
-"""Where a profile gets SQLite's rows: from SQLite's own library, or by Python's module where there is none."""
+"""The source of SQLite's rows: SQLite's own library or, if it cannot be found, Python's module."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from hdm_profile import Profile
 
 FETCH_ROWS = 500  # rows that Python fetches at once
-CHECK_STEPS = 20_000  # of SQLite's machine, after which it asks whether to go on
+CHECK_STEPS = 20_000  # of SQLite's virtual machine, between two checks of the time limit
 
 
 class Source:
-    """One state of a file, to be read several times.
+    """One state of a file, for several queries.
 
     Args:
-        path: of a database that is there.
+        path: of an existing database.
         lock_seconds: how long to wait for a lock.
     """
 
@@ -35,7 +35,7 @@ class Source:
         else:
             uri = path.as_uri() + "?mode=ro"
             self._python = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=lock_seconds)
-            # A text that is no UTF-8 is none of SQLite's business, but of Python's.
+            # SQLite accepts texts that are not valid UTF-8; Python's module would raise an error.
             self._python.text_factory = lambda raw: raw.decode("utf-8", "replace")
             self._python.execute("BEGIN")
 
@@ -52,7 +52,7 @@ class Source:
     def fill(self, profile: Profile, query: str, seconds: float) -> None:
         """Hand a query's rows to a profile.
 
-        Raises: ProfileError, or libsqlite.LibraryError or sqlite3.Error when the query fails.
+        Raises: ProfileError, or libsqlite.LibraryError or sqlite3.Error if the query fails.
         """
         if self._library is not None:
             with self._library.prepare(query) as statement:

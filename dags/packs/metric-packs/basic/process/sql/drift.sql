@@ -1,10 +1,10 @@
 -- name: reset_columns
--- An earlier attempt's answer, which may have been another.
+-- Undo the renames that an earlier attempt found: this one may find others.
 UPDATE metric_basic SET schema_change = 'new', renamed_from = NULL
 WHERE endpoint = %(endpoint)s AND "date" = %(date)s AND schema_change = 'renamed';
 
 -- name: reset_tables
--- The same.
+-- The same for tables, with their counts of changes.
 UPDATE metric_basic_table
 SET schema_change = CASE schema_change WHEN 'renamed' THEN 'new' ELSE schema_change END, renamed_from = NULL,
     columns_new = 0, columns_dropped = 0, columns_renamed = 0, columns_retyped = 0
@@ -12,8 +12,8 @@ WHERE endpoint = %(endpoint)s AND "date" = %(date)s
     AND (schema_change = 'renamed' OR columns_new + columns_dropped + columns_renamed + columns_retyped > 0);
 
 -- name: drop_columns
--- Columns that were there the last time that something was said of them, and are not any more. One step through the index
--- per column, however many dates there are. What was measured today before it went stays measured.
+-- Columns that no longer exist and whose last row is not 'dropped'. The query takes one step through the index per
+-- column, whatever the number of dates. A column that was measured today and dropped since keeps its metrics.
 WITH RECURSIVE known AS (
     (SELECT "table", "column" FROM metric_basic WHERE endpoint = %(endpoint)s ORDER BY "table", "column" LIMIT 1)
     UNION ALL
@@ -37,7 +37,7 @@ WHERE p.schema_change IS DISTINCT FROM 'dropped' AND k."table" <> ALL(%(unreadab
 ON CONFLICT DO NOTHING;
 
 -- name: drop_tables
--- The same of tables.
+-- The same for tables.
 WITH RECURSIVE known AS (
     (SELECT "table" FROM metric_basic_table WHERE endpoint = %(endpoint)s ORDER BY "table" LIMIT 1)
     UNION ALL
@@ -60,8 +60,9 @@ WHERE p.schema_change IS DISTINCT FROM 'dropped' AND k."table" <> ALL(%(unreadab
 ON CONFLICT DO NOTHING;
 
 -- name: rename_columns
--- In one table exactly one new column looks like exactly one that is gone: type, and numbers of values, which there are, and
--- of levels within 10 %%. Table by table, and what is gone only once: PostgreSQL does not know yet how many rows the date has.
+-- In one table, exactly one new column resembles exactly one dropped column: the same type, some values, and numbers of
+-- values and levels within 10 %%. The query works table by table and reads the dropped columns only once, because
+-- PostgreSQL's statistics do not cover the date's rows yet.
 WITH pair AS (
     SELECT found.* FROM (
         SELECT "table" FROM metric_basic
@@ -92,7 +93,7 @@ UPDATE metric_basic m SET schema_change = 'renamed', renamed_from = pair.former
 FROM pair WHERE pair.formers = 1 AND pair.successors = 1 AND m.ctid = pair.place;
 
 -- name: rename_tables
--- Exactly one new table has the columns, at least two, of exactly one that is gone, with their types.
+-- Exactly one new table has the same columns, at least two, with the same types as exactly one dropped table.
 WITH shape AS (
     SELECT t.ctid AS place, t."table", t.schema_change, (
         SELECT array_agg(ARRAY[m."column", m.data_type] ORDER BY m."column") FROM metric_basic m
@@ -112,7 +113,7 @@ UPDATE metric_basic_table t SET schema_change = 'renamed', renamed_from = pair.f
 FROM pair WHERE t.ctid = pair.place;
 
 -- name: count_changes
--- What each table's columns went through.
+-- Count the changes of each table's columns.
 WITH change AS MATERIALIZED (
     SELECT "table",
         count(*) FILTER (WHERE schema_change = 'new') AS columns_new,

@@ -1,16 +1,16 @@
 -- name: settings
--- Compiling a long list of expressions takes longer than working it out.
+-- Compiling a long list of expressions takes longer than evaluating it.
 SET jit = off;
 
 -- name: stages
--- Where rows wait for their comparison; of this connection alone, empty after each transaction.
+-- Staging tables for rows to compare; private to this connection, and empty after each transaction.
 CREATE TEMP TABLE staged_table ON COMMIT DELETE ROWS AS SELECT {table_stage} FROM metric_basic_table WITH NO DATA;
 CREATE TEMP TABLE staged_column ON COMMIT DELETE ROWS AS SELECT {column_stage} FROM metric_basic WITH NO DATA;
 CREATE TEMP TABLE staged_level ON COMMIT DELETE ROWS AS SELECT {level_stage} FROM metric_basic_levels WITH NO DATA;
 CREATE TEMP TABLE staged_existing ON COMMIT DELETE ROWS AS SELECT "table", "column" FROM metric_basic WITH NO DATA;
 
 -- name: state
--- What the base knows of the endpoint: of earlier dates, of this one, and whether this very run had completed it.
+-- What the base has of the endpoint: rows of earlier dates, rows of this date, and whether this run completed it.
 SELECT
     EXISTS (
         SELECT FROM metric_basic WHERE endpoint = %(endpoint)s AND "date" < %(date)s
@@ -26,25 +26,25 @@ SELECT
     ) AS is_complete;
 
 -- name: finished
--- The tables of this date that the run has measured.
+-- The tables of this date that this run has measured.
 SELECT "table", columns_count FROM metric_basic_table
 WHERE endpoint = %(endpoint)s AND "date" = %(date)s AND run_id = %(run_id)s;
 
 -- name: withdraw_version
--- From the first row on that replaces another the date is not complete.
+-- As soon as the first row is replaced, the date is incomplete.
 DELETE FROM metric_basic_version WHERE endpoint = %(endpoint)s AND "date" = %(date)s;
 
 -- name: withdraw_database
--- The same.
+-- The same on level 0.
 DELETE FROM metric_basic_database WHERE endpoint = %(endpoint)s AND "date" = %(date)s;
 
 -- name: restart_run
--- A run that had completed the endpoint and is repeated measures everything anew.
+-- If a run that completed the endpoint is repeated, it measures everything again.
 UPDATE metric_basic_table SET run_id = NULL
 WHERE endpoint = %(endpoint)s AND "date" = %(date)s AND run_id = %(run_id)s;
 
 -- name: clear
--- The rows that the staged tables replace.
+-- Delete the rows that the staged tables replace.
 WITH levels AS (
     DELETE FROM metric_basic_levels l USING pg_temp.staged_table s
     WHERE l.endpoint = %(endpoint)s AND l."date" = %(date)s AND l."table" = s."table"
@@ -56,7 +56,7 @@ DELETE FROM metric_basic m USING pg_temp.staged_table s
 WHERE m.endpoint = %(endpoint)s AND m."date" = %(date)s AND m."table" = s."table";
 
 -- name: insert_tables
--- Level 2. Nothing is new on an endpoint's first date.
+-- Level 2. On an endpoint's first date, nothing is new.
 INSERT INTO metric_basic_table (
     endpoint, "database", dbversion, "table", "date", table_type, last_change, sample_rows, seconds, run_id, measured_at,
     columns_new, columns_dropped, columns_renamed, columns_retyped, previous_date, schema_change, {names}
@@ -80,7 +80,7 @@ LEFT JOIN LATERAL (
 ) p ON true;
 
 -- name: insert_columns
--- Levels 3 and 4. A row that is newer than the newest measured one says that the column was gone.
+-- Levels 3 and 4. A row later than the last measured one means that the column had been dropped.
 INSERT INTO metric_basic (
     endpoint, "database", dbversion, "table", "column", "date", sample_rows, previous_date, schema_change, {names}
 )
@@ -103,7 +103,7 @@ LEFT JOIN LATERAL (
 ) p ON true;
 
 -- name: insert_levels
--- Level 5, against the column's previous date.
+-- Level 5, compared with the column's previous date.
 INSERT INTO metric_basic_levels (
     endpoint, "database", dbversion, "table", "column", "date", value, frequency, delta_frequency, evol_frequency
 )
@@ -130,7 +130,7 @@ LEFT JOIN LATERAL (
 ) f ON true;
 
 -- name: sweep_levels
--- What an earlier run has left of this date.
+-- Delete the levels that an earlier run stored for this date.
 DELETE FROM metric_basic_levels l
 WHERE l.endpoint = %(endpoint)s AND l."date" = %(date)s AND NOT EXISTS (
     SELECT FROM metric_basic_table t WHERE t.endpoint = %(endpoint)s AND t."table" = l."table" AND t."date" = %(date)s
@@ -138,7 +138,7 @@ WHERE l.endpoint = %(endpoint)s AND l."date" = %(date)s AND NOT EXISTS (
 );
 
 -- name: sweep_columns
--- The same, and what was said of changes.
+-- The same for columns, including rows of dropped ones.
 DELETE FROM metric_basic m
 WHERE m.endpoint = %(endpoint)s AND m."date" = %(date)s AND (m.schema_change = 'dropped' OR NOT EXISTS (
     SELECT FROM metric_basic_table t WHERE t.endpoint = %(endpoint)s AND t."table" = m."table" AND t."date" = %(date)s
@@ -146,7 +146,7 @@ WHERE m.endpoint = %(endpoint)s AND m."date" = %(date)s AND (m.schema_change = '
 ));
 
 -- name: sweep_tables
--- The same.
+-- The same for tables.
 DELETE FROM metric_basic_table
 WHERE endpoint = %(endpoint)s AND "date" = %(date)s AND run_id IS DISTINCT FROM %(run_id)s;
 
@@ -207,7 +207,7 @@ LEFT JOIN LATERAL (
 WHERE v.endpoint = %(endpoint)s AND v."date" = %(date)s;
 
 -- name: record_known
--- What there is, for later dates.
+-- Remember the tables and columns that exist, for later dates.
 INSERT INTO metric_basic_known AS k (endpoint, "table", "column", first_date)
 SELECT DISTINCT %(endpoint)s, e."table", place."column", %(date)s::date
 FROM pg_temp.staged_existing e
@@ -217,5 +217,5 @@ ON CONFLICT (endpoint, "table", "column") DO UPDATE SET first_date = EXCLUDED.fi
 WHERE EXCLUDED.first_date < k.first_date;
 
 -- name: count
--- Rows of levels 3 and 4.
+-- The number of rows on levels 3 and 4.
 SELECT count(*) FROM metric_basic WHERE endpoint = %(endpoint)s AND "date" = %(date)s;
