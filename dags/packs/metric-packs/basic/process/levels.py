@@ -21,7 +21,7 @@ Levels = dict[str, int]  # value as text -> frequency
 BOOLEANS = {"0": "false", "1": "true"}
 
 MIN_HIDDEN = 2  # a single one would be the total minus the shown ones
-# Mean and deviation are sums over all levels, from which a few hidden frequencies can be computed.
+# Mean and deviation are sums over all levels: a few hidden frequencies could be computed from them.
 MANY_LEVELS, MIN_HIDDEN_OF_MANY = 10, 5
 
 

@@ -19,7 +19,7 @@ NEUTRAL_KEYS = {
     *("connections_per_host", "memory_mb", "ssl_verify", "warnings"),
 }
 
-MAX_COUNT = 2_000_000_000  # of any count
+MAX_COUNT = 2_000_000_000  # for counts without a smaller limit
 MAX_SECONDS = 2_000_000  # servers take milliseconds in 32 bits
 MAX_CONNECTIONS = 64
 MIN_MEMORY_MB, MAX_MEMORY_MB = 16, 1_000_000

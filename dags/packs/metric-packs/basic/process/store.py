@@ -52,7 +52,7 @@ class MeasuredTable:
     sample_rows: int | None  # size of the random sample; None: all rows were read
     columns: dict[str, Values]  # column name -> its metrics, some of COLUMN_METRICS
     levels: dict[str, dict[str, int]]  # column name -> level -> frequency; only levels that may be stored
-    seconds: float  # that reading it took
+    seconds: float  # time that reading it took
 
 
 def check() -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rules import Rule
 
 RULE_PACK = "basic"
-# What metrics describe -> the columns that identify it, and the tables and views of metric pack basic.
+# What metrics describe -> the columns that identify the object, and the tables and views of metric pack basic.
 SOURCES = {
     "column": (("table", "column"), ("metric_basic", "metric_basic_trend")),
     "table": (("table",), ("metric_basic_table", "metric_basic_table_trend")),

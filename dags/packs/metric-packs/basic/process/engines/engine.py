@@ -24,7 +24,7 @@ CONNECT_SECONDS = 15
 CANCEL_SECONDS = 3
 EPOCH = 730_120  # the ordinal of 2000-01-01, from which profiles count days
 DAY = 86_400_000_000  # microseconds
-MAX_EXACT_DIGITS = 15  # decimals with no more digits are different doubles
+MAX_EXACT_DIGITS = 15  # up to this many digits, different decimals are different doubles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,9 +156,8 @@ def describe(error: BaseException) -> str:
     """The error's class, with its code or the line that raised it, but without its text, which may quote a row."""
     if isinstance(error, hdm_profile.ProfileError):
         return str(error)
-    code = (
-        error.args[0] if error.args and isinstance(error.args[0], int) else None
-    )  # MySQL's number, more specific than its SQLSTATE
+    # MySQL's error number comes first: it is more specific than its SQLSTATE.
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else None
     code = code or getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
     if code is not None:
         return f"{type(error).__name__} ({code})"
