@@ -111,13 +111,13 @@ def _make_role(base: Database) -> None:
     from psycopg import sql
 
     from hdm_airflow.base.hook import HdmHook
-    from hdm_airflow.base.role import grant
+    from hdm_airflow.base.role.grant import grant_rights
 
     name, password = sql.Identifier(_PACKS), secrets.token_urlsafe(18)
     with HdmHook().session() as owner:
         owner.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(name))  # of a former demo, whose base is gone
         owner.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(password)))
-        grant.grant(owner, _PACKS, actor=_ACTOR)
+        grant_rights(owner, _PACKS, actor=_ACTOR)
     server = base.server
     os.environ["AIRFLOW_CONN_HDM_PACKS"] = f"postgresql://{_PACKS}:{password}@{server.host}:{server.port}/{base.name}"
 

@@ -198,7 +198,7 @@ def _too_long(task_id: str, script: Script, limit: _Limit) -> HdmBaseError:
 def _check_names(runner: BaseConnection, task_id: str, script: Script, schema: str) -> None:
     """All packs would take such a table for the base's: no alert would be found where it belongs."""
     values = {"schema": schema, "tables": list(TABLES)}
-    names = [row["name"] for row in runner.execute(queries("pack_schema")["hiding"], values)]
+    names = [row["name"] for row in runner.execute(queries("pack_schema")["shadowing"], values)]
     if names:
         what = f"tables of the same name would hide the base's own from packs: {', '.join(names)}"
         hint = "take them out of the script: every HDM base has these. If it made none, see: airflow hdm db check"

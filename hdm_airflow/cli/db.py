@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from hdm_airflow.base import migrate
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.base.role import foreign_code, rights
-from hdm_airflow.base.role.grant import grant as grant_rights
-from hdm_airflow.base.role.search_path import Place, looking
+from hdm_airflow.base.role.grant import grant_rights
+from hdm_airflow.base.role.grantee import Grantee
+from hdm_airflow.base.role.search_path import unambiguous_names
 from hdm_airflow.cli.command import command
 from hdm_airflow.cli.command_context import (
     UnreachableVariableError,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hdm_airflow.base.hook import BaseConnection
-    from hdm_airflow.base.role.foreign_code import Planted
+    from hdm_airflow.base.role.foreign_code import ForeignCode
 
 _PAGE = "docs: how-to/give-packs-a-role-of-their-own"
 
@@ -44,7 +45,7 @@ def upgrade(args: Namespace) -> int:
 def check(args: Namespace) -> int:
     """1 where the base has not the version that this release needs."""
     hook = find_hook(args)
-    _refuse_planted(hook)
+    _refuse_foreign_code(hook)
     current, head = migrate.check(hook)
     if current == head:
         say(f"the HDM base ({hook.where}) is current: version {head}")
@@ -59,27 +60,27 @@ def check(args: Namespace) -> int:
 def grant(args: Namespace) -> int:
     """Give packs a role of their own."""
     hook = find_hook(args)
-    _refuse_planted(hook)
+    _refuse_foreign_code(hook)
     migrate.require_current(hook)
     with hook.session() as base:
         done = grant_rights(base, args.role, move=args.move or (), actor=actor())
     say(f"the role {args.role} {'has now' if done.changed else 'had already'} the rights of packs ({hook.where})")
     for table in done.moved:
         say(f"{table} was handed over to it, with its rows")
-    if done.left:
-        say(f"these tables of schema {done.schema} stay as they are: {', '.join(done.left)}")
+    if done.remaining:
+        say(f"these tables of schema {done.schema} stay as they are: {', '.join(done.remaining)}")
         say("do: hand over those that packs have made: repeat this with --move TABLE ...")
-    _warn_of_planted(done.planted)
+    _warn_of_code_left(done.left_by_packs)
     return 0
 
 
-def _refuse_planted(hook: HdmHook) -> None:
+def _refuse_foreign_code(hook: HdmHook) -> None:
     """Before the first statement as the owner that could run it."""
     with hook.session() as base:
         foreign_code.check(base)
 
 
-def _warn_of_planted(found: Sequence[Planted]) -> None:
+def _warn_of_code_left(found: Sequence[ForeignCode]) -> None:
     """Packs that ran as the owner may have left it behind, and he may have made it himself."""
     if found:
         what = f"this runs with the rights of the base's owner: {', '.join(map(str, found))}"
@@ -94,14 +95,19 @@ def _check_role(hook: HdmHook, args: Namespace) -> None:
         warn(f"packs reach this base with its owner's rights: there is no pack_conn_id\ndo: give them a role ({_PAGE})")
         return
     try:
-        with hook.session() as base, HdmHook(pack_conn_id).session(pinned=False) as packs, looking(base) as place:
+        with (
+            hook.session() as base,
+            HdmHook(pack_conn_id).session(pinned=False) as packs,
+            unambiguous_names(base) as schema,
+        ):
             role, database = rights.whoami(packs)
-            if database != place.database:
-                what = f"connection {pack_conn_id} leads to the database {database}, not {place.database}"
+            if database != schema.database:
+                what = f"connection {pack_conn_id} leads to the database {database}, not {schema.database}"
                 warn(f"{what}\ndo: correct it")
                 return
-            faults = _faults(base, packs, place, role)
-            _warn_of_planted(foreign_code.left_by_packs(foreign_code.find(base, place, role)))
+            grantee = Grantee(base=base, schema=schema, role=role)
+            faults = _faults(grantee, packs)
+            _warn_of_code_left(foreign_code.left_by_packs(foreign_code.find(grantee)))
     except HdmError as error:
         warn(f"the rights of packs were not checked: {error}")
         return
@@ -111,23 +117,23 @@ def _check_role(hook: HdmHook, args: Namespace) -> None:
         say(f"packs have a role of their own ({role}), with the rights that they need")
 
 
-def _faults(base: BaseConnection, packs: BaseConnection, place: Place, role: str) -> list[str]:
+def _faults(grantee: Grantee, packs: BaseConnection) -> list[str]:
     """What is not as `grant` makes it, each with what to do. Less is of interest where the role is too mighty."""
-    found = []
-    if settings := rights.settings(base, role):
+    found, role = [], grantee.role
+    if settings := rights.settings(grantee):
         what = f"the role {role} of packs has settings of its own: {', '.join(settings)}"
         found.append(f"{what}\ndo: see them in psql by \\drds; reset those that packs do not want")
-    more = rights.powers(base, place, role)
-    more = more or [f"has {right}" for right in rights.excess(base, place, role)]
+    more = rights.powers(grantee)
+    more = more or [f"has {right}" for right in rights.excess(grantee)]
     if more:
         return [*found, f"the role {role} of packs is too mighty: it {'; it '.join(more)}\ndo: see {_PAGE}"]
-    if less := rights.lacking(base, place, role):
+    if less := rights.lacking(grantee):
         return [*found, f"the role {role} of packs lacks {', '.join(less)}\ndo: run: airflow hdm db grant {role}"]
-    if astray := rights.astray(base, packs, place, role):
+    if fault := rights.path_fault(grantee, packs):
         hint = f"run: airflow hdm db grant {role}; it sets where the role looks, unless its connection says otherwise"
-        found.append(f"packs {astray}\ndo: {hint}")
-    if hidden := rights.hidden(base, place, role):
-        what = f"packs do not find {', '.join(hidden)} of the base: the schema {role} has tables of the same name"
+        found.append(f"packs {fault}\ndo: {hint}")
+    if shadowed := rights.shadowed(grantee):
+        what = f"packs do not find {', '.join(shadowed)} of the base: the schema {role} has tables of the same name"
         found.append(f"{what}\ndo: look which pack made them, move what they hold, and drop them as {role}")
     return found
 

@@ -15,8 +15,10 @@ from psycopg import errors, sql
 from demo.services import Database
 from hdm_airflow.base import migrate, runs
 from hdm_airflow.base.hook import HdmHook
-from hdm_airflow.base.role import foreign_code, grant, rights
-from hdm_airflow.base.role.search_path import looking
+from hdm_airflow.base.role import foreign_code, rights
+from hdm_airflow.base.role.grant import grant_rights
+from hdm_airflow.base.role.grantee import Grantee
+from hdm_airflow.base.role.search_path import unambiguous_names
 from hdm_airflow.errors import ConfigurationError, HdmBaseError, HdmError
 from tests.integration.test_ledger import FIRST
 
@@ -78,7 +80,7 @@ def granted(postgres, base_template):
     with roles(shared) as make:
         role = make()
         with shared.connect(autocommit=True, row_factory=psycopg.rows.dict_row) as owner:
-            grant.grant(owner, role, actor="test")
+            grant_rights(owner, role, actor="test")
             yield SimpleNamespace(base=shared, role=role, owner=owner)
 
 
@@ -92,24 +94,30 @@ def refused(granted):
 @pytest.fixture
 def packs(session, base, role):
     """The role's session, after the grant, on a base of its own."""
-    grant.grant(session, role, actor="test")
+    grant_rights(session, role, actor="test")
     with connect(base, role) as connection:
         yield connection
 
 
+@contextmanager
+def grantee(session, role):
+    with unambiguous_names(session) as schema:
+        yield Grantee(base=session, schema=schema, role=role)
+
+
 def excess(session, role):
-    with looking(session) as place:
-        return rights.excess(session, place, role)
+    with grantee(session, role) as found:
+        return rights.excess(found)
 
 
 def lacking(session, role):
-    with looking(session) as place:
-        return rights.lacking(session, place, role)
+    with grantee(session, role) as found:
+        return rights.lacking(found)
 
 
-def hidden(session, role):
-    with looking(session) as place:
-        return rights.hidden(session, place, role)
+def shadowed(session, role):
+    with grantee(session, role) as found:
+        return rights.shadowed(found)
 
 
 def audit(session):
@@ -171,7 +179,7 @@ def test_role_neither_alters_nor_blocks_a_protected_table(refused, granted, stat
         refused.execute(sql.SQL(statement).format(table=sql.Identifier(table), column=column))
 
 
-@pytest.mark.parametrize("table", rights.HIDDEN)
+@pytest.mark.parametrize("table", rights.DENIED)
 def test_role_does_not_read_what_is_not_its_business(refused, table):
     """The audit trail holds every value that a configuration ever had."""
     with pytest.raises(errors.InsufficientPrivilege):
@@ -256,13 +264,13 @@ def test_owner_does_not_find_what_packs_have_made_under_a_name_of_its_own(packs,
 
 def test_grant_repeated_changes_nothing_and_is_audited_once(session, role):
     """The audit trail tells what was given, and what was before."""
-    assert grant.grant(session, role, actor="ann").changed
+    assert grant_rights(session, role, actor="ann").changed
     (entry,) = audit(session)
     assert entry[:2] == ("grant", f"role {role}")
     assert entry[2] == {"rights": []}
     assert "SELECT on hdm_activation" in entry[3]["rights"]
     assert f"CREATE on schema {role}" in entry[3]["rights"]
-    assert not grant.grant(session, role, actor="ann").changed
+    assert not grant_rights(session, role, actor="ann").changed
     assert len(audit(session)) == 1
     assert excess(session, role) == []
     assert lacking(session, role) == []
@@ -277,7 +285,7 @@ def test_grant_takes_away_what_was_given_too_much(session, role):
     session.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
     found = excess(session, role)
     assert {"CREATE on schema public", "SELECT on hdm_audit", "UPDATE on hdm_pack_metric_conf"} <= {*found}
-    grant.grant(session, role, actor="ann")
+    grant_rights(session, role, actor="ann")
     assert excess(session, role) == []
 
 
@@ -285,7 +293,7 @@ def test_grant_that_cannot_take_a_right_away_takes_itself_back(session, role):
     """What everybody may is not ours to change behind an administrator's back."""
     session.execute("GRANT INSERT ON hdm_pack_run TO PUBLIC")
     with pytest.raises(HdmBaseError, match="would still have: INSERT on hdm_pack_run"):
-        grant.grant(session, role, actor="ann")
+        grant_rights(session, role, actor="ann")
     assert "SELECT on hdm_activation" in lacking(session, role)
     assert audit(session) == []
 
@@ -296,7 +304,7 @@ def test_right_of_a_role_that_it_can_become_counts_as_its_own(session, make_role
     role = make_role(f"LOGIN NOINHERIT IN ROLE {writer}")
     session.execute(sql.SQL("GRANT UPDATE ON hdm_pack_run TO {}").format(sql.Identifier(writer)))
     with pytest.raises(HdmBaseError, match="would still have: UPDATE on hdm_pack_run"):
-        grant.grant(session, role, actor="ann")
+        grant_rights(session, role, actor="ann")
     session.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(writer)))
 
 
@@ -304,7 +312,7 @@ def test_numbers_of_the_ledger_are_out_of_reach(session, base, role):
     """The row with the highest number counts: whoever sets the counter back decides which that is."""
     session.execute(sql.SQL("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {}").format(sql.Identifier(role)))
     assert "UPDATE on hdm_pack_run_id_seq" in excess(session, role)
-    grant.grant(session, role, actor="ann")
+    grant_rights(session, role, actor="ann")
     assert excess(session, role) == []
     with connect(base, role) as packs, pytest.raises(errors.InsufficientPrivilege):
         packs.execute("SELECT setval('public.hdm_pack_run_id_seq', 1)")
@@ -321,9 +329,9 @@ def test_right_to_lock_a_table_is_too_much(session, role):
 def test_table_of_packs_that_hides_one_of_the_base_is_named(packs, session):
     """Every pack would write its alerts there, and nobody would find them."""
     role = packs.info.user
-    assert hidden(session, role) == []
+    assert shadowed(session, role) == []
     packs.execute("CREATE TABLE IF NOT EXISTS hdm_alerts (LIKE public.hdm_alerts)")
-    assert hidden(session, role) == ["hdm_alerts"]
+    assert shadowed(session, role) == ["hdm_alerts"]
 
 
 @pytest.mark.parametrize(
@@ -343,16 +351,16 @@ def test_role_that_is_no_packs_role_is_refused(session, make_role, options, powe
     """No GRANT and no REVOKE makes it harmless."""
     role = make_role(options)
     with pytest.raises(ConfigurationError, match=re.escape(power)):
-        grant.grant(session, role, actor="ann")
+        grant_rights(session, role, actor="ann")
     assert audit(session) == []
 
 
 def test_owner_itself_is_refused_and_a_role_that_is_not_there_gets_its_statement(session):
     """Whoever reads the error can go on."""
     with pytest.raises(ConfigurationError, match="too mighty"):
-        grant.grant(session, "hdm", actor="ann")
+        grant_rights(session, "hdm", actor="ann")
     with pytest.raises(ConfigurationError, match="there is no role") as failure:
-        grant.grant(session, 'no "such"', actor="ann")
+        grant_rights(session, 'no "such"', actor="ann")
     assert 'CREATE ROLE "no ""such""" LOGIN' in failure.value.hint
 
 
@@ -360,8 +368,8 @@ def test_tables_that_packs_made_as_the_owner_are_handed_over_with_their_rows(ses
     """Only those that are named: the database may hold others' tables, and the answer tells which are left."""
     session.execute("CREATE TABLE metric_old (id int GENERATED ALWAYS AS IDENTITY, n int)")
     session.execute("CREATE TABLE others (n int); INSERT INTO metric_old (n) VALUES (1), (2)")
-    done = grant.grant(session, role, move=["metric_old"], actor="ann")
-    assert (done.moved, done.left) == (("metric_old",), ("others",))
+    done = grant_rights(session, role, move=["metric_old"], actor="ann")
+    assert (done.moved, done.remaining) == (("metric_old",), ("others",))
     with connect(base, role) as packs:
         assert packs.execute("SELECT sum(n) FROM metric_old").fetchone() == (3,)
         packs.execute("INSERT INTO metric_old (n) VALUES (3)")
@@ -369,14 +377,14 @@ def test_tables_that_packs_made_as_the_owner_are_handed_over_with_their_rows(ses
         with pytest.raises(errors.InsufficientPrivilege):
             packs.execute("SELECT FROM others")
     assert audit(session)[0][3]["moved"] == ["metric_old"]
-    assert grant.grant(session, role, move=["metric_old"], actor="ann").moved == ()
+    assert grant_rights(session, role, move=["metric_old"], actor="ann").moved == ()
 
 
 def test_views_of_packs_are_handed_over_and_read_with_their_new_owners_rights(session, base, role):
     """A pack's view on its tables, and one on a table that is none of its business."""
     session.execute("CREATE TABLE metric_old (n int); INSERT INTO metric_old VALUES (1)")
     session.execute("CREATE VIEW metric_trend AS SELECT n FROM metric_old; CREATE VIEW peep AS SELECT * FROM hdm_audit")
-    grant.grant(session, role, move=["metric_old", "metric_trend", "peep"], actor="ann")
+    grant_rights(session, role, move=["metric_old", "metric_trend", "peep"], actor="ann")
     with connect(base, role) as packs:
         assert packs.execute("SELECT n FROM metric_trend").fetchall() == [(1,)]
         packs.execute("CREATE OR REPLACE VIEW metric_trend AS SELECT n, 2 AS more FROM metric_old")
@@ -399,7 +407,7 @@ def test_what_cannot_be_handed_over_is_refused_and_nothing_is_done(session, role
     session.execute("CREATE MATERIALIZED VIEW seen AS SELECT 1; CREATE TABLE twice (); CREATE TABLE good ()")
     session.execute(sql.SQL("CREATE SCHEMA {0}; CREATE TABLE {0}.twice ()").format(schema))
     with pytest.raises(ConfigurationError, match=fault):
-        grant.grant(session, role, move=["good", name], actor="ann")
+        grant_rights(session, role, move=["good", name], actor="ann")
     assert session.execute("SELECT to_regclass('public.good') AS here").fetchone()["here"] == "good"
     assert audit(session) == []
 
@@ -415,10 +423,10 @@ def test_owner_without_further_rights_can_grant(base, make_role):
         with connect(base, owner) as connection:
             connection.row_factory = psycopg.rows.dict_row
             with pytest.raises(ConfigurationError, match="only a member of") as failure:
-                grant.grant(connection, role, move=["old"], actor="ann")
+                grant_rights(connection, role, move=["old"], actor="ann")
             assert failure.value.hint.endswith(f'GRANT "{role}" TO "{owner}"')
             admin.execute(failure.value.hint.partition(": ")[2])
-            assert grant.grant(connection, role, move=["old"], actor="ann").moved == ("old",)
+            assert grant_rights(connection, role, move=["old"], actor="ann").moved == ("old",)
             assert excess(connection, role) == []
     with connect(base, role) as packs:
         packs.execute("ALTER TABLE old ADD n int; CREATE TABLE mine (); SELECT FROM hdm_activation")
@@ -435,9 +443,9 @@ def test_owner_who_does_not_own_the_schema_is_told_what_an_administrator_must_ru
         with connect(base, owner) as connection:
             connection.row_factory = psycopg.rows.dict_row
             with pytest.raises(HdmError) as failure:
-                grant.grant(connection, role, actor="ann")
+                grant_rights(connection, role, actor="ann")
             admin.execute(failure.value.hint.partition(": ")[2])
-            grant.grant(connection, role, actor="ann")
+            grant_rights(connection, role, actor="ann")
     with connect(base, role) as packs, pytest.raises(errors.InsufficientPrivilege):
         packs.execute("CREATE TABLE public.mine ()")
 
@@ -448,7 +456,7 @@ def test_schema_of_that_name_that_is_somebody_elses_is_refused(session, role, ma
     statement = "CREATE SCHEMA {} AUTHORIZATION {}"
     session.execute(sql.SQL(statement).format(sql.Identifier(role), sql.Identifier(stranger)))
     with pytest.raises(ConfigurationError, match="which belongs to"):
-        grant.grant(session, role, actor="ann")
+        grant_rights(session, role, actor="ann")
 
 
 # Code that the owner would run ---------------------------------------------------------------------------------------
@@ -498,13 +506,13 @@ def test_other_schemas_in_which_the_owner_looks_are_closed_too(own_schema):
     """As on PostgreSQL 13, where everybody may create in `public`, though the base is elsewhere."""
     role = own_schema.role
     with HdmHook().session() as session:
-        assert grant.grant(session, role, actor="ann").schema == "hdm"
+        assert grant_rights(session, role, actor="ann").schema == "hdm"
         assert audit(session)[0][2] == {"rights": ["CREATE on schema public for everybody"]}
         with pytest.raises(errors.InsufficientPrivilege), plant(own_schema.base, role):
             pass
         session.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(sql.Identifier(role)))
         assert excess(session, role) == ["CREATE on schema public"]
-        grant.grant(session, role, actor="ann")
+        grant_rights(session, role, actor="ann")
         assert excess(session, role) == []
 
 
@@ -522,12 +530,12 @@ def test_our_sessions_look_for_names_in_the_base_s_schema_alone(own_schema):
 
 def test_owner_who_looks_into_the_packs_schema_is_told(session, base, role, monkeypatch):
     """Convenient for reading metrics, but what packs create there may be run with the owner's rights."""
-    grant.grant(session, role, actor="ann")
+    grant_rights(session, role, actor="ann")
     monkeypatch.setenv("AIRFLOW_CONN_HDM", f"{base.dsn}?options=-csearch_path%3Dpublic,{role}")
     with HdmHook().session() as both:
         assert excess(both, role) == [f"CREATE on schema {role}"]
         with pytest.raises(HdmBaseError, match=f"would still have: CREATE on schema {role}") as failure:
-            grant.grant(both, role, actor="ann")
+            grant_rights(both, role, actor="ann")
     assert failure.value.hint.endswith('so that it is: "public"')
 
 
@@ -544,24 +552,24 @@ def test_code_that_others_have_planted_is_refused_before_it_runs(session, base, 
     session.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
     with plant(base, role, statement):
         with pytest.raises(HdmBaseError, match=re.escape(f"{what} (of {role})")) as failure:
-            grant.grant(session, role, actor="ann")
+            grant_rights(session, role, actor="ann")
         with pytest.raises(HdmBaseError, match=re.escape(what)):
             foreign_code.check(session)
         assert not was_run(session)
         session.execute(failure.value.hint.partition("run: ")[2])
     foreign_code.check(session)
-    assert grant.grant(session, role, actor="ann").planted == ()
+    assert grant_rights(session, role, actor="ann").left_by_packs == ()
 
 
 def test_cast_between_types_of_postgresql_that_runs_a_function_of_others_is_refused(session, base, role):
     """No search path keeps it away."""
-    grant.grant(session, role, actor="ann")
+    grant_rights(session, role, actor="ann")
     with connect(base, role) as packs:
         packs.execute("CREATE FUNCTION mine(text) RETURNS integer LANGUAGE sql IMMUTABLE RETURN 1")
     function = sql.SQL("CREATE CAST (text AS integer) WITH FUNCTION {}.mine(text)").format(sql.Identifier(role))
     session.execute(function)
     with pytest.raises(HdmBaseError, match=re.escape(f"cast (text AS integer) (of {role})")):
-        grant.grant(session, role, actor="ann")
+        grant_rights(session, role, actor="ann")
 
 
 TIES = {
@@ -588,16 +596,16 @@ def test_table_that_is_tied_to_the_base_is_not_handed_over(session, role, tie):
     session.execute(statement)
     wanted = re.sub(r"\b(old|hdm_\w+)(?=$| )", r"public.\1", tie)
     with pytest.raises(ConfigurationError, match=re.escape(wanted)) as failure:
-        grant.grant(session, role, move=["old"], actor="ann")
+        grant_rights(session, role, move=["old"], actor="ann")
     assert failure.value.hint.replace("public.", "") == f"run first: {remedy}"
-    assert grant.grant(session, role, actor="ann").planted == ()  # as long as it is the owner's
+    assert grant_rights(session, role, actor="ann").left_by_packs == ()  # as long as it is the owner's
     session.execute(
         sql.SQL("GRANT CREATE ON SCHEMA public TO {0}; ALTER TABLE old OWNER TO {0}").format(sql.Identifier(role))
     )
     with pytest.raises(HdmBaseError, match=re.escape(f"{wanted} (of {role})")):
         foreign_code.check(session)
     session.execute(failure.value.hint.partition("run first: ")[2])
-    assert grant.grant(session, role, move=["old"], actor="ann").moved == ("old",)
+    assert grant_rights(session, role, move=["old"], actor="ann").moved == ("old",)
 
 
 def test_what_packs_may_have_left_behind_while_they_were_the_owner_is_named(session, role):
@@ -608,7 +616,7 @@ def test_what_packs_may_have_left_behind_while_they_were_the_owner_is_named(sess
     session.execute("CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
     session.execute("CREATE TRIGGER later BEFORE INSERT ON hdm_pack_run FOR EACH ROW EXECUTE FUNCTION wait()")
     session.execute("CREATE RULE quiet AS ON DELETE TO hdm_alerts DO INSTEAD NOTHING")
-    found = {one.what: one.remedy for one in grant.grant(session, role, actor="ann").planted}
+    found = {one.what: one.remedy for one in grant_rights(session, role, actor="ann").left_by_packs}
     assert found == {
         "SECURITY DEFINER function public.door()": "DROP ROUTINE public.door()",
         "trigger later on public.hdm_pack_run": "DROP TRIGGER later ON public.hdm_pack_run",
@@ -618,30 +626,30 @@ def test_what_packs_may_have_left_behind_while_they_were_the_owner_is_named(sess
         if "door" not in remedy:
             session.execute(remedy)
     session.execute("REVOKE EXECUTE ON FUNCTION door() FROM PUBLIC")
-    assert grant.grant(session, role, actor="ann").planted == ()
+    assert grant_rights(session, role, actor="ann").left_by_packs == ()
 
 
 def test_trigger_of_others_on_a_table_of_the_base_is_refused(session, base, role):
     """From a time when packs might do that."""
-    grant.grant(session, role, actor="ann")
+    grant_rights(session, role, actor="ann")
     with connect(base, role) as packs:
         packs.execute("CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
     trigger = "CREATE TRIGGER later BEFORE INSERT ON hdm_pack_run FOR EACH ROW EXECUTE FUNCTION {}.mine()"
     session.execute(sql.SQL(trigger).format(sql.Identifier(role)))
     with pytest.raises(HdmBaseError, match=re.escape(f"trigger later on public.hdm_pack_run (of {role})")):
-        grant.grant(session, role, actor="ann")
+        grant_rights(session, role, actor="ann")
 
 
 def test_where_the_role_looks_is_seen_and_set_right(session, base, role):
     """A pack can change it for all packs: then none finds the base, or its tables come up elsewhere."""
 
-    def astray():
-        with connect(base, role) as packs, looking(session) as place:
+    def path_fault():
+        with connect(base, role) as packs, grantee(session, role) as found:
             packs.row_factory = psycopg.rows.dict_row
-            return rights.astray(session, packs, place, role)
+            return rights.path_fault(found, packs)
 
-    grant.grant(session, role, actor="ann")
-    assert astray() == ""
+    grant_rights(session, role, actor="ann")
+    assert path_fault() == ""
     session.execute("CREATE SCHEMA other; CREATE TABLE other.hdm_alerts (); GRANT USAGE ON SCHEMA other TO PUBLIC")
     names = {"role": sql.Identifier(role), "base": sql.Identifier(base.name)}
     for path, told in (
@@ -653,7 +661,7 @@ def test_where_the_role_looks_is_seen_and_set_right(session, base, role):
         with connect(base, role) as packs:
             statement = "ALTER ROLE {role} IN DATABASE {base} SET search_path = " + path
             packs.execute(sql.SQL(statement).format(**names))
-        assert astray() == told
+        assert path_fault() == told
         assert lacking(session, role) == excess(session, role) == []
-        assert grant.grant(session, role, actor="ann").changed
-        assert astray() == ""
+        assert grant_rights(session, role, actor="ann").changed
+        assert path_fault() == ""

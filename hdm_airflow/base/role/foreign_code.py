@@ -1,52 +1,54 @@
-"""What is planted: code in the base that its owner would run without knowing it, or that lends his rights to packs."""
+"""ForeignCode: code in the base that its owner would run unawares, or that runs with the owner's rights for packs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hdm_airflow.base.queries import queries
+from hdm_airflow.base.role.grantee import Grantee
 from hdm_airflow.base.role.rights import TABLES
-from hdm_airflow.base.role.search_path import Place, looking
+from hdm_airflow.base.role.search_path import unambiguous_names
 from hdm_airflow.errors import HdmBaseError
 
 if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
 
-_SHOWN = 10  # that an error names
+_SHOWN = 10  # how many an error names
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planted:
-    """One piece of it."""
+class ForeignCode:
+    """A function, trigger, foreign key or the like, which neither PostgreSQL nor hdm_airflow has made."""
 
     what: str  # for example: function public.lower(character varying)
-    maker: str  # the role to which it belongs
-    remedy: str  # the statement that takes it away
-    tells: bool  # whether it needs a look also where the owner himself has made it
-    own: bool  # whether it is the work of the owner, or of somebody who can become him
-    schema: str | None  # of a table that is tied to one of the base; else None
-    name: str | None  # of that table
+    owner: str  # the role to which it belongs
+    remedy: str  # the statement that removes it
+    trusted: bool  # whether its owner is the base's owner, or a role that can become the base's owner
+    suspicious: bool  # whether a trusted one deserves a look, too: packs may have run as the base's owner
+    tied_schema: str | None  # of the table that it ties to a table of the base, if that is what it does
+    tied_table: str | None
 
     def __str__(self) -> str:
-        return f"{self.what} (of {self.maker})"
+        return f"{self.what} (of {self.owner})"
 
 
-def find(base: BaseConnection, place: Place, role: str) -> list[Planted]:
-    """All of it. Call it within `looking`.
+def find(grantee: Grantee) -> list[ForeignCode]:
+    """Find all of it, trusted or not.
 
     Args:
-        base: a connection of the base's owner.
-        place: of the base.
-        role: of packs; the functions that it may run with the rights of others are found, too.
+        grantee: the role; functions that it may run with the rights of others are found, too.
     """
-    values = {"schema": place.schema, "schemas": place.schemas, "tables": list(TABLES), "role": role}
-    return [Planted(**row) for row in base.execute(queries("foreign_code")["found"], values)]
+    return [ForeignCode(**row) for row in grantee.rows("foreign_code", "find", tables=list(TABLES))]
 
 
-def refuse(found: list[Planted]) -> None:
-    """Raise a HdmBaseError where others than the owner have made any of it: his next statement might run it."""
-    others = [one for one in found if not one.own]
+def refuse(found: Sequence[ForeignCode]) -> None:
+    """Refuse code that is not trusted: the owner's next statement might run it.
+
+    Raises:
+        HdmBaseError: if there is any.
+    """
+    others = [one for one in found if not one.trusted]
     if others:
         more = f", and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         named = ", ".join(map(str, others[:_SHOWN])) + more
@@ -56,19 +58,19 @@ def refuse(found: list[Planted]) -> None:
 
 
 def check(base: BaseConnection) -> None:
-    """Refuse before anything else is asked of the base; nothing where it has no tables yet.
+    """Find and refuse it before the owner runs any other statement. A base without tables passes.
 
     Raises:
-        HdmBaseError: as `refuse`.
+        HdmBaseError: as in `refuse`.
     """
     try:
-        with looking(base) as place:
-            found = find(base, place, place.owner)
-    except HdmBaseError:  # it has none
+        with unambiguous_names(base) as schema:
+            found = find(Grantee(base=base, schema=schema, role=schema.owner))  # the packs' role is not known yet
+    except HdmBaseError:  # no tables
         return
     refuse(found)
 
 
-def left_by_packs(found: list[Planted]) -> list[Planted]:
-    """What the owner himself seems to have made; packs that ran as the owner may have left it behind."""
-    return [one for one in found if one.own and one.tells]
+def left_by_packs(found: Sequence[ForeignCode]) -> list[ForeignCode]:
+    """Select what belongs to the base's owner, and what packs may have left when they ran as the owner."""
+    return [one for one in found if one.trusted and one.suspicious]

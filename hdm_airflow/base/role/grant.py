@@ -1,241 +1,190 @@
-"""The packs' own role on the HDM base: how it gets its rights, its schema, and the tables that packs have made.
+"""Grant: the steps by which the packs' role gets its rights, its schema, and the tables that packs have made.
 
-The role works in a schema of its own name. It may create nothing in the base's schema, nor in any other in which the
-owner's sessions look: a function planted there could be taken for PostgreSQL's own by the owner's next statement
-(CVE-2018-1058).
+The role works in a schema of its own name. It may create nothing in the base's schema, nor in any other schema that the
+owner's sessions search: the owner's next statement could take a function there for PostgreSQL's own (CVE-2018-1058).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hdm_airflow.base import audit
 from hdm_airflow.base.queries import queries
 from hdm_airflow.base.role import foreign_code, rights
-from hdm_airflow.base.role.foreign_code import Planted
-from hdm_airflow.base.role.rights import APPEND, READ, TABLES, WRITE, column, values
-from hdm_airflow.base.role.search_path import Place, looking
+from hdm_airflow.base.role.foreign_code import ForeignCode
+from hdm_airflow.base.role.grantee import Grantee
+from hdm_airflow.base.role.hand_over import hand_over, remaining_tables
+from hdm_airflow.base.role.rights import APPEND, READ, TABLES, WRITE
+from hdm_airflow.base.role.search_path import unambiguous_names
 from hdm_airflow.errors import ConfigurationError, HdmBaseError
 
 if TYPE_CHECKING:
-    from psycopg.sql import Composed
-    from typing_extensions import LiteralString
-
     from hdm_airflow.base.hook import BaseConnection
 
-_ORDINARY = {"r", "p", "v"}  # pg_class.relkind of tables, partitioned ones and views included
+_SERVER = "PostgreSQL server of the HDM base"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Granted:
+class GrantResult:
     """What a grant has done."""
 
-    schema: str  # where the base's tables are
+    schema: str  # that holds the base's tables
     changed: bool
-    moved: tuple[str, ...]  # tables that now belong to the packs
-    left: tuple[str, ...]  # tables in the base's schema that are neither ours nor were named
-    planted: tuple[Planted, ...]  # what packs may have left behind while they were the owner
+    moved: tuple[str, ...]  # tables that now belong to the role
+    remaining: tuple[str, ...]  # tables in the base's schema that are neither the base's own nor were named
+    left_by_packs: tuple[ForeignCode, ...]  # what packs may have left when they ran as the owner
 
 
-def grant(base: BaseConnection, role: str, *, move: Sequence[str] = (), actor: str) -> Granted:
-    """Give a role what packs need, and take from it what they must not have; all of it, or nothing.
+def grant_rights(base: BaseConnection, role: str, *, move: Sequence[str] = (), actor: str) -> GrantResult:
+    """Give a role the rights that packs need and take away all others, in one transaction.
 
     Args:
         base: a connection of the base's owner.
-        role: it exists, and may log in.
+        role: exists, and may log in.
         move: tables that packs have made as the owner, to hand over with their rows.
         actor: for the audit trail.
 
     Raises:
-        ConfigurationError: there is no such role, it is too mighty, or a table cannot be handed over.
-        HdmBaseError: the base refuses, it holds code of others, or the role would keep rights it must not have.
+        ConfigurationError: if the role does not exist, is too powerful, or a table cannot be handed over.
+        HdmBaseError: if the base refuses, holds code of others, or the role would keep rights that it must not have.
     """
-    with looking(base) as place:
+    with unambiguous_names(base) as schema:
+        grantee = Grantee(base=base, schema=schema, role=role)
         base.execute(queries("role_grant")["limits"])
         base.execute(queries("role_grant")["lock"])
-        _check_role(base, place, role)
-        found = foreign_code.find(base, place, role)
+        _check_role(grantee)
+        found = foreign_code.find(grantee)
         foreign_code.refuse(found)
-        before = rights.granted(base, place, role)
-        _make_schema(base, place, role)
-        _grant_tables(base, place, role)
-        moved = tuple(name for name in move if _move(base, place, role, name, found))
-        _set_search_path(base, place, role)
-        _check_result(base, place, role)
-        after = rights.granted(base, place, role)
-        left = tuple(one["name"] for one in _relations(base, place, role) if one["schema"] == place.schema)
-        changed = before != after or bool(moved)
-        if changed:
-            old, new = {"rights": before}, {"rights": after, "moved": list(moved)}
-            base.execute(queries("search_path")["base_names"], {"schema": place.schema})
-            audit.record(base, actor, "grant", f"role {role}", old, new)
-        return Granted(
-            schema=place.schema,
+        before = rights.granted(grantee)
+        _make_schema(grantee)
+        _close_schemas(grantee)
+        _grant_database(grantee)
+        _grant_tables(grantee)
+        moved = tuple(name for name in move if hand_over(grantee, name, found))
+        _set_search_path(grantee)
+        _check_result(grantee)
+        remaining = tuple(remaining_tables(grantee))
+        changed = _record(grantee, before, moved, actor)
+        return GrantResult(
+            schema=schema.name,
             changed=changed,
             moved=moved,
-            left=tuple(name for name in left if name not in TABLES),
-            planted=tuple(foreign_code.left_by_packs(found)),
+            remaining=remaining,
+            left_by_packs=tuple(foreign_code.left_by_packs(found)),
         )
 
 
-# The steps of a grant --------------------------------------------------------------------------------------------
-
-
-def _check_role(base: BaseConnection, place: Place, role: str) -> None:
-    found = base.execute(queries("role_grant")["role"], {"role": role}).fetchone()
-    quoted = _text(base, "{}", role)
-    if found is None:
+def _check_role(grantee: Grantee) -> None:
+    role, quoted = grantee.role, grantee.text("{}", grantee.role)
+    found = grantee.rows("role_grant", "role")
+    if not found:
         hint = f"let an administrator run: CREATE ROLE {quoted} LOGIN; then set its password in psql: \\password {role}"
-        raise ConfigurationError(f"there is no role {role!r}", "PostgreSQL server of the HDM base", hint)
-    if not found["rolcanlogin"]:
+        raise ConfigurationError(f"there is no role {role!r}", _SERVER, hint)
+    if not found[0]["can_log_in"]:
         hint = f"let an administrator run: ALTER ROLE {quoted} LOGIN"
-        raise ConfigurationError(f"the role {role!r} may not log in", "PostgreSQL server of the HDM base", hint)
-    if role == place.schema:
+        raise ConfigurationError(f"the role {role!r} may not log in", _SERVER, hint)
+    if role == grantee.schema.name:
         what = f"the role {role!r} has the name of the base's schema: packs would make their tables among the base's"
         raise ConfigurationError(what, f"schema {role}", "take a role of another name")
-    if powers := rights.powers(base, place, role):
+    if powers := rights.powers(grantee):
         what = f"the role {role!r} is too mighty for packs: it {'; it '.join(powers)}"
-        hint = "make a role of their own: CREATE ROLE hdm_packs LOGIN"
-        raise ConfigurationError(what, "PostgreSQL server of the HDM base", hint)
+        raise ConfigurationError(what, _SERVER, "make a role of their own: CREATE ROLE hdm_packs LOGIN")
 
 
-def _make_schema(base: BaseConnection, place: Place, role: str) -> None:
-    """The owner keeps the schema, the role owns what it makes in it: nobody needs to be a member of anybody."""
-    found = base.execute(queries("role_grant")["schema_owner"], {"role": role}).fetchone()
-    if found is not None and found["owner"] not in {place.me, place.owner, role}:
-        what = f"there is a schema {role!r} already, which belongs to {found['owner']!r}"
-        raise ConfigurationError(what, f"database {place.database}", "rename it, or take a role of another name")
-    if found is None:
-        _run(base, "CREATE SCHEMA {}", role)
-    if found is None or found["owner"] != role:
-        _run(base, "GRANT USAGE, CREATE ON SCHEMA {} TO {}", role, role)
+def _make_schema(grantee: Grantee) -> None:
+    """The owner keeps the schema, the role owns what it makes in it: neither needs to be a member of the other."""
+    role, base_schema = grantee.role, grantee.schema
+    owners = grantee.column("role_grant", "schema_owner")
+    if owners and owners[0] not in {base_schema.user, base_schema.owner, role}:
+        what = f"there is a schema {role!r} already, which belongs to {owners[0]!r}"
+        raise ConfigurationError(what, f"database {base_schema.database}", "rename it, or take a role of another name")
+    if not owners:
+        grantee.run("CREATE SCHEMA {}", role)
+    if owners != [role]:
+        grantee.run("GRANT USAGE, CREATE ON SCHEMA {} TO {}", role, role)
 
 
-def _grant_tables(base: BaseConnection, place: Place, role: str) -> None:
-    schema, database = place.schema, place.database
-    for name in _column(base, "open", values(place, role)):
-        _run(base, "REVOKE CREATE ON SCHEMA {} FROM PUBLIC", name)
-    for name in set(place.searched) - {schema, role}:
-        _run(base, "REVOKE CREATE ON SCHEMA {} FROM {}", name, role)
-    _run(base, "REVOKE ALL ON SCHEMA {} FROM {}", schema, role)
-    _run(base, "GRANT USAGE ON SCHEMA {} TO {}", schema, role)
-    _run(base, "REVOKE CREATE ON DATABASE {} FROM {}", database, role)
-    _run(base, "GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}", database, role)
+def _close_schemas(grantee: Grantee) -> None:
+    """Let only the owner create anything in the schemas that the owner's sessions search."""
+    schema, role = grantee.schema, grantee.role
+    for name in grantee.column("role_grant", "open_schemas"):
+        grantee.run("REVOKE CREATE ON SCHEMA {} FROM PUBLIC", name)
+    for name in set(schema.searched) - {schema.name, role}:
+        grantee.run("REVOKE CREATE ON SCHEMA {} FROM {}", name, role)
+    grantee.run("REVOKE ALL ON SCHEMA {} FROM {}", schema.name, role)
+    grantee.run("GRANT USAGE ON SCHEMA {} TO {}", schema.name, role)
+
+
+def _grant_database(grantee: Grantee) -> None:
+    grantee.run("REVOKE CREATE ON DATABASE {} FROM {}", grantee.schema.database, grantee.role)
+    grantee.run("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}", grantee.schema.database, grantee.role)
+
+
+def _grant_tables(grantee: Grantee) -> None:
+    schema, role = grantee.schema.name, grantee.role
     for name in TABLES:
-        _run(base, "REVOKE ALL ON {}.{} FROM {}", schema, name, role)
-    for names, statement in (
-        (READ, "GRANT SELECT ON {}.{} TO {}"),
-        (APPEND, "GRANT SELECT, INSERT ON {}.{} TO {}"),
-        (WRITE, "GRANT SELECT, INSERT, UPDATE, DELETE ON {}.{} TO {}"),
-    ):
-        for name in names:
-            _run(base, statement, schema, name, role)
-    for name in _column(base, "sequences", values(place, role)):
-        _run(base, "REVOKE ALL ON SEQUENCE {}.{} FROM {}", schema, name, role)
+        grantee.run("REVOKE ALL ON {}.{} FROM {}", schema, name, role)
+    for name in READ:
+        grantee.run("GRANT SELECT ON {}.{} TO {}", schema, name, role)
+    for name in APPEND:
+        grantee.run("GRANT SELECT, INSERT ON {}.{} TO {}", schema, name, role)
+    for name in WRITE:
+        grantee.run("GRANT SELECT, INSERT, UPDATE, DELETE ON {}.{} TO {}", schema, name, role)
+    for name in grantee.column("role_grant", "sequences", tables=list(TABLES)):
+        grantee.run("REVOKE ALL ON SEQUENCE {}.{} FROM {}", schema, name, role)
 
 
-def _move(base: BaseConnection, place: Place, role: str, name: str, tied: Sequence[Planted]) -> bool:
-    """Hand one table over, with its rows, indexes and sequences; False where that was done before."""
-    where = f"--move {name}"
-    if name in TABLES:
-        raise ConfigurationError(f"{name!r} is a table of the base itself", where, "name tables of packs only")
-    found = {(one["schema"], one["name"]): one for one in _relations(base, place, role)}
-    old, new = found.get((place.schema, name)), found.get((role, name))
-    if old is None and new is not None and new["owner"] == role:
-        return False
-    if old is None and new is None:
-        raise ConfigurationError(f"there is no table {name!r} in schema {place.schema}", where, "correct the name")
-    if old is not None and new is not None:
-        what = f"there is a table {name!r} in schema {role}, too: the packs have made it anew"
-        raise ConfigurationError(what, where, "see which has the rows that you want, and rename the other")
-    if (old or new or {})["kind"] not in _ORDINARY:
-        raise ConfigurationError(f"{name!r} is no table or view", where, "make it anew in the packs' schema")
-    for one in tied:
-        if old is not None and (one.schema, one.name) == (place.schema, name):
-            what = f"{name!r} is tied to the base ({one.what}): packs could have code run by the base's owner"
-            raise ConfigurationError(what, where, f"run first: {one.remedy}")
-    _check_hand_over(base, place, role)
-    if old is not None:
-        _run(base, "ALTER TABLE {}.{} SET SCHEMA {}", place.schema, name, role)
-    _run(base, "ALTER TABLE {}.{} OWNER TO {}", role, name, role)
-    return True
-
-
-def _check_hand_over(base: BaseConnection, place: Place, role: str) -> None:
-    row = base.execute(queries("role_grant")["is_member"], {"role": role}).fetchone()
-    if row is None or not row["member"]:
-        what = f"only a member of {role!r} may hand a table over to it"
-        hint = f"let an administrator run: {_text(base, 'GRANT {} TO {}', role, place.me)}"
-        raise ConfigurationError(what, "PostgreSQL server of the HDM base", hint)
-
-
-def _set_search_path(base: BaseConnection, place: Place, role: str) -> None:
+def _set_search_path(grantee: Grantee) -> None:
     """New tables go into the packs' schema; the base's are found behind it."""
     from psycopg.errors import InsufficientPrivilege
 
+    role, schema = grantee.role, grantee.schema
     statement = "ALTER ROLE {} IN DATABASE {} SET search_path = {}, {}"
-    names = (role, place.database, role, place.schema)
+    names = (role, schema.database, role, schema.name)
     try:
-        with base.transaction():  # a savepoint: only a superuser, or who made the role, may do this
-            _run(base, statement, *names)
+        with grantee.base.transaction():  # a savepoint: only a superuser, or who made the role, may do this
+            grantee.run(statement, *names)
     except InsufficientPrivilege:
-        path = base.execute(queries("role_grant")["default_path"], values(place, role)).fetchone()
-        assert path is not None, "it always answers"  # noqa: S101
-        finds_both = place.schema == "public" and path["usual"] == '"$user", public'
-        set_before = path["wanted"] in rights.granted(base, place, role)
+        (path,) = grantee.rows("role_grant", "default_path")
+        finds_both = schema.name == "public" and path["usual"] == '"$user", public'
+        set_before = path["wanted"] in rights.granted(grantee)
         if not finds_both and not set_before:
             what = f"only an administrator may tell where the role {role!r} makes its tables"
-            hint = f"let one run: {_text(base, statement, *names)}; then repeat this"
-            raise ConfigurationError(what, "PostgreSQL server of the HDM base", hint) from None
+            hint = f"let one run: {grantee.text(statement, *names)}; then repeat this"
+            raise ConfigurationError(what, _SERVER, hint) from None
 
 
-def _check_result(base: BaseConnection, place: Place, role: str) -> None:
-    """A GRANT or REVOKE that we have no right to is a mere warning in PostgreSQL."""
-    left, missing = rights.excess(base, place, role), rights.lacking(base, place, role)
-    if left:
-        raise HdmBaseError(
-            f"the role {role!r} would still have: {', '.join(left)}", "HDM base", _hint(base, place, role)
-        )
-    if missing:
-        what = f"the role {role!r} would still lack: {', '.join(missing)}"
+def _check_result(grantee: Grantee) -> None:
+    """PostgreSQL only warns of a GRANT or REVOKE to which the owner has no right."""
+    if left := rights.excess(grantee):
+        what = f"the role {grantee.role!r} would still have: {', '.join(left)}"
+        raise HdmBaseError(what, "HDM base", _hint(grantee))
+    if missing := rights.lacking(grantee):
+        what = f"the role {grantee.role!r} would still lack: {', '.join(missing)}"
         raise HdmBaseError(what, "HDM base", "use the connection of the database's owner")
 
 
-def _hint(base: BaseConnection, place: Place, role: str) -> str:
-    if role in place.searched:
-        others = ", ".join(_text(base, "{}", name) for name in place.searched if name != role)
-        hint = f"whoever works as {place.me!r} must not look into the packs' schema: take it out of the search_path"
+def _hint(grantee: Grantee) -> str:
+    """Say how the role can lose the rights in excess."""
+    schema = grantee.schema
+    if grantee.role in schema.searched:
+        others = ", ".join(grantee.text("{}", name) for name in schema.searched if name != grantee.role)
+        hint = f"whoever works as {schema.user!r} must not look into the packs' schema: take it out of the search_path"
         return f"{hint} of the role, the database or the connection, so that it is: {others}"
-    opened = _column(base, "open", values(place, role))
-    if opened:
-        revoked = "; ".join(_text(base, "REVOKE CREATE ON SCHEMA {} FROM PUBLIC", name) for name in opened)
+    if opened := grantee.column("role_grant", "open_schemas"):
+        revoked = "; ".join(grantee.text("REVOKE CREATE ON SCHEMA {} FROM PUBLIC", name) for name in opened)
         return f"let an administrator run: {revoked}"
     return "take these from PUBLIC and from the roles that it is a member of"
 
 
-# What they share -------------------------------------------------------------------------------------------------
-
-
-def _relations(base: BaseConnection, place: Place, role: str) -> list[dict[str, Any]]:
-    return base.execute(queries("role_grant")["relations"], {"schema": place.schema, "role": role}).fetchall()
-
-
-def _column(base: BaseConnection, name: str, values: dict[str, Any]) -> list[str]:
-    return column(base, name, values, noun="role_grant")
-
-
-def _composed(statement: LiteralString, names: Sequence[str]) -> Composed:
-    from psycopg.sql import SQL, Identifier
-
-    return SQL(statement).format(*map(Identifier, names))
-
-
-def _run(base: BaseConnection, statement: LiteralString, *names: str) -> None:
-    base.execute(_composed(statement, names))
-
-
-def _text(base: BaseConnection, statement: LiteralString, *names: str) -> str:
-    """A statement for an administrator to copy."""
-    return _composed(statement, names).as_string(base)
+def _record(grantee: Grantee, before: list[str], moved: tuple[str, ...], actor: str) -> bool:
+    """Write the audit row and return True if anything has changed. The last step: afterwards, names are ambiguous."""
+    after = rights.granted(grantee)
+    changed = before != after or bool(moved)
+    if changed:
+        old, new = {"rights": before}, {"rights": after, "moved": list(moved)}
+        grantee.base.execute(queries("search_path")["use_base_schema"], {"schema": grantee.schema.name})
+        audit.record(grantee.base, actor, "grant", f"role {grantee.role}", old, new)
+    return changed

@@ -1,17 +1,17 @@
-"""The rights of the packs' role on the HDM base: what is its due, what it has beyond that, and what it lacks."""
+"""The rights of the packs' role on the HDM base: those it needs, those in excess, and those it lacks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hdm_airflow.base.migrate import VERSION_TABLE
 from hdm_airflow.base.queries import queries
 
 if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
-    from hdm_airflow.base.role.search_path import Place
+    from hdm_airflow.base.role.grantee import Grantee
 
-#: What packs read: endpoints, activation, configuration, ledger.
+#: Packs read endpoints, activation, configuration and the ledger.
 READ = (
     "hdm_core_dblist",
     "hdm_core_table_corr_db_mp",
@@ -23,94 +23,80 @@ READ = (
     "hdm_configuration",
     "hdm_pack_run",
 )
-#: Of their scripts they keep the record themselves, in the script's transaction.
+#: Packs record their scripts themselves, in the script's transaction.
 APPEND = ("hdm_pack_schema",)
 WRITE = ("hdm_alerts",)
-#: Nothing at all.
-HIDDEN = ("hdm_audit", VERSION_TABLE)
-TABLES = (*READ, *APPEND, *WRITE, *HIDDEN)
-DUE = (
-    (READ, ("SELECT",)),
-    (APPEND, ("SELECT", "INSERT")),
-    (WRITE, ("SELECT", "INSERT", "UPDATE", "DELETE")),
-)
+#: Packs have no rights on these.
+DENIED = ("hdm_audit", VERSION_TABLE)
+TABLES = (*READ, *APPEND, *WRITE, *DENIED)
+#: (table, privilege) of all that packs need.
+_NEEDED = [
+    *((table, "SELECT") for table in (*READ, *APPEND, *WRITE)),
+    *((table, "INSERT") for table in (*APPEND, *WRITE)),
+    *((table, privilege) for table in WRITE for privilege in ("UPDATE", "DELETE")),
+]
 
 
-def powers(base: BaseConnection, place: Place, role: str) -> list[str]:
-    """What no grant can outweigh, as words that follow the role's name. Call it, as all of these, within `looking`."""
-    return column(base, "powers", values(place, role))
+def powers(grantee: Grantee) -> list[str]:
+    """What makes the role too powerful whatever is granted or revoked, as phrases that follow its name."""
+    return grantee.column("role_rights", "powers", tables=list(TABLES))
 
 
-def excess(base: BaseConnection, place: Place, role: str) -> list[str]:
-    """Rights on the base beyond what packs need; [] is as it should be."""
-    return column(base, "excess", values(place, role))
+def excess(grantee: Grantee) -> list[str]:
+    """Rights on the base beyond those that packs need."""
+    return grantee.column("role_rights", "excess", tables=list(TABLES), **_needed())
 
 
-def lacking(base: BaseConnection, place: Place, role: str) -> list[str]:
-    """What a role lacks of what packs need."""
-    return column(base, "lacking", values(place, role))
+def lacking(grantee: Grantee) -> list[str]:
+    """Rights that packs need and the role lacks."""
+    return grantee.column("role_rights", "lacking", **_needed())
 
 
-def granted(base: BaseConnection, place: Place, role: str) -> list[str]:
-    """What was granted to a role itself, for the audit trail."""
-    return column(base, "rights", values(place, role))
+def granted(grantee: Grantee) -> list[str]:
+    """Rights granted to the role itself, for the audit trail."""
+    return grantee.column("role_rights", "granted")
 
 
-def settings(base: BaseConnection, role: str) -> list[str]:
-    """Settings that sessions of a role begin with, other than its search path: each may stop packs, or change them."""
-    return column(base, "settings", {"role": role})
+def settings(grantee: Grantee) -> list[str]:
+    """Settings with which the role's sessions begin, other than the search path: each may stop or change packs."""
+    return grantee.column("role_rights", "settings")
 
 
-def hidden(base: BaseConnection, place: Place, role: str) -> list[str]:
-    """Tables of the base that packs do not find, since they have made tables of their own under these names."""
-    return column(base, "hidden", values(place, role))
+def shadowed(grantee: Grantee) -> list[str]:
+    """Tables of the base that packs do not find, because a table of their own has the same name."""
+    return grantee.column("role_rights", "shadowed", tables=list(TABLES))
 
 
-def astray(base: BaseConnection, packs: BaseConnection, place: Place, role: str) -> str:
-    """Why packs do not find their tables or the base's, as words that follow `packs`; "" where they do.
+def path_fault(grantee: Grantee, packs: BaseConnection) -> str:
+    """Say why packs do not find their tables or the base's, in words that follow `packs`; "" if they find them.
 
-    Tables that they have made under the same names are left to `hidden`.
+    Tables that are `shadowed` do not count.
 
     Args:
-        base: a connection of the base's owner.
-        packs: a session of the role as packs get it.
-        place: of the base.
-        role: its name.
+        grantee: the role.
+        packs: a session of the role, as packs get it.
     """
-    asked = {"schema": place.schema, "tables": [*READ, *APPEND, *WRITE]}
-    row = packs.execute(queries("role_rights")["path"], asked).fetchone()
-    assert row is not None, "it always answers"  # noqa: S101
+    asked = {"schema": grantee.schema.name, "tables": [*READ, *APPEND, *WRITE]}
+    row = packs.execute(queries("role_rights")["pack_search_path"], asked).fetchone()
+    assert row is not None  # noqa: S101  # the query always returns a row
     looked = f"they look in {', '.join(row['searched']) or 'none'}"
-    if row["searched"][:1] != [role]:
-        return f"do not make their tables in the schema {role}: {looked}"
-    missed = set(row["missed"]) - set(hidden(base, place, role))
-    if place.schema not in row["searched"]:
-        return f"do not find the base in the schema {place.schema}: {looked}"
+    if row["searched"][:1] != [grantee.role]:
+        return f"do not make their tables in the schema {grantee.role}: {looked}"
+    missed = set(row["missed"]) - set(shadowed(grantee))
+    if grantee.schema.name not in row["searched"]:
+        return f"do not find the base in the schema {grantee.schema.name}: {looked}"
     if missed:
-        return f"do not find {', '.join(sorted(missed))} in the schema {place.schema}: {looked}"
+        return f"do not find {', '.join(sorted(missed))} in the schema {grantee.schema.name}: {looked}"
     return ""
 
 
 def whoami(base: BaseConnection) -> tuple[str, str]:
     """The role of a connection, and its database."""
     row = base.execute(queries("role_rights")["whoami"]).fetchone()
-    assert row is not None, "it always answers"  # noqa: S101
+    assert row is not None  # noqa: S101  # the query always returns a row
     return row["role"], row["database"]
 
 
-def values(place: Place, role: str) -> dict[str, Any]:
-    """What the queries ask for."""
-    due = [(name, privilege) for names, privileges in DUE for name in names for privilege in privileges]
-    return {
-        "schema": place.schema,
-        "schemas": place.schemas,
-        "role": role,
-        "tables": list(TABLES),
-        "due_tables": [name for name, _ in due],
-        "due_privileges": [privilege for _, privilege in due],
-    }
-
-
-def column(base: BaseConnection, name: str, values: dict[str, Any], *, noun: str = "role_rights") -> list[str]:
-    """The last column of a query's rows."""
-    return [list(row.values())[-1] for row in base.execute(queries(noun)[name], values)]
+def _needed() -> dict[str, list[str]]:
+    tables, privileges = zip(*_NEEDED, strict=True)
+    return {"needed_tables": list(tables), "needed_privileges": list(privileges)}

@@ -1,4 +1,4 @@
-"""The base's place: in which schema its tables are, and where the sessions of its owner look for names."""
+"""The base's schema: its name, its owner, and the search path of the owner's sessions."""
 
 from __future__ import annotations
 
@@ -15,32 +15,35 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where the base's tables are."""
+class BaseSchema:
+    """The schema that holds the base's tables."""
 
+    name: str
     database: str
-    schema: str
-    me: str  # who asks
-    owner: str  # of the tables
-    searched: tuple[str, ...]  # schemas in which the owner's sessions look by default; ours look in `schema` alone
+    owner: str  # the role that owns the tables
+    user: str  # the role of this session
+    searched: tuple[str, ...]  # the owner's default search path; our own sessions search `name` alone
 
     @property
-    def schemas(self) -> list[str]:
-        """The schemas in which nobody else may create anything."""
-        return sorted({self.schema, *self.searched})
+    def guarded(self) -> list[str]:
+        """The schemas in which only the owner may create anything."""
+        return sorted({self.name, *self.searched})
 
 
 @contextmanager
-def looking(base: BaseConnection) -> Iterator[Place]:
-    """A transaction in which nothing is run that somebody has planted: names mean PostgreSQL's own.
+def unambiguous_names(base: BaseConnection) -> Iterator[BaseSchema]:
+    """Open a transaction in which names mean PostgreSQL's own: a statement runs no code that others have left.
+
+    Args:
+        base: a connection of the base's owner.
 
     Raises:
-        HdmBaseError: there are no tables yet.
+        HdmBaseError: if the base has no tables yet.
     """
     with base.transaction():
-        base.execute(queries("search_path")["usual_path"])
-        row = base.execute(queries("search_path")["place"]).fetchone()
+        base.execute(queries("search_path")["use_default"])
+        row = base.execute(queries("search_path")["base_schema"]).fetchone()
         if row is None:
             raise HdmBaseError("the HDM base has no tables yet", "HDM base", "run: airflow hdm db upgrade")
-        base.execute(queries("search_path")["own_names"])
-        yield Place(**{**row, "searched": tuple(row["searched"])})
+        base.execute(queries("search_path")["use_pg_catalog"])
+        yield BaseSchema(**{**row, "searched": tuple(row["searched"])})

@@ -1,6 +1,6 @@
--- name: found
+-- name: find
 -- Code that a statement of the base's owner could run, or that lends his rights, and whether it is his own work: his,
--- the database owner's, a superuser's, or of somebody who may become one of these. `beside` is a table of others that
+-- the database owner's, a superuser's, or of somebody who may become one of these. `tied_table` is a table of others that
 -- is tied to one of the base. Run it where names mean PostgreSQL's own.
 WITH tables AS (
     SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -11,8 +11,8 @@ WITH tables AS (
     SELECT datdba AS oid FROM pg_database WHERE datname = current_database()
     UNION SELECT relowner FROM pg_class JOIN tables USING (oid)
 ), found AS (
-    SELECT 'function ' || p.oid::regprocedure AS what, p.proowner AS maker, NULL::oid AS beside,
-        'DROP ROUTINE ' || p.oid::regprocedure AS remedy, false AS tells
+    SELECT 'function ' || p.oid::regprocedure AS what, p.proowner AS owner, NULL::oid AS tied_table,
+        'DROP ROUTINE ' || p.oid::regprocedure AS remedy, false AS suspicious
     FROM pg_proc p WHERE p.pronamespace IN (SELECT oid FROM schemas)
     UNION ALL
     SELECT 'operator ' || o.oid::regoperator, o.oprowner, NULL, 'DROP OPERATOR ' || o.oid::regoperator, false
@@ -64,9 +64,9 @@ WITH tables AS (
     JOIN pg_class c ON c.oid = CASE WHEN i.inhparent IN (SELECT oid FROM tables) THEN i.inhrelid ELSE i.inhparent END
     WHERE (i.inhrelid IN (SELECT oid FROM tables)) <> (i.inhparent IN (SELECT oid FROM tables))
 )
-SELECT found.what, pg_get_userbyid(found.maker) AS maker, found.remedy, found.tells, n.nspname AS schema,
-    c.relname AS name, EXISTS (
-        SELECT FROM owners WHERE pg_has_role(found.maker, owners.oid, 'MEMBER')
-    ) AS own
-FROM found LEFT JOIN pg_class c ON c.oid = found.beside LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+SELECT found.what, pg_get_userbyid(found.owner) AS owner, found.remedy, found.suspicious,
+    n.nspname AS tied_schema, c.relname AS tied_table, EXISTS (
+        SELECT FROM owners WHERE pg_has_role(found.owner, owners.oid, 'MEMBER')
+    ) AS trusted
+FROM found LEFT JOIN pg_class c ON c.oid = found.tied_table LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
 ORDER BY 1;

@@ -27,7 +27,7 @@ INSERT INTO hdm_pack_schema (kind, pack, file, sha256) VALUES (%(kind)s, %(pack)
 SELECT n.nspname AS schema FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = to_regclass('hdm_pack_schema');
 
--- name: hiding
+-- name: shadowing
 -- What this session finds in place of a table of the base.
 SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relname = ANY(%(tables)s) AND n.nspname <> %(schema)s AND pg_table_is_visible(c.oid)

@@ -7,8 +7,8 @@ SELECT set_config('lock_timeout', '4s', true), set_config('statement_timeout', '
 SELECT pg_advisory_xact_lock(hashtextextended('hdm:migration', 0));
 
 -- name: role
--- What a role is.
-SELECT rolname, rolcanlogin, rolsuper, rolcreaterole, rolreplication FROM pg_roles WHERE rolname = %(role)s;
+-- Whether a role may log in; no row if it does not exist.
+SELECT rolcanlogin AS can_log_in FROM pg_roles WHERE rolname = %(role)s;
 
 -- name: sequences
 -- The sequences behind the base's tables.
@@ -40,7 +40,7 @@ SELECT coalesce(reset_val, '') AS usual,
     format('search_path=%%s, %%s', quote_ident(%(role)s), quote_ident(%(schema)s)) AS wanted
 FROM pg_settings WHERE name = 'search_path';
 
--- name: open
+-- name: open_schemas
 -- Schemas in which everybody may create, as on PostgreSQL 13 and 14, and on bases that came from there.
 SELECT nspname AS name FROM pg_namespace n
 WHERE nspname = ANY(%(schemas)s) AND has_schema_privilege('public', n.oid, 'CREATE') ORDER BY 1;

@@ -7,23 +7,25 @@ owners AS (
     UNION SELECT c.relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = %(schema)s AND c.relname = ANY(%(tables)s)
 )
-SELECT 1 AS rank, 'is a superuser' AS power FROM role WHERE rolsuper
-UNION ALL
-SELECT 2, 'may give itself other roles (CREATEROLE)' FROM role WHERE rolcreaterole AND NOT rolsuper
-UNION ALL
-SELECT 3, 'may copy the whole server (REPLICATION)' FROM role WHERE rolreplication AND NOT rolsuper
-UNION ALL
-SELECT 4, 'owns the database, its schema or its tables' FROM role
-WHERE oid IN (SELECT oid FROM owners) AND NOT rolsuper
-UNION ALL
-SELECT 5, format('is a member of the role %%I', other.rolname)
-FROM role JOIN pg_roles other ON other.oid <> role.oid AND pg_has_role(role.oid, other.oid, 'MEMBER')
-WHERE NOT role.rolsuper AND (
-    other.rolsuper OR other.rolcreaterole OR other.oid IN (SELECT oid FROM owners)
-    OR other.rolname LIKE 'pg\_%%' AND other.rolname NOT IN ('pg_monitor', 'pg_read_all_settings', 'pg_read_all_stats',
-        'pg_stat_scan_tables', 'pg_use_reserved_connections', 'pg_database_owner')
-)
-ORDER BY 1, 2;
+SELECT power FROM (
+    SELECT 1 AS rank, 'is a superuser' AS power FROM role WHERE rolsuper
+    UNION ALL
+    SELECT 2, 'may give itself other roles (CREATEROLE)' FROM role WHERE rolcreaterole AND NOT rolsuper
+    UNION ALL
+    SELECT 3, 'may copy the whole server (REPLICATION)' FROM role WHERE rolreplication AND NOT rolsuper
+    UNION ALL
+    SELECT 4, 'owns the database, its schema or its tables' FROM role
+    WHERE oid IN (SELECT oid FROM owners) AND NOT rolsuper
+    UNION ALL
+    SELECT 5, format('is a member of the role %%I', other.rolname)
+    FROM role JOIN pg_roles other ON other.oid <> role.oid AND pg_has_role(role.oid, other.oid, 'MEMBER')
+    WHERE NOT role.rolsuper AND (
+        other.rolsuper OR other.rolcreaterole OR other.oid IN (SELECT oid FROM owners)
+        OR other.rolname LIKE 'pg\_%%' AND other.rolname NOT IN ('pg_monitor', 'pg_read_all_settings',
+            'pg_read_all_stats', 'pg_stat_scan_tables', 'pg_use_reserved_connections', 'pg_database_owner')
+    )
+) AS powers
+ORDER BY rank, power;
 
 -- name: excess
 -- What a role may do to the base beyond its due, by whatever way it came to that: PUBLIC and other roles included, also
@@ -44,8 +46,8 @@ WITH roles AS (
 SELECT privilege || ' on ' || relname AS excess
 FROM tables CROSS JOIN privileges
 WHERE NOT EXISTS (
-    SELECT FROM unnest(%(due_tables)s::text[], %(due_privileges)s::text[]) AS due (relname, privilege)
-    WHERE due.relname = tables.relname AND due.privilege = privileges.privilege
+    SELECT FROM unnest(%(needed_tables)s::text[], %(needed_privileges)s::text[]) AS needed (relname, privilege)
+    WHERE needed.relname = tables.relname AND needed.privilege = privileges.privilege
 ) AND EXISTS (
     SELECT FROM roles
     WHERE has_table_privilege(roles.oid, tables.oid, privilege)
@@ -65,11 +67,11 @@ ORDER BY 1;
 
 -- name: lacking
 -- What a role lacks of its due.
-SELECT due.privilege || ' on ' || due.relname AS lacking
-FROM unnest(%(due_tables)s::text[], %(due_privileges)s::text[]) AS due (relname, privilege)
-JOIN pg_class c ON c.relname = due.relname
+SELECT needed.privilege || ' on ' || needed.relname AS lacking
+FROM unnest(%(needed_tables)s::text[], %(needed_privileges)s::text[]) AS needed (relname, privilege)
+JOIN pg_class c ON c.relname = needed.relname
 JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = %(schema)s
-WHERE NOT has_table_privilege(%(role)s, c.oid, due.privilege)
+WHERE NOT has_table_privilege(%(role)s, c.oid, needed.privilege)
 UNION ALL
 SELECT 'USAGE on schema ' || %(schema)s WHERE NOT has_schema_privilege(%(role)s, %(schema)s, 'USAGE')
 UNION ALL
@@ -82,7 +84,7 @@ WHERE NOT EXISTS (
 )
 ORDER BY 1;
 
--- name: rights
+-- name: granted
 -- What was granted to a role itself, for the audit trail.
 SELECT entry.privilege_type || ' on ' || c.relname AS granted
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) AS entry
@@ -108,13 +110,13 @@ WHERE s.setrole = to_regrole(quote_ident(%(role)s)) AND setting NOT LIKE 'search
     AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
 ORDER BY 1;
 
--- name: hidden
+-- name: shadowed
 -- Tables of the base that a role's own, of the same name, stand before.
 SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %(role)s AND n.nspname <> %(schema)s AND c.relname = ANY(%(tables)s)
 ORDER BY 1;
 
--- name: path
+-- name: pack_search_path
 -- Where a session of packs looks, first where it makes its tables, and which names do not lead it to the base's tables.
 -- What packs have made is not to be believed: names say whose they are.
 SELECT pg_catalog.current_schemas(false)::pg_catalog.text[] AS searched, ARRAY(
