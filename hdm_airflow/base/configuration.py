@@ -80,7 +80,8 @@ class Configurations:
         if found is None:
             return NONE
         source = f"{self.table} {self.pack}:{found}"
-        warning = "" if found == version else f"version {version} has no external configuration: {found}'s is used"
+        missing = f"version {version} has no external configuration: that of {found} is used"
+        warning = "" if found == version else missing
         return Configuration(value=decode(self.external[found], source), source=source, warning=warning)
 
     def for_endpoint(self, slug: str) -> Configuration:
@@ -118,7 +119,7 @@ def decode(stored: str, where: str) -> Any:
     try:
         text = base64.b64decode(compact, validate=True).decode("utf-8")
     except ValueError:  # not ASCII, not base64, not UTF-8: each has its own subclass, or none
-        hint = "write it anew: airflow hdm config set"
+        hint = "write it again: airflow hdm config set"
         raise ConfigurationError("the configuration is not base64 of UTF-8 text", where, hint) from None
     if not text.strip():
         return {}

@@ -50,7 +50,7 @@ class Endpoint:
         """
         parts = slug.split(":")
         if len(parts) < len(_PARTS):
-            what = f"{slug!r} is no endpoint: it has {len(parts)} parts, not {len(_PARTS)}"
+            what = f"{slug!r} is not an endpoint slug: it has {len(parts)} parts, not {len(_PARTS)}"
             raise ConfigurationError(what, "endpoint slug", "write name:type:host:port:user:ssl")
         if len(parts) > len(_PARTS):
             parts = [*parts[:2], ":".join(parts[2:-3]), *parts[-3:]]

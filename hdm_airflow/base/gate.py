@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from hdm_airflow.base.runs import Run
 from hdm_airflow.packs.pack import Requirement
 
+_NOT_DONE = {"running": "is running", "failed": "failed", "skipped": "was skipped"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -54,7 +56,7 @@ class Gate:
         if run.status == "partial":
             return "" if self.accepts_partial else f"{name} is partial: {', '.join(run.incomplete[:5]) or run.reason}"
         if run.status != "success":
-            return f"{name} is {run.status}" + (f": {run.reason}" if run.reason else "")
+            return f"{name} {_NOT_DONE.get(run.status, run.status)}" + (f": {run.reason}" if run.reason else "")
         if self.require_reports and not run.reported:
             return f"{name} reported nothing, and require_reports is set"
         return ""

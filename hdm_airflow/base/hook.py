@@ -148,20 +148,20 @@ def explained(hook: HdmHook) -> Iterator[None]:
         what = f"the HDM base lacks a table or column: {error.diag.message_primary}"
         raise HdmBaseError(what, hook.where, "run: airflow hdm db upgrade") from None
     except errors.InsufficientPrivilege as error:
-        what = f"the HDM base refuses: {error.diag.message_primary}"
-        raise HdmBaseError(what, hook.where, "grant the connection's user that right, or use the owner's") from None
+        what = f"the HDM base refuses access: {error.diag.message_primary}"
+        hint = "grant the connection's user that right, or use the owner's connection"
+        raise HdmBaseError(what, hook.where, hint) from None
     except errors.LockNotAvailable:
-        what = "the HDM base is in use: a lock was not had in time"
-        raise HdmBaseError(what, hook.where, "try again when the running Dag has ended") from None
+        what = "the HDM base is in use: timed out waiting for a lock"
+        raise HdmBaseError(what, hook.where, "try again after the running Dag has ended") from None
     except errors.QueryCanceled:
-        what = "the HDM base took too long: a statement ran into its limit"
-        raise HdmBaseError(what, hook.where, "see what else it is busy with: SELECT * FROM pg_stat_activity") from None
+        what = "the HDM base took too long: a statement reached its time limit"
+        raise HdmBaseError(what, hook.where, "see what the server is doing: SELECT * FROM pg_stat_activity") from None
     except psycopg.Error as error:
         if isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08").startswith(_UNREACHABLE):
             what = f"the HDM base cannot be reached: {_first_line(error)}"
-            raise HdmBaseError(
-                what, hook.where, "check host, port, user and password, and that the server runs"
-            ) from None
+            hint = "check host, port, user and password, and that the server is running"
+            raise HdmBaseError(what, hook.where, hint) from None
         raise HdmBaseError(f"the HDM base reports {told(error)}", hook.where, "see the server's log") from None
 
 

@@ -62,7 +62,7 @@ def require_current(hook: HdmHook) -> None:
     """Raise a HdmBaseError that says what to do unless the base has the version that this release needs."""
     current, head = check(hook)
     if current != head:
-        what = f"the HDM base is at version {current or 'none'}, this release needs {head}"
+        what = f"the HDM base is at version {current or 'none'}; this release needs {head}"
         raise HdmBaseError(what, hook.where, "run: airflow hdm db upgrade")
 
 

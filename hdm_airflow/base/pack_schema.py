@@ -124,8 +124,9 @@ def _lock(owner: BaseConnection, key: str, task_id: str, heartbeat: Callable[[],
     deadline = time.monotonic() + _PATIENCE
     while not _try_lock(owner, key):
         if time.monotonic() > deadline:
-            what = f"another run of {task_id} still applies its create-table scripts after {_PATIENCE:.0f} seconds"
-            raise HdmBaseError(what, "lock of the pack's tables", "see what it does: SELECT * FROM pg_stat_activity")
+            what = f"another run of {task_id} is still applying its create-table scripts after {_PATIENCE:.0f} seconds"
+            hint = "see what it is doing: SELECT * FROM pg_stat_activity"
+            raise HdmBaseError(what, "lock of the pack's tables", hint)
         time.sleep(_INTERVAL)
         heartbeat()
     try:
@@ -189,9 +190,9 @@ def _run(runner: BaseConnection, task_id: str, script: Script, record: dict[str,
 
 
 def _too_long(task_id: str, script: Script, limit: _Limit) -> HdmBaseError:
-    left = f"{limit.seconds:.0f} s that were left of the time limit"
-    what = f"the pack's SQL script was ended: it ran longer than the {left}"
-    hint = "see what takes so long; else raise timeout in properties.json"
+    left = f"{limit.seconds:.0f} s left of the time limit"
+    what = f"the pack's SQL script was stopped: it ran longer than the {left}"
+    hint = "find out what takes so long, or raise timeout in properties.json"
     return HdmBaseError(what, f"{task_id}/{script.file}", hint)
 
 
@@ -201,7 +202,7 @@ def _check_names(runner: BaseConnection, task_id: str, script: Script, schema: s
     names = [row["name"] for row in runner.execute(queries("pack_schema")["shadowing"], values)]
     if names:
         what = f"tables of the same name would hide the base's own from packs: {', '.join(names)}"
-        hint = "take them out of the script: every HDM base has these. If it made none, see: airflow hdm db check"
+        hint = "remove them from the script: every HDM base has them. If they are not in it, run: airflow hdm db check"
         raise HdmBaseError(what, f"{task_id}/{script.file}", hint)
 
 
@@ -209,7 +210,7 @@ def _hint(error: Exception) -> str:
     from psycopg import errors
 
     if isinstance(error, errors.DuplicateTable | errors.UndefinedColumn):
-        return "if a table of that name with other columns is there already, rename it; else correct the script"
+        return "if a table of that name already exists with other columns, rename it; else correct the script"
     if isinstance(error, errors.LockNotAvailable):
-        return "try again when nobody uses the table: SELECT * FROM pg_stat_activity"
-    return "correct the script; it must be PostgreSQL's dialect"
+        return "try again when the table is not in use: SELECT * FROM pg_stat_activity"
+    return "correct the script; it must be written for PostgreSQL"

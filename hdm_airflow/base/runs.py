@@ -228,12 +228,12 @@ def _ended(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
 
 def _as_kept(outcome: Outcome, row: dict[str, Any] | None) -> Outcome:
     if row is None:
-        return Outcome(endpoint=outcome.endpoint, status="failed", reason="the ledger has no row of this attempt")
+        return Outcome(endpoint=outcome.endpoint, status="failed", reason="the ledger has no row for this attempt")
     incomplete = tuple(row["incomplete"] or ())
     kept = Outcome(endpoint=outcome.endpoint, **{**row, "reason": row["reason"] or "", "incomplete": incomplete})
     if (kept.status, kept.reason) == (outcome.status, outcome.reason):
         return kept
-    return replace(kept, reason=f"closed before: {kept.reason}")
+    return replace(kept, reason=f"already closed: {kept.reason}")
 
 
 def _lock(base: BaseConnection, name: str, kind: Kind, pack: str, metric_date: date) -> bool:

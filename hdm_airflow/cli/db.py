@@ -36,8 +36,10 @@ def upgrade(args: Namespace) -> int:
     """Bring the base to the newest version."""
     hook = find_hook(args)
     before, after = migrate.upgrade(hook)
-    done = "is current" if before == after else f"was brought from version {before or 'none'}"
-    say(f"the HDM base ({hook.where}) {done}: version {after}")
+    if before == after:
+        say(f"the HDM base ({hook.where}) is current: version {after}")
+    else:
+        say(f"the HDM base ({hook.where}) was upgraded from version {before or 'none'} to {after}")
     return 0
 
 
@@ -51,7 +53,7 @@ def check(args: Namespace) -> int:
         say(f"the HDM base ({hook.where}) is current: version {head}")
         _check_role(hook, args)
         return 0
-    say(f"the HDM base is at version {current or 'none'}, this release needs {head}")
+    say(f"the HDM base is at version {current or 'none'}; this release needs {head}")
     say(f"in: {hook.where}\ndo: run: airflow hdm db upgrade")
     return 1
 
@@ -64,12 +66,13 @@ def grant(args: Namespace) -> int:
     migrate.require_current(hook)
     with hook.session() as base:
         done = grant_rights(base, args.role, move=args.move or (), actor=actor())
-    say(f"the role {args.role} {'has now' if done.changed else 'had already'} the rights of packs ({hook.where})")
+    has = "now has" if done.changed else "already had"
+    say(f"the role {args.role} {has} the rights that packs need ({hook.where})")
     for table in done.moved:
-        say(f"{table} was handed over to it, with its rows")
+        say(f"{table} was handed over to the role, with its rows")
     if done.remaining:
-        say(f"these tables of schema {done.schema} stay as they are: {', '.join(done.remaining)}")
-        say("do: hand over those that packs have made: repeat this with --move TABLE ...")
+        say(f"these tables of schema {done.schema} were not handed over: {', '.join(done.remaining)}")
+        say("do: if packs have made some of them, repeat this command with --move TABLE ...")
     _warn_of_code_left(done.left_by_packs)
     return 0
 
@@ -83,16 +86,17 @@ def _refuse_foreign_code(hook: HdmHook) -> None:
 def _warn_of_code_left(found: Sequence[ForeignCode]) -> None:
     """Packs that ran as the owner may have left it behind, and he may have made it himself."""
     if found:
-        what = f"this runs with the rights of the base's owner: {', '.join(map(str, found))}"
+        what = f"this code runs with the rights of the base's owner: {', '.join(map(str, found))}"
         remedies = "; ".join(one.remedy for one in found)
-        warn(f"{what}\ndo: look whether packs have made it while they were the owner; if so: {remedies}")
+        warn(f"{what}\ndo: if packs made it while they ran as the owner, remove it: {remedies}")
 
 
 def _check_role(hook: HdmHook, args: Namespace) -> None:
     """Warn where the rights of packs are not as `grant` makes them."""
     pack_conn_id = _pack_conn_id(args)
     if pack_conn_id in (None, hook.conn_id):
-        warn(f"packs reach this base with its owner's rights: there is no pack_conn_id\ndo: give them a role ({_PAGE})")
+        what = "packs use this base with its owner's rights: pack_conn_id is not set"
+        warn(f"{what}\ndo: give them a role of their own ({_PAGE})")
         return
     try:
         with (
@@ -102,8 +106,8 @@ def _check_role(hook: HdmHook, args: Namespace) -> None:
         ):
             role, database = rights.whoami(packs)
             if database != schema.database:
-                what = f"connection {pack_conn_id} leads to the database {database}, not {schema.database}"
-                warn(f"{what}\ndo: correct it")
+                what = f"connection {pack_conn_id} is for the database {database}, not {schema.database}"
+                warn(f"{what}\ndo: correct the connection")
                 return
             grantee = Grantee(base=base, schema=schema, role=role)
             faults = _faults(grantee, packs)
@@ -121,20 +125,20 @@ def _faults(grantee: Grantee, packs: BaseConnection) -> list[str]:
     """What is not as `grant` makes it, each with what to do. Less is of interest where the role is too mighty."""
     found, role = [], grantee.role
     if settings := rights.settings(grantee):
-        what = f"the role {role} of packs has settings of its own: {', '.join(settings)}"
-        found.append(f"{what}\ndo: see them in psql by \\drds; reset those that packs do not want")
+        what = f"the packs' role {role} has its own settings: {', '.join(settings)}"
+        found.append(f"{what}\ndo: list them in psql with \\drds; reset those that disturb packs")
     more = rights.powers(grantee)
     more = more or [f"has {right}" for right in rights.excess(grantee)]
     if more:
-        return [*found, f"the role {role} of packs is too mighty: it {'; it '.join(more)}\ndo: see {_PAGE}"]
+        return [*found, f"the packs' role {role} is too powerful: it {'; it '.join(more)}\ndo: see {_PAGE}"]
     if less := rights.lacking(grantee):
-        return [*found, f"the role {role} of packs lacks {', '.join(less)}\ndo: run: airflow hdm db grant {role}"]
+        return [*found, f"the packs' role {role} lacks {', '.join(less)}\ndo: run: airflow hdm db grant {role}"]
     if fault := rights.path_fault(grantee, packs):
-        hint = f"run: airflow hdm db grant {role}; it sets where the role looks, unless its connection says otherwise"
+        hint = f"run: airflow hdm db grant {role}; it sets the role's search path, unless the connection overrides it"
         found.append(f"packs {fault}\ndo: {hint}")
     if shadowed := rights.shadowed(grantee):
         what = f"packs do not find {', '.join(shadowed)} of the base: the schema {role} has tables of the same name"
-        found.append(f"{what}\ndo: look which pack made them, move what they hold, and drop them as {role}")
+        found.append(f"{what}\ndo: find out which pack made them, move their rows, and drop them as {role}")
     return found
 
 

@@ -181,6 +181,6 @@ def test_new_base_is_not_current_until_it_is_upgraded(
     monkeypatch.setenv("AIRFLOW_CONN_HDM", database.dsn)
     assert "at version none" in hdm("db", "check", code=1).err
     assert "do: run: airflow hdm db upgrade" in hdm("endpoints", "list", code=2).err
-    assert "was brought from version none" in hdm("db", "upgrade").err
+    assert "was upgraded from version none to " in hdm("db", "upgrade").err
     assert "is current" in hdm("db", "upgrade").err
     hdm("db", "check")

@@ -246,7 +246,7 @@ def test_effective_configuration_of_a_new_version_is_the_last_one_with_a_warning
     assert "mp_beat has no configuration for version 0.1.0" in hdm("config", "get", "beat", code=1).err
     done = hdm("config", "get", "beat", "--effective")
     assert done.data == {"a": 1}
-    assert "warning: version 0.1.0 has no external configuration: 0.0.9's is used" in done.err
+    assert "warning: version 0.1.0 has no external configuration: that of 0.0.9 is used" in done.err
     assert hdm("config", "get", "rp_pulse", "--effective").data == {}
 
 

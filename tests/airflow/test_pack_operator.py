@@ -310,7 +310,7 @@ def test_pack_gets_both_configurations_merged_and_the_endpoint_wins(stage: Stage
     stage.configure("rp_basic", {"a": "rule"}, version="1.10.0")
     stage.run("mp_basic")
     assert "got [('a', 1), ('b', 2)]" in stage.log
-    assert "version 1.10.0 has no external configuration: 1.9.0's is used" in stage.log
+    assert "version 1.10.0 has no external configuration: that of 1.9.0 is used" in stage.log
 
 
 def test_configuration_that_does_not_decode_fails_its_endpoint_or_all(stage: Stage) -> None:

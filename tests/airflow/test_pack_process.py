@@ -265,11 +265,11 @@ def test_create_table_script_that_runs_beyond_the_timeout_is_ended(
     monkeypatch.setattr("hdm_airflow.base.pack_schema._LEAST", 0.1)
     stage.pack("basic", ALL_OK, files={"create-table/a.sql": "SELECT pg_sleep(1000)"}, timeout=2)
     stage.activate("mp_basic", HEART)
-    with pytest.raises(HdmBaseError, match="it ran longer than the 2 s that were left of the time limit"):
+    with pytest.raises(HdmBaseError, match="it ran longer than the 2 s left of the time limit"):
         stage.run("mp_basic")
     ((_, status, reason),) = stage.ledger("mp_basic", "reason")
     assert status == "failed"
-    assert reason.startswith("the pack's SQL script was ended")
+    assert reason.startswith("the pack's SQL script was stopped")
 
 
 @contextmanager

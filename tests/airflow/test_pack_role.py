@@ -96,8 +96,8 @@ def test_packs_that_ran_as_the_owner_go_on_under_the_role_with_their_metrics(war
     assert "with the rights of the HDM base's owner" in stage.log
     more = ("levels", "table", "version", "database", "known", "trend", "table_trend")
     told = hdm("db", "grant", role, "--move", "metric_basic", *(f"metric_basic_{one}" for one in more)).err
-    assert "metric_basic was handed over to it, with its rows" in told
-    assert "stay as they are: rule_basic, rule_basic_error" in told
+    assert "metric_basic was handed over to the role, with its rows" in told
+    assert "were not handed over: rule_basic, rule_basic_error" in told
     hdm("db", "grant", role, "--move", "rule_basic", "rule_basic_error")
     script = stage.folder / "metric-packs" / "basic" / "create-table" / "create.sql"
     script.write_text(script.read_text() + "ALTER TABLE metric_basic ADD IF NOT EXISTS more text;\n")
@@ -129,22 +129,22 @@ def test_check_tells_whose_rights_packs_have(
 ) -> None:
     """Silence only where all is well; the exit code is that of the base's version."""
     assert f"do: run: airflow hdm db grant {role}" in hdm("db", "check").err
-    assert f"the role {role} has now the rights of packs" in hdm("db", "grant", role).err
-    assert f"the role {role} had already the rights of packs" in hdm("db", "grant", role).err
+    assert f"the role {role} now has the rights that packs need" in hdm("db", "grant", role).err
+    assert f"the role {role} already had the rights that packs need" in hdm("db", "grant", role).err
     told = hdm("db", "check").err
     assert f"packs have a role of their own ({role})" in told
     assert "warning" not in told
     with stage.base.connect(autocommit=True) as connection:
         connection.execute(sql.SQL("GRANT UPDATE ON hdm_pack_run TO {}").format(sql.Identifier(role)))
-    assert f"the role {role} of packs is too mighty: it has UPDATE on hdm_pack_run" in hdm("db", "check").err
+    assert f"the packs' role {role} is too powerful: it has UPDATE on hdm_pack_run" in hdm("db", "check").err
     monkeypatch.setenv("AIRFLOW_CONN_PACKS", stage.base.dsn)
-    assert "of packs is too mighty: it is a superuser" in hdm("db", "check").err
+    assert "is too powerful: it is a superuser" in hdm("db", "check").err
     monkeypatch.setenv("AIRFLOW_CONN_PACKS", stage.base.server.dsn("postgres"))
-    assert "leads to the database postgres" in hdm("db", "check").err
+    assert "is for the database postgres" in hdm("db", "check").err
     monkeypatch.delenv("AIRFLOW_CONN_PACKS")
     assert "warning: the rights of packs were not checked: there is no connection 'packs'" in hdm("db", "check").err
     monkeypatch.setenv("AIRFLOW_VAR_HDM", "{}")
-    assert "warning: packs reach this base with its owner's rights" in hdm("db", "check").err
+    assert "warning: packs use this base with its owner's rights" in hdm("db", "check").err
 
 
 def test_check_names_settings_of_the_role_that_packs_may_stumble_over(stage: Stage, role: str, hdm: Hdm) -> None:
@@ -156,7 +156,7 @@ def test_check_names_settings_of_the_role_that_packs_may_stumble_over(stage: Sta
         connection.execute(sql.SQL("ALTER ROLE {} IN DATABASE {} SET work_mem = '64kB'").format(name, base))
         connection.execute(sql.SQL("ALTER ROLE {} IN DATABASE postgres SET lock_timeout = 1").format(name))
     told = hdm("db", "check").err
-    assert f"warning: the role {role} of packs has settings of its own: default_transaction_read_only, work_mem" in told
+    assert f"warning: the packs' role {role} has its own settings: default_transaction_read_only, work_mem" in told
     assert "lock_timeout" not in told
     assert "packs have a role of their own" not in told
     with stage.base.connect(autocommit=True) as connection:
@@ -172,9 +172,9 @@ def test_code_that_others_have_left_stops_check_and_grant(stage: Stage, role: st
         connection.execute(sql.SQL("ALTER FUNCTION public.lower(varchar) OWNER TO {}").format(sql.Identifier(role)))
     for words in (["check"], ["grant", role]):
         told = hdm("db", *words, code=2).err
-        assert "others have left code in the base that its owner may run: " in told
-        assert f"function public.lower(character varying) (of {role})" in told
-        assert "let an administrator run: DROP ROUTINE public.lower(character varying)" in told
+        assert "other roles have left code in the base that its owner might run: " in told
+        assert f"function public.lower(character varying) (owned by {role})" in told
+        assert "have an administrator run: DROP ROUTINE public.lower(character varying)" in told
 
 
 def test_what_packs_left_behind_as_the_owner_is_told(stage: Stage, role: str, hdm: Hdm) -> None:
@@ -185,8 +185,9 @@ def test_what_packs_left_behind_as_the_owner_is_told(stage: Stage, role: str, hd
         )
     for words in (["grant", role], ["check"]):
         told = hdm("db", *words).err
-        assert "this runs with the rights of the base's owner: SECURITY DEFINER function public.door() (of " in told
-        assert "if so: DROP ROUTINE public.door()" in told
+        what = "SECURITY DEFINER function public.door() (owned by "
+        assert f"this code runs with the rights of the base's owner: {what}" in told
+        assert "remove it: DROP ROUTINE public.door()" in told
 
 
 def test_check_tells_that_packs_do_not_find_the_base(stage: Stage, role: str, hdm: Hdm) -> None:
@@ -196,7 +197,7 @@ def test_check_tells_that_packs_do_not_find_the_base(stage: Stage, role: str, hd
         names = sql.Identifier(role), sql.Identifier(stage.base.name)
         connection.execute(sql.SQL("ALTER ROLE {0} IN DATABASE {1} SET search_path = {0}").format(*names))
     told = hdm("db", "check").err
-    assert f"packs do not find the base in the schema public: they look in {role}" in told
+    assert f"packs do not find the base in the schema public: their search path is {role}" in told
     assert f"do: run: airflow hdm db grant {role}" in told
     assert "packs have a role of their own" not in told
     hdm("db", "grant", role)
@@ -224,4 +225,4 @@ def test_back_to_the_owner_with_the_tables_handed_back(ward: Ward, role: str, hd
 def test_grant_of_a_role_that_is_not_there_says_how_to_make_it(stage: Stage, hdm: Hdm) -> None:
     """On a base that is migrated; before that, the upgrade comes first."""
     assert 'CREATE ROLE "nobody" LOGIN' in hdm("db", "grant", "nobody", code=2).err
-    assert "too mighty" in hdm("db", "grant", stage.base.server.user, code=2).err
+    assert "too powerful" in hdm("db", "grant", stage.base.server.user, code=2).err

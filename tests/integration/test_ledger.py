@@ -136,7 +136,7 @@ def test_a_closed_row_is_never_changed(session):
     assert runs.close(session, FIRST, ids, [killed]) == [killed]
     closed = rows(session, "*")
     (kept,) = runs.close(session, FIRST, ids, [Outcome(endpoint=HEART, status="success")])
-    assert (kept.status, kept.reason) == ("failed", "closed before: killed")
+    assert (kept.status, kept.reason) == ("failed", "already closed: killed")
     assert rows(session, "*") == closed
 
 
@@ -148,7 +148,7 @@ def test_whoever_finds_its_row_closed_learns_all_that_it_says(session):
     runs.note(session, ids, [told])
     runs.close_stale(session, FIRST.kind, FIRST.pack, FIRST.metric_date)
     (kept,) = runs.close(session, FIRST, ids, [Outcome(endpoint=HEART, status="failed", reason="lost")])
-    assert kept == dataclasses.replace(told, reason="closed before: the worker died afterwards")
+    assert kept == dataclasses.replace(told, reason="already closed: the worker died afterwards")
 
 
 def test_an_end_whose_commit_was_not_acknowledged_can_be_written_again(session):
@@ -173,7 +173,7 @@ def test_a_row_that_is_closed_at_the_same_moment_is_seen_as_it_was_closed(sessio
             while not other.execute(waiting, [session.info.backend_pid]).fetchall():
                 time.sleep(0.01)
         (kept,) = closing.result()
-    assert (kept.status, kept.reason) == ("failed", "closed before: the worker died")
+    assert (kept.status, kept.reason) == ("failed", "already closed: the worker died")
     assert rows(session, "status") == [("failed",)]
 
 
@@ -181,7 +181,7 @@ def test_an_end_without_a_row_is_no_success(session):
     """Somebody has emptied the ledger under a running pack: what is not in it did not happen."""
     ids = runs.reserve(session, [HEART])
     (kept,) = runs.close(session, FIRST, ids, [Outcome(endpoint=HEART, status="success")])
-    assert (kept.status, kept.reason) == ("failed", "the ledger has no row of this attempt")
+    assert (kept.status, kept.reason) == ("failed", "the ledger has no row for this attempt")
     assert rows(session, "*") == []
 
 
@@ -192,7 +192,7 @@ def test_a_worker_that_was_given_up_cannot_speak_for_a_newer_attempt(session):
     others = begin(session, SECOND, [HEART])
     runs.note(session, ids, [Outcome(endpoint=HEART, status="success", reported=True)])
     (kept,) = runs.close(session, FIRST, ids, [Outcome(endpoint=HEART, status="success")])
-    assert (kept.status, kept.reason) == ("failed", "closed before: the worker died")
+    assert (kept.status, kept.reason) == ("failed", "already closed: the worker died")
     assert newest(session) == {("rule", "basic", HEART): "running"}
     runs.close(session, SECOND, others, [Outcome(endpoint=HEART, status="failed")])
     assert rows(session, "try_number", "status", "reason") == [(1, "failed", "the worker died"), (2, "failed", None)]
@@ -383,7 +383,7 @@ def test_whoever_is_killed_does_not_wait_for_a_row_that_somebody_holds(session, 
     with other.transaction():
         other.execute("SELECT FROM hdm_pack_run FOR UPDATE")
         began = time.monotonic()
-        with pytest.raises(HdmBaseError, match="a lock was not had in time"):
+        with pytest.raises(HdmBaseError, match="timed out waiting for a lock"):
             execution.abort("the task was killed")
         assert time.monotonic() - began < 4
     execution.abort("the task was killed")

@@ -145,8 +145,8 @@ def test_an_upgrade_does_not_wait_for_a_table_in_use(hook, database, monkeypatch
         with pytest.raises(HdmBaseError) as failure:
             migrate.upgrade(hook)
         assert time.monotonic() - started < 3
-    assert failure.value.what == "the HDM base is in use: a lock was not had in time"
-    assert failure.value.hint == "try again when the running Dag has ended"
+    assert failure.value.what == "the HDM base is in use: timed out waiting for a lock"
+    assert failure.value.hint == "try again after the running Dag has ended"
     assert schema(database) == before
     assert migrate.upgrade(hook) == (None, "0001")
 
@@ -156,7 +156,7 @@ def test_the_version_of_a_base_is_checked(hook):
     assert migrate.check(hook) == (None, "0001")
     with pytest.raises(HdmBaseError) as failure:
         migrate.require_current(hook)
-    assert failure.value.what == "the HDM base is at version none, this release needs 0001"
+    assert failure.value.what == "the HDM base is at version none; this release needs 0001"
     assert failure.value.hint == "run: airflow hdm db upgrade"
     migrate.upgrade(hook)
     assert migrate.check(hook) == ("0001", "0001")
@@ -224,7 +224,10 @@ def test_a_missing_connection_is_named(use):
         ),
         ("SELECT 1 / 0", "the HDM base reports DivisionByZero (22012): division by zero"),
         ("SELEKT", 'the HDM base reports SyntaxError (42601): syntax error at or near "SELEKT"'),
-        ("SET statement_timeout = 1; SELECT pg_sleep(1)", "the HDM base took too long: a statement ran into its limit"),
+        (
+            "SET statement_timeout = 1; SELECT pg_sleep(1)",
+            "the HDM base took too long: a statement reached its time limit",
+        ),
     ],
 )
 def test_an_error_of_the_base_repeats_no_value(hook, statement, what):
@@ -247,6 +250,6 @@ def test_a_right_that_is_lacking_is_named(hook, database):
     try:
         with pytest.raises(HdmBaseError) as failure, hook.session() as base:
             base.execute("SET ROLE reader_of_nothing; SELECT * FROM hdm_alerts")
-        assert failure.value.what == "the HDM base refuses: permission denied for table hdm_alerts"
+        assert failure.value.what == "the HDM base refuses access: permission denied for table hdm_alerts"
     finally:
         execute(database, "DROP ROLE reader_of_nothing")

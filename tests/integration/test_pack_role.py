@@ -344,7 +344,7 @@ def test_table_of_packs_that_hides_one_of_the_base_is_named(packs, session):
         ("LOGIN NOINHERIT IN ROLE hdm", "is a member of the role hdm"),
         ("LOGIN IN ROLE pg_write_all_data", "is a member of the role pg_write_all_data"),
         ("LOGIN IN ROLE pg_execute_server_program", "is a member of the role pg_execute_server_program"),
-        ("NOLOGIN", "may not log in"),
+        ("NOLOGIN", "cannot log in"),
     ],
 )
 def test_role_that_is_no_packs_role_is_refused(session, make_role, options, power):
@@ -357,7 +357,7 @@ def test_role_that_is_no_packs_role_is_refused(session, make_role, options, powe
 
 def test_owner_itself_is_refused_and_a_role_that_is_not_there_gets_its_statement(session):
     """Whoever reads the error can go on."""
-    with pytest.raises(ConfigurationError, match="too mighty"):
+    with pytest.raises(ConfigurationError, match="too powerful"):
         grant_rights(session, "hdm", actor="ann")
     with pytest.raises(ConfigurationError, match="there is no role") as failure:
         grant_rights(session, 'no "such"', actor="ann")
@@ -397,8 +397,8 @@ def test_views_of_packs_are_handed_over_and_read_with_their_new_owners_rights(se
     [
         ("hdm_alerts", "is a table of the base itself"),
         ("nowhere", "there is no table 'nowhere'"),
-        ("seen", "is no table or view"),
-        ("twice", "too: the packs have made it anew"),
+        ("seen", "is not a table or view"),
+        ("twice", "also has a table .twice.: packs have created it again"),
     ],
 )
 def test_what_cannot_be_handed_over_is_refused_and_nothing_is_done(session, role, name, fault):
@@ -455,7 +455,7 @@ def test_schema_of_that_name_that_is_somebody_elses_is_refused(session, role, ma
     stranger = make_role(prefix="stranger")
     statement = "CREATE SCHEMA {} AUTHORIZATION {}"
     session.execute(sql.SQL(statement).format(sql.Identifier(role), sql.Identifier(stranger)))
-    with pytest.raises(ConfigurationError, match="which belongs to"):
+    with pytest.raises(ConfigurationError, match="already exists and belongs to"):
         grant_rights(session, role, actor="ann")
 
 
@@ -507,7 +507,7 @@ def test_other_schemas_in_which_the_owner_looks_are_closed_too(own_schema):
     role = own_schema.role
     with HdmHook().session() as session:
         assert grant_rights(session, role, actor="ann").schema == "hdm"
-        assert audit(session)[0][2] == {"rights": ["CREATE on schema public for everybody"]}
+        assert audit(session)[0][2] == {"rights": ["CREATE on schema public for PUBLIC"]}
         with pytest.raises(errors.InsufficientPrivilege), plant(own_schema.base, role):
             pass
         session.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(sql.Identifier(role)))
@@ -536,7 +536,7 @@ def test_owner_who_looks_into_the_packs_schema_is_told(session, base, role, monk
         assert excess(both, role) == [f"CREATE on schema {role}"]
         with pytest.raises(HdmBaseError, match=f"would still have: CREATE on schema {role}") as failure:
             grant_rights(both, role, actor="ann")
-    assert failure.value.hint.endswith('so that it is: "public"')
+    assert failure.value.hint.endswith('the connection to: "public"')
 
 
 @pytest.mark.parametrize(
@@ -551,7 +551,7 @@ def test_code_that_others_have_planted_is_refused_before_it_runs(session, base, 
     """From the time when everybody could create there: the grant's own calls would be the first to run it."""
     session.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
     with plant(base, role, statement):
-        with pytest.raises(HdmBaseError, match=re.escape(f"{what} (of {role})")) as failure:
+        with pytest.raises(HdmBaseError, match=re.escape(f"{what} (owned by {role})")) as failure:
             grant_rights(session, role, actor="ann")
         with pytest.raises(HdmBaseError, match=re.escape(what)):
             foreign_code.check(session)
@@ -568,7 +568,7 @@ def test_cast_between_types_of_postgresql_that_runs_a_function_of_others_is_refu
         packs.execute("CREATE FUNCTION mine(text) RETURNS integer LANGUAGE sql IMMUTABLE RETURN 1")
     function = sql.SQL("CREATE CAST (text AS integer) WITH FUNCTION {}.mine(text)").format(sql.Identifier(role))
     session.execute(function)
-    with pytest.raises(HdmBaseError, match=re.escape(f"cast (text AS integer) (of {role})")):
+    with pytest.raises(HdmBaseError, match=re.escape(f"cast (text AS integer) (owned by {role})")):
         grant_rights(session, role, actor="ann")
 
 
@@ -602,7 +602,7 @@ def test_table_that_is_tied_to_the_base_is_not_handed_over(session, role, tie):
     session.execute(
         sql.SQL("GRANT CREATE ON SCHEMA public TO {0}; ALTER TABLE old OWNER TO {0}").format(sql.Identifier(role))
     )
-    with pytest.raises(HdmBaseError, match=re.escape(f"{wanted} (of {role})")):
+    with pytest.raises(HdmBaseError, match=re.escape(f"{wanted} (owned by {role})")):
         foreign_code.check(session)
     session.execute(failure.value.hint.partition("run first: ")[2])
     assert grant_rights(session, role, move=["old"], actor="ann").moved == ("old",)
@@ -636,7 +636,7 @@ def test_trigger_of_others_on_a_table_of_the_base_is_refused(session, base, role
         packs.execute("CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
     trigger = "CREATE TRIGGER later BEFORE INSERT ON hdm_pack_run FOR EACH ROW EXECUTE FUNCTION {}.mine()"
     session.execute(sql.SQL(trigger).format(sql.Identifier(role)))
-    with pytest.raises(HdmBaseError, match=re.escape(f"trigger later on public.hdm_pack_run (of {role})")):
+    with pytest.raises(HdmBaseError, match=re.escape(f"trigger later on public.hdm_pack_run (owned by {role})")):
         grant_rights(session, role, actor="ann")
 
 
@@ -653,10 +653,13 @@ def test_where_the_role_looks_is_seen_and_set_right(session, base, role):
     session.execute("CREATE SCHEMA other; CREATE TABLE other.hdm_alerts (); GRANT USAGE ON SCHEMA other TO PUBLIC")
     names = {"role": sql.Identifier(role), "base": sql.Identifier(base.name)}
     for path, told in (
-        ("{role}", f"do not find the base in the schema public: they look in {role}"),
-        ("public, {role}", f"do not make their tables in the schema {role}: they look in public, {role}"),
-        ("{role}, other, public", f"do not find hdm_alerts in the schema public: they look in {role}, other, public"),
-        ("nowhere", f"do not make their tables in the schema {role}: they look in none"),
+        ("{role}", f"do not find the base in the schema public: their search path is {role}"),
+        ("public, {role}", f"do not create their tables in the schema {role}: their search path is public, {role}"),
+        (
+            "{role}, other, public",
+            f"do not find hdm_alerts in the schema public: their search path is {role}, other, public",
+        ),
+        ("nowhere", f"do not create their tables in the schema {role}: their search path is empty"),
     ):
         with connect(base, role) as packs:
             statement = "ALTER ROLE {role} IN DATABASE {base} SET search_path = " + path

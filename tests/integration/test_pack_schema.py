@@ -145,7 +145,7 @@ def test_whoever_finds_the_lock_taken_gives_up_after_a_while(session, runner, mo
     """A worker that hangs in a script must not hang every later run of its pack."""
     monkeypatch.setattr(pack_schema, "_PATIENCE", 0.5)
     runner.execute("SELECT pg_advisory_lock(hashtextextended('hdm:schema:metric:basic', 0))")
-    with pytest.raises(HdmBaseError, match="another run of mp_basic still applies its create-table scripts"):
+    with pytest.raises(HdmBaseError, match="another run of mp_basic is still applying its create-table scripts"):
         apply(session, session, CREATE)
     assert applied(session) == []
     runner.execute("SELECT pg_advisory_unlock_all()")
@@ -168,7 +168,7 @@ def test_a_script_that_runs_too_long_is_ended_and_the_error_says_so(session, run
     with pytest.raises(HdmBaseError) as failure:
         pack_schema.apply(session, runner, "metric", "basic", [CREATE, slow], seconds=0.5)
     assert time.monotonic() - began < 5
-    assert "it ran longer than the 1 s that were left of the time limit" in failure.value.what
+    assert "it ran longer than the 1 s left of the time limit" in failure.value.what
     assert failure.value.where == "mp_basic/create-table/a.sql"
     assert applied(session) == [CREATE.file]
     assert not exists(session, "a")
@@ -205,7 +205,7 @@ def test_a_script_that_finds_its_table_in_use_says_so(session, runner):
         reader.execute("SELECT FROM a")
         with pytest.raises(HdmBaseError) as failure:
             apply(session, runner, script)
-    assert failure.value.hint.startswith("try again when nobody uses the table")
+    assert failure.value.hint.startswith("try again when the table is not in use")
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_table_of_that_name_with_other_columns_is_to_be_renamed(session, runne
     session.execute("CREATE TABLE a (other int)")
     with pytest.raises(HdmBaseError) as failure:
         apply(session, runner, Script(file="create-table/a.sql", sql=sql))
-    assert "a table of that name with other columns is there" in failure.value.hint
+    assert "a table of that name already exists with other columns" in failure.value.hint
     assert "rename it" in failure.value.hint
     assert failure.value.where.startswith("mp_basic/create-table/a.sql")
 

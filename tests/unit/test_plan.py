@@ -128,7 +128,7 @@ def test_gated_endpoints_are_neither_run_nor_kept() -> None:
     """They wait, with the reason."""
     planned = plan(metrics=(run("basic", A), run("basic", B, "failed")), requires=BASIC)
     assert ran(planned) == [A]
-    assert planned.gated == {B: "mp_basic is failed", C: "mp_basic is not activated here"}
+    assert planned.gated == {B: "mp_basic failed", C: "mp_basic is not activated here"}
 
 
 def test_what_was_not_measured_goes_along_with_its_endpoint() -> None:

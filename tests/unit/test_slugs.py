@@ -81,7 +81,7 @@ def test_ssl_is_read_in_every_spelling_and_written_in_one(text: str, ssl: bool) 
 @pytest.mark.parametrize("text", ["", "heart", "heart:mysql:db:3306:hdm", "::::"])
 def test_text_with_too_few_parts_is_no_endpoint(text: str) -> None:
     """The message shows the form; a comparison just keeps the text."""
-    with pytest.raises(ConfigurationError, match="is no endpoint") as caught:
+    with pytest.raises(ConfigurationError, match="is not an endpoint slug") as caught:
         Endpoint.from_slug(text)
     assert "name:type:host:port:user:ssl" in caught.value.hint
     assert canonical(text) == text

@@ -30,7 +30,7 @@ class ForeignCode:
     tied_table: str | None
 
     def __str__(self) -> str:
-        return f"{self.what} (of {self.owner})"
+        return f"{self.what} (owned by {self.owner})"
 
 
 def find(grantee: Grantee) -> list[ForeignCode]:
@@ -52,9 +52,9 @@ def refuse(found: Sequence[ForeignCode]) -> None:
     if others:
         more = f", and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         named = ", ".join(map(str, others[:_SHOWN])) + more
-        what = f"others have left code in the base that its owner may run: {named}"
+        what = f"other roles have left code in the base that its owner might run: {named}"
         remedies = "; ".join(one.remedy for one in others[:_SHOWN])
-        raise HdmBaseError(what, "HDM base", f"see what it has done; then let an administrator run: {remedies}")
+        raise HdmBaseError(what, "HDM base", f"find out what it has done; then have an administrator run: {remedies}")
 
 
 def check(base: BaseConnection) -> None:

@@ -80,17 +80,17 @@ def _check_role(grantee: Grantee) -> None:
     role, quoted = grantee.role, grantee.text("{}", grantee.role)
     found = grantee.rows("role_grant", "role")
     if not found:
-        hint = f"let an administrator run: CREATE ROLE {quoted} LOGIN; then set its password in psql: \\password {role}"
+        hint = f"have an administrator run: CREATE ROLE {quoted} LOGIN; then in psql: \\password {role}"
         raise ConfigurationError(f"there is no role {role!r}", _SERVER, hint)
     if not found[0]["can_log_in"]:
-        hint = f"let an administrator run: ALTER ROLE {quoted} LOGIN"
-        raise ConfigurationError(f"the role {role!r} may not log in", _SERVER, hint)
+        hint = f"have an administrator run: ALTER ROLE {quoted} LOGIN"
+        raise ConfigurationError(f"the role {role!r} cannot log in", _SERVER, hint)
     if role == grantee.schema.name:
-        what = f"the role {role!r} has the name of the base's schema: packs would make their tables among the base's"
-        raise ConfigurationError(what, f"schema {role}", "take a role of another name")
+        what = f"the role {role!r} has the name of the base's schema: packs would create their tables among the base's"
+        raise ConfigurationError(what, f"schema {role}", "use a role with another name")
     if powers := rights.powers(grantee):
-        what = f"the role {role!r} is too mighty for packs: it {'; it '.join(powers)}"
-        raise ConfigurationError(what, _SERVER, "make a role of their own: CREATE ROLE hdm_packs LOGIN")
+        what = f"the role {role!r} is too powerful for packs: it {'; it '.join(powers)}"
+        raise ConfigurationError(what, _SERVER, "create a separate role: CREATE ROLE hdm_packs LOGIN")
 
 
 def _make_schema(grantee: Grantee) -> None:
@@ -98,8 +98,8 @@ def _make_schema(grantee: Grantee) -> None:
     role, base_schema = grantee.role, grantee.schema
     owners = grantee.column("role_grant", "schema_owner")
     if owners and owners[0] not in {base_schema.user, base_schema.owner, role}:
-        what = f"there is a schema {role!r} already, which belongs to {owners[0]!r}"
-        raise ConfigurationError(what, f"database {base_schema.database}", "rename it, or take a role of another name")
+        what = f"the schema {role!r} already exists and belongs to {owners[0]!r}"
+        raise ConfigurationError(what, f"database {base_schema.database}", "rename it, or use a role with another name")
     if not owners:
         grantee.run("CREATE SCHEMA {}", role)
     if owners != [role]:
@@ -151,8 +151,8 @@ def _set_search_path(grantee: Grantee) -> None:
         finds_both = schema.name == "public" and path["usual"] == '"$user", public'
         set_before = path["wanted"] in rights.granted(grantee)
         if not finds_both and not set_before:
-            what = f"only an administrator may tell where the role {role!r} makes its tables"
-            hint = f"let one run: {grantee.text(statement, *names)}; then repeat this"
+            what = f"only an administrator can set the search path of the role {role!r}"
+            hint = f"have one run: {grantee.text(statement, *names)}; then repeat this command"
             raise ConfigurationError(what, _SERVER, hint) from None
 
 
@@ -171,12 +171,12 @@ def _hint(grantee: Grantee) -> str:
     schema = grantee.schema
     if grantee.role in schema.searched:
         others = ", ".join(grantee.text("{}", name) for name in schema.searched if name != grantee.role)
-        hint = f"whoever works as {schema.user!r} must not look into the packs' schema: take it out of the search_path"
-        return f"{hint} of the role, the database or the connection, so that it is: {others}"
+        hint = f"sessions of {schema.user!r} must not search the packs' schema: set the search_path of the role"
+        return f"{hint}, the database or the connection to: {others}"
     if opened := grantee.column("role_grant", "open_schemas"):
         revoked = "; ".join(grantee.text("REVOKE CREATE ON SCHEMA {} FROM PUBLIC", name) for name in opened)
-        return f"let an administrator run: {revoked}"
-    return "take these from PUBLIC and from the roles that it is a member of"
+        return f"have an administrator run: {revoked}"
+    return "revoke these from PUBLIC and from the roles that it is a member of"
 
 
 def _record(grantee: Grantee, before: list[str], moved: tuple[str, ...], actor: str) -> bool:

@@ -31,7 +31,7 @@ def hand_over(grantee: Grantee, name: str, found: Sequence[ForeignCode]) -> bool
     """
     where = f"--move {name}"
     if name in TABLES:
-        raise ConfigurationError(f"{name!r} is a table of the base itself", where, "name tables of packs only")
+        raise ConfigurationError(f"{name!r} is a table of the base itself", where, "name only tables of packs")
     relations = {(one["schema"], one["name"]): one for one in _relations(grantee)}
     old, new = relations.get((grantee.schema.name, name)), relations.get((grantee.role, name))
     if old is None and new is not None and new["owner"] == grantee.role:
@@ -58,24 +58,24 @@ def _check_table(grantee: Grantee, name: str, old: dict[str, Any] | None, new: d
         what = f"there is no table {name!r} in schema {grantee.schema.name}"
         raise ConfigurationError(what, where, "correct the name")
     if old is not None and new is not None:
-        what = f"there is a table {name!r} in schema {grantee.role}, too: the packs have made it anew"
-        raise ConfigurationError(what, where, "see which has the rows that you want, and rename the other")
+        what = f"the schema {grantee.role} also has a table {name!r}: packs have created it again"
+        raise ConfigurationError(what, where, "find out which has the rows that you want, and rename the other")
     if (old or new or {})["kind"] not in _MOVABLE:
-        raise ConfigurationError(f"{name!r} is no table or view", where, "make it anew in the packs' schema")
+        raise ConfigurationError(f"{name!r} is not a table or view", where, "create it again in the packs' schema")
 
 
 def _check_ties(grantee: Grantee, name: str, found: Sequence[ForeignCode]) -> None:
     for one in found:
         if (one.tied_schema, one.tied_table) == (grantee.schema.name, name):
-            what = f"{name!r} is tied to the base ({one.what}): packs could have code run by the base's owner"
+            what = f"{name!r} is tied to the base ({one.what}): packs could make the base's owner run their code"
             raise ConfigurationError(what, f"--move {name}", f"run first: {one.remedy}")
 
 
 def _check_membership(grantee: Grantee) -> None:
     (row,) = grantee.rows("role_grant", "is_member")
     if not row["member"]:
-        what = f"only a member of {grantee.role!r} may hand a table over to it"
-        hint = f"let an administrator run: {grantee.text('GRANT {} TO {}', grantee.role, grantee.schema.user)}"
+        what = f"only a member of {grantee.role!r} can hand a table over to it"
+        hint = f"have an administrator run: {grantee.text('GRANT {} TO {}', grantee.role, grantee.schema.user)}"
         raise ConfigurationError(what, "PostgreSQL server of the HDM base", hint)
 
 

@@ -79,9 +79,9 @@ def path_fault(grantee: Grantee, packs: BaseConnection) -> str:
     asked = {"schema": grantee.schema.name, "tables": [*READ, *APPEND, *WRITE]}
     row = packs.execute(queries("role_rights")["pack_search_path"], asked).fetchone()
     assert row is not None  # noqa: S101  # the query always returns a row
-    looked = f"they look in {', '.join(row['searched']) or 'none'}"
+    looked = f"their search path is {', '.join(row['searched']) or 'empty'}"
     if row["searched"][:1] != [grantee.role]:
-        return f"do not make their tables in the schema {grantee.role}: {looked}"
+        return f"do not create their tables in the schema {grantee.role}: {looked}"
     missed = set(row["missed"]) - set(shadowed(grantee))
     if grantee.schema.name not in row["searched"]:
         return f"do not find the base in the schema {grantee.schema.name}: {looked}"

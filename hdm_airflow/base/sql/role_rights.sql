@@ -10,9 +10,9 @@ owners AS (
 SELECT power FROM (
     SELECT 1 AS rank, 'is a superuser' AS power FROM role WHERE rolsuper
     UNION ALL
-    SELECT 2, 'may give itself other roles (CREATEROLE)' FROM role WHERE rolcreaterole AND NOT rolsuper
+    SELECT 2, 'can grant itself other roles (CREATEROLE)' FROM role WHERE rolcreaterole AND NOT rolsuper
     UNION ALL
-    SELECT 3, 'may copy the whole server (REPLICATION)' FROM role WHERE rolreplication AND NOT rolsuper
+    SELECT 3, 'can copy the whole server (REPLICATION)' FROM role WHERE rolreplication AND NOT rolsuper
     UNION ALL
     SELECT 4, 'owns the database, its schema or its tables' FROM role
     WHERE oid IN (SELECT oid FROM owners) AND NOT rolsuper
@@ -78,7 +78,7 @@ UNION ALL
 SELECT wanted || ' on database ' || current_database() FROM unnest(ARRAY['CONNECT', 'TEMPORARY']) AS wanted
 WHERE NOT has_database_privilege(%(role)s, current_database(), wanted)
 UNION ALL
-SELECT 'a schema ' || %(role)s || ' to make tables in'
+SELECT 'a schema ' || %(role)s || ' to create tables in'
 WHERE NOT EXISTS (
     SELECT FROM pg_namespace n WHERE n.nspname = %(role)s AND has_schema_privilege(%(role)s, n.oid, 'CREATE')
 )
@@ -94,7 +94,7 @@ SELECT entry.privilege_type || ' on schema ' || n.nspname
 FROM pg_namespace n, aclexplode(n.nspacl) AS entry
 WHERE n.nspname IN (%(schema)s, %(role)s) AND entry.grantee = to_regrole(quote_ident(%(role)s))
 UNION ALL
-SELECT 'CREATE on schema ' || n.nspname || ' for everybody'
+SELECT 'CREATE on schema ' || n.nspname || ' for PUBLIC'
 FROM pg_namespace n WHERE n.nspname = ANY(%(schemas)s) AND has_schema_privilege('public', n.oid, 'CREATE')
 UNION ALL
 SELECT setting FROM pg_db_role_setting s, unnest(s.setconfig) AS setting
