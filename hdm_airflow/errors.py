@@ -1,19 +1,19 @@
-"""Errors that tell what, where and what to do."""
+"""Errors that say what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
 
 class HdmError(Exception):
-    """Something went wrong, and this says what, where, and what to do about it.
+    """The base of all errors of hdm_airflow.
 
     Args:
-        what: the fault in one sentence; names its object, never holds a row's value or a secret.
-        where: the file, table, connection or Variable it lies in.
+        what: the fault in one sentence. It names its object, and never holds a row's value or a secret.
+        where: the file, table, connection or Variable that has the fault.
         hint: what to do next, in the imperative.
     """
 
     def __init__(self, what: str, where: str = "", hint: str = "") -> None:
-        super().__init__(what, where, hint)  # all three in args: pickling calls the class with args
+        super().__init__(what, where, hint)  # all three, because unpickling calls the class with args
         self.what = what
         self.where = where
         self.hint = hint
@@ -28,15 +28,15 @@ class HdmError(Exception):
 
 
 class ConfigurationError(HdmError):
-    """The Variable `hdm`, an argument, a connection or the packs folder is wrong: a retry does not help."""
+    """The Variable `hdm`, an argument, a connection or the packs folder is wrong. A retry does not help."""
 
 
 class HdmBaseError(HdmError):
-    """The HDM base cannot be used: unreachable, not migrated, or refused."""
+    """The HDM base cannot be used: it is unreachable or not migrated, or it refuses a statement."""
 
 
 class VenvBuildError(HdmError):
-    """The software environment of a pack could not be built."""
+    """The virtual environment of a pack could not be built."""
 
 
 class PackFailedError(HdmError):

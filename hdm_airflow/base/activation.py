@@ -18,26 +18,26 @@ def activate(base: BaseConnection, kind: Kind, pack: str, endpoint: Registered, 
     """Activate a pack for an endpoint.
 
     Returns:
-        Whether that changed anything.
+        Whether anything changed.
     """
     values = {"pack": pack, "slug": endpoint.endpoint.slug}
     return _change(base, "activate", kind, values, actor)
 
 
 def deactivate(base: BaseConnection, kind: Kind, pack: str, endpoint: Registered, *, actor: str) -> bool:
-    """Deactivate a pack for an endpoint, in whatever form its slug was stored.
+    """Deactivate a pack for an endpoint, whichever form of its slug is stored.
 
     Returns:
-        Whether that changed anything.
+        Whether anything changed.
     """
     return deactivate_slug(base, kind, pack, endpoint.endpoint.slug, actor=actor)
 
 
 def deactivate_slug(base: BaseConnection, kind: Kind, pack: str, slug: str, *, actor: str) -> bool:
-    """Deactivate a pack for a slug as `endpoints.canonical` gives it; one that is no slug names the row it is in.
+    """Deactivate a pack for a slug in its canonical form. Text that is not a slug must equal the stored text.
 
     Returns:
-        Whether that changed anything.
+        Whether anything changed.
     """
     values = {"pack": pack, "slug": slug, "slugs": stored_forms(base, slug)}
     return _change(base, "deactivate", kind, values, actor)

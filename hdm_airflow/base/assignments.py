@@ -23,21 +23,20 @@ class Assignments:
 
     slugs: tuple[str, ...]  # canonical, sorted: the endpoints activated for the pack
     endpoints: Mapping[str, Registered]  # slug -> every registered endpoint
-    required: frozenset[tuple[str, str]]  # (metric pack, slug) activated, of the metric packs it requires
+    required: frozenset[tuple[str, str]]  # activated (metric pack, slug) of the metric packs that it requires
     configurations: Configurations
 
 
 def read(base: BaseConnection, kind: Kind, pack: str, required: Sequence[str]) -> Assignments:
     """Read the assignments of a pack.
 
-    Rows written by other hands are taken as they are: doubled ones count once, and slugs are compared in today's
-    form, whatever form they were stored in.
+    Rows may have been written by other programs: duplicates count once, and slugs are compared in their canonical form.
 
     Args:
         base: the connection.
         kind: of the pack.
         pack: its name.
-        required: names of the metric packs it depends on.
+        required: names of the metric packs that it requires.
     """
     values = {"kind": kind, "pack": pack, "required": list(required)}
     row = base.execute(queries("assignments")["read"], values).fetchone()

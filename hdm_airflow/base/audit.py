@@ -18,7 +18,7 @@ def record(base: BaseConnection, actor: str, action: str, item: str, old: Any, n
         actor: the user's name.
         action: e.g. 'activate'.
         item: the table and key that changed.
-        old: the value before, as JSON takes it; None where there was none. Never a secret.
+        old: the value before, which JSON can hold; None if there was none. Never a secret.
         new: the value after.
     """
     from psycopg.types.json import Jsonb

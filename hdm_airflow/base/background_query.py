@@ -1,4 +1,4 @@
-"""BackgroundQuery: something done with a connection in a thread of its own, so that whoever waits for it can leave."""
+"""BackgroundQuery: work on a connection in a thread of its own, which the caller can abandon."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from psycopg import Error
 if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
 
-_FAREWELL = 1.0  # seconds for an answer that is about to come, for a cancellation, and for the thread to end
+_FAREWELL = 1.0  # seconds each for an answer that is about to come, the cancellation, and the end of the thread
 
 
 class BackgroundQuery:
-    """From `start` until it is over or was left, nobody else may use the connection.
+    """A query in progress. From `start` until it is done or abandoned, nothing else may use the connection.
 
-    A driver waits for a server without limit: one that is frozen, or behind a network that drops everything, would hold
-    up the time limit and the end of a pack, too.
+    The driver waits for the server without a time limit. A frozen server, or a network that drops all packets, would
+    otherwise also delay the time limit and the end of a pack.
 
     Args:
         base: the connection.
@@ -33,24 +33,24 @@ class BackgroundQuery:
         self._base = base
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._run, args=(job,), name="hdm-base", daemon=True)
-        self._over = threading.Event()  # not `join`: what a signal handler raises in it marks a live thread as dead
+        self._over = threading.Event()  # not `join`: an exception of a signal handler there marks a live thread as dead
         self._fault: BaseException | None = None
 
     def start(self) -> None:
-        """Do it. Whoever gives it keeps it before: an exception out of a signal handler must leave no thread behind."""
+        """Start the thread. Keep the object first: an exception from a signal handler must not orphan the thread."""
         self._began = time.monotonic()
         self._thread.start()
 
     @property
     def seconds(self) -> float:
-        """How long ago it began."""
+        """Seconds since the start."""
         return time.monotonic() - self._began
 
     def is_done(self, wait: float = 0.0) -> bool:
-        """Whether it has been done; what it raised is raised here.
+        """Return whether the work is done; raise what it raised.
 
         Args:
-            wait: seconds to wait for that.
+            wait: seconds to wait for it.
         """
         if not self._over.wait(wait):
             return False
@@ -59,12 +59,12 @@ class BackgroundQuery:
         return True
 
     def abandon(self, *, cancel: bool = False) -> None:
-        """See that its thread ends, within some seconds and whatever the server does.
+        """End the thread within a few seconds, whatever the server does.
 
-        Where it does not end by itself, the connection is of no use afterwards, and its locks are let go.
+        If it does not end by itself, the connection is unusable afterwards and its locks are released.
 
         Args:
-            cancel: ask the server to end the statement: it would go on without us.
+            cancel: ask the server to cancel the statement, which would otherwise continue.
         """
         if self._over.is_set():
             return
@@ -81,12 +81,12 @@ class BackgroundQuery:
     def _run(self, job: Callable[[], None]) -> None:
         try:
             job()
-        except BaseException as error:  # noqa: BLE001  # raised again in the thread that asks
+        except BaseException as error:  # noqa: BLE001  # raised again in the caller's thread
             self._fault = error
         finally:
             self._over.set()
 
     def _hang_up(self) -> None:
-        """End the thread's waiting: its socket says that the server has left. `close` would pull it from under it."""
+        """Wake the thread: its socket reports that the server has hung up. `close` would free what the thread uses."""
         with suppress(Error, OSError), socket.socket(fileno=os.dup(self._base.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)

@@ -1,6 +1,6 @@
-"""Configuration: what a pack is told, for itself (external) and for one endpoint.
+"""Configuration: the options of a pack, for all endpoints (external) and for one endpoint.
 
-Stored as base64 of free text, mostly JSON, under `pack:version` and `pack:slug`.
+The base stores free text, mostly JSON, in base64, under `pack:version` and `pack:slug`.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ TABLES: dict[Kind, str] = {"metric": "hdm_pack_metric_conf", "rule": "hdm_pack_r
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """One configuration and where it stands."""
+    """One configuration and its source."""
 
-    value: Any  # an object mostly; a text that is not JSON stays a string; {} where there is none
-    source: str = ""  # table and id, e.g. 'hdm_pack_metric_conf basic:1.0.0'; '' where there is none
-    warning: str = ""  # why it is not exactly the one asked for
+    value: Any  # mostly an object; text that is not JSON stays a string; {} if there is none
+    source: str = ""  # table and id, e.g. 'hdm_pack_metric_conf basic:1.0.0'; '' if there is none
+    warning: str = ""  # why it is not the configuration that was asked for
 
     @property
     def sources(self) -> list[str]:
-        """The source as a list, empty where there is none."""
+        """The source as a list; empty if there is none."""
         return [self.source] if self.source else []
 
 
@@ -43,7 +43,7 @@ NONE = Configuration(value={})
 
 @dataclass(frozen=True, kw_only=True)
 class Configurations:
-    """The rows of one pack, undecoded until asked for: one bad row must not spoil the others."""
+    """The rows of one pack, decoded on demand: one bad row must not affect the others."""
 
     table: str
     pack: str
@@ -52,10 +52,10 @@ class Configurations:
 
     @classmethod
     def from_rows(cls, kind: Kind, pack: str, rows: Iterable[Mapping[str, Any]]) -> Configurations:
-        """From rows with id_config, pack_version and pack_config.
+        """Create it from rows with id_config, pack_version and pack_config.
 
-        Where an endpoint has rows under an old form of its slug too, the one under today's form stands: it is the
-        one that `write` writes.
+        If an endpoint has a row under its canonical slug and another under an old form, the canonical one counts: it is
+        the one that `write` writes.
         """
         external, endpoints, exact = {}, {}, {}
         for row in rows:
@@ -71,10 +71,10 @@ class Configurations:
         return cls(table=TABLES[kind], pack=pack, external=external, endpoints=endpoints)
 
     def for_version(self, version: str) -> Configuration:
-        """The external configuration of a version, else of the newest lower one.
+        """Return the external configuration of a version, else that of the newest lower version.
 
         Raises:
-            ConfigurationError: the stored text does not decode.
+            ConfigurationError: if the stored text cannot be decoded.
         """
         found = newest_not_above(version, self.external)
         if found is None:
@@ -85,10 +85,10 @@ class Configurations:
         return Configuration(value=decode(self.external[found], source), source=source, warning=warning)
 
     def for_endpoint(self, slug: str) -> Configuration:
-        """The configuration of one endpoint alone.
+        """Return the configuration of one endpoint, without the external one.
 
         Raises:
-            ConfigurationError: the stored text does not decode.
+            ConfigurationError: if the stored text cannot be decoded.
         """
         stored = self.endpoints.get(slug)
         if stored is None:
@@ -98,9 +98,9 @@ class Configurations:
 
 
 def merge(external: Configuration, endpoint: Configuration) -> tuple[Any, list[str]]:
-    """Both configurations as one, and its sources: objects are merged, the endpoint's keys win.
+    """Merge both configurations and return the value with its sources. The endpoint's keys override the external ones.
 
-    Where either is not an object there is nothing to merge: the endpoint's stands alone, if it has one.
+    Unless both are objects, the endpoint's configuration replaces the external one, if the endpoint has one.
     """
     if not endpoint.source:
         return external.value, external.sources
@@ -110,15 +110,15 @@ def merge(external: Configuration, endpoint: Configuration) -> tuple[Any, list[s
 
 
 def decode(stored: str, where: str) -> Any:
-    """The value that base64 text stands for: JSON where it is JSON, else the text.
+    """Decode a stored configuration: the value if it is JSON, else the text.
 
     Raises:
-        ConfigurationError: it is not base64, or not of UTF-8 text.
+        ConfigurationError: if it is not base64 of UTF-8 text.
     """
     compact = "".join(stored.split())
     try:
         text = base64.b64decode(compact, validate=True).decode("utf-8")
-    except ValueError:  # not ASCII, not base64, not UTF-8: each has its own subclass, or none
+    except ValueError:  # not ASCII, not base64, not UTF-8: subclasses, or ValueError itself
         hint = "write it again: airflow hdm config set"
         raise ConfigurationError("the configuration is not base64 of UTF-8 text", where, hint) from None
     if not text.strip():
@@ -130,12 +130,12 @@ def decode(stored: str, where: str) -> Any:
 
 
 def encode(text: str) -> str:
-    """The stored form of a configuration text."""
+    """Encode a configuration text as it is stored."""
     return base64.b64encode(text.encode("utf-8")).decode("ascii")
 
 
 def read(base: BaseConnection, kind: Kind, pack: str) -> Configurations:
-    """Every configuration of one pack."""
+    """Read every configuration of one pack."""
     rows = base.execute(queries("configuration")["of_pack"], {"kind": kind, "pack": pack})
     return Configurations.from_rows(kind, pack, rows)
 
@@ -150,9 +150,13 @@ def write(
     version: str | None = None,
     slug: str | None = None,
 ) -> None:
-    """Store a configuration, external (version) or of one endpoint (slug): exactly one of the two is given."""
+    """Store a configuration, either external (`version`) or of one endpoint (`slug`).
+
+    Raises:
+        ValueError: unless exactly one of the two is given.
+    """
     if (version is None) == (slug is None):
-        raise ValueError("give version or slug, not both")
+        raise ValueError("give either version or slug")
     values = {"id": f"{pack}:{version or slug}", "pack": pack, "version": version, "config": encode(text)}
     with base.transaction():
         row = base.execute(queries("configuration")[f"lock_{kind}"], values).fetchone()
@@ -162,5 +166,5 @@ def write(
 
 
 def every(base: BaseConnection) -> list[dict[str, Any]]:
-    """Every stored row: kind, id_config, pack_name, pack_version, pack_config (as stored)."""
+    """Read every row: kind, id_config, pack_name, pack_version, pack_config (as stored)."""
     return base.execute(queries("configuration")["all"]).fetchall()

@@ -1,4 +1,4 @@
-"""Endpoints: the databases that packs work on, and the slugs that name them."""
+"""Endpoints: the databases that packs work on, and their slugs."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ class Endpoint:
     name: str  # of the database
     type: str  # e.g. postgres, mysql, mariadb, sqlite
     host: str = ""  # SQLite: the file's path
-    port: str = ""  # text, as the base keeps it; '' for the type's default
+    port: str = ""  # text, as in the base; '' for the type's default
     user: str = ""
     ssl: bool = False
 
     @property
     def slug(self) -> str:
-        """The endpoint's name in every table: `%` and `:` inside a part are percent-encoded, nothing else."""
+        """The endpoint's name in every table. Only `%` and `:` inside a part are percent-encoded."""
         parts = (self.name, self.type, self.host, self.port, self.user, "true" if self.ssl else "false")
         slug = ":".join(parts)
         return slug if _is_plain(slug) else ":".join(part.replace("%", "%25").replace(":", "%3A") for part in parts)
 
     @classmethod
     def from_slug(cls, slug: str) -> Endpoint:
-        """The endpoint a slug names.
+        """Read an endpoint from its slug.
 
-        A slug written before parts were encoded may hold a bare IPv6 host: it has too many colons, and is read from
+        Old slugs, whose parts are not encoded, may hold a bare IPv6 host. They have too many colons, and are read from
         both ends.
 
         Raises:
-            ConfigurationError: it has fewer than six parts.
+            ConfigurationError: if the text has fewer than six parts.
         """
         parts = slug.split(":")
         if len(parts) < len(_PARTS):
@@ -59,7 +59,7 @@ class Endpoint:
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a file rather than a server: no host to compare, no password to look up."""
+        """Whether it is a file, not a server: it has no host to compare and no password to look up."""
         return self.type.lower() in _SQLITE
 
     def url(self, password: str | None = None) -> str:
@@ -77,7 +77,7 @@ class Endpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:
-    """An endpoint as a row of hdm_core_dblist."""
+    """An endpoint that is a row of hdm_core_dblist."""
 
     id: int
     endpoint: Endpoint
@@ -85,7 +85,7 @@ class Registered:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Registered:
-        """From a row of the view hdm_endpoint."""
+        """Create it from a row of the view hdm_endpoint."""
         endpoint = Endpoint(
             name=row["db_name"],
             type=row["db_type"],
@@ -98,7 +98,7 @@ class Registered:
 
 
 def canonical(slug: str) -> str:
-    """The slug in today's form, whatever form it was written in; one that is no slug stays as it is."""
+    """Return the canonical form of a slug, which may be in an old form; return any other text unchanged."""
     if _is_plain(slug) and slug.endswith((":true", ":false")):
         return slug
     try:
@@ -108,15 +108,15 @@ def canonical(slug: str) -> str:
 
 
 def registered(base: BaseConnection) -> list[Registered]:
-    """Every endpoint, sorted by slug."""
+    """Read every endpoint, sorted by slug."""
     return [Registered.from_row(row) for row in base.execute(queries("endpoints")["all"])]
 
 
 def find(base: BaseConnection, text: str) -> Registered:
-    """The endpoint with a slug, or with a database name that only one endpoint has.
+    """Find the endpoint with this slug, or the only endpoint with this database name.
 
     Raises:
-        ConfigurationError: none or several match.
+        ConfigurationError: if none or several match.
     """
     every = registered(base)
     slug = canonical(text)
@@ -131,7 +131,7 @@ def find(base: BaseConnection, text: str) -> Registered:
 
 
 def add(base: BaseConnection, endpoint: Endpoint, conn_id: str | None, *, actor: str) -> bool:
-    """Register an endpoint, or change the connection of one that is there.
+    """Register an endpoint, or change the connection of a registered one.
 
     Returns:
         Whether it is new.
@@ -147,10 +147,10 @@ def add(base: BaseConnection, endpoint: Endpoint, conn_id: str | None, *, actor:
 
 
 def remove(base: BaseConnection, endpoint: Registered, *, actor: str) -> int:
-    """Remove an endpoint and its activations; its metrics, alerts and ledger stay.
+    """Remove an endpoint and its activations. Its metrics, alerts and ledger rows stay.
 
     Returns:
-        How many packs were activated for it.
+        The number of packs that were activated for it.
     """
     slug = endpoint.endpoint.slug
     with base.transaction():
@@ -163,13 +163,13 @@ def remove(base: BaseConnection, endpoint: Registered, *, actor: str) -> int:
 
 
 def stored_forms(base: BaseConnection, slug: str) -> list[str]:
-    """The slugs by which activation rows name an endpoint: today's form, and older ones."""
+    """Read the slugs under which an endpoint is activated: the canonical form, and old ones."""
     rows = base.execute(queries("endpoints")["activated_slugs"])
     return [row["slug"] for row in rows if canonical(row["slug"]) == slug]
 
 
 def _is_plain(slug: str) -> bool:
-    """Whether nothing in it is encoded or should be: nearly every slug, and a base may hold 10,000."""
+    """Return whether no part is or needs to be encoded: the fast path, since a base may hold 10,000 slugs."""
     return "%" not in slug and slug.count(":") == len(_PARTS) - 1
 
 

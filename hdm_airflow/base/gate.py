@@ -1,4 +1,4 @@
-"""The gate: which endpoints a pack may judge, because every metric pack it requires has finished well there."""
+"""The gate: on which endpoints a pack may run, because every metric pack that it requires has succeeded there."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _NOT_DONE = {"running": "is running", "failed": "failed", "skipped": "was skippe
 class Verdict:
     """Whether a pack may run on an endpoint."""
 
-    reason: str = ""  # why not; '' = it may
-    incomplete: tuple[str, ...] = ()  # objects without metrics, for a pack that accepts partial ones
+    reason: str = ""  # why not; '' if it may
+    incomplete: tuple[str, ...] = ()  # objects without metrics, for a pack that accepts partial metrics
 
     @property
     def passed(self) -> bool:
@@ -26,23 +26,23 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """No alert ever comes from missing, stale or partial metrics: this is where that is kept."""
+    """The rule that no alert comes from missing, stale or partial metrics."""
 
     requires: tuple[Requirement, ...]
     activated: frozenset[tuple[str, str]]  # (metric pack, slug)
     runs: Mapping[tuple[str, str], Run]  # (metric pack, slug) -> its newest run of this metric date
     accepts_partial: bool
-    require_reports: bool  # refuse metric runs that only their exit code vouches for
+    require_reports: bool  # refuse metric runs whose success rests on the exit code alone
 
     def judge(self, slug: str) -> Verdict:
-        """The verdict for one endpoint, with every reason that holds it back."""
+        """Judge one endpoint. The verdict has every reason that speaks against it."""
         counted = [one for one in self.requires if one.explicit or (one.name, slug) in self.activated]
         reasons = [reason for one in counted if (reason := self._refusal(one, slug))]
         incomplete = tuple(item for one in counted for item in self._incomplete(one, slug))
         return Verdict(reason="; ".join(reasons), incomplete=incomplete if not reasons else ())
 
     def waits_for(self, slug: str) -> Iterable[Run]:
-        """The metric runs that this endpoint's verdict rests on."""
+        """Return the metric runs on which this endpoint's verdict is based."""
         return (run for one in self.requires if (run := self.runs.get((one.name, slug))))
 
     def _refusal(self, requirement: Requirement, slug: str) -> str:

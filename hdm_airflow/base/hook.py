@@ -20,7 +20,7 @@ from hdm_airflow.errors import ConfigurationError, HdmBaseError, HdmError
 
 @contextmanager
 def _absent(name: str) -> Iterator[None]:
-    """Have an import of a module fail that nobody has imported yet."""
+    """Make the import of a module fail, unless it is imported already."""
     hides = name not in sys.modules
     if hides:
         sys.modules[name] = None  # type: ignore[assignment]  # the documented way
@@ -31,12 +31,12 @@ def _absent(name: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-with _absent("psycopg2"):  # optional beside psycopg 3, and never used then; 4.5 MB of memory in each task
+with _absent("psycopg2"):  # optional, and unused with psycopg 3; without it each task needs 4.5 MB less memory
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
 BaseConnection = psycopg.Connection[DictRow]
 
-#: libpq's connection parameters -> the variables by which `psql` and every driver take them without an argument.
+#: libpq's connection parameters -> the environment variables from which `psql` and all drivers read them.
 _LIBPQ_VARIABLES = {
     "sslmode": "PGSSLMODE",
     "sslrootcert": "PGSSLROOTCERT",
@@ -46,25 +46,25 @@ _LIBPQ_VARIABLES = {
     "options": "PGOPTIONS",
     "target_session_attrs": "PGTARGETSESSIONATTRS",
 }
-#: How long a session may be without a sign of the server. The server waits for ours for a minute before it frees the
-#: locks of the session (`keep_session` in sql/runs.sql): we must know before. Without effect on a Unix socket.
+#: How long the client waits for a silent server. The server waits for a silent client for a minute before it releases
+#: the session's locks (`keep_session` in sql/runs.sql): the client must notice first. No effect on a Unix socket.
 _PRESENCE: dict[str, int] = {
     "keepalives": 1,
     "keepalives_idle": 15,  # seconds
     "keepalives_interval": 5,  # seconds
     "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,  # milliseconds that what was sent may stay without an acknowledgement
+    "tcp_user_timeout": 30_000,  # milliseconds without an acknowledgement of what was sent
 }
-#: The name of a host in a message: of a connection that is not quoted as it must be, it is a piece of the password.
+#: A host name in a message. If the URI of a connection is not quoted properly, this is a part of the password.
 _HOST = re.compile(r"host (?:name )?[\"'].*?[\"']")
-#: From the first quotation mark of a message to the last, in whatever language the server speaks.
+#: From the first quotation mark of a message to the last, in any language of the server.
 _QUOTED = re.compile(r"[\"«»„“”].*[\"«»„“”]", re.DOTALL)
-#: How the SQLSTATE of a lost or refused connection begins: broken, not authorized, too many, server shut down.
+#: Prefixes of the SQLSTATE of a lost or refused connection: broken, not authorized, too many, server shut down.
 _UNREACHABLE = ("08", "28", "53300", "57P")
 
 
 class HdmHook(PostgresHook):
-    """A PostgresHook on the HDM base.
+    """A PostgresHook for the HDM base.
 
     Args:
         conn_id: an Airflow connection of type `postgres`.
@@ -76,40 +76,45 @@ class HdmHook(PostgresHook):
 
     @property
     def where(self) -> str:
-        """How error messages name this base."""
+        """The base's name in error messages."""
         return f"connection {self.conn_id}"
 
     def load(self) -> None:
-        """Look the connection up now and keep it: a signal handler must not ask Airflow for it.
+        """Look up the connection and keep it, because a signal handler must not ask Airflow for it.
 
         Raises:
-            ConfigurationError: Airflow has no such connection.
+            ConfigurationError: if Airflow has no such connection.
         """
         try:
-            _ = self.connection  # a property, which looks it up once
+            _ = self.connection  # a property, which looks up the connection once
         except AirflowNotFoundException:
             hint = f"add a connection of type postgres with the id {self.conn_id}, or name another in the Variable hdm"
             raise ConfigurationError(f"there is no connection {self.conn_id!r}", "Airflow connections", hint) from None
 
     def open(self) -> Any:
-        """A new psycopg connection as the driver makes it. Raises psycopg errors."""
+        """Open a new psycopg connection, with the driver's defaults.
+
+        Raises:
+            ConfigurationError: if Airflow has no such connection.
+            psycopg.Error: if the base cannot be reached.
+        """
         self.load()
-        # libpq's default is to wait for ever; a signal handler has less than five seconds to write the ledger
+        # libpq waits without limit by default; a signal handler has less than five seconds to write the ledger
         os.environ.setdefault("PGCONNECT_TIMEOUT", "4")
         return self.get_conn()
 
     def _create_connection(self, conn_args: dict[str, Any]) -> Any:
-        return super()._create_connection({**_PRESENCE, **conn_args})  # the connection's own extras count more
+        return super()._create_connection({**_PRESENCE, **conn_args})  # the connection's extras override ours
 
     @contextmanager
     def session(self, *, pinned: bool = True) -> Iterator[BaseConnection]:
-        """A connection in autocommit mode whose rows are dicts; closed at the end.
+        """Open a connection in autocommit mode whose rows are dicts; close it at the end.
 
         Args:
-            pinned: look for names in the base's schema alone; False for what packs do: they have one of their own.
+            pinned: search names only in the base's schema; False for the work of packs, whose role has a search path.
 
         Raises:
-            HdmBaseError: the base cannot be reached, is not migrated, or refuses.
+            HdmBaseError: if the base cannot be reached, is not migrated, or refuses.
         """
         with explained(self):
             connection: BaseConnection = self.open()
@@ -123,7 +128,7 @@ class HdmHook(PostgresHook):
                 connection.close()
 
     def libpq(self) -> tuple[dict[str, str], str | None]:
-        """How a program reaches this base: environment variables without the password, and the password."""
+        """Return the environment variables with which a program reaches this base, and apart from them the password."""
         self.load()
         connection = self.connection
         extra = connection.extra_dejson
@@ -139,7 +144,11 @@ class HdmHook(PostgresHook):
 
 @contextmanager
 def explained(hook: HdmHook) -> Iterator[None]:
-    """Turn the driver's errors into one that says what to do. No row value is repeated."""
+    """Turn the driver's errors into errors that say what to do. They repeat no row value.
+
+    Raises:
+        HdmBaseError: for every error of the driver.
+    """
     try:
         yield
     except HdmError:
@@ -166,13 +175,13 @@ def explained(hook: HdmHook) -> Iterator[None]:
 
 
 def told(error: psycopg.Error) -> str:
-    """What the server said. Its complaints about data quote the value: that is left out."""
+    """Return the server's message. Messages about data quote the value: quotations in them are left out."""
     name = f"{type(error).__name__} ({error.sqlstate})" if error.sqlstate else type(error).__name__
     message = error.diag.message_primary or _first_line(error)
     return f"{name}: {_QUOTED.sub('...', message) if isinstance(error, psycopg.DataError) else message}"
 
 
 def _first_line(error: Exception) -> str:
-    """What the driver says, without a host's name."""
+    """Return the first line of the driver's message, without the host's name."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return _HOST.sub("host ...", line)

@@ -1,4 +1,4 @@
-"""Making and upgrading the HDM base's tables, by Alembic under a version table of our own."""
+"""Migrations: Alembic creates and upgrades the HDM base's tables, with a version table of our own."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 VERSION_TABLE = "hdm_alembic_version"
 _FOLDER = Path(__file__).with_name("migrations")
-#: A lock that is not had in this time means that somebody works on the base: better to fail than to queue up
-#: behind them and block every reader.
+#: If a table is still in use after this time, the upgrade fails: a session that waits for an exclusive lock blocks
+#: every reader behind it.
 LOCK_TIMEOUT = "4s"
 _STATEMENT_TIMEOUT = "10min"
 _LOCK = "SELECT pg_advisory_lock(hashtextextended('hdm:migration', 0))"
@@ -31,12 +31,12 @@ def upgrade(hook: HdmHook) -> tuple[str | None, str]:
         The versions before and after.
 
     Raises:
-        HdmBaseError: the base cannot be reached, or a migration failed; then nothing of any remains.
+        HdmBaseError: if the base cannot be reached or a migration fails; then all of them are rolled back.
     """
     from alembic import command
 
     with _connection(hook) as connection:
-        # Another upgrade that is under way is waited for, however long it takes: nobody reads that lock.
+        # Wait for another upgrade without limit: this lock blocks no reader.
         connection.exec_driver_sql(_LOCK)
         connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
         before = _current(connection)
@@ -49,17 +49,21 @@ def upgrade(hook: HdmHook) -> tuple[str | None, str]:
 
 
 def check(hook: HdmHook) -> tuple[str | None, str]:
-    """The base's version, and the one that this release needs.
+    """Return the base's version, and the version that this release needs.
 
     Raises:
-        HdmBaseError: the base cannot be reached.
+        HdmBaseError: if the base cannot be reached.
     """
     with _connection(hook) as connection:
         return _current(connection), _head()
 
 
 def require_current(hook: HdmHook) -> None:
-    """Raise a HdmBaseError that says what to do unless the base has the version that this release needs."""
+    """Check that the base has the version that this release needs.
+
+    Raises:
+        HdmBaseError: if it has another version or cannot be reached.
+    """
     current, head = check(hook)
     if current != head:
         what = f"the HDM base is at version {current or 'none'}; this release needs {head}"
@@ -67,13 +71,13 @@ def require_current(hook: HdmHook) -> None:
 
 
 def run_sql(file: str) -> None:
-    """Run one migration's SQL file, statement by statement, inside Alembic's transaction."""
+    """Run the SQL file of a migration inside Alembic's transaction."""
     from alembic import op
 
-    # On the driver's own connection: through SQLAlchemy a file of several statements would be sent with
-    # parameters, which PostgreSQL refuses.
+    # On the driver's own connection: SQLAlchemy sends parameters, and PostgreSQL then refuses a file of several
+    # statements.
     driver = op.get_bind().connection.driver_connection
-    assert driver is not None, "SQLAlchemy hands out a checked-out connection"  # noqa: S101
+    assert driver is not None  # noqa: S101  # SQLAlchemy hands out a checked-out connection
     driver.execute((_FOLDER / "versions" / file).read_text("utf-8"))
 
 
@@ -85,12 +89,12 @@ def _connection(hook: HdmHook) -> Iterator[Connection]:
 
     def connect() -> Any:
         connection = hook.open()
-        connection.autocommit = True  # or the pin would end with the first transaction that is taken back
+        connection.autocommit = True  # or the first rollback would undo the pin
         connection.execute(queries("search_path")["pin"])
         connection.autocommit = False
         return connection
 
-    # creator: the hook's own SQLAlchemy engine loses connection arguments such as ?host= for a socket.
+    # creator: the hook's own SQLAlchemy engine drops connection arguments such as ?host= for a socket.
     engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
     try:
         with explained(hook), engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""A pack's own tables: its create-table scripts, each applied once per content."""
+"""Pack schema: a pack's create-table scripts, each applied once per content."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
     from hdm_airflow.packs.manifest import Kind
 
-_PATIENCE = 60.0  # seconds to wait for another attempt that applies the same pack's scripts
-_INTERVAL = 0.25  # seconds between two tries
-_GLANCE = 0.1  # seconds between two looks at whether a script may go on
-_LEAST = 5.0  # seconds that a script has at least: most need a few milliseconds
-_HEADSTART = 1.0  # seconds by which the server's own limit comes before ours
-_LONGEST = 2**31 - 1  # milliseconds, as PostgreSQL counts them
+_PATIENCE = 60.0  # seconds to wait for another attempt that is applying the same pack's scripts
+_INTERVAL = 0.25  # seconds between two tries for the lock
+_GLANCE = 0.1  # seconds between two checks of a running script
+_LEAST = 5.0  # minimum time limit of the scripts in seconds; most need a few milliseconds
+_HEADSTART = 1.0  # seconds by which the server's time limit precedes ours
+_LONGEST = 2**31 - 1  # milliseconds: the longest limit that PostgreSQL takes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """One SQL file of a pack, in PostgreSQL's dialect."""
+    """One SQL file of a pack, written for PostgreSQL."""
 
     file: str  # below the pack's folder
     sql: str
@@ -45,23 +45,23 @@ class Script:
 
 @dataclass(frozen=True, kw_only=True)
 class _Limit:
-    """How long scripts may run."""
+    """The time limit of the scripts."""
 
     seconds: float
-    heartbeat: Callable[[], None]  # what it raises ends them
+    heartbeat: Callable[[], None]  # called while they run; an exception from it stops them
     began: float = field(default_factory=time.monotonic)
 
     @property
     def left(self) -> float:
-        """Seconds that are left; below zero afterwards."""
+        """Seconds left; negative afterwards."""
         return self.began + self.seconds - time.monotonic()
 
 
 def scripts(pack: Pack) -> list[Script]:
-    """The create-table scripts of a pack, sorted by name.
+    """Read the create-table scripts of a pack, sorted by name.
 
     Raises:
-        ConfigurationError: one cannot be read as UTF-8 text.
+        ConfigurationError: if one cannot be read as UTF-8 text.
     """
     folder = pack.path / CREATE_TABLE
     found = []
@@ -85,23 +85,23 @@ def apply(
     seconds: float = math.inf,
     heartbeat: Callable[[], None] = lambda: None,
 ) -> list[str]:
-    """Apply the scripts that have not been applied with this content, each in one transaction with its record.
+    """Apply the scripts whose content has not been applied yet, each in one transaction with its record.
 
     Args:
-        owner: the connection that reads the record and keeps others out, in autocommit mode.
-        runner: the connection that runs the scripts: the pack's own role where one is configured, else the owner's.
+        owner: the connection that reads the records and holds the lock, in autocommit mode.
+        runner: the connection that runs the scripts: of the packs' role if there is one, else of the owner.
         kind: of the pack.
         pack: its name.
-        scripts: in the order in which they are to run.
-        seconds: how long they may run, all of them together.
-        heartbeat: called several times a second; what it raises ends the script that runs.
+        scripts: in the order in which to run them.
+        seconds: the time limit for all of them together.
+        heartbeat: called several times a second; an exception from it stops the running script.
 
     Returns:
         The files that were applied now.
 
     Raises:
-        HdmBaseError: a script failed or ran too long; nothing of it remains, but what ran before it does. Or somebody
-            else kept applying them for a minute.
+        HdmBaseError: if a script fails or runs too long: it is rolled back, those before it stay applied. Also if
+            another attempt is still applying them after a minute.
     """
     values = {"kind": kind, "pack": pack}
     task_id = PREFIX[kind] + pack
@@ -120,7 +120,7 @@ def apply(
 
 @contextmanager
 def _lock(owner: BaseConnection, key: str, task_id: str, heartbeat: Callable[[], None]) -> Iterator[None]:
-    """Keep others out: two metric dates of one pack may start at once."""
+    """Hold the lock of the pack's tables: two metric dates of one pack may start at the same time."""
     deadline = time.monotonic() + _PATIENCE
     while not _try_lock(owner, key):
         if time.monotonic() > deadline:
@@ -142,14 +142,14 @@ def _try_lock(owner: BaseConnection, key: str) -> bool:
 
 def _schema(owner: BaseConnection) -> str:
     row = owner.execute(queries("pack_schema")["schema"]).fetchone()
-    assert row is not None, "the record is read before"  # noqa: S101
+    assert row is not None  # noqa: S101  # `apply` has read this table already
     return str(row["schema"])
 
 
 def _run(runner: BaseConnection, task_id: str, script: Script, record: dict[str, str], limit: _Limit) -> None:
-    """Run a script and record it, both or neither: one whose record is lost would run again, and fail for ever.
+    """Run a script and record it in one transaction: without its record it would run again, and fail each time.
 
-    A script that commits by itself is recorded just after.
+    A script that commits is recorded right afterwards.
     """
     from psycopg import DataError, Error
     from psycopg.errors import QueryCanceled
@@ -180,9 +180,9 @@ def _run(runner: BaseConnection, task_id: str, script: Script, record: dict[str,
     except Error as error:
         if isinstance(error, QueryCanceled) and limit.left < _HEADSTART:
             raise _too_long(task_id, script, limit) from None
-        if recording:  # the base's fault, not the script's
+        if recording:  # the base has failed, not the script
             raise
-        context = None if isinstance(error, DataError) else error.diag.context  # which repeats the value, too
+        context = None if isinstance(error, DataError) else error.diag.context  # which also repeats the value
         where = f"{task_id}/{script.file}" + (f", {context}" if context else "")
         raise HdmBaseError(f"the pack's SQL script failed: {told(error)}", where, _hint(error)) from None
     finally:
@@ -197,7 +197,7 @@ def _too_long(task_id: str, script: Script, limit: _Limit) -> HdmBaseError:
 
 
 def _check_names(runner: BaseConnection, task_id: str, script: Script, schema: str) -> None:
-    """All packs would take such a table for the base's: no alert would be found where it belongs."""
+    """Refuse tables that all packs would take for the base's own: their alerts would go there."""
     values = {"schema": schema, "tables": list(TABLES)}
     names = [row["name"] for row in runner.execute(queries("pack_schema")["shadowing"], values)]
     if names:

@@ -1,4 +1,4 @@
-"""Loading the SQL files: blocks that start with `-- name: ...`."""
+"""Queries: the blocks of the SQL files, which start with `-- name: ...`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _BLOCK = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 @cache
 def queries(noun: str) -> dict[str, LiteralString]:
-    """The named queries of sql/<noun>.sql."""
+    """Return the named queries of sql/<noun>.sql."""
     text = Path(__file__).with_name("sql").joinpath(f"{noun}.sql").read_text("utf-8")
     _, *parts = _BLOCK.split(text)
-    # The files are ours, as literal as a string in the code; psycopg asks for that so that no value is pasted in.
+    # psycopg wants literal strings so that nobody pastes values into a query. These files are as literal as the code.
     return cast("dict[str, LiteralString]", dict(zip(parts[::2], parts[1::2], strict=True)))

@@ -1,4 +1,4 @@
-"""The ledger: what every pack run did on every endpoint, and the locks that keep it true."""
+"""Runs: the ledger of what every pack did on every endpoint, and the locks that keep it true."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Status = Literal["running", "success", "partial", "failed", "skipped"]
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """Which attempt of which pack a ledger row belongs to."""
+    """The attempt of a pack that a ledger row belongs to."""
 
     kind: Kind
     pack: str
@@ -38,7 +38,7 @@ class Outcome:
     endpoint: str  # slug
     status: Status
     reason: str = ""  # one line: why it is not a plain success
-    reported: bool = False  # whether the pack itself said so
+    reported: bool = False  # whether the pack itself reported this
     metrics: int | None = None
     alerts: int | None = None
     incomplete: tuple[str, ...] = ()  # objects that could not be measured
@@ -62,7 +62,7 @@ class Run:
 
 
 def newest(base: BaseConnection, attempt: Attempt, required: Sequence[str], slugs: Sequence[str]) -> list[Run]:
-    """The newest rows for this metric date of the pack itself and of the metric packs it requires."""
+    """Read the newest rows of this metric date, for the pack and for the metric packs that it requires."""
     values: dict[str, Any] = {"kind": attempt.kind, "pack": attempt.pack, "date": attempt.metric_date}
     values |= {"required": list(required), "slugs": list(slugs)}
     rows = base.execute(queries("runs")["newest"], values).fetchall()
@@ -70,16 +70,16 @@ def newest(base: BaseConnection, attempt: Attempt, required: Sequence[str], slug
 
 
 def dbversions(base: BaseConnection, slugs: Sequence[str]) -> dict[str, str]:
-    """The database version last reported for each endpoint that has one."""
+    """Read the database version that was last reported for each endpoint. Endpoints without one are left out."""
     rows = base.execute(queries("runs")["dbversions"], {"slugs": list(slugs)})
     return {row["slug"]: row["dbversion"] for row in rows}
 
 
 def reserve(base: BaseConnection, slugs: Sequence[str]) -> dict[str, int]:
-    """Take the ids of the rows that an attempt will write; call it while holding the pack's lock.
+    """Reserve the ids of the rows that an attempt will write. Call it while holding the pack's lock.
 
-    The newest row is the one with the highest id. Whoever loses the lock afterwards, and lives, can thus write nothing
-    that is newer than what the attempt says that took over, and knows its own rows from all others.
+    The newest row is the one with the highest id. If an attempt loses its lock but goes on, its rows have lower ids
+    than those of the attempt that takes over, so they never count. It also recognises its own rows by their ids.
 
     Returns:
         Slug -> id.
@@ -93,7 +93,7 @@ def start(base: BaseConnection, attempt: Attempt, ids: Mapping[str, int]) -> Non
 
     Args:
         base: the connection that holds the pack's lock.
-        attempt: whose rows they are.
+        attempt: that the rows belong to.
         ids: slug -> id, as reserved.
     """
     with base.transaction(), base.cursor() as cursor:
@@ -101,7 +101,13 @@ def start(base: BaseConnection, attempt: Attempt, ids: Mapping[str, int]) -> Non
 
 
 def finish(base: BaseConnection, attempt: Attempt, outcomes: Iterable[Outcome]) -> None:
-    """Write what never began (skipped, failed early), in one transaction, on the connection that holds the lock."""
+    """Write rows for endpoints that never started (skipped, failed early), in one transaction.
+
+    Args:
+        base: the connection that holds the pack's lock.
+        attempt: that the rows belong to.
+        outcomes: one per endpoint.
+    """
     values = [{**asdict(attempt), **one} for one in _ended(outcomes)]
     with base.transaction(), base.cursor() as cursor:
         cursor.executemany(queries("runs")["finish"], values)
@@ -110,17 +116,17 @@ def finish(base: BaseConnection, attempt: Attempt, outcomes: Iterable[Outcome]) 
 def close(
     base: BaseConnection, attempt: Attempt, ids: Mapping[str, int], outcomes: Sequence[Outcome], *, begun: bool = True
 ) -> list[Outcome]:
-    """Close this attempt's `running` rows, in one transaction; to repeat it changes nothing.
+    """Close this attempt's `running` rows, in one transaction. Repeating it changes nothing.
 
     Args:
-        base: any connection: the one that holds the lock may have been lost.
-        attempt: whose rows they are.
+        base: any connection; the one that holds the lock may be lost.
+        attempt: that the rows belong to.
         ids: slug -> id, as reserved.
         outcomes: how it ended.
-        begun: False where nobody knows whether `start` has written the rows: what is missing is added.
+        begun: False if `start` may not have written all rows: the missing ones are added.
 
     Returns:
-        The outcomes as the ledger has them: where somebody else has closed the row before, that end counts.
+        The outcomes in the ledger. If another attempt has already closed a row, that outcome counts.
     """
     known: list[Outcome] = []
     with base.transaction(), base.cursor() as cursor:
@@ -136,44 +142,48 @@ def close(
 
 
 def note(base: BaseConnection, ids: Mapping[str, int], outcomes: Sequence[Outcome]) -> None:
-    """Keep what the pack has said of endpoints so far, in their `running` rows: a worker that dies cannot tell.
+    """Note in the `running` rows what the pack has reported so far, in case the worker dies.
 
     Args:
         base: the connection.
         ids: slug -> id, as reserved.
-        outcomes: `reported` where the pack has said ok; without it where it has taken that back.
+        outcomes: `reported` if the pack has reported ok; not `reported` if it has withdrawn that.
     """
     for values in _ended(outcomes):
-        # One statement each, in no transaction: a signal handler that interrupts this thread closes the same rows on
-        # another connection, and would wait for a lock that only this thread can release.
+        # One statement each, without a transaction: a signal handler that interrupts this thread closes the same rows
+        # on another connection. It would wait for a lock that only this thread can release.
         base.execute(queries("runs")["note"], {**values, "id": ids[values["endpoint"]]})
 
 
 def is_running(base: BaseConnection, kind: Kind, pack: str, metric_date: date) -> bool:
-    """Whether there are `running` rows; call it while holding or sharing the pack's lock: their attempt is over."""
+    """Return whether there are `running` rows of attempts that are over.
+
+    Call it while holding or sharing the pack's lock: otherwise the attempt may still run.
+    """
     values = {"kind": kind, "pack": pack, "date": metric_date}
     return base.execute(queries("runs")["is_running"], values).fetchone() is not None
 
 
 def close_stale(base: BaseConnection, kind: Kind, pack: str, metric_date: date) -> int:
-    """Close `running` rows of attempts that are over; call it while holding or sharing the pack's lock.
+    """Close `running` rows of attempts that are over.
 
-    They have failed, but for the endpoints of which the pack had said ok.
+    Call it while holding or sharing the pack's lock: otherwise the attempt may still run. A row becomes
+    `success` if the pack had reported its endpoint ok, else `failed`.
 
     Returns:
-        How many there were.
+        The number of rows.
     """
     values = {"kind": kind, "pack": pack, "date": metric_date}
     return base.execute(queries("runs")["close_stale"], values).rowcount
 
 
 def close_other_dates(base: BaseConnection, attempt: Attempt) -> int:
-    """Close the stale rows of a pack's other dates: nobody may ever run one of these again.
+    """Close the stale rows of a pack's other dates, which may never run again.
 
-    A date whose lock is taken is left alone: an attempt of it is under way.
+    A date whose lock is taken is left alone: an attempt is running.
 
     Returns:
-        How many rows there were.
+        The number of rows.
     """
     values = {"kind": attempt.kind, "pack": attempt.pack, "date": attempt.metric_date}
     closed = 0
@@ -188,17 +198,17 @@ def close_other_dates(base: BaseConnection, attempt: Attempt) -> int:
 
 
 def limit_closing(base: BaseConnection, seconds: float) -> None:
-    """Wait for nobody's row lock for longer than that, in this session."""
+    """Limit how long this session waits for a lock."""
     base.execute(queries("runs")["limit_closing"], {"limit": f"{seconds * 1000:.0f}ms"})
 
 
 def try_lock(base: BaseConnection, attempt: Attempt) -> bool:
-    """Try to take the lock of (pack, metric date) for this session: only one attempt at a time runs a pack."""
+    """Try to take the lock of (pack, metric date) for this session: one attempt at a time runs a pack."""
     return _lock(base, "lock", attempt.kind, attempt.pack, attempt.metric_date)
 
 
 def try_lock_required(base: BaseConnection, pack: str, metric_date: date) -> bool:
-    """Try to share the lock of a metric pack: while it is held, its metrics do not change."""
+    """Try to share the lock of a metric pack: while this session holds it, the metrics do not change."""
     return _lock(base, "lock_shared", "metric", pack, metric_date)
 
 
@@ -211,7 +221,7 @@ def recent(
     status: str | None = None,
     metric_date: date | None = None,
 ) -> list[dict[str, Any]]:
-    """The ledger's newest rows, newest first, filtered by what is given."""
+    """Read the newest rows of the ledger, newest first, with the given filters."""
     values = {"limit": limit, "pack": pack, "endpoint": endpoint, "status": status, "date": metric_date}
     return base.execute(queries("runs")["recent"], values).fetchall()
 

@@ -1,5 +1,5 @@
--- The HDM base as a fresh one looks. For reading, and for the test that holds the migrations to it: a base is made by
--- `airflow hdm db upgrade`, never from this file. Packs bring tables of their own (create-table/*.sql).
+-- The schema of a new HDM base, for reading and for the test that compares the migrations with it. Bases are created by
+-- `airflow hdm db upgrade`, never from this file. Packs bring their own tables (create-table/*.sql).
 
 -- Endpoints: the databases that packs work on. Table and columns are the original's, all text; conn_id is ours.
 CREATE TABLE hdm_core_dblist (
@@ -19,19 +19,19 @@ COMMENT ON TABLE hdm_core_dblist IS 'Endpoints: the databases that packs work on
 -- Activation: a row means that the pack runs on the endpoint.
 CREATE TABLE hdm_core_table_corr_db_mp (
     mp_key text NOT NULL,                       -- name of a metric pack
-    db_key text NOT NULL                        -- endpoint slug; the original's may be of an older form
+    db_key text NOT NULL                        -- endpoint slug; the original's rows may hold an old form
 );
 CREATE UNIQUE INDEX hdm_core_table_corr_db_mp_activation ON hdm_core_table_corr_db_mp (mp_key, db_key);
 COMMENT ON TABLE hdm_core_table_corr_db_mp IS 'Activation: which metric packs run on which endpoints';
 
 CREATE TABLE hdm_core_table_corr_db_rp (
     rp_key text NOT NULL,                       -- name of a rule pack
-    db_key text NOT NULL                        -- endpoint slug; the original's may be of an older form
+    db_key text NOT NULL                        -- endpoint slug; the original's rows may hold an old form
 );
 CREATE UNIQUE INDEX hdm_core_table_corr_db_rp_activation ON hdm_core_table_corr_db_rp (rp_key, db_key);
 COMMENT ON TABLE hdm_core_table_corr_db_rp IS 'Activation: which rule packs run on which endpoints';
 
--- Configuration: what a pack is told, for one of its versions (external) or for one endpoint.
+-- Configuration: the options of a pack, for one of its versions (external) or for one endpoint.
 CREATE TABLE hdm_pack_metric_conf (
     id_config text NOT NULL,                    -- pack:version, or pack:slug
     pack_name text NOT NULL,
@@ -67,7 +67,7 @@ CREATE TABLE hdm_alerts (
     rule_pack text,
     endpoint text NOT NULL DEFAULT ''           -- slug; '' on rows of the original
 );
--- The original doubled a day's alerts at each run: its rows stay as they are, outside the key.
+-- The original repeated a day's alerts at each run: its rows stay unchanged, outside the key.
 CREATE UNIQUE INDEX hdm_alerts_key
     ON hdm_alerts (rule_pack, endpoint, "date", rule_id, coalesce("table", ''), coalesce("column", ''))
     WHERE endpoint <> '';

@@ -45,7 +45,7 @@ def upgrade(args: Namespace) -> int:
 
 @command
 def check(args: Namespace) -> int:
-    """1 where the base has not the version that this release needs."""
+    """Compare the base's version with the version that this release needs; exit with 1 if they differ."""
     hook = find_hook(args)
     _refuse_foreign_code(hook)
     current, head = migrate.check(hook)
@@ -78,13 +78,13 @@ def grant(args: Namespace) -> int:
 
 
 def _refuse_foreign_code(hook: HdmHook) -> None:
-    """Before the first statement as the owner that could run it."""
+    """Refuse it before the owner's first statement that could run it."""
     with hook.session() as base:
         foreign_code.check(base)
 
 
 def _warn_of_code_left(found: Sequence[ForeignCode]) -> None:
-    """Packs that ran as the owner may have left it behind, and he may have made it himself."""
+    """Warn of code that packs may have left when they ran as the owner. It may also be the owner's own."""
     if found:
         what = f"this code runs with the rights of the base's owner: {', '.join(map(str, found))}"
         remedies = "; ".join(one.remedy for one in found)
@@ -92,7 +92,7 @@ def _warn_of_code_left(found: Sequence[ForeignCode]) -> None:
 
 
 def _check_role(hook: HdmHook, args: Namespace) -> None:
-    """Warn where the rights of packs are not as `grant` makes them."""
+    """Warn if the rights of packs differ from those that `grant` gives."""
     pack_conn_id = _pack_conn_id(args)
     if pack_conn_id in (None, hook.conn_id):
         what = "packs use this base with its owner's rights: pack_conn_id is not set"
@@ -122,7 +122,7 @@ def _check_role(hook: HdmHook, args: Namespace) -> None:
 
 
 def _faults(grantee: Grantee, packs: BaseConnection) -> list[str]:
-    """What is not as `grant` makes it, each with what to do. Less is of interest where the role is too mighty."""
+    """Return what differs from the result of `grant`, with what to do. If the role is too powerful, less matters."""
     found, role = [], grantee.role
     if settings := rights.settings(grantee):
         what = f"the packs' role {role} has its own settings: {', '.join(settings)}"
@@ -146,7 +146,7 @@ def _pack_conn_id(args: Namespace) -> str | None:
     try:
         settings = load_settings()
     except UnreachableVariableError:
-        if args.conn_id:  # the base is stated: it was not needed so far
+        if args.conn_id:  # the command names the base: it needs no Variable
             return None
         raise
     _, environment = choose_environment(settings, args.environment, args.conn_id)

@@ -1,4 +1,4 @@
-"""Alembic's entry point: it runs on the connection that `hdm_airflow.base.migrate` hands over."""
+"""Alembic's entry point. It uses the connection that `hdm_airflow.base.migrate` hands over."""
 
 from alembic import context
 

@@ -1,5 +1,5 @@
 -- name: read
--- Three lists in one round trip: activations of the pack and of those it requires, endpoints, configurations.
+-- Three lists in one round trip: activations of the pack and of the packs that it requires, endpoints, configurations.
 SELECT
     (
         SELECT coalesce(json_agg(one), '[]')

@@ -3,14 +3,14 @@
 SELECT * FROM hdm_endpoint ORDER BY slug;
 
 -- name: lock
--- What a change replaces, locked until it is written.
+-- The connection that a change replaces, locked until the change is written.
 SELECT conn_id FROM hdm_core_dblist
 WHERE (db_name, db_type, db_host, db_port, db_user, db_is_ssl)
     = (%(name)s, %(type)s, %(host)s, %(port)s, %(user)s, %(ssl)s)
 FOR UPDATE;
 
 -- name: add
--- Register an endpoint; xmax is 0 only on a row that this statement inserted.
+-- Register an endpoint; xmax is 0 only if this statement inserted the row.
 INSERT INTO hdm_core_dblist (db_name, db_type, db_host, db_port, db_user, db_is_ssl, conn_id)
 VALUES (%(name)s, %(type)s, %(host)s, %(port)s, %(user)s, %(ssl)s, %(conn_id)s)
 ON CONFLICT (db_name, db_type, db_host, db_port, db_user, db_is_ssl) DO UPDATE SET conn_id = excluded.conn_id
@@ -21,7 +21,7 @@ RETURNING xmax = 0 AS new;
 DELETE FROM hdm_core_dblist WHERE id = %(id)s;
 
 -- name: activated_slugs
--- Every slug that activation rows name, as stored.
+-- Every slug in the activation rows, as stored.
 SELECT DISTINCT slug FROM hdm_activation;
 
 -- name: remove_activations

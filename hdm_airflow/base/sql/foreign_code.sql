@@ -1,7 +1,8 @@
 -- name: find
--- Code that a statement of the base's owner could run, or that lends his rights, and whether it is his own work: his,
--- the database owner's, a superuser's, or of somebody who may become one of these. `tied_table` is a table of others that
--- is tied to one of the base. Run it where names mean PostgreSQL's own.
+-- Code that a statement of the base's owner could run, or that runs with the owner's rights. It is `trusted` if it
+-- belongs to the owner of the tables or of the database, to a superuser, or to a role that can become one of these.
+-- `tied_table` is a table outside the base that the code ties to a table of the base. Run this query only while the
+-- search path is pg_catalog.
 WITH tables AS (
     SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = %(schema)s AND c.relname = ANY(%(tables)s)
@@ -25,7 +26,7 @@ WITH tables AS (
     SELECT format('cast (%%s AS %%s)', c.castsource::regtype, c.casttarget::regtype), p.proowner, NULL,
         format('DROP CAST (%%s AS %%s)', c.castsource::regtype, c.casttarget::regtype), false
     FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc
-    UNION ALL  -- a trigger runs with the rights of whoever writes into the table
+    UNION ALL  -- a trigger runs with the rights of the role that writes to the table
     SELECT format('trigger %%I on %%s', t.tgname, t.tgrelid::regclass), p.proowner, NULL,
         format('DROP TRIGGER %%I ON %%s', t.tgname, t.tgrelid::regclass), true
     FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
@@ -44,20 +45,20 @@ WITH tables AS (
             SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
         )
         AND (
-            EXISTS (SELECT FROM pg_trigger t WHERE t.tgfoid = p.oid)  -- which asks for no right to execute it
+            EXISTS (SELECT FROM pg_trigger t WHERE t.tgfoid = p.oid)  -- a trigger fires without the right to execute it
             OR EXISTS (
                 SELECT FROM pg_roles r
                 WHERE pg_has_role(%(role)s, r.oid, 'MEMBER') AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
             )
         )
-    UNION ALL  -- ON DELETE CASCADE and its like fire triggers of the one table for who writes into the other
+    UNION ALL  -- ON DELETE CASCADE and the like fire triggers of one table for a role that writes to the other
     SELECT format('foreign key %%I from %%s to %%s', k.conname, k.conrelid::regclass, k.confrelid::regclass),
         c.relowner, c.oid, format('ALTER TABLE %%s DROP CONSTRAINT %%I', k.conrelid::regclass, k.conname), false
     FROM pg_constraint k
     JOIN pg_class c ON c.oid = CASE WHEN k.confrelid IN (SELECT oid FROM tables) THEN k.conrelid ELSE k.confrelid END
     WHERE k.contype = 'f' AND k.conparentid = 0
         AND (k.conrelid IN (SELECT oid FROM tables)) <> (k.confrelid IN (SELECT oid FROM tables))
-    UNION ALL  -- rows of a child are rows of the table
+    UNION ALL  -- rows of a child table are rows of its parent
     SELECT format('inheritance of %%s from %%s', i.inhrelid::regclass, i.inhparent::regclass), c.relowner, c.oid,
         format('ALTER TABLE %%s NO INHERIT %%s', i.inhrelid::regclass, i.inhparent::regclass), false
     FROM pg_inherits i

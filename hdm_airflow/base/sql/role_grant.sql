@@ -1,9 +1,9 @@
 -- name: limits
--- Nobody shall wait behind us for a table that somebody else uses.
+-- Limit the wait for a table in use: other sessions would queue behind the grant.
 SELECT set_config('lock_timeout', '4s', true), set_config('statement_timeout', '1min', true);
 
 -- name: lock
--- Neither a migration nor another grant at the same time; held until the transaction ends.
+-- Keep out migrations and other grants until the transaction ends.
 SELECT pg_advisory_xact_lock(hashtextextended('hdm:migration', 0));
 
 -- name: role
@@ -20,27 +20,27 @@ WHERE c.relkind = 'S' AND n.nspname = %(schema)s AND t.relname = ANY(%(tables)s)
 ORDER BY 1;
 
 -- name: schema_owner
--- Whose the packs' schema is; no row where there is none.
+-- The owner of the packs' schema; no row if it does not exist.
 SELECT pg_get_userbyid(nspowner) AS owner FROM pg_namespace WHERE nspname = %(role)s;
 
 -- name: relations
--- Tables, views and their like of the base's schema and the packs', and whose they are.
+-- Tables, views and the like in the base's schema and in the packs' schema, with their owners.
 SELECT n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, pg_get_userbyid(c.relowner) AS owner
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname IN (%(schema)s, %(role)s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
 ORDER BY 1, 2;
 
 -- name: is_member
--- Whether we may hand something over to a role.
+-- Whether this session's role can hand tables over to the packs' role.
 SELECT pg_has_role(current_user, %(role)s, 'MEMBER') AS member;
 
 -- name: default_path
--- Where a new session of anybody looks for tables unless the role has a setting of its own, and what that has to be.
+-- The search path of roles without a setting of their own, and the setting that the packs' role needs.
 SELECT coalesce(reset_val, '') AS usual,
     format('search_path=%%s, %%s', quote_ident(%(role)s), quote_ident(%(schema)s)) AS wanted
 FROM pg_settings WHERE name = 'search_path';
 
 -- name: open_schemas
--- Schemas in which everybody may create, as on PostgreSQL 13 and 14, and on bases that came from there.
+-- Schemas in which PUBLIC may create, as in `public` on PostgreSQL 13 and 14 and on bases upgraded from there.
 SELECT nspname AS name FROM pg_namespace n
 WHERE nspname = ANY(%(schemas)s) AND has_schema_privilege('public', n.oid, 'CREATE') ORDER BY 1;

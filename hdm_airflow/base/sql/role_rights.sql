@@ -1,5 +1,5 @@
 -- name: powers
--- What no GRANT and no REVOKE on the base's tables can outweigh. Members of pg_monitor and its like only look on.
+-- Powers that no GRANT or REVOKE on the base's tables can limit. Roles such as pg_monitor do not count: they only read.
 WITH role AS (SELECT * FROM pg_roles WHERE rolname = %(role)s),
 owners AS (
     SELECT datdba AS oid FROM pg_database WHERE datname = current_database()
@@ -28,14 +28,14 @@ SELECT power FROM (
 ORDER BY rank, power;
 
 -- name: excess
--- What a role may do to the base beyond its due, by whatever way it came to that: PUBLIC and other roles included, also
--- those that it does not inherit from, but can become by SET ROLE.
+-- Rights on the base that a role has and does not need, its own and those of PUBLIC and of other roles, including roles
+-- that it does not inherit from but can become by SET ROLE.
 WITH roles AS (
     SELECT oid FROM pg_roles WHERE pg_has_role(%(role)s, oid, 'MEMBER')
 ), tables AS (
     SELECT c.oid, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = %(schema)s AND c.relname = ANY(%(tables)s) AND c.relkind IN ('r', 'v', 'p')
-), sequences AS (  -- of identity columns: the order of the ledger's rows is theirs
+), sequences AS (  -- of identity columns: they set the order of the ledger's rows
     SELECT c.oid, c.relname FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
     JOIN tables ON d.refclassid = 'pg_class'::regclass AND d.refobjid = tables.oid
     WHERE c.relkind = 'S'
@@ -66,7 +66,7 @@ WHERE EXISTS (SELECT FROM roles WHERE has_database_privilege(roles.oid, current_
 ORDER BY 1;
 
 -- name: lacking
--- What a role lacks of its due.
+-- Rights that a role needs and lacks.
 SELECT needed.privilege || ' on ' || needed.relname AS lacking
 FROM unnest(%(needed_tables)s::text[], %(needed_privileges)s::text[]) AS needed (relname, privilege)
 JOIN pg_class c ON c.relname = needed.relname
@@ -85,7 +85,7 @@ WHERE NOT EXISTS (
 ORDER BY 1;
 
 -- name: granted
--- What was granted to a role itself, for the audit trail.
+-- Rights granted to the role itself, for the audit trail.
 SELECT entry.privilege_type || ' on ' || c.relname AS granted
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) AS entry
 WHERE n.nspname = %(schema)s AND entry.grantee = to_regrole(quote_ident(%(role)s))
@@ -103,7 +103,7 @@ WHERE s.setrole = to_regrole(quote_ident(%(role)s)) AND setting LIKE 'search\_pa
 ORDER BY 1;
 
 -- name: settings
--- What each session of a role begins with, other than where it looks for tables; without the values.
+-- Names of the settings with which a role's sessions begin, except search_path.
 SELECT DISTINCT split_part(setting, '=', 1) AS name
 FROM pg_db_role_setting s, unnest(s.setconfig) AS setting
 WHERE s.setrole = to_regrole(quote_ident(%(role)s)) AND setting NOT LIKE 'search\_path=%%'
@@ -111,14 +111,14 @@ WHERE s.setrole = to_regrole(quote_ident(%(role)s)) AND setting NOT LIKE 'search
 ORDER BY 1;
 
 -- name: shadowed
--- Tables of the base that a role's own, of the same name, stand before.
+-- Tables of the base that a table of the same name in the role's schema shadows.
 SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %(role)s AND n.nspname <> %(schema)s AND c.relname = ANY(%(tables)s)
 ORDER BY 1;
 
 -- name: pack_search_path
--- Where a session of packs looks, first where it makes its tables, and which names do not lead it to the base's tables.
--- What packs have made is not to be believed: names say whose they are.
+-- The search path of a session of packs, which begins with the schema of new tables, and the names of the base's tables
+-- that it does not find. Names are qualified, because packs may have made functions and types of the same name.
 SELECT pg_catalog.current_schemas(false)::pg_catalog.text[] AS searched, ARRAY(
     SELECT name FROM pg_catalog.unnest(%(tables)s::pg_catalog.text[]) AS wanted (name)
     WHERE pg_catalog.to_regclass(pg_catalog.quote_ident(name))::pg_catalog.oid IS DISTINCT FROM
@@ -126,5 +126,5 @@ SELECT pg_catalog.current_schemas(false)::pg_catalog.text[] AS searched, ARRAY(
 ) AS missed;
 
 -- name: whoami
--- Under which role a connection works, and on which database.
+-- The role and the database of a connection.
 SELECT current_user AS role, pg_catalog.current_database() AS database;

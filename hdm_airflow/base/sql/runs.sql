@@ -1,6 +1,6 @@
 -- name: newest
--- The newest row of each (kind, pack, endpoint) of one metric date: the pack's own, and of those it requires.
--- The slugs are joined: as an array of thousands, planning alone takes longer than reading.
+-- The newest row of each (kind, pack, endpoint) of one metric date, for the pack and for the packs that it requires.
+-- The slugs are joined: with an array of thousands, planning takes longer than reading.
 SELECT DISTINCT ON (kind, pack, endpoint)
     kind, pack, endpoint, environment, status, reported, reason, nullif(incomplete, '[]') AS incomplete,
     started_at, finished_at
@@ -11,7 +11,7 @@ WHERE metric_date = %(date)s
 ORDER BY kind, pack, endpoint, id DESC;
 
 -- name: dbversions
--- The version that was last reported for each endpoint.
+-- The version last reported for each endpoint.
 SELECT wanted.slug, found.dbversion
 FROM unnest(%(slugs)s::text[]) AS wanted (slug)
 CROSS JOIN LATERAL (
@@ -21,11 +21,11 @@ CROSS JOIN LATERAL (
 ) AS found;
 
 -- name: reserve
--- Ids of rows to come. No two attempts get the same, and whoever takes the lock later gets higher ones.
+-- Reserve the ids of rows to come. Each id is unique, and an attempt that takes the lock later gets higher ids.
 SELECT nextval(pg_get_serial_sequence('hdm_pack_run', 'id')) AS id FROM generate_series(1, %(count)s);
 
 -- name: start
--- One endpoint's attempt begins. That its row is there already means that a commit was not acknowledged.
+-- Start an attempt on one endpoint. If its row exists already, an earlier commit was not acknowledged.
 INSERT INTO hdm_pack_run
     (id, kind, pack, pack_version, endpoint, metric_date, environment, dag_id, run_id, task_id, try_number, status)
 OVERRIDING SYSTEM VALUE
@@ -34,7 +34,7 @@ VALUES (%(id)s, %(kind)s, %(pack)s, %(pack_version)s, %(endpoint)s, %(metric_dat
 ON CONFLICT (id) DO NOTHING;
 
 -- name: finish
--- One endpoint's attempt is over before it began: skipped, or failed early.
+-- Record an attempt that ended before it started on one endpoint: skipped, or failed early.
 INSERT INTO hdm_pack_run
     (kind, pack, pack_version, endpoint, metric_date, environment, dag_id, run_id, task_id, try_number,
     status, reason, reported, metrics, alerts, incomplete, dbversion, finished_at)
@@ -43,11 +43,11 @@ VALUES (%(kind)s, %(pack)s, %(pack_version)s, %(endpoint)s, %(metric_date)s, %(e
     %(incomplete)s, %(dbversion)s, clock_timestamp());
 
 -- name: close
--- One endpoint's attempt ends. What comes back says how its row stands now, whoever closed it: a worker that lost its
--- lock but lives finds it closed, and one whose commit was not acknowledged finds its own.
+-- End an attempt on one endpoint. Returns its row as it is now, whoever closed it: a worker that lost its lock finds it
+-- closed, and a worker whose commit was not acknowledged finds its own outcome.
 WITH own AS (
     SELECT id, status, reason, reported, metrics, alerts, incomplete, dbversion FROM hdm_pack_run
-    WHERE id = %(id)s FOR UPDATE  -- or whoever closes it just now would be missed
+    WHERE id = %(id)s FOR UPDATE  -- or a session that is closing it now would be missed
 ), closed AS (
     UPDATE hdm_pack_run SET
         status = %(status)s, reason = nullif(%(reason)s, ''), reported = %(reported)s, metrics = %(metrics)s,
@@ -60,23 +60,23 @@ UNION ALL
 SELECT status, reason, reported, metrics, alerts, incomplete, dbversion FROM own WHERE NOT EXISTS (SELECT FROM closed);
 
 -- name: limit_closing
--- A frozen session may hold a row that is to be closed: whoever closes it has little time, and may try again.
+-- Limit the wait for a row that a frozen session may hold: closing has little time, and can be tried again.
 SELECT set_config('lock_timeout', %(limit)s, false);
 
 -- name: note
--- The pack has said `ok` of an endpoint, or has taken it back, while it still runs.
+-- Note that the running pack has reported `ok` for an endpoint, or has withdrawn it.
 UPDATE hdm_pack_run SET
     reported = %(reported)s, reason = nullif(%(reason)s, ''), metrics = %(metrics)s, alerts = %(alerts)s,
     incomplete = %(incomplete)s, dbversion = %(dbversion)s
 WHERE id = %(id)s AND status = 'running';
 
 -- name: is_running
--- A row, where there is one that is `running`.
+-- One row if there are `running` ones, else none.
 SELECT FROM hdm_pack_run
 WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(date)s AND status = 'running' LIMIT 1;
 
 -- name: close_stale
--- The lock of this pack and date is ours, so whoever wrote these rows is gone. What was reported ok before stands.
+-- Close the rows of a worker that is gone: this session has the lock of the pack and date. Reported `ok` stays valid.
 UPDATE hdm_pack_run SET
     status = CASE WHEN reported THEN 'success' ELSE 'failed' END,
     reason = CASE WHEN reported THEN concat_ws('; ', reason, 'the worker died afterwards') ELSE 'the worker died' END,
@@ -84,36 +84,36 @@ UPDATE hdm_pack_run SET
 WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(date)s AND status = 'running';
 
 -- name: stale_dates
--- Other dates under which rows of a pack are `running`: of attempts under way, or of workers that died.
+-- Other dates with `running` rows of a pack: an attempt is running, or its worker has died.
 SELECT DISTINCT metric_date FROM hdm_pack_run
 WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date <> %(date)s AND status = 'running'
 ORDER BY 1;
 
 -- name: keep_session
--- The session holds locks for hours: let neither side take it for dead while it lives, nor for alive when it is not.
+-- Have the server detect a dead client within a minute, and never end an idle session: it holds locks for hours.
 SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
     set_config('tcp_keepalives_count', '3', false),
     CASE WHEN current_setting('server_version_num')::integer >= 140000
         THEN set_config('idle_session_timeout', '0', false) END;
 
 -- name: heartbeat
--- A sign of life.
+-- Check that the server answers.
 SELECT 1;
 
 -- name: lock
--- Exclusive, held until the session ends.
+-- Take the exclusive lock until `unlock` or the end of the session.
 SELECT pg_try_advisory_lock(hashtextextended(%(key)s, 0)) AS locked;
 
 -- name: unlock
--- Before the session ends.
+-- Release the exclusive lock.
 SELECT pg_advisory_unlock(hashtextextended(%(key)s, 0));
 
 -- name: lock_shared
--- Shared, held until the session ends.
+-- Take the shared lock until the end of the session.
 SELECT pg_try_advisory_lock_shared(hashtextextended(%(key)s, 0)) AS locked;
 
 -- name: recent
--- The newest rows.
+-- The newest rows, with optional filters.
 SELECT id, kind, pack, pack_version, endpoint, metric_date, environment, dag_id, run_id, task_id, try_number, status,
     reason, reported, metrics, alerts, incomplete, dbversion, started_at, finished_at
 FROM hdm_pack_run
