@@ -1,4 +1,4 @@
-"""The reference packs under a role of their own, from the command that grants it to the second night."""
+"""The reference packs with a role of their own, from `db grant` to the second night."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HOW_TO = ROOT / "docs" / "how-to" / "give-packs-a-role-of-their-own.md"
 
 @pytest.fixture
 def hdm(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Hdm:
-    """Commands in this process, with a connection to the heart: they look into the metadata database for others."""
+    """Commands in this process, with a connection to the heart: they search the metadata database for others."""
     monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", "generic://:secret@127.0.0.1")
     monkeypatch.setenv("AIRFLOW_VAR_HDM", '{"environments": {"prod": {"conn_id": "hdm", "pack_conn_id": "packs"}}}')
     return Hdm(capsys)
@@ -39,7 +39,7 @@ def hdm(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def role(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A role as an administrator makes it, behind the Airflow connection `packs`."""
+    """A role as an administrator creates it, with the Airflow connection `packs`."""
     server, name = stage.base.server, f"packs_{uuid4().hex[:8]}"
     with Database(server, "postgres").connect(autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(sql.Identifier(name)))
@@ -52,7 +52,7 @@ def role(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def ward(stage: Stage, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
-    """Two endpoints with metric pack and rule pack basic."""
+    """Two endpoints with the metric pack and the rule pack basic."""
     databases = {name: postgres.create_database(f"{name}_{stage.base.name}") for name in ("heart", "lung")}
     ward = Ward(stage=stage, databases=databases, tally=tmp_path / "tally")
     for name, value in ward.connections.items():
@@ -64,14 +64,14 @@ def ward(stage: Stage, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.M
 
 
 def tables_of(stage: Stage, role: str) -> set[str]:
-    """The tables in the role's schema, all of them its own."""
+    """Return the tables in the role's schema that belong to the role."""
     with stage.base.connect() as connection:
         query = "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tableowner = %s"
         return {name for (name,) in connection.execute(query, [role, role])}
 
 
 def test_reference_packs_run_unchanged_under_a_role_of_their_own(ward: Ward, role: str, hdm: Hdm) -> None:
-    """Create-table scripts, metrics, rules, alerts; twice on one date, and once more on the next."""
+    """Create-table scripts, metrics, rules, alerts: twice for one date, and once for the next."""
     hdm("db", "grant", role)
     stage = ward.stage
     for day in (MONDAY, MONDAY, MONDAY + timedelta(days=1)):
@@ -89,15 +89,15 @@ def test_reference_packs_run_unchanged_under_a_role_of_their_own(ward: Ward, rol
 
 
 def test_packs_that_ran_as_the_owner_go_on_under_the_role_with_their_metrics(ward: Ward, role: str, hdm: Hdm) -> None:
-    """Handed over with --move; what is not named is told, and a changed script can still alter the table."""
+    """--move hands their tables over and the command lists the rest; a changed script can still alter the table."""
     stage = ward.stage
     stage.run("mp_basic")
     stage.run("rp_basic")
     assert "with the rights of the HDM base's owner" in stage.log
     more = ("levels", "table", "version", "database", "known", "trend", "table_trend")
-    told = hdm("db", "grant", role, "--move", "metric_basic", *(f"metric_basic_{one}" for one in more)).err
-    assert "metric_basic was handed over to the role, with its rows" in told
-    assert "were not handed over: rule_basic, rule_basic_error" in told
+    output = hdm("db", "grant", role, "--move", "metric_basic", *(f"metric_basic_{one}" for one in more)).err
+    assert "metric_basic was handed over to the role, with its rows" in output
+    assert "were not handed over: rule_basic, rule_basic_error" in output
     hdm("db", "grant", role, "--move", "rule_basic", "rule_basic_error")
     script = stage.folder / "metric-packs" / "basic" / "create-table" / "create.sql"
     script.write_text(script.read_text() + "ALTER TABLE metric_basic ADD IF NOT EXISTS more text;\n")
@@ -124,16 +124,14 @@ def test_script_that_reaches_for_the_ledger_fails_the_run_and_changes_nothing(
     assert [status for _, status in stage.ledger("mp_basic")] == ["failed", "failed"]
 
 
-def test_check_tells_whose_rights_packs_have(
-    stage: Stage, role: str, hdm: Hdm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Silence only where all is well; the exit code is that of the base's version."""
+def test_check_reports_the_rights_of_packs(stage: Stage, role: str, hdm: Hdm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It warns unless all is well; the exit code depends only on the version of the base."""
     assert f"do: run: airflow hdm db grant {role}" in hdm("db", "check").err
     assert f"the role {role} now has the rights that packs need" in hdm("db", "grant", role).err
     assert f"the role {role} already had the rights that packs need" in hdm("db", "grant", role).err
-    told = hdm("db", "check").err
-    assert f"packs have a role of their own ({role})" in told
-    assert "warning" not in told
+    output = hdm("db", "check").err
+    assert f"packs have a role of their own ({role})" in output
+    assert "warning" not in output
     with stage.base.connect(autocommit=True) as connection:
         connection.execute(sql.SQL("GRANT UPDATE ON hdm_pack_run TO {}").format(sql.Identifier(role)))
     assert f"the packs' role {role} is too powerful: it has UPDATE on hdm_pack_run" in hdm("db", "check").err
@@ -147,18 +145,18 @@ def test_check_tells_whose_rights_packs_have(
     assert "warning: packs use this base with its owner's rights" in hdm("db", "check").err
 
 
-def test_check_names_settings_of_the_role_that_packs_may_stumble_over(stage: Stage, role: str, hdm: Hdm) -> None:
-    """All rights are there, and every pack fails: its sessions may only read. Where tables lie, grant has set."""
+def test_check_names_settings_of_the_role_that_may_disturb_packs(stage: Stage, role: str, hdm: Hdm) -> None:
+    """The rights are complete, but every pack fails, because its sessions are read-only. The grant sets search_path."""
     hdm("db", "grant", role)
     with stage.base.connect(autocommit=True) as connection:
         name, base = sql.Identifier(role), sql.Identifier(stage.base.name)
         connection.execute(sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(name))
         connection.execute(sql.SQL("ALTER ROLE {} IN DATABASE {} SET work_mem = '64kB'").format(name, base))
         connection.execute(sql.SQL("ALTER ROLE {} IN DATABASE postgres SET lock_timeout = 1").format(name))
-    told = hdm("db", "check").err
-    assert f"warning: the packs' role {role} has its own settings: default_transaction_read_only, work_mem" in told
-    assert "lock_timeout" not in told
-    assert "packs have a role of their own" not in told
+    output = hdm("db", "check").err
+    assert f"warning: the packs' role {role} has its own settings: default_transaction_read_only, work_mem" in output
+    assert "lock_timeout" not in output
+    assert "packs have a role of their own" not in output
     with stage.base.connect(autocommit=True) as connection:
         connection.execute(sql.SQL("ALTER ROLE {} RESET ALL").format(name))
         connection.execute(sql.SQL("ALTER ROLE {} IN DATABASE {} RESET work_mem").format(name, base))
@@ -166,46 +164,46 @@ def test_check_names_settings_of_the_role_that_packs_may_stumble_over(stage: Sta
 
 
 def test_code_that_others_have_left_stops_check_and_grant(stage: Stage, role: str, hdm: Hdm) -> None:
-    """Both work as the owner, whose next statement might run it. Who is to take it away learns how."""
+    """Both run as the owner, whose next statement might run it. The error has the statement that removes it."""
     with stage.base.connect(autocommit=True) as connection:
         connection.execute("CREATE FUNCTION lower(varchar) RETURNS text LANGUAGE sql RETURN 'mine'")
         connection.execute(sql.SQL("ALTER FUNCTION public.lower(varchar) OWNER TO {}").format(sql.Identifier(role)))
     for words in (["check"], ["grant", role]):
-        told = hdm("db", *words, code=2).err
-        assert "other roles have left code in the base that its owner might run: " in told
-        assert f"function public.lower(character varying) (owned by {role})" in told
-        assert "have an administrator run: DROP ROUTINE public.lower(character varying)" in told
+        output = hdm("db", *words, code=2).err
+        assert "other roles have left code in the base that its owner might run: " in output
+        assert f"function public.lower(character varying) (owned by {role})" in output
+        assert "have an administrator run: DROP ROUTINE public.lower(character varying)" in output
 
 
-def test_what_packs_left_behind_as_the_owner_is_told(stage: Stage, role: str, hdm: Hdm) -> None:
-    """It may be the owner's own work, so nothing is refused."""
+def test_code_that_packs_may_have_left_as_the_owner_is_reported(stage: Stage, role: str, hdm: Hdm) -> None:
+    """It may be the owner's own work, so the commands only warn."""
     with stage.base.connect(autocommit=True) as connection:
         connection.execute(
             "CREATE FUNCTION door() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM hdm_audit'"
         )
     for words in (["grant", role], ["check"]):
-        told = hdm("db", *words).err
+        output = hdm("db", *words).err
         what = "SECURITY DEFINER function public.door() (owned by "
-        assert f"this code runs with the rights of the base's owner: {what}" in told
-        assert "remove it: DROP ROUTINE public.door()" in told
+        assert f"this code runs with the rights of the base's owner: {what}" in output
+        assert "remove it: DROP ROUTINE public.door()" in output
 
 
-def test_check_tells_that_packs_do_not_find_the_base(stage: Stage, role: str, hdm: Hdm) -> None:
-    """A pack may change where all of them look; all rights are there, and every run fails."""
+def test_check_reports_that_packs_do_not_find_the_base(stage: Stage, role: str, hdm: Hdm) -> None:
+    """A pack can change the search path of all packs: the rights are complete, but every run fails."""
     hdm("db", "grant", role)
     with stage.base.connect(autocommit=True) as connection:
         names = sql.Identifier(role), sql.Identifier(stage.base.name)
         connection.execute(sql.SQL("ALTER ROLE {0} IN DATABASE {1} SET search_path = {0}").format(*names))
-    told = hdm("db", "check").err
-    assert f"packs do not find the base in the schema public: their search path is {role}" in told
-    assert f"do: run: airflow hdm db grant {role}" in told
-    assert "packs have a role of their own" not in told
+    output = hdm("db", "check").err
+    assert f"packs do not find the base in the schema public: their search path is {role}" in output
+    assert f"do: run: airflow hdm db grant {role}" in output
+    assert "packs have a role of their own" not in output
     hdm("db", "grant", role)
     assert f"packs have a role of their own ({role})" in hdm("db", "check").err
 
 
 def test_back_to_the_owner_with_the_tables_handed_back(ward: Ward, role: str, hdm: Hdm) -> None:
-    """As the how-to says, with what it says where a table was forgotten."""
+    """As the how-to describes, including the failure if a table is not handed back."""
     stage, days = ward.stage, [MONDAY + timedelta(days=n) for n in range(3)]
     hdm("db", "grant", role)
     for task_id in ("mp_basic", "rp_basic"):
@@ -222,7 +220,7 @@ def test_back_to_the_owner_with_the_tables_handed_back(ward: Ward, role: str, hd
         assert connection.execute("SELECT count(DISTINCT date) FROM metric_basic").fetchone() == (2,)
 
 
-def test_grant_of_a_role_that_is_not_there_says_how_to_make_it(stage: Stage, hdm: Hdm) -> None:
-    """On a base that is migrated; before that, the upgrade comes first."""
+def test_grant_to_a_missing_role_says_how_to_create_it(stage: Stage, hdm: Hdm) -> None:
+    """On a migrated base; an unmigrated one needs the upgrade first."""
     assert 'CREATE ROLE "nobody" LOGIN' in hdm("db", "grant", "nobody", code=2).err
     assert "too powerful" in hdm("db", "grant", stage.base.server.user, code=2).err

@@ -34,7 +34,7 @@ def audit(session):
 
 @pytest.mark.parametrize("kind", ["metric", "rule"])
 def test_a_pack_is_activated_once_and_deactivated_once(session, heart, kind):
-    """Only what changes something is true, and only that leaves an audit row."""
+    """Only a change returns true, and only a change leaves an audit row."""
     assert activation.activate(session, kind, "basic", heart, actor="ada") is True
     assert activation.activate(session, kind, "basic", heart, actor="bob") is False
     assert activation.activated(session) == [(kind, "basic", HEART.slug)]
@@ -45,8 +45,8 @@ def test_a_pack_is_activated_once_and_deactivated_once(session, heart, kind):
     assert audit(session) == [("ada", "activate", item), ("bob", "deactivate", item)]
 
 
-def test_metric_and_rule_packs_of_one_name_are_marked_apart(session, heart):
-    """`basic` measures and `basic` judges: one may run without the other."""
+def test_metric_and_rule_packs_of_one_name_are_activated_separately(session, heart):
+    """There is a metric pack `basic` and a rule pack `basic`: each may run without the other."""
     activation.activate(session, "metric", "basic", heart, actor="ada")
     activation.activate(session, "rule", "basic", heart, actor="ada")
     activation.deactivate(session, "metric", "basic", heart, actor="ada")
@@ -57,7 +57,7 @@ def test_metric_and_rule_packs_of_one_name_are_marked_apart(session, heart):
     ("kind", "table"), [("metric", "hdm_core_table_corr_db_mp"), ("rule", "hdm_core_table_corr_db_rp")]
 )
 def test_an_old_form_of_the_slug_is_deactivated_too(session, heart, kind, table):
-    """The original's row and ours name one endpoint: both marks go, those of other packs and endpoints stay."""
+    """The original's row and ours name one endpoint: both are removed, those of other packs and endpoints stay."""
     other = "lungs:postgres:fe80::1:5432:hdm:False"
     for pack, slug in (("basic", OLD_SLUG), ("basic", other), ("other", OLD_SLUG)):
         session.execute(f"INSERT INTO {table} VALUES (%s, %s)", [pack, slug])
@@ -69,8 +69,8 @@ def test_an_old_form_of_the_slug_is_deactivated_too(session, heart, kind, table)
 @pytest.mark.parametrize(
     ("kind", "table"), [("metric", "hdm_core_table_corr_db_mp"), ("rule", "hdm_core_table_corr_db_rp")]
 )
-def test_a_mark_whose_slug_is_none_is_deactivated_by_its_text(session, kind, table):
-    """Written by other hands, it can still be taken away, and nothing else goes with it."""
+def test_an_activation_whose_slug_is_invalid_is_removed_by_its_text(session, kind, table):
+    """A row of another program can be removed, and only that row."""
     for slug in ("garbage", "garbage:2", OLD_SLUG):
         session.execute(f"INSERT INTO {table} VALUES ('basic', %s)", [slug])
     assert activation.deactivate_slug(session, kind, "basic", "garbage", actor="ada") is True
@@ -79,8 +79,8 @@ def test_a_mark_whose_slug_is_none_is_deactivated_by_its_text(session, kind, tab
     assert audit(session) == [("ada", "deactivate", f"{kind} pack basic garbage")]
 
 
-def test_a_mark_and_its_audit_row_stand_or_fall_together(session, heart):
-    """Where the audit row cannot be written, nothing is marked."""
+def test_an_activation_and_its_audit_row_are_one_transaction(session, heart):
+    """If the audit row cannot be written, nothing is activated."""
     session.execute("ALTER TABLE hdm_audit ADD CONSTRAINT shut CHECK (actor <> 'mallory')")
     with pytest.raises(Exception, match="shut"):
         activation.activate(session, "metric", "basic", heart, actor="mallory")

@@ -1,4 +1,4 @@
-"""What the base assigns to a pack: read in as many queries for a thousand endpoints as for one."""
+"""The assignments of a pack: a thousand endpoints need as many queries as one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read(session):
 
 
 def test_a_thousand_endpoints_are_planned_in_three_queries_at_most(session):
-    """Endpoints, both configurations and the gate: counted on the wire, and everything is there."""
+    """Endpoints, both configurations and the gate: counted on the connection, and complete."""
     fill(session, 1_000)
     attempt, pack = attempt_and_pack()
     with queries_sent(session) as sent:
@@ -43,7 +43,7 @@ def test_a_thousand_endpoints_are_planned_in_three_queries_at_most(session):
 
 
 def test_the_count_of_queries_counts(session):
-    """The trace that the other test trusts sees every kind of query, and no answer."""
+    """The trace of the other test contains every kind of query, and no answers."""
     with queries_sent(session) as sent:
         session.execute("SELECT 1")
         session.execute("SELECT %s", [1])
@@ -72,7 +72,7 @@ def test_an_empty_base_assigns_nothing(session):
 
 
 def test_a_pack_sees_its_own_activations_and_those_of_what_it_requires(session):
-    """Not another pack's, nor those of a metric pack of its own name, which it does not require."""
+    """Not those of another pack, nor of a metric pack of its own name that it does not require."""
     for endpoint in (HEART, LUNGS):
         endpoints.add(session, endpoint, None, actor="ada")
     heart, lungs = endpoints.find(session, HEART.slug), endpoints.find(session, LUNGS.slug)
@@ -87,7 +87,7 @@ def test_a_pack_sees_its_own_activations_and_those_of_what_it_requires(session):
 
 
 def test_a_metric_pack_may_require_metric_packs(session):
-    """Its own activations and theirs are told apart."""
+    """Its own activations and theirs stay separate."""
     endpoints.add(session, HEART, None, actor="ada")
     heart = endpoints.find(session, HEART.slug)
     activation.activate(session, "metric", "basic", heart, actor="ada")
@@ -96,7 +96,7 @@ def test_a_metric_pack_may_require_metric_packs(session):
 
 
 def test_an_activation_that_matches_no_endpoint_is_kept_and_fails_that_one_alone(session):
-    """A slug that nobody registered, or that is none at all, is said aloud; the others run."""
+    """A slug that is not registered, or not a slug, is reported; the others run."""
     endpoints.add(session, HEART, None, actor="ada")
     activation.activate(session, "rule", PACK_NAME, endpoints.find(session, "heart"), actor="ada")
     session.execute(
@@ -112,7 +112,7 @@ def test_an_activation_that_matches_no_endpoint_is_kept_and_fails_that_one_alone
 
 
 def test_slugs_of_old_and_new_form_count_once(session):
-    """The same endpoint marked by the original and by us is one endpoint, with its configuration."""
+    """An endpoint that the original and hdm_airflow have activated is one endpoint, with its configuration."""
     endpoints.add(session, LUNGS, None, actor="ada")
     lungs = endpoints.find(session, LUNGS.slug)
     plain = Endpoint(name="eyes", type="postgres", host="fe80::1", port="5432", user="hdm")

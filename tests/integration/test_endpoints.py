@@ -30,7 +30,7 @@ def audit(session):
 
 @pytest.mark.parametrize("endpoint", [HEART, *STRANGE], ids=lambda endpoint: endpoint.name)
 def test_an_endpoint_is_read_as_it_was_registered(session, endpoint):
-    """Unicode, quotes, `%` and `:` survive, and the base makes the same slug of it as the code."""
+    """Unicode, quotes, `%` and `:` survive, and the base and the code make the same slug of it."""
     assert endpoints.add(session, endpoint, None, actor="ada") is True
     (one,) = endpoints.registered(session)
     assert (one.endpoint, one.conn_id) == (endpoint, None)
@@ -39,7 +39,7 @@ def test_an_endpoint_is_read_as_it_was_registered(session, endpoint):
     assert endpoints.find(session, endpoint.slug) == endpoints.find(session, endpoint.name) == one
 
 
-def test_registering_again_changes_the_connection_alone(session):
+def test_registering_again_changes_only_the_connection(session):
     """One row, the same id, and an audit row with the connection before and after."""
     endpoints.add(session, HEART, None, actor="ada")
     before = endpoints.find(session, "heart")
@@ -60,7 +60,7 @@ def test_registering_again_changes_the_connection_alone(session):
 
 
 def test_endpoints_that_differ_in_one_part_are_different(session):
-    """Two hosts may have a database of one name; the name alone then finds neither, and the error lists both."""
+    """Two hosts may have a database of the same name: the name finds neither, and the error lists both."""
     other = Endpoint(name="heart", type="mysql", host="db2", port="3306", user="hdm")
     for endpoint in (HEART, other):
         assert endpoints.add(session, endpoint, None, actor="ada")
@@ -74,7 +74,7 @@ def test_endpoints_that_differ_in_one_part_are_different(session):
 
 
 def test_an_unknown_endpoint_is_an_error_that_lists_the_known_ones(session):
-    """Also where there is none at all."""
+    """Even if there are none."""
     with pytest.raises(ConfigurationError, match="the endpoints are: none"):
         endpoints.find(session, "heart")
     endpoints.add(session, HEART, None, actor="ada")
@@ -83,14 +83,14 @@ def test_an_unknown_endpoint_is_an_error_that_lists_the_known_ones(session):
 
 
 def test_an_endpoint_is_found_by_an_old_form_of_its_slug(session):
-    """As the original wrote a bare IPv6 host."""
+    """For example with a bare IPv6 host, which the original wrote."""
     endpoint = Endpoint(name="lungs", type="postgres", host="fe80::1", port="5432", user="hdm")
     endpoints.add(session, endpoint, None, actor="ada")
     assert endpoints.find(session, "lungs:postgres:fe80::1:5432:hdm:False").endpoint == endpoint
 
 
-def test_removing_an_endpoint_takes_its_activations_along_whatever_form_they_have(session):
-    """No mark is left that matches no endpoint; other endpoints keep theirs; the audit row says what was there."""
+def test_removing_an_endpoint_removes_its_activations_in_every_form(session):
+    """No activation remains without an endpoint; other endpoints keep theirs; the audit row lists the removed ones."""
     lungs = Endpoint(name="lungs", type="postgres", host="fe80::1", port="5432", user="hdm")
     for endpoint in (HEART, lungs):
         endpoints.add(session, endpoint, "vault", actor="ada")
@@ -109,8 +109,8 @@ def test_removing_an_endpoint_takes_its_activations_along_whatever_form_they_hav
     assert audit(session)[-1] == {**wanted, "old": old, "new": None}
 
 
-def test_a_change_and_its_audit_row_stand_or_fall_together(session):
-    """Where the audit row cannot be written, nothing has changed."""
+def test_a_change_and_its_audit_row_are_one_transaction(session):
+    """If the audit row cannot be written, nothing changes."""
     session.execute("ALTER TABLE hdm_audit ADD CONSTRAINT shut CHECK (actor <> 'mallory')")
     with pytest.raises(Exception, match="shut"):
         endpoints.add(session, HEART, None, actor="mallory")

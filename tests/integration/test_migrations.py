@@ -1,4 +1,4 @@
-"""Making and upgrading the HDM base: one schema, whoever upgrades, however often; and errors that say what to do."""
+"""Migrations of the HDM base: they always give the same schema, and errors say what to do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hdm_airflow.errors import ConfigurationError, HdmBaseError
 
 SCHEMA = Path(migrate.__file__).with_name("schema.sql")
 
-# What the catalogs say about everything in the schema `public` but Alembic's own table.
+# The catalogs' view of everything in the schema `public`, except Alembic's table.
 RELATIONS = """
     SELECT relname, relkind::text, obj_description(oid, 'pg_class') AS comment,
         CASE relkind WHEN 'v' THEN pg_get_viewdef(oid) END AS definition
@@ -85,7 +85,7 @@ def test_every_table_and_view_says_what_it_is_for(hook, database):
 
 
 def test_upgrading_twice_changes_nothing(hook, database):
-    """The second one says that the base was there already."""
+    """The second upgrade reports that the base is current."""
     assert migrate.upgrade(hook) == (None, "0001")
     made = schema(database)
     assert migrate.upgrade(hook) == ("0001", "0001")
@@ -93,7 +93,7 @@ def test_upgrading_twice_changes_nothing(hook, database):
 
 
 def test_two_upgrades_at_once_both_end_well(hook, database):
-    """The second waits until the first is done, longer than it would wait for a table, and finds nothing to do."""
+    """The second waits for the first, longer than it would wait for a table, and has nothing to do."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with database.connect(autocommit=True) as holder:
         holder.execute(migrate._LOCK)
@@ -111,7 +111,7 @@ def test_two_upgrades_at_once_both_end_well(hook, database):
 
 
 def test_a_migration_that_fails_in_the_middle_leaves_nothing(hook, database):
-    """Somebody's view hangs on a column of the alerts, long after the endpoints were done: all is as it was before."""
+    """A view depends on a column of the alerts, which come long after the endpoints: everything is as before."""
     execute(
         database,
         """
@@ -135,7 +135,7 @@ def test_a_migration_that_fails_in_the_middle_leaves_nothing(hook, database):
 
 
 def test_an_upgrade_does_not_wait_for_a_table_in_use(hook, database, monkeypatch):
-    """Somebody reads a table in an open transaction: a clear error within the lock timeout, and nothing changed."""
+    """A table is being read in an open transaction: a clear error within the lock timeout, and nothing has changed."""
     monkeypatch.setattr(migrate, "LOCK_TIMEOUT", "300ms")
     execute(database, "CREATE TABLE hdm_alerts (alert_level varchar(10))")
     before = schema(database)
@@ -152,7 +152,7 @@ def test_an_upgrade_does_not_wait_for_a_table_in_use(hook, database, monkeypatch
 
 
 def test_the_version_of_a_base_is_checked(hook):
-    """A base without tables is at no version; what needs a current one says what to do."""
+    """A base without tables has no version; the error says what to do."""
     assert migrate.check(hook) == (None, "0001")
     with pytest.raises(HdmBaseError) as failure:
         migrate.require_current(hook)
@@ -172,7 +172,7 @@ def test_the_version_of_a_base_is_checked(hook):
     ],
 )
 def test_an_unmigrated_base_says_how_to_migrate_it(hook, read):
-    """Whatever is read first, the error is the same: `airflow hdm db upgrade`."""
+    """The error is the same for every first query: `airflow hdm db upgrade`."""
     with pytest.raises(HdmBaseError) as failure, hook.session() as base:
         read(base)
     assert failure.value.what.startswith("the HDM base lacks a table or column: relation")
@@ -187,7 +187,7 @@ def open_session(hook):
 @pytest.mark.parametrize("use", [open_session, migrate.check, migrate.upgrade, migrate.require_current])
 @pytest.mark.parametrize("wrong", ["port", "password", "database"])
 def test_a_base_that_cannot_be_reached_gives_one_clear_error(database, monkeypatch, use, wrong):
-    """Nobody listens, or the password or the database is wrong: what, where, what to do, and never the password."""
+    """No server, a wrong password or a wrong database: what, where, what to do, and never the password."""
     server = database.server
     address = {
         "port": f"postgresql://hdm:{server.password}@{server.host}:{free_port()}/hdm",
@@ -208,7 +208,7 @@ def test_a_base_that_cannot_be_reached_gives_one_clear_error(database, monkeypat
 
 @pytest.mark.parametrize("use", [open_session, migrate.check, migrate.upgrade])
 def test_a_missing_connection_is_named(use):
-    """Airflow has no connection of that id: a wrong configuration, which a retry does not mend."""
+    """Airflow has no connection with that id: a wrong configuration, which a retry does not fix."""
     with pytest.raises(ConfigurationError) as failure:
         use(HdmHook("nowhere"))
     assert failure.value.what == "there is no connection 'nowhere'"
@@ -231,21 +231,21 @@ def test_a_missing_connection_is_named(use):
     ],
 )
 def test_an_error_of_the_base_repeats_no_value(hook, statement, what):
-    """The server's complaints about data quote the data itself: that is left out."""
+    """The server's messages about data quote the data, which the error leaves out."""
     with pytest.raises(HdmBaseError) as failure, hook.session() as base:
         base.execute(statement)
     assert failure.value.what == what
 
 
 def test_a_lost_connection_says_that_the_base_cannot_be_reached(hook, database):
-    """The server ends the session: no other kind of error than at the start."""
+    """The server ends the session: the same kind of error as at the start."""
     with pytest.raises(HdmBaseError) as failure, hook.session() as base:
         base.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     assert failure.value.what.startswith("the HDM base cannot be reached: ")
 
 
-def test_a_right_that_is_lacking_is_named(hook, database):
-    """A role that may not read a table: the error says which, and what to do."""
+def test_a_missing_right_is_named(hook, database):
+    """A role may not read a table: the error names the table and what to do."""
     execute(database, "CREATE TABLE hdm_alerts (x int); CREATE ROLE reader_of_nothing")
     try:
         with pytest.raises(HdmBaseError) as failure, hook.session() as base:

@@ -1,4 +1,4 @@
-"""A base that the original program filled is taken over in place: nothing is lost, everything can be read."""
+"""A base that the original program filled is taken over in place: nothing is lost, everything is readable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hdm_airflow.errors import ConfigurationError
 
 SCHEMA = Path(migrate.__file__).with_name("schema.sql")
 
-# Typed by hand: no keys, nulls, numbers and timestamps where the takeover wants texts and dates.
+# Written by hand: no keys, nulls, numbers and timestamps in columns that become texts and dates.
 LOOSE = """
 CREATE TABLE hdm_core_dblist (id integer, db_name varchar(50), db_type varchar(20), db_host varchar(100),
     db_port integer, db_user varchar(50), db_is_ssl varchar(5));
@@ -29,7 +29,7 @@ CREATE TABLE hdm_alerts ("database" varchar(50), dbversion varchar(20), "table" 
     alert_scope varchar(20), rule_id integer, rule_pack varchar(50));
 """
 
-# As a converter leaves a MySQL dump: keys, serial ids, bigint and tinyint, defaults of NULL, an index on everything.
+# A converted MySQL dump: keys, serial ids, bigint and tinyint, defaults of NULL, an index on everything.
 DUMPED = """
 CREATE TABLE hdm_core_dblist (id bigserial NOT NULL, db_name varchar(50) DEFAULT NULL::varchar,
     db_type varchar(20) DEFAULT '', db_host varchar(100) DEFAULT NULL::varchar, db_port bigint DEFAULT '3306'::bigint,
@@ -68,7 +68,7 @@ def b64(text):
 
 
 class Original:
-    """A base of the original: fill it, take it over, look at it."""
+    """A base of the original: fills it, takes it over, reads it."""
 
     def __init__(self, database):
         self.database = database
@@ -79,7 +79,7 @@ class Original:
             connection.execute(statement)
 
     def fill(self, table, *rows):
-        """Insert rows one by one: their order counts."""
+        """Insert rows one by one, because their order matters."""
         with self.database.connect() as connection:
             for row in rows:
                 connection.execute(f"INSERT INTO {table} VALUES ({', '.join(['%s'] * len(row))})", row)
@@ -92,7 +92,7 @@ class Original:
             return connection.execute(query).fetchall()
 
     def audited(self, table):
-        """What the takeover removed or changed, as it was."""
+        """The removed or changed rows, as they were before the takeover."""
         query = f"SELECT actor, old FROM hdm_audit WHERE object = '{table}' ORDER BY id"
         rows = self.rows(query)
         assert {actor for actor, _ in rows} <= {"migration"}
@@ -109,7 +109,7 @@ class Original:
 
 @pytest.fixture
 def original(database, monkeypatch):
-    """An empty base of loosely typed tables behind the connection `hdm`."""
+    """An empty base of loosely typed tables, for the connection `hdm`."""
     monkeypatch.setenv("AIRFLOW_CONN_HDM", database.dsn)
     return Original(database)
 
@@ -120,7 +120,7 @@ def columns(database):
 
 
 def test_a_base_that_was_taken_over_has_the_columns_of_a_fresh_one(original, postgres):
-    """Types, nulls, defaults and the identity of the id are those of schema.sql, whatever they were before."""
+    """Types, nulls, defaults and the identity column equal those of schema.sql, whatever they were before."""
     reference = postgres.create_database(f"{original.database.name}_reference")
     try:
         with reference.connect() as connection:
@@ -152,7 +152,7 @@ def test_loose_endpoints_become_texts_without_nulls(original):
 
 
 def test_doubled_endpoints_are_one_and_the_other_row_is_kept_in_the_audit_trail(original):
-    """Two rows that differ in their id alone, or in how they write `no ssl`, name one database: the first stands."""
+    """Rows that differ only in their id, or in their spelling of `no ssl`, are one database: the first row stays."""
     original.fill(
         "hdm_core_dblist",
         (1, "heart", "mysql", "db", 3306, "hdm", "false"),
@@ -165,8 +165,8 @@ def test_doubled_endpoints_are_one_and_the_other_row_is_kept_in_the_audit_trail(
     assert [old["id"] for old in original.audited("hdm_core_dblist")] == [2, 3]
 
 
-def test_ids_that_are_empty_or_doubled_are_numbered_anew_and_new_endpoints_go_on_from_there(original):
-    """Two different databases under one id, and one without: each gets its own, and so does the next one added."""
+def test_ids_that_are_empty_or_doubled_are_replaced_and_new_endpoints_continue_the_numbers(original):
+    """Two databases with one id, and one without: each gets its own id, and the next one that is added, too."""
     original.fill(
         "hdm_core_dblist",
         (7, "a", "mysql", "db", 1, "hdm", "false"),
@@ -181,7 +181,7 @@ def test_ids_that_are_empty_or_doubled_are_numbered_anew_and_new_endpoints_go_on
 
 
 def test_doubled_and_incomplete_activations_go_to_the_audit_trail(original):
-    """A mark that was made twice counts once; one without a pack or an endpoint marks nothing."""
+    """A double activation counts once; one without a pack or an endpoint counts for nothing."""
     slug = "heart:mysql:db:3306:hdm:false"
     for table in ("hdm_core_table_corr_db_mp", "hdm_core_table_corr_db_rp"):
         original.fill(table, ("basic", slug), ("basic", slug), ("basic", None), (None, slug))
@@ -193,8 +193,8 @@ def test_doubled_and_incomplete_activations_go_to_the_audit_trail(original):
         assert sorted(marks, key=repr) == [("basic", slug), ("basic", None), (None, slug)]
 
 
-def test_the_later_of_two_configurations_with_one_id_stands_and_the_others_are_kept(original):
-    """The original's reader took the last row; the earlier ones are in the audit trail, text and all."""
+def test_the_later_of_two_configurations_with_one_id_counts_and_the_others_are_kept(original):
+    """The original's reader used the last row; the earlier ones are in the audit trail, with their text."""
     for table in ("hdm_pack_metric_conf", "hdm_pack_rule_conf"):
         original.fill(
             table,
@@ -211,15 +211,15 @@ def test_the_later_of_two_configurations_with_one_id_stands_and_the_others_are_k
 
 
 def test_the_original_s_doubled_alerts_stay_as_they_are(original):
-    """A day that ran twice has its alerts twice: history is no business of the takeover. New ones have a key."""
+    """A day that ran twice has its alerts twice: the takeover does not change history. New alerts have a key."""
     alert = ("heart", "1.0", "patient", "id", "2024-05-01 02:10:00", "High", "x" * 300, "DATA", "column", 12, "basic")
     original.fill("hdm_alerts", alert, alert)
     original.take_over()
     assert original.rows('SELECT "date", rule_id, endpoint FROM hdm_alerts') == [(date(2024, 5, 1), "12", "")] * 2
 
 
-def test_a_text_that_is_no_date_becomes_null_and_is_kept_in_the_audit_trail(original):
-    """One bad date must not keep a base from being taken over; nor is a date guessed from 01/05."""
+def test_a_text_that_is_not_a_date_becomes_null_and_is_kept_in_the_audit_trail(original):
+    """One bad date must not prevent the takeover, and 01/05 is not guessed to be a date."""
     good = ["2024-05-01", "2024-05-01T02:10:00", "2024-05-01 02:10:00.123+02"]
     empty = ["", None]
     bad = ["0000-00-00 00:00:00", "2024-02-30", "01/05/2024", "yesterday"]
@@ -249,7 +249,7 @@ def test_a_table_that_lacks_a_column_gets_it(original):
 
 
 def test_every_form_of_a_stored_configuration_is_read(original):
-    """JSON in base64, text that is no JSON, lone values, nothing at all: an object, a value, or the text itself."""
+    """JSON in base64, other text, single values, nothing: the result is an object, a value, or the text itself."""
     forms = [
         (b64('{"limit_enabled": true}'), {"limit_enabled": True}),
         (b64("dev"), "dev"),
@@ -276,8 +276,8 @@ def test_every_form_of_a_stored_configuration_is_read(original):
         assert original.assigned("rule", f"p{number}").configurations == read
 
 
-def test_a_configuration_that_is_not_base64_spoils_no_other_one(original):
-    """It is read only when asked for, and then the error names table and id, not the text."""
+def test_a_configuration_that_is_not_base64_affects_no_other_one(original):
+    """It is decoded on demand, and the error names table and id, not the text."""
     bad = ['{"plain": "JSON"}', "dev", "prod", b64("dev") + "!", "/w==", "é" * 4]
     slugs = [f"lungs{number}:mysql:db:3306:hdm:false" for number in range(len(bad))]
     original.fill(
@@ -298,7 +298,7 @@ def test_a_configuration_that_is_not_base64_spoils_no_other_one(original):
 
 
 def test_versions_are_compared_as_versions_and_a_branch_is_never_a_fallback(original):
-    """0.10 is newer than 0.9; `master` serves only whoever asks for `master`."""
+    """0.10 is newer than 0.9; `master` is used only for the version `master`."""
     for version in ("1.0", "0.9", "master", "0.10"):
         original.fill("hdm_pack_metric_conf", (f"basic:{version}", "basic", version, b64(json.dumps({"of": version}))))
     original.take_over()
@@ -312,7 +312,7 @@ def test_versions_are_compared_as_versions_and_a_branch_is_never_a_fallback(orig
 
 
 def test_old_slugs_match_their_endpoint_in_activation_and_configuration(original):
-    """A bare IPv6 host, and an ssl written `True`: the endpoint's own slug is found by both."""
+    """With a bare IPv6 host, or with `True` for ssl: both match the endpoint's canonical slug."""
     original.fill(
         "hdm_core_dblist",
         (1, "lungs", "postgres", "fe80::1", 5432, "hdm", "false"),
@@ -336,14 +336,14 @@ def test_old_slugs_match_their_endpoint_in_activation_and_configuration(original
 
 
 def test_a_configuration_without_its_pack_s_name_is_found_by_its_id(original):
-    """The column is empty, the id says it."""
+    """The column is empty, but the id has the name."""
     original.fill("hdm_pack_metric_conf", ("basic:1.0", None, "1.0", b64('{"a": 1}')))
     original.take_over()
     assert original.configurations().for_version("1.0").value == {"a": 1}
 
 
 def test_a_converted_mysql_dump_is_taken_over(database, monkeypatch):
-    """Serial ids, booleans, defaults and keys of a converter: read like any other, and new endpoints get new ids."""
+    """With serial ids, booleans, defaults and keys, it is read like any other base; new endpoints get new ids."""
     monkeypatch.setenv("AIRFLOW_CONN_HDM", database.dsn)
     with database.connect() as connection:
         connection.execute(DUMPED)

@@ -1,4 +1,4 @@
-"""The packs' own role: what a grant gives, what it refuses, and that every forbidden statement is refused."""
+"""The packs' own role: what a grant gives and refuses, and that PostgreSQL refuses every forbidden statement."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ PLAIN_TABLES = [name for name in PROTECTED if name not in {"hdm_endpoint", "hdm_
 
 @pytest.fixture
 def session(base):
-    """The owner's session: on this server a superuser."""
+    """The owner's session; on this server, the owner is a superuser."""
     with HdmHook().session() as connection:
         yield connection
 
 
 @contextmanager
 def roles(base):
-    """Makes roles, which are dropped in the end: they belong to the server, not to the database."""
+    """Make roles, and drop them at the end: they belong to the server, not to the database."""
     made = []
 
     def make(options="LOGIN PASSWORD 'secret'", prefix="packs"):
@@ -55,19 +55,19 @@ def roles(base):
 
 @pytest.fixture
 def make_role(base):
-    """Makes roles."""
+    """Make roles."""
     with roles(base) as make:
         yield make
 
 
 @pytest.fixture
 def role(make_role):
-    """A role as an administrator makes it."""
+    """A role as an administrator creates it."""
     return make_role()
 
 
 def connect(base, role):
-    """A session of the role, in autocommit mode."""
+    """Open a session of the role, in autocommit mode."""
     server = base.server
     login = {"host": server.host, "port": server.port, "dbname": base.name, "user": role, "password": "secret"}
     return psycopg.connect(**login, autocommit=True)
@@ -75,7 +75,7 @@ def connect(base, role):
 
 @pytest.fixture(scope="module")
 def granted(postgres, base_template):
-    """A base with a role after the grant, for all tests that change nothing: every statement in them is refused."""
+    """A base with a role after the grant, for all tests that change nothing: all their statements are refused."""
     shared = postgres.create_database(f"hdm_{uuid4().hex}", template=base_template.name)
     with roles(shared) as make:
         role = make()
@@ -86,14 +86,14 @@ def granted(postgres, base_template):
 
 @pytest.fixture
 def refused(granted):
-    """The role's session there."""
+    """The role's session on that base."""
     with connect(granted.base, granted.role) as connection:
         yield connection
 
 
 @pytest.fixture
 def packs(session, base, role):
-    """The role's session, after the grant, on a base of its own."""
+    """The role's session after the grant, on the base of this test."""
     grant_rights(session, role, actor="test")
     with connect(base, role) as connection:
         yield connection
@@ -124,14 +124,14 @@ def audit(session):
     return [tuple(row.values()) for row in session.execute("SELECT action, object, old, new FROM hdm_audit")]
 
 
-def test_every_table_of_the_base_has_its_place(session):
-    """A new table that nobody thought of here would be out of reach at best."""
+def test_every_table_of_the_base_has_a_list_of_rights(session):
+    """At best, packs could not use a new table that is missing here."""
     made = set(re.findall(r"^CREATE (?:TABLE|VIEW) (\w+)", SCHEMA.read_text(), re.MULTILINE))
     assert made | {"hdm_alembic_version"} == set(rights.TABLES)
     assert len(set(rights.TABLES)) == len(rights.TABLES)
 
 
-# What the role may not -----------------------------------------------------------------------------------------------
+# What the role may not do --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("table", PROTECTED)
@@ -149,7 +149,7 @@ def test_every_table_of_the_base_has_its_place(session):
     ],
 )
 def test_role_changes_no_protected_table(refused, statement, table):
-    """Neither endpoints, activation, configuration nor ledger, nor through the views on them."""
+    """Not endpoints, activation, configuration or ledger, and not through the views on them."""
     with pytest.raises((errors.InsufficientPrivilege, errors.ObjectNotInPrerequisiteState, errors.WrongObjectType)):
         refused.execute(sql.SQL(statement).format(sql.Identifier(table)))
 
@@ -172,7 +172,7 @@ def test_role_changes_no_protected_table(refused, statement, table):
     ],
 )
 def test_role_neither_alters_nor_blocks_a_protected_table(refused, granted, statement, table):
-    """Nor puts code behind it that the owner would run."""
+    """It also cannot attach code that the owner would run."""
     query = "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum = 1"
     column = sql.Identifier(granted.owner.execute(query, [table]).fetchone()["attname"])
     with pytest.raises(errors.InsufficientPrivilege):
@@ -180,7 +180,7 @@ def test_role_neither_alters_nor_blocks_a_protected_table(refused, granted, stat
 
 
 @pytest.mark.parametrize("table", rights.DENIED)
-def test_role_does_not_read_what_is_not_its_business(refused, table):
+def test_role_does_not_read_tables_that_it_does_not_need(refused, table):
     """The audit trail holds every value that a configuration ever had."""
     with pytest.raises(errors.InsufficientPrivilege):
         refused.execute(sql.SQL("SELECT FROM public.{}").format(sql.Identifier(table)))
@@ -213,31 +213,31 @@ def test_role_does_not_read_what_is_not_its_business(refused, table):
         "CREATE TABLE child (endpoint text REFERENCES public.hdm_core_table_corr_db_mp (db_key))",
     ],
 )
-def test_role_plants_nothing_and_becomes_nobody_else(refused, statement):
-    """A function in the base's schema would run with the owner's rights (CVE-2018-1058)."""
+def test_role_plants_no_code_and_becomes_no_other_role(refused, statement):
+    """The owner would run a function in the base's schema with its rights (CVE-2018-1058)."""
     with pytest.raises((errors.InsufficientPrivilege, errors.InvalidForeignKey)):
         refused.execute(statement)
 
 
 def test_role_cannot_end_the_session_that_holds_the_locks(refused, granted):
-    """Its lock would be free, and a second attempt could begin."""
+    """The lock would be released, and a second attempt could start."""
     with pytest.raises(errors.InsufficientPrivilege):
         refused.execute("SELECT pg_terminate_backend(%s)", [granted.owner.info.backend_pid])
 
 
 def test_role_gives_nothing_away(refused, granted):
-    """PostgreSQL only warns of a GRANT without the right to it."""
+    """PostgreSQL only warns of a GRANT without the right to grant."""
     for table in rights.TABLES:
         with suppress(errors.InsufficientPrivilege):
             refused.execute(sql.SQL("GRANT ALL ON public.{} TO PUBLIC").format(sql.Identifier(table)))
     assert excess(granted.owner, granted.role) == []
 
 
-# What it may ---------------------------------------------------------------------------------------------------------
+# What the role may do ------------------------------------------------------------------------------------------------
 
 
 def test_role_reads_what_packs_query_and_writes_its_own(packs):
-    """Tables of its own come into its own schema; alerts into the base's table."""
+    """Its own tables go into its own schema, alerts into the base's table."""
     for table in rights.READ:
         packs.execute(sql.SQL("SELECT FROM {}").format(sql.Identifier(table)))
     packs.execute("CREATE TABLE mine (n int); INSERT INTO mine VALUES (1); ALTER TABLE mine ADD x int")
@@ -250,8 +250,8 @@ def test_role_reads_what_packs_query_and_writes_its_own(packs):
     packs.execute("CREATE TEMP TABLE passing ()")
 
 
-def test_owner_does_not_find_what_packs_have_made_under_a_name_of_its_own(packs, session):
-    """A table or a function of the packs never stands before the owner's."""
+def test_owner_does_not_find_objects_of_packs_with_the_name_of_its_own(packs, session):
+    """A table or a function of packs never shadows the owner's."""
     packs.execute("CREATE TABLE hdm_pack_run (fake int)")
     packs.execute("CREATE FUNCTION clock_timestamp() RETURNS text LANGUAGE sql RETURN 'fake'")
     found = session.execute("SELECT to_regclass('hdm_pack_run') = 'public.hdm_pack_run'::regclass AS own").fetchone()
@@ -263,7 +263,7 @@ def test_owner_does_not_find_what_packs_have_made_under_a_name_of_its_own(packs,
 
 
 def test_grant_repeated_changes_nothing_and_is_audited_once(session, role):
-    """The audit trail tells what was given, and what was before."""
+    """The audit trail has the rights before and after."""
     assert grant_rights(session, role, actor="ann").changed
     (entry,) = audit(session)
     assert entry[:2] == ("grant", f"role {role}")
@@ -276,8 +276,8 @@ def test_grant_repeated_changes_nothing_and_is_audited_once(session, role):
     assert lacking(session, role) == []
 
 
-def test_grant_takes_away_what_was_given_too_much(session, role):
-    """As by the statements of an older manual, or by hand; also the right that PostgreSQL 13 gives everybody."""
+def test_grant_revokes_rights_in_excess(session, role):
+    """Rights granted by hand, for example, and the right that PostgreSQL 13 gives to PUBLIC."""
     name = sql.Identifier(role)
     session.execute(sql.SQL("GRANT ALL ON hdm_pack_run, hdm_audit TO {}").format(name))
     session.execute(sql.SQL("GRANT UPDATE (pack_config) ON hdm_pack_metric_conf TO {}").format(name))
@@ -289,8 +289,8 @@ def test_grant_takes_away_what_was_given_too_much(session, role):
     assert excess(session, role) == []
 
 
-def test_grant_that_cannot_take_a_right_away_takes_itself_back(session, role):
-    """What everybody may is not ours to change behind an administrator's back."""
+def test_grant_that_cannot_revoke_a_right_is_rolled_back(session, role):
+    """Only an administrator should change the rights of PUBLIC."""
     session.execute("GRANT INSERT ON hdm_pack_run TO PUBLIC")
     with pytest.raises(HdmBaseError, match="would still have: INSERT on hdm_pack_run"):
         grant_rights(session, role, actor="ann")
@@ -299,7 +299,7 @@ def test_grant_that_cannot_take_a_right_away_takes_itself_back(session, role):
 
 
 def test_right_of_a_role_that_it_can_become_counts_as_its_own(session, make_role):
-    """NOINHERIT only means that it has to say SET ROLE first."""
+    """With NOINHERIT the role only has to run SET ROLE first."""
     writer = make_role("NOLOGIN", prefix="writer")
     role = make_role(f"LOGIN NOINHERIT IN ROLE {writer}")
     session.execute(sql.SQL("GRANT UPDATE ON hdm_pack_run TO {}").format(sql.Identifier(writer)))
@@ -309,7 +309,7 @@ def test_right_of_a_role_that_it_can_become_counts_as_its_own(session, make_role
 
 
 def test_numbers_of_the_ledger_are_out_of_reach(session, base, role):
-    """The row with the highest number counts: whoever sets the counter back decides which that is."""
+    """The row with the highest id counts: a role that can reset the sequence could decide which row that is."""
     session.execute(sql.SQL("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {}").format(sql.Identifier(role)))
     assert "UPDATE on hdm_pack_run_id_seq" in excess(session, role)
     grant_rights(session, role, actor="ann")
@@ -318,8 +318,8 @@ def test_numbers_of_the_ledger_are_out_of_reach(session, base, role):
         packs.execute("SELECT setval('public.hdm_pack_run_id_seq', 1)")
 
 
-def test_right_to_lock_a_table_is_too_much(session, role):
-    """PostgreSQL 17 calls it MAINTAIN."""
+def test_right_to_lock_a_table_is_in_excess(session, role):
+    """In PostgreSQL 17 its name is MAINTAIN."""
     if session.info.server_version < 170000:
         pytest.skip("this server has no such right")
     session.execute("GRANT MAINTAIN ON hdm_pack_run TO PUBLIC")
@@ -327,7 +327,7 @@ def test_right_to_lock_a_table_is_too_much(session, role):
 
 
 def test_table_of_packs_that_hides_one_of_the_base_is_named(packs, session):
-    """Every pack would write its alerts there, and nobody would find them."""
+    """Every pack would write its alerts there, and they would not be found."""
     role = packs.info.user
     assert shadowed(session, role) == []
     packs.execute("CREATE TABLE IF NOT EXISTS hdm_alerts (LIKE public.hdm_alerts)")
@@ -347,16 +347,16 @@ def test_table_of_packs_that_hides_one_of_the_base_is_named(packs, session):
         ("NOLOGIN", "cannot log in"),
     ],
 )
-def test_role_that_is_no_packs_role_is_refused(session, make_role, options, power):
-    """No GRANT and no REVOKE makes it harmless."""
+def test_role_that_is_too_powerful_or_cannot_log_in_is_refused(session, make_role, options, power):
+    """No GRANT or REVOKE can limit it."""
     role = make_role(options)
     with pytest.raises(ConfigurationError, match=re.escape(power)):
         grant_rights(session, role, actor="ann")
     assert audit(session) == []
 
 
-def test_owner_itself_is_refused_and_a_role_that_is_not_there_gets_its_statement(session):
-    """Whoever reads the error can go on."""
+def test_owner_is_refused_and_the_error_of_a_missing_role_has_its_statement(session):
+    """The hint is enough to continue."""
     with pytest.raises(ConfigurationError, match="too powerful"):
         grant_rights(session, "hdm", actor="ann")
     with pytest.raises(ConfigurationError, match="there is no role") as failure:
@@ -365,7 +365,7 @@ def test_owner_itself_is_refused_and_a_role_that_is_not_there_gets_its_statement
 
 
 def test_tables_that_packs_made_as_the_owner_are_handed_over_with_their_rows(session, base, role):
-    """Only those that are named: the database may hold others' tables, and the answer tells which are left."""
+    """Only the named tables: the database may hold other tables, and the result names those that remain."""
     session.execute("CREATE TABLE metric_old (id int GENERATED ALWAYS AS IDENTITY, n int)")
     session.execute("CREATE TABLE others (n int); INSERT INTO metric_old (n) VALUES (1), (2)")
     done = grant_rights(session, role, move=["metric_old"], actor="ann")
@@ -380,8 +380,8 @@ def test_tables_that_packs_made_as_the_owner_are_handed_over_with_their_rows(ses
     assert grant_rights(session, role, move=["metric_old"], actor="ann").moved == ()
 
 
-def test_views_of_packs_are_handed_over_and_read_with_their_new_owners_rights(session, base, role):
-    """A pack's view on its tables, and one on a table that is none of its business."""
+def test_views_of_packs_are_handed_over_and_run_with_the_rights_of_the_role(session, base, role):
+    """A pack's view on its tables, and a view on a table that the role may not read."""
     session.execute("CREATE TABLE metric_old (n int); INSERT INTO metric_old VALUES (1)")
     session.execute("CREATE VIEW metric_trend AS SELECT n FROM metric_old; CREATE VIEW peep AS SELECT * FROM hdm_audit")
     grant_rights(session, role, move=["metric_old", "metric_trend", "peep"], actor="ann")
@@ -402,7 +402,7 @@ def test_views_of_packs_are_handed_over_and_read_with_their_new_owners_rights(se
     ],
 )
 def test_what_cannot_be_handed_over_is_refused_and_nothing_is_done(session, role, name, fault):
-    """One wrong name takes the others back."""
+    """One wrong name rolls back the others."""
     schema = sql.Identifier(role)
     session.execute("CREATE MATERIALIZED VIEW seen AS SELECT 1; CREATE TABLE twice (); CREATE TABLE good ()")
     session.execute(sql.SQL("CREATE SCHEMA {0}; CREATE TABLE {0}.twice ()").format(schema))
@@ -413,7 +413,7 @@ def test_what_cannot_be_handed_over_is_refused_and_nothing_is_done(session, role
 
 
 def test_owner_without_further_rights_can_grant(base, make_role):
-    """The base's owner is no superuser at most sites: what only an administrator may do is said, with the statement."""
+    """At most sites the base's owner is not a superuser: the error has the statement that an administrator must run."""
     owner, role = make_role(prefix="owner"), make_role()
     with base.connect(autocommit=True) as admin:
         admin.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*map(sql.Identifier, (base.name, owner))))
@@ -432,8 +432,8 @@ def test_owner_without_further_rights_can_grant(base, make_role):
         packs.execute("ALTER TABLE old ADD n int; CREATE TABLE mine (); SELECT FROM hdm_activation")
 
 
-def test_owner_who_does_not_own_the_schema_is_told_what_an_administrator_must_run(base, make_role):
-    """On PostgreSQL 13 and 14 everybody may create in `public`, which belongs to a superuser."""
+def test_owner_who_does_not_own_the_schema_gets_the_statement_for_an_administrator(base, make_role):
+    """On PostgreSQL 13 and 14 PUBLIC may create in `public`, which belongs to a superuser."""
     owner, role = make_role(prefix="owner"), make_role()
     with base.connect(autocommit=True) as admin:
         admin.execute("ALTER SCHEMA public OWNER TO hdm; GRANT CREATE ON SCHEMA public TO PUBLIC")
@@ -450,8 +450,8 @@ def test_owner_who_does_not_own_the_schema_is_told_what_an_administrator_must_ru
         packs.execute("CREATE TABLE public.mine ()")
 
 
-def test_schema_of_that_name_that_is_somebody_elses_is_refused(session, role, make_role):
-    """Packs would write among a stranger's tables."""
+def test_schema_of_that_name_with_another_owner_is_refused(session, role, make_role):
+    """Packs would create their tables among those of another role."""
     stranger = make_role(prefix="stranger")
     statement = "CREATE SCHEMA {} AUTHORIZATION {}"
     session.execute(sql.SQL(statement).format(sql.Identifier(role), sql.Identifier(stranger)))
@@ -461,7 +461,7 @@ def test_schema_of_that_name_that_is_somebody_elses_is_refused(session, role, ma
 
 # Code that the owner would run ---------------------------------------------------------------------------------------
 
-#: A better match for our calls than PostgreSQL's own, which takes a bigint; {} is the role that may run it unharmed.
+#: Matches our calls better than PostgreSQL's own, which takes a bigint; the role {} may run it without effect.
 STEAL = """
 CREATE FUNCTION public.hashtextextended(text, integer) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
@@ -480,7 +480,7 @@ TYPE = "CREATE DOMAIN public.ledger AS text DEFAULT {}"
 
 @contextmanager
 def plant(base, role, statement=STEAL):
-    """Run it as the role, and stay for the block."""
+    """Run it as the role, and keep the session open for the block."""
     with connect(base, role) as packs:
         packs.execute(sql.SQL(statement).format(sql.Literal(role)))
         yield
@@ -492,7 +492,7 @@ def was_run(session):
 
 @pytest.fixture
 def own_schema(postgres, monkeypatch):
-    """A base in the schema `hdm`, which its owner searches first; everybody may create in `public`, behind it."""
+    """A base in the schema `hdm`, which its owner searches first; PUBLIC may create in `public`, which comes second."""
     database = postgres.create_database(f"hdm_{uuid4().hex}")
     with database.connect(autocommit=True) as connection:
         connection.execute("CREATE SCHEMA hdm; GRANT CREATE ON SCHEMA public TO PUBLIC")
@@ -502,8 +502,8 @@ def own_schema(postgres, monkeypatch):
         yield SimpleNamespace(base=database, role=make())
 
 
-def test_other_schemas_in_which_the_owner_looks_are_closed_too(own_schema):
-    """As on PostgreSQL 13, where everybody may create in `public`, though the base is elsewhere."""
+def test_other_schemas_in_the_search_path_of_the_owner_are_closed_too(own_schema):
+    """On PostgreSQL 13, for example, PUBLIC may create in `public`, even if the base is elsewhere."""
     role = own_schema.role
     with HdmHook().session() as session:
         assert grant_rights(session, role, actor="ann").schema == "hdm"
@@ -516,8 +516,8 @@ def test_other_schemas_in_which_the_owner_looks_are_closed_too(own_schema):
         assert excess(session, role) == []
 
 
-def test_our_sessions_look_for_names_in_the_base_s_schema_alone(own_schema):
-    """A function in another schema is not run, whoever may create there; nor by an upgrade."""
+def test_our_sessions_search_names_only_in_the_schema_of_the_base(own_schema):
+    """A function in another schema never runs, whoever may create there. An upgrade does not run it either."""
     with plant(own_schema.base, own_schema.role):
         migrate.upgrade(HdmHook())
         with HdmHook().session() as session:
@@ -528,8 +528,8 @@ def test_our_sessions_look_for_names_in_the_base_s_schema_alone(own_schema):
             assert was_run(session)
 
 
-def test_owner_who_looks_into_the_packs_schema_is_told(session, base, role, monkeypatch):
-    """Convenient for reading metrics, but what packs create there may be run with the owner's rights."""
+def test_owner_who_searches_the_schema_of_the_packs_gets_an_error(session, base, role, monkeypatch):
+    """It is convenient for reading metrics, but code of packs there might run with the owner's rights."""
     grant_rights(session, role, actor="ann")
     monkeypatch.setenv("AIRFLOW_CONN_HDM", f"{base.dsn}?options=-csearch_path%3Dpublic,{role}")
     with HdmHook().session() as both:
@@ -548,7 +548,7 @@ def test_owner_who_looks_into_the_packs_schema_is_told(session, base, role, monk
     ],
 )
 def test_code_that_others_have_planted_is_refused_before_it_runs(session, base, role, statement, what, remedy):
-    """From the time when everybody could create there: the grant's own calls would be the first to run it."""
+    """It dates from a time when PUBLIC could create there. The first calls of the grant would run it."""
     session.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
     with plant(base, role, statement):
         with pytest.raises(HdmBaseError, match=re.escape(f"{what} (owned by {role})")) as failure:
@@ -562,7 +562,7 @@ def test_code_that_others_have_planted_is_refused_before_it_runs(session, base, 
 
 
 def test_cast_between_types_of_postgresql_that_runs_a_function_of_others_is_refused(session, base, role):
-    """No search path keeps it away."""
+    """No search path excludes it."""
     grant_rights(session, role, actor="ann")
     with connect(base, role) as packs:
         packs.execute("CREATE FUNCTION mine(text) RETURNS integer LANGUAGE sql IMMUTABLE RETURN 1")
@@ -591,14 +591,14 @@ TIES = {
 
 @pytest.mark.parametrize("tie", TIES)
 def test_table_that_is_tied_to_the_base_is_not_handed_over(session, role, tie):
-    """A trigger on it would run with the owner's rights when he removes an endpoint, or its rows be the base's."""
+    """Removing an endpoint would run its triggers with the owner's rights, or its rows would be rows of the base."""
     statement, remedy = TIES[tie]
     session.execute(statement)
     wanted = re.sub(r"\b(old|hdm_\w+)(?=$| )", r"public.\1", tie)
     with pytest.raises(ConfigurationError, match=re.escape(wanted)) as failure:
         grant_rights(session, role, move=["old"], actor="ann")
     assert failure.value.hint.replace("public.", "") == f"run first: {remedy}"
-    assert grant_rights(session, role, actor="ann").left_by_packs == ()  # as long as it is the owner's
+    assert grant_rights(session, role, actor="ann").left_by_packs == ()  # while it belongs to the owner
     session.execute(
         sql.SQL("GRANT CREATE ON SCHEMA public TO {0}; ALTER TABLE old OWNER TO {0}").format(sql.Identifier(role))
     )
@@ -609,7 +609,7 @@ def test_table_that_is_tied_to_the_base_is_not_handed_over(session, role, tie):
 
 
 def test_what_packs_may_have_left_behind_while_they_were_the_owner_is_named(session, role):
-    """It lends the owner's rights to whoever calls it, or waits for his next statement; or he has made it himself."""
+    """It runs with the owner's rights when called, or at the owner's next statement. It may also be the owner's own."""
     session.execute(
         "CREATE FUNCTION door() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM public.hdm_audit'"
     )
@@ -630,7 +630,7 @@ def test_what_packs_may_have_left_behind_while_they_were_the_owner_is_named(sess
 
 
 def test_trigger_of_others_on_a_table_of_the_base_is_refused(session, base, role):
-    """From a time when packs might do that."""
+    """It dates from a time when packs could create it."""
     grant_rights(session, role, actor="ann")
     with connect(base, role) as packs:
         packs.execute("CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
@@ -640,8 +640,8 @@ def test_trigger_of_others_on_a_table_of_the_base_is_refused(session, base, role
         grant_rights(session, role, actor="ann")
 
 
-def test_where_the_role_looks_is_seen_and_set_right(session, base, role):
-    """A pack can change it for all packs: then none finds the base, or its tables come up elsewhere."""
+def test_search_path_of_the_role_is_checked_and_corrected(session, base, role):
+    """A pack can change it for all packs: then they do not find the base, or create their tables elsewhere."""
 
     def path_fault():
         with connect(base, role) as packs, grantee(session, role) as found:
@@ -652,7 +652,7 @@ def test_where_the_role_looks_is_seen_and_set_right(session, base, role):
     assert path_fault() == ""
     session.execute("CREATE SCHEMA other; CREATE TABLE other.hdm_alerts (); GRANT USAGE ON SCHEMA other TO PUBLIC")
     names = {"role": sql.Identifier(role), "base": sql.Identifier(base.name)}
-    for path, told in (
+    for path, fault in (
         ("{role}", f"do not find the base in the schema public: their search path is {role}"),
         ("public, {role}", f"do not create their tables in the schema {role}: their search path is public, {role}"),
         (
@@ -664,7 +664,7 @@ def test_where_the_role_looks_is_seen_and_set_right(session, base, role):
         with connect(base, role) as packs:
             statement = "ALTER ROLE {role} IN DATABASE {base} SET search_path = " + path
             packs.execute(sql.SQL(statement).format(**names))
-        assert path_fault() == told
+        assert path_fault() == fault
         assert lacking(session, role) == excess(session, role) == []
         assert grant_rights(session, role, actor="ann").changed
         assert path_fault() == ""

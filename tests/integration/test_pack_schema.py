@@ -1,4 +1,4 @@
-"""The create-table scripts of packs: each applied once per content, whole or not at all."""
+"""The create-table scripts of packs: each is applied once per content, completely or not at all."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def exists(session, table):
 
 
 def test_a_script_is_applied_once_per_content(session, runner):
-    """The same one is left alone; a changed one is applied again; another pack's is another matter."""
+    """An unchanged script is skipped, a changed one is applied again, and packs are independent."""
     assert apply(session, runner, CREATE) == [CREATE.file]
     assert apply(session, runner, CREATE) == []
     changed = Script(file=CREATE.file, sql=f"{CREATE.sql.replace('TABLE', 'TABLE IF NOT EXISTS')}")
@@ -57,13 +57,13 @@ def test_a_script_is_applied_once_per_content(session, runner):
 
 
 def test_one_connection_may_keep_the_record_and_run_the_scripts(session):
-    """Where the packs have no role of their own."""
+    """If packs have no role of their own."""
     assert apply(session, session, CREATE) == [CREATE.file]
     assert applied(session) == [CREATE.file]
 
 
 def test_scripts_may_be_empty_or_bring_their_own_transaction(session, runner):
-    """As dumps and templates do."""
+    """Dumps and templates do that."""
     empty = Script(file="create-table/0.sql", sql="-- nothing yet\n")
     own = Script(file="create-table/1.sql", sql="BEGIN; CREATE TABLE a (); COMMIT;")
     assert apply(session, runner, empty, own) == [empty.file, own.file]
@@ -71,7 +71,7 @@ def test_scripts_may_be_empty_or_bring_their_own_transaction(session, runner):
 
 
 def test_a_script_may_not_hide_a_table_of_the_base(session, runner):
-    """`IF NOT EXISTS` looks into the packs' schema alone: every pack's alerts would go where nobody looks."""
+    """`IF NOT EXISTS` searches only the packs' schema: the alerts of all packs would go to the wrong table."""
     runner.execute("CREATE SCHEMA packs; SET search_path = packs, public")
     bad = Script(file="create-table/b.sql", sql="CREATE TABLE b (); CREATE TABLE IF NOT EXISTS hdm_alerts (x int);")
     with pytest.raises(HdmBaseError, match="would hide the base's own from packs: hdm_alerts"):
@@ -82,7 +82,7 @@ def test_a_script_may_not_hide_a_table_of_the_base(session, runner):
 
 
 def test_a_failing_script_leaves_nothing_and_names_the_file(session, runner):
-    """The table it made before its fault is gone, and it is tried again after it was corrected."""
+    """The table that it created before its fault is gone, and the corrected script is tried again."""
     bad = Script(file="create-table/b.sql", sql="CREATE TABLE b (); CREATE TABLE c (x splendid);")
     with pytest.raises(HdmBaseError) as failure:
         apply(session, runner, bad)
@@ -94,7 +94,7 @@ def test_a_failing_script_leaves_nothing_and_names_the_file(session, runner):
 
 
 def test_what_was_applied_before_a_failing_script_is_not_applied_again(session, runner):
-    """The first file stays and is on record: a plain CREATE TABLE would fail the second time, for ever."""
+    """The first file stays applied and recorded: a plain CREATE TABLE would fail at every further run."""
     bad = Script(file="create-table/z.sql", sql="SELEKT")
     with pytest.raises(HdmBaseError, match=r"create-table/z\.sql"):
         apply(session, runner, CREATE, bad)
@@ -103,7 +103,7 @@ def test_what_was_applied_before_a_failing_script_is_not_applied_again(session, 
 
 
 def test_a_failing_script_repeats_no_value_of_the_base(session, runner):
-    """A conversion that fails on a row says so, without the row."""
+    """The error of a failing conversion does not quote the row."""
     runner.execute("CREATE TABLE a (x text); INSERT INTO a VALUES ('Dupont')")
     bad = Script(file="create-table/a.sql", sql="ALTER TABLE a ALTER x TYPE integer USING x::integer")
     with pytest.raises(HdmBaseError) as failure:
@@ -113,7 +113,7 @@ def test_a_failing_script_repeats_no_value_of_the_base(session, runner):
 
 
 def test_two_at_once_apply_a_script_once(session, runner, base):
-    """The second waits for the first, and then finds its work done."""
+    """The second waits for the first, and then has nothing to do."""
     slow = Script(file=CREATE.file, sql=f"SELECT pg_sleep(0.3); {CREATE.sql}")
     results = []
 
@@ -131,7 +131,7 @@ def test_two_at_once_apply_a_script_once(session, runner, base):
 
 
 def test_the_next_attempt_does_not_wait_after_a_failure(session, runner, base):
-    """The lock is let go although the session that took it lives on."""
+    """The lock is released, although the session that took it goes on."""
     with pytest.raises(HdmBaseError):
         apply(session, runner, Script(file="a.sql", sql="SELEKT"))
     started = time.monotonic()
@@ -141,8 +141,8 @@ def test_the_next_attempt_does_not_wait_after_a_failure(session, runner, base):
     assert time.monotonic() - started < 5
 
 
-def test_whoever_finds_the_lock_taken_gives_up_after_a_while(session, runner, monkeypatch):
-    """A worker that hangs in a script must not hang every later run of its pack."""
+def test_an_attempt_that_finds_the_lock_taken_gives_up_after_a_while(session, runner, monkeypatch):
+    """A worker that hangs in a script must not block all later runs of its pack."""
     monkeypatch.setattr(pack_schema, "_PATIENCE", 0.5)
     runner.execute("SELECT pg_advisory_lock(hashtextextended('hdm:schema:metric:basic', 0))")
     with pytest.raises(HdmBaseError, match="another run of mp_basic is still applying its create-table scripts"):
@@ -153,15 +153,15 @@ def test_whoever_finds_the_lock_taken_gives_up_after_a_while(session, runner, mo
 
 
 def test_a_script_waits_ten_seconds_for_a_table_and_may_run_longer(session, runner):
-    """Whoever waits for an exclusive lock holds up every reader behind it."""
+    """A session that waits for an exclusive lock blocks every reader behind it."""
     apply(session, runner, Script(file="a.sql", sql="SELECT 1"))
     limits = runner.execute("SELECT current_setting('lock_timeout') AS l, current_setting('statement_timeout') AS s")
     assert limits.fetchone() == {"l": "10s", "s": "0"}
 
 
 @pytest.mark.parametrize("before", ["", "SET statement_timeout = 0;"], ids=["server", "client"])
-def test_a_script_that_runs_too_long_is_ended_and_the_error_says_so(session, runner, monkeypatch, before):
-    """Also one that lifts the server's limit; nothing of it remains, on the server neither."""
+def test_a_script_that_runs_too_long_is_stopped_and_the_error_says_so(session, runner, monkeypatch, before):
+    """Even if it lifts the server's limit. Nothing of it remains, on the server either."""
     monkeypatch.setattr(pack_schema, "_LEAST", 1.0)
     slow = Script(file="create-table/a.sql", sql=f"CREATE TABLE a (); {before} SELECT pg_sleep(1000)")
     began = time.monotonic()
@@ -176,8 +176,8 @@ def test_a_script_that_runs_too_long_is_ended_and_the_error_says_so(session, run
     assert apply(session, runner, Script(file=slow.file, sql="CREATE TABLE a ()")) == [slow.file]
 
 
-def test_a_script_whose_server_is_frozen_is_left(session, base):
-    """It can neither be ended nor waited for: the task goes on to its end, and leaves no thread."""
+def test_a_script_on_a_frozen_server_is_abandoned(session, base):
+    """It can be neither stopped nor waited for: the task ends, and leaves no thread."""
 
     def give_up():
         if time.monotonic() > began + 1:
@@ -198,7 +198,7 @@ def test_a_script_whose_server_is_frozen_is_left(session, base):
 
 
 def test_a_script_that_finds_its_table_in_use_says_so(session, runner):
-    """The script is right; the hour is not."""
+    """The script is correct; the time is wrong."""
     session.execute("CREATE TABLE a (x int)")
     script = Script(file="a.sql", sql="SET LOCAL lock_timeout = '100ms'; ALTER TABLE a ADD y int")
     with HdmHook().session() as reader, reader.transaction():
@@ -214,7 +214,7 @@ def test_a_script_that_finds_its_table_in_use_says_so(session, runner):
     ids=["duplicate table", "undefined column"],
 )
 def test_a_table_of_that_name_with_other_columns_is_to_be_renamed(session, runner, sql):
-    """As the original's are: the script has no fault that could be corrected."""
+    """Tables of the original are like that: the script has no fault to correct."""
     session.execute("CREATE TABLE a (other int)")
     with pytest.raises(HdmBaseError) as failure:
         apply(session, runner, Script(file="create-table/a.sql", sql=sql))
@@ -225,7 +225,7 @@ def test_a_table_of_that_name_with_other_columns_is_to_be_renamed(session, runne
 
 @pytest.fixture
 def pack_role(session, base):
-    """A role that may make tables, and record that."""
+    """A role that may create tables and record scripts."""
     role = f"pack_{base.name}"
     session.execute(f"CREATE ROLE {role}")
     session.execute(f"GRANT CREATE, USAGE ON SCHEMA public TO {role}")
@@ -236,7 +236,7 @@ def pack_role(session, base):
 
 
 def test_scripts_run_as_the_pack_s_own_role(session, runner, pack_role):
-    """Its tables are its own; the base's tables are out of its reach."""
+    """It owns its tables, and cannot change the base's."""
     runner.execute(f"SET ROLE {pack_role}")
     assert apply(session, runner, CREATE) == [CREATE.file]
     owner = session.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'metric_été'").fetchone()
@@ -245,8 +245,8 @@ def test_scripts_run_as_the_pack_s_own_role(session, runner, pack_role):
         apply(session, runner, Script(file="x.sql", sql="DELETE FROM hdm_audit"))
 
 
-def test_a_script_is_there_with_its_record_or_not_at_all(session, runner, pack_role):
-    """A worker that dies between the two would leave a table that the script cannot make a second time."""
+def test_a_script_and_its_record_are_one_transaction(session, runner, pack_role):
+    """A worker that dies in between would leave a table that the script cannot create again."""
     dying = Script(file="create-table/a.sql", sql="CREATE TABLE a (); SELECT pg_terminate_backend(pg_backend_pid())")
     with pytest.raises(HdmBaseError), HdmHook().session() as lost:
         apply(session, lost, dying)
@@ -274,7 +274,7 @@ def pack(folder):
 
 
 def test_the_scripts_of_a_pack_are_its_sql_files_by_name(tmp_path):
-    """Sorted; a byte order mark is no SQL; other files and packs without the folder are no matter."""
+    """Sorted and without a byte order mark. Other files do not count, and the folder is optional."""
     assert pack_schema.scripts(pack(tmp_path)) == []
     folder = tmp_path / "create-table"
     folder.mkdir()
@@ -288,8 +288,8 @@ def test_the_scripts_of_a_pack_are_its_sql_files_by_name(tmp_path):
     ]
 
 
-def test_a_script_that_is_no_text_is_named(tmp_path):
-    """Before anything is applied."""
+def test_a_script_that_is_not_text_is_named(tmp_path):
+    """The error comes before any script is applied."""
     folder = tmp_path / "create-table"
     folder.mkdir()
     (folder / "a.sql").write_bytes(b"SELECT '\xe9'")

@@ -20,7 +20,7 @@ def session(base):
 
 @pytest.mark.parametrize("kind", ["metric", "rule"])
 def test_a_configuration_is_read_as_it_was_written(session, kind):
-    """For a version and for an endpoint; unicode, `%` and `:` in text and slug; with where it stands."""
+    """For a version and for an endpoint, with unicode, `%` and `:` in text and slug, and with its source."""
     values = {'{"limite": "50% à 心脏", "s": "%s :x"}': {"limite": "50% à 心脏", "s": "%s :x"}}
     values |= {"dev": "dev", "été: 5%": "été: 5%", "true": True, "[1, 2]": [1, 2], "": {}}
     table = configuration.TABLES[kind]
@@ -34,7 +34,7 @@ def test_a_configuration_is_read_as_it_was_written(session, kind):
 
 
 def test_a_pack_reads_its_own_kind_s_table(session):
-    """A rule pack never gets the configuration of the metric pack of its name, nor another pack's."""
+    """A rule pack never gets the configuration of the metric pack of its name or of another pack."""
     configuration.write(session, "metric", "basic", '{"of": "metric"}', actor="ada", version="1.0")
     configuration.write(session, "rule", "other", '{"of": "other"}', actor="ada", version="1.0")
     assert configuration.read(session, "rule", "basic").for_version("1.0") == configuration.NONE
@@ -43,15 +43,15 @@ def test_a_pack_reads_its_own_kind_s_table(session):
     assert configuration.read(session, "rule", "basic").for_version("1.0").value == {"of": "rule"}
 
 
-def test_what_was_never_written_is_an_empty_object_without_a_source(session):
-    """A pack without configuration gets {}, and can tell that from a stored {}."""
+def test_a_missing_configuration_is_an_empty_object_without_a_source(session):
+    """A pack without configuration gets {}, and can distinguish it from a stored {}."""
     read = configuration.read(session, "metric", "basic")
     assert read.for_version("1.0") == read.for_endpoint(HEART.slug) == configuration.NONE
     assert configuration.NONE.sources == []
 
 
 def test_writing_again_replaces_and_the_audit_trail_keeps_both(session):
-    """Old and new as stored, by whom, under the id."""
+    """Old and new text as stored, with the actor and the id."""
     for actor, text in (("ada", '{"n": 1}'), ("bob", '{"n": 2}')):
         configuration.write(session, "metric", "basic", text, actor=actor, version="1.0")
     assert configuration.read(session, "metric", "basic").for_version("1.0").value == {"n": 2}
@@ -65,7 +65,7 @@ def test_writing_again_replaces_and_the_audit_trail_keeps_both(session):
 
 
 def test_a_new_configuration_of_an_endpoint_hides_the_one_under_an_old_form_of_its_slug(session):
-    """The original's row may come before ours or after it in the table: ours stands either way."""
+    """The original's row may be before or after ours in the table: ours counts either way."""
     old = "lungs:postgres:fe80::1:5432:hdm:False"
     slug = Endpoint.from_slug(old).slug
     values = [f"basic:{old}", "basic", configuration.encode('{"of": "original"}')]
@@ -81,7 +81,7 @@ def test_a_new_configuration_of_an_endpoint_hides_the_one_under_an_old_form_of_i
 
 @pytest.mark.parametrize("which", [{}, {"version": "1.0", "slug": "x"}])
 def test_a_configuration_is_for_a_version_or_an_endpoint_never_both(session, which):
-    """Neither and both are mistakes of the caller, and nothing is written."""
+    """Neither and both are errors of the caller, and nothing is written."""
     with pytest.raises(ValueError, match="version or slug"):
         configuration.write(session, "metric", "basic", "{}", actor="ada", **which)
     assert configuration.every(session) == []

@@ -1,4 +1,4 @@
-"""Configuration: what a pack is told, however it was written into the base."""
+"""Configuration: the options of a pack, in every form in which the base may hold them."""
 
 from __future__ import annotations
 
@@ -55,29 +55,29 @@ def endpoint(value: Any) -> Configuration:
         ("[" * 100_000, "[" * 100_000),
     ],
 )
-def test_text_is_json_where_it_is_json_and_else_itself(text: str, value: object) -> None:
-    """A rule pack's configuration is sometimes just `dev`."""
+def test_text_is_decoded_as_json_if_it_is_json(text: str, value: object) -> None:
+    """The configuration of a rule pack is sometimes just `dev`."""
     assert decode(encode(text), "here") == value
 
 
 @settings(max_examples=50, deadline=None)
 @given(text=st.text())
 def test_any_text_survives_being_stored(text: str) -> None:
-    """What the editor shows is what was saved: JSON, or the text itself."""
+    """The saved text comes back, as JSON or as the text itself."""
     value = decode(encode(text), "here")
     assert value == text or not isinstance(value, str) or text.strip().startswith('"')
 
 
 def test_stored_text_may_be_wrapped() -> None:
-    """Editors and the command base64 break lines at 76 signs."""
+    """Editors and the command base64 break lines at 76 characters."""
     stored = base64.encodebytes(b'{"key": "' + b"x" * 200 + b'"}').decode()
     assert "\n" in stored.strip()
     assert decode(stored, "here") == {"key": "x" * 200}
 
 
 @pytest.mark.parametrize("stored", ['{"password": "x"}', "s3cret word", "Z", "/w==", "dev!"])
-def test_what_does_not_decode_is_an_error_that_names_its_row(stored: str) -> None:
-    """The value itself stays out of the message: it may hold a password."""
+def test_text_that_cannot_be_decoded_is_an_error_that_names_its_row(stored: str) -> None:
+    """The message does not have the value, which may hold a password."""
     with pytest.raises(ConfigurationError) as caught:
         decode(stored, "hdm_pack_rule_conf basic:1.0.0")
     assert caught.value.where == "hdm_pack_rule_conf basic:1.0.0"
@@ -88,13 +88,13 @@ def test_what_does_not_decode_is_an_error_that_names_its_row(stored: str) -> Non
 @given(stored=st.text(max_size=20))
 @example(stored="größe")
 def test_any_stored_text_decodes_or_is_a_configuration_error(stored: str) -> None:
-    """The base is filled by other hands: one row must not end the run with an exception of another kind."""
+    """Other programs write to the base: a row must not end the run with another kind of exception."""
     with suppress(ConfigurationError):
         decode(stored, "here")
 
 
-def test_rows_are_told_apart_by_version() -> None:
-    """A version makes it the pack's own, none makes it one endpoint's."""
+def test_rows_are_distinguished_by_version() -> None:
+    """A row with a version is external, a row without one is for an endpoint."""
     found = rows(("1.0.0", "1.0.0", '{"a": 1}'), (SLUG, None, '{"b": 2}'))
     assert found.for_version("1.0.0").value == {"a": 1}
     assert found.for_endpoint(SLUG).value == {"b": 2}
@@ -105,8 +105,8 @@ def test_rows_are_told_apart_by_version() -> None:
     ("wanted", "used"),
     [("1.0.0", "1.0.0"), ("0.10", "0.9"), ("2.0", "1.0.0"), ("0.9.5", "0.9"), ("0.8", None), ("master", "master")],
 )
-def test_version_without_configuration_takes_the_newest_lower_one(wanted: str, used: str | None) -> None:
-    """And says so; a newer one's, or master's, never."""
+def test_version_without_configuration_uses_that_of_the_newest_lower_version(wanted: str, used: str | None) -> None:
+    """With a warning. It never uses that of a newer version or of master."""
     found = rows(*((version, version, f'"{version}"') for version in ("0.9", "1.0.0", "master"))).for_version(wanted)
     if used is None:
         assert found == NONE
@@ -116,20 +116,20 @@ def test_version_without_configuration_takes_the_newest_lower_one(wanted: str, u
         assert bool(found.warning) is (used != wanted)
 
 
-def test_endpoint_is_found_under_the_slug_of_old() -> None:
-    """Both sides are compared in today's form."""
+def test_endpoint_is_found_under_an_old_form_of_its_slug() -> None:
+    """Both sides are compared in their canonical form."""
     found = rows(("heart:mysql:::1:3306:hdm:False", None, "1"))
     assert found.for_endpoint("heart:mysql:%3A%3A1:3306:hdm:false").value == 1
 
 
-def test_null_and_empty_configuration_is_there_and_empty() -> None:
-    """A row somebody has emptied: it counts, with nothing in it."""
+def test_null_and_empty_text_is_an_empty_configuration() -> None:
+    """An emptied row counts, but has no options."""
     assert rows(("1.0", "1.0", None)).for_version("1.0").value == {}
     assert rows((SLUG, None, None)).for_endpoint(SLUG).value == {}
 
 
-def test_one_bad_row_spoils_no_other() -> None:
-    """Each is decoded when it is asked for."""
+def test_one_bad_row_affects_no_other() -> None:
+    """Rows are decoded on demand."""
     good = {"id_config": "basic:1.0", "pack_version": "1.0", "pack_config": encode("1")}
     bad = {"id_config": f"basic:{SLUG}", "pack_version": None, "pack_config": "{}"}
     found = Configurations.from_rows("metric", "basic", [good, bad])
@@ -152,13 +152,15 @@ def test_one_bad_row_spoils_no_other() -> None:
         (external({"a": 1}), endpoint({}), {"a": 1}, ["external", "endpoint"]),
     ],
 )
-def test_endpoints_keys_win(first: Configuration, second: Configuration, value: object, sources: list[str]) -> None:
-    """Objects are merged key by key; where one is not an object, the endpoint's stands alone."""
+def test_keys_of_the_endpoint_override_external_ones(
+    first: Configuration, second: Configuration, value: object, sources: list[str]
+) -> None:
+    """Objects are merged key by key; if one is not an object, the endpoint's replaces the external one."""
     assert merge(first, second) == (value, sources)
 
 
 def test_merging_changes_neither() -> None:
-    """The external one is merged a hundred times, once for each endpoint."""
+    """The external configuration is merged once for each of a hundred endpoints."""
     both = external({"a": 1}), endpoint({"a": 2})
     merge(*both)
     assert [one.value for one in both] == [{"a": 1}, {"a": 2}]

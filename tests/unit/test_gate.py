@@ -45,8 +45,8 @@ def test_pack_that_requires_nothing_passes() -> None:
     assert gate().judge(HERE).passed
 
 
-def test_endpoint_passes_when_every_required_pack_has_finished_well() -> None:
-    """All of them: metrics of one pack do not stand in for those of another."""
+def test_endpoint_passes_when_every_required_pack_has_succeeded() -> None:
+    """All of them: metrics of one pack do not replace those of another."""
     both = (BASIC, Requirement(name="volume"))
     assert gate(*both, runs=(run("basic"), run("volume"))).judge(HERE).passed
     verdict = gate(*both, runs=(run("basic"),)).judge(HERE)
@@ -55,7 +55,7 @@ def test_endpoint_passes_when_every_required_pack_has_finished_well() -> None:
 
 
 def test_every_reason_is_given_at_once() -> None:
-    """Whoever clears one of them must not wait for the next night to learn of the other."""
+    """After one of them is fixed, the other must not come as a surprise the next night."""
     verdict = gate(BASIC, Requirement(name="volume"), runs=(run("basic", status="failed", reason="no disk"),)).judge(
         HERE
     )
@@ -74,45 +74,45 @@ def test_one_failed_endpoint_does_not_stop_the_others() -> None:
     [("running", "is running"), ("failed", "failed"), ("skipped", "was skipped"), ("partial", "is partial")],
 )
 @pytest.mark.parametrize("requirement", [BASIC, DEFAULT])
-def test_metrics_that_are_not_whole_hold_the_rules_back(status: Status, state: str, requirement: Requirement) -> None:
-    """Stated or by default: half a table measured looks like a table half empty."""
+def test_incomplete_metrics_do_not_pass(status: Status, state: str, requirement: Requirement) -> None:
+    """Explicit or by default: a half-measured table looks like a half-empty table."""
     verdict = gate(requirement, runs=(run("basic", status=status, reason="why"),)).judge(HERE)
     assert verdict.reason == f"mp_basic {state}: why"
 
 
 def test_stale_metrics_are_missing_metrics() -> None:
-    """Runs are those of this metric date: what ran yesterday is not among them."""
+    """The runs are those of this metric date: yesterday's are not among them."""
     assert gate(BASIC).judge(HERE).reason == "mp_basic has not run for this date"
 
 
-def test_stated_dependency_counts_where_it_is_not_activated() -> None:
-    """The rule pack says that it reads these metrics: here nobody measures them."""
+def test_explicit_dependency_counts_even_if_it_is_not_activated() -> None:
+    """The rule pack reads these metrics, and here no pack measures them."""
     assert gate(BASIC, activated=()).judge(HERE).reason == "mp_basic is not activated here"
 
 
 def test_default_dependency_counts_only_where_it_is_activated() -> None:
-    """A rule pack for one hospital must not wait for metrics that are measured in another."""
+    """A rule pack for one hospital must not wait for the metrics of another."""
     assert gate(DEFAULT, activated=()).judge(HERE).passed
     assert gate(DEFAULT, activated=(("basic", THERE),)).judge(HERE).passed
     assert not gate(DEFAULT, activated=(("basic", HERE),)).judge(HERE).passed
 
 
 def test_nothing_passes_from_a_quarantined_pack() -> None:
-    """Not even with a success of this date: it is from before the pack was broken, or from another of its name."""
+    """Not even with a success of this date: it is older than the fault, or of another pack of that name."""
     assert gate(BROKEN, runs=(run("basic"),)).judge(HERE).reason == "mp_basic is quarantined"
     by_default = Requirement(name="basic", explicit=False, quarantined=True)
     assert not gate(by_default, runs=(run("basic"),)).judge(HERE).passed
 
 
-def test_partial_metrics_pass_to_packs_that_take_them_with_what_is_missing() -> None:
-    """The rules then leave out what was not measured, instead of calling it empty."""
+def test_partial_metrics_pass_for_packs_that_accept_them_with_the_missing_objects() -> None:
+    """The rules then skip unmeasured objects instead of reporting them as empty."""
     runs = (run("basic", status="partial", incomplete=("patients", "visits")),)
     verdict = gate(BASIC, runs=runs, partial=True).judge(HERE)
     assert verdict.passed
     assert verdict.incomplete == ("patients", "visits")
 
 
-def test_partial_metrics_are_refused_with_the_names_of_what_is_missing() -> None:
+def test_partial_metrics_are_refused_with_the_names_of_the_missing_objects() -> None:
     """At most five of them: the reason is one line of a log."""
     names = tuple(f"table_{number}" for number in range(9))
     verdict = gate(BASIC, runs=(run("basic", status="partial", incomplete=names),)).judge(HERE)
@@ -120,14 +120,14 @@ def test_partial_metrics_are_refused_with_the_names_of_what_is_missing() -> None
     assert verdict.incomplete == ()
 
 
-def test_taking_partial_metrics_is_not_taking_failed_ones() -> None:
-    """`partial` widens the gate by one status."""
+def test_accepting_partial_metrics_is_not_accepting_failed_ones() -> None:
+    """`partial` adds one status to those that pass."""
     for status in ("running", "failed", "skipped"):
         assert not gate(BASIC, runs=(run("basic", status=status),), partial=True).judge(HERE).passed
 
 
-def test_what_is_missing_is_collected_over_all_required_packs() -> None:
-    """And only over those that count here."""
+def test_missing_objects_of_all_required_packs_are_collected() -> None:
+    """Only of the packs that count here."""
     runs = (
         run("basic", status="partial", incomplete=("patients",)),
         run("volume", status="partial", incomplete=("visits",)),
@@ -139,7 +139,7 @@ def test_what_is_missing_is_collected_over_all_required_packs() -> None:
 
 
 def test_metrics_without_reports_pass_unless_reports_are_required() -> None:
-    """A pack of the original reports nothing: its exit code is all there is."""
+    """Packs of the original report nothing: there is only the exit code."""
     runs = (run("basic", reported=False),)
     assert gate(BASIC, runs=runs).judge(HERE).passed
     verdict = gate(BASIC, runs=runs, require_reports=True).judge(HERE)
@@ -147,7 +147,7 @@ def test_metrics_without_reports_pass_unless_reports_are_required() -> None:
     assert gate(BASIC, runs=(run("basic"),), require_reports=True).judge(HERE).passed
 
 
-def test_verdict_rests_on_the_runs_of_this_endpoint() -> None:
-    """A retry asks which of them are newer than its own."""
+def test_verdict_is_based_on_the_runs_of_this_endpoint() -> None:
+    """A retry checks which of them are newer than its own."""
     runs = (run("basic"), run("basic", THERE), run("other"))
     assert list(gate(BASIC, Requirement(name="volume"), runs=runs).waits_for(HERE)) == [runs[0]]

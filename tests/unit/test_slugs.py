@@ -1,4 +1,4 @@
-"""Slugs: the endpoint's name in every table, in today's form and in the ones of old."""
+"""Slugs: the endpoint's name in every table, in the canonical form and in old ones."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ ENDPOINTS = st.builds(
 @settings(max_examples=40, deadline=None)
 @given(endpoint=ENDPOINTS)
 @example(endpoint=Endpoint(name="%3A", type="%", host="::1", port="%25", user=":%:", ssl=True))
-def test_slug_and_endpoint_are_each_others_reverse(endpoint: Endpoint) -> None:
-    """The original's writer and reader disagreed: no database matched, and every night was a success."""
+def test_slug_and_endpoint_are_inverses(endpoint: Endpoint) -> None:
+    """In the original, writer and reader disagreed: no database matched, and every night was a success."""
     assert Endpoint.from_slug(endpoint.slug) == endpoint
 
 
 @settings(max_examples=40, deadline=None)
 @given(one=ENDPOINTS, other=ENDPOINTS)
 def test_different_endpoints_have_different_slugs(one: Endpoint, other: Endpoint) -> None:
-    """Two databases under one slug would share their metrics."""
+    """Two databases with one slug would share their metrics."""
     assert (one.slug == other.slug) == (one == other)
 
 
 @settings(max_examples=40, deadline=None)
 @given(text=ENDPOINTS.map(lambda one: one.slug) | st.text(max_size=30) | st.lists(PARTS, max_size=9).map(":".join))
 def test_canonical_form_of_the_canonical_form_is_itself(text: str) -> None:
-    """Rows are compared in this form, whoever wrote them and whenever."""
+    """Rows of all programs and times are compared in this form."""
     assert canonical(canonical(text)) == canonical(text)
 
 
 @settings(max_examples=40, deadline=None)
 @given(endpoint=ENDPOINTS)
 def test_slug_has_six_parts_and_encodes_nothing_else(endpoint: Endpoint) -> None:
-    """What other programs wrote for plain names stays the same text."""
+    """For plain names, the slugs of other programs stay unchanged."""
     parts = endpoint.slug.split(":")
     assert len(parts) == 6
     stated = (endpoint.name, endpoint.type, endpoint.host, endpoint.port, endpoint.user)
@@ -63,7 +63,7 @@ def test_slug_has_six_parts_and_encodes_nothing_else(endpoint: Endpoint) -> None
     ],
 )
 def test_old_forms_with_a_bare_ipv6_host_are_read_from_both_ends(slug: str, host: str) -> None:
-    """A base that was filled before parts were encoded keeps its activations."""
+    """A base from before the encoding keeps its activations."""
     endpoint = Endpoint.from_slug(slug)
     assert endpoint == Endpoint(name="heart", type="postgres", host=host, port="5432", user="hdm", ssl=False)
     assert canonical(slug) == endpoint.slug
@@ -72,15 +72,15 @@ def test_old_forms_with_a_bare_ipv6_host_are_read_from_both_ends(slug: str, host
 
 @pytest.mark.parametrize(("text", "ssl"), [("true", True), ("True", True), ("1", True), ("false", False), ("", False)])
 def test_ssl_is_read_in_every_spelling_and_written_in_one(text: str, ssl: bool) -> None:
-    """The original's forms wrote what the browser sent."""
+    """The original's forms stored what the browser sent."""
     slug = f"heart:mysql:db:3306:hdm:{text}"
     assert Endpoint.from_slug(slug).ssl is ssl
     assert canonical(slug) == f"heart:mysql:db:3306:hdm:{'true' if ssl else 'false'}"
 
 
 @pytest.mark.parametrize("text", ["", "heart", "heart:mysql:db:3306:hdm", "::::"])
-def test_text_with_too_few_parts_is_no_endpoint(text: str) -> None:
-    """The message shows the form; a comparison just keeps the text."""
+def test_text_with_too_few_parts_is_not_an_endpoint(text: str) -> None:
+    """The message shows the form; a comparison keeps the text."""
     with pytest.raises(ConfigurationError, match="is not an endpoint slug") as caught:
         Endpoint.from_slug(text)
     assert "name:type:host:port:user:ssl" in caught.value.hint
@@ -88,7 +88,7 @@ def test_text_with_too_few_parts_is_no_endpoint(text: str) -> None:
 
 
 def test_sqlite_is_named_by_the_path_of_its_file() -> None:
-    """There is no server whose name could stand there."""
+    """There is no server to name there."""
     slug = "notes:sqlite:/data/notes.db:::false"
     endpoint = Endpoint.from_slug(slug)
     assert (endpoint.host, endpoint.is_file, endpoint.slug) == ("/data/notes.db", True, slug)
@@ -96,7 +96,7 @@ def test_sqlite_is_named_by_the_path_of_its_file() -> None:
 
 @pytest.mark.parametrize("password", ["s3cret", "p:a@s/s?w#d%", "ü €"])
 def test_slug_never_holds_the_password_and_the_url_quotes_it(password: str) -> None:
-    """The slug is in every table, log line and alert; the URL must not break at a sign of the password."""
+    """The slug is in every table, log line and alert; no character of the password may break the URL."""
     endpoint = Endpoint(name="heart", type="postgres", host="2001:db8::7", port="5432", user="h@m", ssl=True)
     assert password not in endpoint.slug
     url = endpoint.url(password)
