@@ -1,4 +1,4 @@
-"""The child process of a pack run: started under a guard, its output read line by line, ended when time is up."""
+"""The child process of a pack run: started under a guard, its output read, ended when time is up."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ from typing import IO, Literal
 
 from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.processes import guard, process_tree
+from hdm_airflow.runner.processes.output import Output
 from hdm_airflow.runner.processes.sandbox import Confinement
 
 #: Seconds between SIGTERM and SIGKILL: Airflow sends its own SIGKILL 5 s after on_kill.
 GRACE = 3.0
-LINE_LIMIT = 1 << 15  # bytes; the rest of a longer line is dropped, and the log says so
 _CHUNK = 1 << 16
 _TICK = 0.25  # seconds between two looks at clock and report file
 _PIPE = 1 << 20  # bytes that may wait in the pipe when the guard has ended: what comes later is a stray's
-_OVERDUE = (
-    GRACE + process_tree.GIVE_UP + 5.0
-)  # seconds after which a guard that was told to end has been stopped itself
-
+#: Seconds after which a guard that was told to end has been stopped itself.
+_OVERDUE = GRACE + process_tree.GIVE_UP + 5.0
 
 Ended = Literal["exit", "timeout", "killed", "limit"]
 
@@ -103,19 +101,25 @@ class Child:
             timeout: seconds after which it is ended.
             heartbeat: called several times a second.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        lines = _Lines(log, mask, self._limits.output)
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        stream = _stream(self._process.stdout)
+        os.set_blocking(stream.fileno(), False)
+        output = Output(log, mask, self._limits.output)
         try:
-            for chunk in self._chunks(_stream(self._process.stdout)):
-                lines.feed(chunk)
+            for chunk in self._until_guard_speaks(stream):
+                output.feed(chunk)
                 heartbeat()
-                if deadline is not None and time.monotonic() > deadline:
+                if time.monotonic() > deadline:
                     self.end("timeout")
-                    deadline = None
                 if time.monotonic() > self._overdue:
                     self._process.kill()
             code = self._process.wait()
-            lines.close()
+            if code < 0:  # somebody killed the guard
+                end_strays(self._variables)
+            for chunk in _drain(stream):
+                output.feed(chunk)
+                heartbeat()
+            output.close()
             excess = self._excess()
         finally:
             self.close()
@@ -149,93 +153,29 @@ class Child:
             return ""
         return self._limits.told(name, float(used))
 
-    def _chunks(self, stream: IO[bytes]) -> Iterator[bytes]:
-        """Its output as it comes, b"" at each quiet heartbeat, until the guard has ended and the pipe is empty."""
-        os.set_blocking(stream.fileno(), False)
+    def _until_guard_speaks(self, stream: IO[bytes]) -> Iterator[bytes]:
+        """Its output as it comes, and b"" at each quiet tick, until the guard says its last word or has ended."""
         with selectors.DefaultSelector() as selector:
-            selector.register(stream, selectors.EVENT_READ)
             selector.register(self._control, selectors.EVENT_READ)
-            is_over, is_open, room = False, True, _PIPE
+            selector.register(stream, selectors.EVENT_READ)
             while True:
-                ready = {key.fileobj for key, _ in selector.select(0 if is_over else _TICK)}
-                chunk = stream.read(_CHUNK) if stream in ready else None
-                if stream in ready and not chunk:  # the pack closed its output; it may run on
-                    selector.unregister(stream)
-                    is_open = False
-                elif is_over and not chunk:
+                ready = {key.fileobj for key, _ in selector.select(_TICK)}
+                if self._control in ready:
                     return
-                if self._control in ready:  # the guard says its last word, or has ended: nothing more is written
-                    selector.unregister(self._control)
-                    if self._process.wait() < 0:  # somebody killed the guard
-                        end_strays(self._variables)
-                    is_over = True
-                if is_over and not (is_open and room > 0):
-                    return
-                room -= len(chunk or b"") if is_over else 0
-                yield chunk or b""
+                chunk = b""
+                if stream in ready:
+                    chunk = stream.read(_CHUNK)
+                    if not chunk:  # the pack closed its output; it may run on
+                        selector.unregister(stream)
+                yield chunk
 
 
-class _Lines:
-    """Cuts chunks into lines, masks them, many at a time, and logs them, up to a number of bytes."""
-
-    def __init__(self, log: Callable[[str], None], mask: Masker, limit: int | None) -> None:
-        self._log, self._mask = log, mask
-        self._rest = b""
-        self._dropped = 0
-        self._limit = limit
-        self._room = math.inf if limit is None else limit  # bytes that the log still takes
-        self._refused = 0
-
-    def feed(self, chunk: bytes) -> None:
-        if not chunk:
-            return
-        if self._room < 0:
-            self._refused += len(chunk)
-            return
-        self._room -= len(chunk)
-        if self._room < 0:
-            self._log(f"the log takes no more of this output: its limit is {self._limit:,} bytes (limits.output)")
-            self._refused += len(chunk)
-            return
-        head, newline, tail = chunk.rpartition(b"\n")
-        if not newline:
-            self._grow(chunk)
-            return
-        first, _, others = head.partition(b"\n")
-        self._grow(first)
-        self._flush()
-        if others or b"\n" in head:
-            self._emit(others)
-        self._grow(tail)
-
-    def close(self) -> None:
-        if self._rest or self._dropped:
-            self._flush()
-        if self._refused:
-            self._log(f"{self._refused:,} bytes of output were left out")
-
-    def _grow(self, piece: bytes) -> None:
-        room = LINE_LIMIT - len(self._rest)
-        self._rest += piece[:room]
-        self._dropped += max(0, len(piece) - room)
-
-    def _flush(self) -> None:
-        if self._dropped:
-            self._log(self._shortened())  # a logger's own copies are enough: nothing else holds the text meanwhile
-        else:
-            rest, self._rest = self._rest, b""
-            self._emit(rest)
-
-    def _shortened(self) -> str:
-        """What is kept of a line that is too long."""
-        text = self._mask(self._rest.decode("utf-8", "replace"))
-        dropped, self._rest, self._dropped = self._dropped, b"", 0
-        # the cut may fall into a secret: leave out what could be its beginning
-        return f"{text[: max(0, len(text) - self._mask.longest)]} ... [{dropped:,} bytes of this line left out]"
-
-    def _emit(self, block: bytes) -> None:
-        for line in self._mask(block.decode("utf-8", "replace")).split("\n"):
-            self._log(line.rstrip("\r"))
+def _drain(stream: IO[bytes]) -> Iterator[bytes]:
+    """What still waits in a pipe, up to _PIPE bytes: a stray may hold the other end open, and go on writing."""
+    room = _PIPE
+    while room > 0 and (chunk := stream.read(min(_CHUNK, room))):  # b"" at the end; None: nothing waits
+        room -= len(chunk)
+        yield chunk
 
 
 def _stream(stream: IO[bytes] | None) -> IO[bytes]:

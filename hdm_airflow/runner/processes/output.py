@@ -1,0 +1,81 @@
+"""Output: what a program prints, cut into lines, masked, and logged up to a limit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from hdm_airflow.runner.masking import Masker
+
+LINE_LIMIT = 1 << 15  # bytes; the rest of a longer line is dropped, and the log says so
+
+
+class Output:
+    """Logs the lines of one program; blocks of whole lines are masked in one go.
+
+    Args:
+        log: called with each masked line, without its line end.
+        mask: takes the secrets out.
+        limit: bytes that the log takes; the rest is counted and dropped. None for no limit.
+    """
+
+    def __init__(self, log: Callable[[str], None], mask: Masker, limit: int | None) -> None:
+        self._log, self._mask = log, mask
+        self._limit = limit
+        self._room = math.inf if limit is None else limit  # bytes that the log still takes
+        self._refused = 0  # bytes beyond the limit
+        self._rest = b""  # the line that has no end yet
+        self._dropped = 0  # bytes of it beyond LINE_LIMIT
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes, which may end in the middle of a line, or be empty."""
+        if not chunk:
+            return
+        if self._room < 0:
+            self._refused += len(chunk)
+            return
+        self._room -= len(chunk)
+        if self._room < 0:
+            self._log(f"the log takes no more of this output: its limit is {self._limit:,} bytes (limits.output)")
+            self._refused += len(chunk)
+            return
+        head, newline, tail = chunk.rpartition(b"\n")
+        if not newline:
+            self._grow(chunk)
+            return
+        first, _, others = head.partition(b"\n")
+        self._grow(first)
+        self._flush()
+        if others or b"\n" in head:
+            self._emit(others)
+        self._grow(tail)
+
+    def close(self) -> None:
+        """Log the last line if it has no line end, and how much was dropped."""
+        if self._rest or self._dropped:
+            self._flush()
+        if self._refused:
+            self._log(f"{self._refused:,} bytes of output were left out")
+
+    def _grow(self, piece: bytes) -> None:
+        room = LINE_LIMIT - len(self._rest)
+        self._rest += piece[:room]
+        self._dropped += max(0, len(piece) - room)
+
+    def _flush(self) -> None:
+        if self._dropped:
+            self._log(self._shortened())  # a logger's own copies are enough: nothing else holds the text meanwhile
+        else:
+            rest, self._rest = self._rest, b""
+            self._emit(rest)
+
+    def _shortened(self) -> str:
+        """What is kept of a line that is too long."""
+        text = self._mask(self._rest.decode("utf-8", "replace"))
+        dropped, self._rest, self._dropped = self._dropped, b"", 0
+        # the cut may fall into a secret: leave out what could be its beginning
+        return f"{text[: max(0, len(text) - self._mask.longest)]} ... [{dropped:,} bytes of this line left out]"
+
+    def _emit(self, block: bytes) -> None:
+        for line in self._mask(block.decode("utf-8", "replace")).split("\n"):
+            self._log(line.rstrip("\r"))
