@@ -181,7 +181,7 @@ def _at_once(place: Site, table: Table) -> None:
     running = [place.worker.start(OURS, f"hdm-prod.mp_at_once_{number}") for number in range(1, AT_ONCE + 1)]
     ended = [place.worker.result(one) for one in running]
     seconds = time.perf_counter() - began
-    builds = sum(line.startswith("building environment") for one in ended for line in one.lines)
+    builds = sum(line.startswith("building venv") for one in ended for line in one.lines)
     table.add(f"{AT_ONCE} at once", f"{seconds:.1f} s", "-", "-", f"{builds} build(s)", "1 build")
 
 

@@ -135,7 +135,7 @@ def test_quarantined_pack_and_unknown_names_are_usage_errors(hdm: Hdm, packs: Pa
 @pytest.mark.parametrize(
     ("file", "content", "what"),
     [
-        ("requirements.txt", "./nowhere.whl\n", "the environment could not be built"),
+        ("requirements.txt", "./nowhere.whl\n", "the venv could not be built"),
         ("create-table/create.sql", "CREATE TABLE;\n", "the pack's SQL script failed"),
     ],
     ids=["requirements", "sql"],

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HEART = endpoint("heart")
 ALL_OK = REPORT_ALL.format("ok")
+SECRET = "text-of-another"
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ def test_pack_sees_no_file_of_other_runs_of_airflow_or_of_the_workers_home(
     other = tmp_path / "tmp" / "hdm-run-other"
     for place in (home, airflow, other):
         place.mkdir()
-        (place / "secret").write_text("42")
+        (place / "secret").write_text(SECRET)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("AIRFLOW_HOME", str(airflow))
     probe = "".join(f"cat {place}/secret; echo x > {place}/mine; " for place in (home, airflow, other))
@@ -44,7 +45,7 @@ def test_pack_sees_no_file_of_other_runs_of_airflow_or_of_the_workers_home(
     stage.activate("mp_basic", HEART)
     stage.run("mp_basic", sandbox={"mode": "required", "write": [str(stage.folder)]})
     assert "own" in stage.lines
-    assert "42" not in stage.lines
+    assert SECRET not in stage.lines
     assert [line for line in stage.lines if "Permission denied" in line] == [
         line for line in stage.lines if "denied" in line
     ]
@@ -92,7 +93,7 @@ def test_building_an_environment_is_no_way_out_of_the_sandbox(
     home, other = tmp_path / "home", tmp_path / "tmp" / "hdm-run-other"
     for place in (home, other):
         place.mkdir()
-        (place / "secret").write_text("42")
+        (place / "secret").write_text(SECRET)
     environment = stage.store / "neighbour"
     environment.mkdir(parents=True, exist_ok=True)
     monkeypatch.setenv("HOME", str(home))
@@ -105,7 +106,7 @@ def test_building_an_environment_is_no_way_out_of_the_sandbox(
     said = str(caught.value)
     assert said.count("it is closed") == 8
     assert "it is open" not in said
-    assert "42" not in said
+    assert SECRET not in said
     assert "sandbox.read" in caught.value.hint
     assert not [place for place in places if Path(place, "planted").exists()]
 

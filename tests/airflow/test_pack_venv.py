@@ -224,7 +224,7 @@ def test_login_of_the_index_that_a_manifest_asks_for_is_masked(
         monkeypatch.setenv("PIP_INDEX_URL", f"http://reader:geh-eim@{closed.host}/simple")
         monkeypatch.setenv("UV_DEFAULT_INDEX", closed.url)
         script = 'echo "index $PIP_INDEX_URL"\npip install hdmone && echo it is there\n'
-        stage.pack("basic", script + ALL_OK, venv=["PIP_INDEX_URL"])
+        stage.pack("basic", script + ALL_OK, variables=["PIP_INDEX_URL"])
         stage.activate("mp_basic", HEART)
         stage.run("mp_basic")
     assert "it is there" in stage.lines

@@ -97,7 +97,7 @@ def test_store_builds_it_once_and_leaves_the_sources_alone(
     answer = subprocess.run(
         [str(pip), "install", "-r", "requirements.txt"], cwd=shop.pack, capture_output=True, text=True, check=True
     )
-    assert answer.stdout == f"Requirements already satisfied by environment {environment.key}\n"
+    assert answer.stdout == f"Requirements already satisfied by venv {environment.key}\n"
 
 
 @pytest.mark.timeout(600)
