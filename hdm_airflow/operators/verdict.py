@@ -81,12 +81,12 @@ def sentence(summary: dict[str, Any]) -> str:
 
 
 def _fault(ran: RunResult, timeout: float | None) -> str:
-    if ran.ended == "timeout":
+    if ran.end_reason == "timeout":
         return f"ended after its timeout of {round(timeout or 0, 1):g} s"
-    if ran.ended == "killed":
+    if ran.end_reason == "killed":
         return "the task was killed"
-    if ran.ended == "limit":
-        return f"ended: {ran.excess}"
+    if ran.end_reason == "limit":
+        return f"ended: {ran.limit_exceeded}"
     if ran.exit_code in (0, SKIPPED):
         return ""
     return f"the bootstrap script ended with exit code {ran.exit_code}{_signal(ran.exit_code)}"

@@ -44,7 +44,7 @@ class Limits(BaseModel):
         """The default limits, overridden by the stated ones; null removes a default."""
         return cls.model_validate({**DEFAULT_LIMITS.model_dump(), **value} if isinstance(value, Mapping) else value)
 
-    def told(self, name: str, used: float) -> str:
+    def exceeded(self, name: str, used: float) -> str:
         """A sentence that names the limit exceeded, and how much was used."""
         limit = getattr(self, name)
         if math.isinf(used):

@@ -14,7 +14,7 @@ from hdm_airflow.packs.pack import SCRIPT
 from hdm_airflow.runner.job import Job
 from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.processes import sandbox
-from hdm_airflow.runner.processes.child import Ended
+from hdm_airflow.runner.processes.child import EndReason
 from hdm_airflow.runner.processes.supervision import CutShortError, Supervision
 from hdm_airflow.runner.report import Progress, ReportReader, Reports
 from hdm_airflow.runner.venvs import precompile
@@ -31,9 +31,9 @@ class RunResult:
     """How a run ended and what the pack said."""
 
     exit_code: int
-    ended: Ended
+    end_reason: EndReason
     reports: Reports
-    excess: str = ""  # of what the pack used too much, as a sentence
+    limit_exceeded: str = ""  # of what the pack used too much, as a sentence
 
 
 class PackProcess:
@@ -90,7 +90,7 @@ class PackProcess:
             try:
                 return self._run(place, self._supervision)
             except CutShortError as error:
-                return RunResult(exit_code=1, ended=error.ended, reports=Reports())
+                return RunResult(exit_code=1, end_reason=error.end_reason, reports=Reports())
 
     def kill(self) -> None:
         """End it with everything it has started; it then ends as 'killed'."""
@@ -101,7 +101,7 @@ class PackProcess:
     def _run(self, place: Workspace, supervision: Supervision) -> RunResult:
         mask = Masker(self.job.secrets)
         venv = self._prepare(place, supervision)
-        self._held.enter_context(precompile.beside(venv, supervision))
+        self._held.enter_context(precompile.in_background(venv, supervision))
         variables = self.job.variables(place, place.layer / "bin")
         sandbox_in_force = supervision.sandbox
         granted = self._grants(sandbox_in_force, place, venv, variables) if sandbox_in_force else None
@@ -118,7 +118,12 @@ class PackProcess:
             )
         finally:
             reports = reader.close()
-        return RunResult(exit_code=result.exit_code, ended=result.ended, reports=reports, excess=result.excess)
+        return RunResult(
+            exit_code=result.exit_code,
+            end_reason=result.end_reason,
+            reports=reports,
+            limit_exceeded=result.limit_exceeded,
+        )
 
     def _prepare(self, place: Workspace, supervision: Supervision) -> Venv:
         pack = self.job.pack

@@ -94,7 +94,7 @@ def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
         except (OSError, shutil.Error) as error:
             what = f"the pack cannot be copied for its run: {_reason(error, pack)}"
             hint = f"check that Airflow's user can read it and that {root.parent} has room"
-            raise _kind(error)(what, str(pack), hint) from error
+            raise _error_class(error)(what, str(pack), hint) from error
         yield place
     finally:
         if keep:
@@ -167,7 +167,7 @@ def _reason(error: OSError, pack: Path) -> str:
     return f"{os.path.relpath(source, pack)}: {re.sub(r': .*', '', str(why))}"
 
 
-def _kind(error: OSError) -> type[HdmError]:
+def _error_class(error: OSError) -> type[HdmError]:
     """Whether a retry may help: others give room back when they end, or somebody makes some."""
     entries = error.args[0] if isinstance(error, shutil.Error) and error.args else None
     if isinstance(entries, list):  # it keeps the text of what went wrong alone
@@ -187,7 +187,7 @@ def _make() -> tuple[Path, int]:
         if root:
             shutil.rmtree(root, ignore_errors=True)
         what = f"there is no folder for the run: {error.strerror}"
-        raise _kind(error)(what, tempfile.gettempdir(), "make room there, or set another TMPDIR") from error
+        raise _error_class(error)(what, tempfile.gettempdir(), "make room there, or set another TMPDIR") from error
 
 
 def _hold(root: Path) -> int:

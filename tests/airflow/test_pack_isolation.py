@@ -73,7 +73,7 @@ def test_pack_can_neither_look_into_its_worker_nor_signal_it(stage: Stage) -> No
     assert "NoNewPrivs:\t1" in stage.lines
 
 
-def test_environment_of_the_store_cannot_be_changed_by_a_run(stage: Stage) -> None:
+def test_venv_of_the_store_cannot_be_changed_by_a_run(stage: Stage) -> None:
     """It belongs to every run to come; what a run installs goes into its own layer."""
     script = """
     store=$(python -c 'import site, sys; print([p for p in sys.path if "/store" in p][0])')
@@ -86,7 +86,7 @@ def test_environment_of_the_store_cannot_be_changed_by_a_run(stage: Stage) -> No
     assert not list(stage.store.rglob("planted.py"))
 
 
-def test_building_an_environment_is_no_way_out_of_the_sandbox(
+def test_building_a_venv_is_not_a_way_out_of_the_sandbox(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A package in the pack's own folder builds itself by a program of the pack's choice."""
@@ -94,11 +94,11 @@ def test_building_an_environment_is_no_way_out_of_the_sandbox(
     for place in (home, other):
         place.mkdir()
         (place / "secret").write_text(SECRET)
-    environment = stage.store / "neighbour"
-    environment.mkdir(parents=True, exist_ok=True)
+    venv = stage.store / "neighbour"
+    venv.mkdir(parents=True, exist_ok=True)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
-    places = [str(home), str(other), str(environment), str(stage.folder)]
+    places = [str(home), str(other), str(venv), str(stage.folder)]
     stage.pack("basic", ALL_OK, files={"requirements.txt": "./evil\n", **_package("evil", _ESCAPE.format(places))})
     stage.activate("mp_basic", HEART)
     with pytest.raises(VenvBuildError) as caught:
@@ -224,7 +224,7 @@ for one in hdm.load().endpoints:
     assert "rows 1" in stage.lines
 
 
-def test_sandbox_that_is_required_and_not_to_be_had_runs_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sandbox_that_is_required_and_missing_runs_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever says required would rather have no metrics than an open worker."""
     monkeypatch.setattr(sandbox, "available", lambda: False)
     stage.pack("basic", f"touch {stage.folder}/ran\n" + ALL_OK)
@@ -315,7 +315,7 @@ def test_sandbox_that_is_required_and_not_to_be_had_runs_nothing(stage: Stage, m
         "processes",
     ],
 )
-def test_pack_that_uses_too_much_is_ended_and_the_task_says_of_what(
+def test_pack_that_exceeds_a_limit_is_ended_and_the_task_names_the_limit(
     stage: Stage, pids: Path, tmp_path: Path, limits: dict[str, object], script: str, reason: str
 ) -> None:
     """Its neighbours are other tasks of the same worker."""

@@ -23,7 +23,7 @@ ALL_OK = REPORT_ALL.format("ok")
 SECRET = "p/ss:w rd+ü"
 
 
-def test_child_gets_the_contract_and_nothing_of_the_workers_environment(
+def test_child_gets_the_contract_and_no_other_variable_of_the_worker(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No AIRFLOW__*, no connection, no secret of the worker; what the manifest names, and proxies, pass."""

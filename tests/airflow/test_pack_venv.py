@@ -150,7 +150,7 @@ def snapshot(store: Path) -> dict[str, tuple[int, int]]:
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
 
 
-def test_environment_is_in_use_as_long_as_its_run_lasts(stage: Stage, tmp_path: Path) -> None:
+def test_venv_is_in_use_as_long_as_its_run_lasts(stage: Stage, tmp_path: Path) -> None:
     """And nothing may take it away until then."""
     stage.pack("basic", ALL_OK)
     stage.activate("mp_basic", HEART)
@@ -247,7 +247,7 @@ def test_what_a_script_installs_on_top_stays_in_a_layer_of_that_run(stage: Stage
     assert "not here" in stage.lines
 
 
-def test_run_sees_the_packages_of_its_environment_and_layer_alone(stage: Stage) -> None:
+def test_run_sees_the_packages_of_its_venv_and_layer_alone(stage: Stage) -> None:
     """What is installed for the worker's Python is another thing on each worker."""
     stage.pack("basic", "python -c 'import sys; print(*sys.path, sep=chr(10))'\n" + ALL_OK)
     stage.activate("mp_basic", HEART)
@@ -291,7 +291,7 @@ def test_install_for_the_user_goes_into_the_layer(stage: Stage, tmp_path: Path) 
     assert any("/layer/" in line and line.endswith("hdmextra.py") for line in stage.lines)
 
 
-def test_environment_that_cannot_be_built_fails_with_the_resolvers_message(stage: Stage, tmp_path: Path) -> None:
+def test_venv_that_cannot_be_built_fails_with_the_resolvers_message(stage: Stage, tmp_path: Path) -> None:
     """And leaves no half of it in the store."""
     stage.pack("basic", ALL_OK, files={"requirements.txt": "/no/such/wheel-1.0-py3-none-any.whl\n"})
     stage.activate("mp_basic", HEART)
@@ -316,7 +316,7 @@ def test_manifest_chooses_the_python_that_runs_the_pack(stage: Stage) -> None:
     assert stage.ledger("mp_future", "reason") == [("heart", "failed", "there is no Python '3.99' here")]
 
 
-def test_build_of_the_environment_is_under_the_timeout_and_the_guard(stage: Stage, tmp_path: Path, pids: Path) -> None:
+def test_build_of_the_venv_is_under_the_timeout_and_the_guard(stage: Stage, tmp_path: Path, pids: Path) -> None:
     """A package that builds for ever is ended like a pack that runs for ever; SIGKILL leaves nothing of it."""
     package = tmp_path / "slow"
     package.mkdir()

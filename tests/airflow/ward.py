@@ -27,17 +27,17 @@ import json, os, runpy, sys, hdm
 run = json.load(open(os.environ["HDM_CONTEXT"]))
 report = hdm.Run.report
 
-def tell(event, slug):
+def note(event, slug):
     with open({tally!r}, "a") as file:
         file.write(" ".join([run["pack"]["kind"], str(run["run"]["try_number"]), event, slug]) + "\\n")
 
-def told(self, endpoint, status, *values, **more):
+def report_and_note(self, endpoint, status, *values, **more):
     report(self, endpoint, status, *values, **more)
-    tell(status, endpoint.slug)
+    note(status, endpoint.slug)
 
-hdm.Run.report = told
+hdm.Run.report = report_and_note
 for one in run["endpoints"]:
-    tell("begin", one["slug"])
+    note("begin", one["slug"])
 runpy.run_path(sys.argv[1], run_name="__main__")
 """
 #: Three columns, one of them empty: what the rules of pack basic alert on.
@@ -98,7 +98,7 @@ class Ward:
 
     # What happened ---------------------------------------------------------------------------------------------------
 
-    def told(self, event: str) -> Counter[tuple[str, int, str]]:
+    def count(self, event: str) -> Counter[tuple[str, int, str]]:
         """How often an event came up, per kind, try and endpoint, by the tally."""
         lines = self.tally.read_text().splitlines() if self.tally.exists() else []
         parts = [line.split(" ", 3) for line in lines]
@@ -127,8 +127,8 @@ class Ward:
         rows = self.ledger()
         assert not [row for row in rows if row[3] == "running"]
         began = Counter(row[:3] for row in rows if row[3] != "skipped")
-        assert began == self.told("begin")
-        assert Counter(row[:3] for row in rows if row[3] == "success") == self.told("ok")
+        assert began == self.count("begin")
+        assert Counter(row[:3] for row in rows if row[3] == "success") == self.count("ok")
 
     def check_whole(self) -> None:
         """Both endpoints are measured and judged, once: no row is doubled, no alert is missing or too many."""

@@ -24,7 +24,7 @@ def shop(tmp_path: Path) -> Shop:
 @pytest.fixture
 def needs(tmp_path: Path) -> str:
     """Requirements with one package."""
-    return f"{build_wheel(tmp_path / 'wheels', 'hdmsettle', '1.0')}\n"
+    return f"{build_wheel(tmp_path / 'wheels', 'hdmprecompile', '1.0')}\n"
 
 
 def endless() -> Supervision:
@@ -32,34 +32,34 @@ def endless() -> Supervision:
 
 
 def compiled(path: Path) -> list[Path]:
-    return list(path.rglob("hdmsettle*.pyc"))
+    return list(path.rglob("hdmprecompile*.pyc"))
 
 
-def test_environment_is_settled_by_its_first_run(shop: Shop, needs: str) -> None:
+def test_venv_is_precompiled_by_its_first_run(shop: Shop, needs: str) -> None:
     """Beside it: the run starts at once. Later ones find everything compiled, and nothing is done twice."""
     with shop.use(needs) as venv:
         assert not compiled(venv.path)
-        with precompile.beside(venv, endless()):
+        with precompile.in_background(venv, endless()):
             pass
         assert record.is_precompiled(venv.path)
     (first,) = compiled(venv.path)
     before = first.stat().st_mtime_ns
-    with shop.use(needs), precompile.beside(venv, endless()):
+    with shop.use(needs), precompile.in_background(venv, endless()):
         pass
     assert first.stat().st_mtime_ns == before
     assert shop.builds == 1
 
 
-def test_run_that_is_killed_ends_the_settling_and_another_goes_on(shop: Shop, needs: str) -> None:
+def test_run_that_is_killed_ends_the_precompiling_and_another_goes_on(shop: Shop, needs: str) -> None:
     """Airflow's SIGKILL comes five seconds after a kill: nothing is waited for, and nothing stays behind."""
     killed = endless()
     with shop.use(needs) as venv:
         long_work = venv.path / "lib" / "long_work.py"
         long_work.write_text("x = [1, 2, 3]\n" * 300_000)  # seconds to compile: the kill comes before the end
-        with precompile.beside(venv, killed):
+        with precompile.in_background(venv, killed):
             killed.kill()
         assert not record.is_precompiled(venv.path)
-        with pytest.raises(KeyError), precompile.beside(venv, endless()):
+        with pytest.raises(KeyError), precompile.in_background(venv, endless()):
             raise KeyError
         assert not record.is_precompiled(venv.path)
         long_work.unlink()
@@ -81,7 +81,7 @@ def test_precompile_runs_no_program_of_a_package(shop: Shop, needs: str, tmp_pat
     assert not (tmp_path / "ran").exists()
 
 
-def test_one_run_of_several_settles(shop: Shop, needs: str) -> None:
+def test_one_run_of_several_precompiles(shop: Shop, needs: str) -> None:
     """Eight tasks that start at once would compile the same files eight times."""
     with shop.use(needs) as venv, precompile._claim(venv.path) as is_ours:
         assert is_ours
@@ -89,7 +89,7 @@ def test_one_run_of_several_settles(shop: Shop, needs: str) -> None:
         assert not record.is_precompiled(venv.path)
 
 
-def test_environment_that_was_not_on_the_disk_when_the_machine_went_down_is_built_anew(
+def test_venv_that_was_not_on_the_disk_when_the_machine_went_down_is_built_again(
     shop: Shop, needs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder may be in its place, and its files still empty. A precompiled one is known to be whole."""
@@ -99,7 +99,7 @@ def test_environment_that_was_not_on_the_disk_when_the_machine_went_down_is_buil
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     shop.require(needs)
     with shop.store.use(shop.pack, "pack", None, supervision=linked, log=shop.lines.append) as venv:
-        module = venv.site_packages / "hdmsettle.py"
+        module = venv.site_packages / "hdmprecompile.py"
         assert module.stat().st_nlink > 1
         module.write_bytes(b"")
     monkeypatch.setattr(record, "_BOOT", boot)

@@ -123,9 +123,7 @@ def test_form_is_installed(form: str, shop: Shop, wheels: Path, other: Index) ->
     assert not shop.leftovers
 
 
-def test_variable_in_the_file_belongs_to_the_environment(
-    shop: Shop, other: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_variable_in_the_file_belongs_to_the_venv(shop: Shop, other: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another index has other packages; another password of the same index has not."""
     line = "--index-url ${PIP_OTHER}\nbeta\n"
     with pytest.raises(VenvBuildError, match="beta"):
@@ -147,7 +145,7 @@ def test_variable_in_the_file_belongs_to_the_environment(
 @pytest.mark.parametrize(
     ("shop", "form"), [("pip", "no such package"), *(("uv", form) for form in FAULTS)], indirect=["shop"]
 )
-def test_fault_is_told_in_the_words_of_the_resolver(form: str, shop: Shop) -> None:
+def test_fault_is_reported_in_the_words_of_the_resolver(form: str, shop: Shop) -> None:
     """And nothing is left but the lock's file; with better requirements the next build goes well."""
     content, message = FAULTS[form]
     with pytest.raises(VenvBuildError, match=message) as caught:
@@ -204,7 +202,7 @@ def test_login_of_an_index_is_in_no_message_and_no_record(shop: Shop, wheels: Pa
     assert f"http://***@{index.host}/simple" in stored
 
 
-def test_changed_file_that_requirements_name_gives_another_environment(shop: Shop) -> None:
+def test_changed_file_that_requirements_name_gives_another_venv(shop: Shop) -> None:
     """As a changed requirements.txt does."""
     for content, file in {
         "-r more/other.txt\n": "more/third.txt",

@@ -47,7 +47,7 @@ BETA = "./beta-1.0-py3-none-any.whl\n"
 # Built once ----------------------------------------------------------------------------------------------------------
 
 
-def test_packs_with_equal_requirements_share_one_environment(shop: Shop) -> None:
+def test_packs_with_equal_requirements_share_one_venv(shop: Shop) -> None:
     """Comments, empty lines and line ends make no difference; another version of Python does."""
     same = [shop.get(text).key for text in ("", None, "# nothing\r\n", b"\xef\xbb\xbf")]
     assert len(set(same)) == 1
@@ -64,7 +64,7 @@ def test_index_belongs_to_the_name_but_not_its_login(shop: Shop, monkeypatch: py
     assert keys[0] == keys[1] != keys[2]
 
 
-def test_eight_processes_that_want_the_same_new_environment_build_it_once(shop: Shop, tmp_path: Path) -> None:
+def test_eight_processes_that_want_the_same_new_venv_build_it_once(shop: Shop, tmp_path: Path) -> None:
     """As when the Dag starts eight packs of the same requirements at 02:00."""
     note = tmp_path / "note"
     source_package(shop.pack / "slow", "slow", "1.0", note=note, seconds=1)
@@ -156,7 +156,7 @@ def nothing_left(path: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [no_record, broken_record, no_python, no_packages, package_removed, package_added, nothing_left]
 )
-def test_damaged_environment_is_built_anew(shop: Shop, damage: Callable[[Path], None]) -> None:
+def test_damaged_venv_is_built_again(shop: Shop, damage: Callable[[Path], None]) -> None:
     """A Python that was upgraded away, a disk that lost files, a hand that slipped."""
     venv = shop.get(ALPHA)
     damage(venv.path)
@@ -167,7 +167,7 @@ def test_damaged_environment_is_built_anew(shop: Shop, damage: Callable[[Path], 
     assert not shop.leftovers
 
 
-def test_damaged_environment_is_not_taken_away_from_a_run_that_uses_it(shop: Shop) -> None:
+def test_damaged_venv_is_not_taken_away_from_a_run_that_uses_it(shop: Shop) -> None:
     """The next run waits for it, within its own time."""
     with shop.use(ALPHA) as venv:
         package_added(venv.path)
@@ -179,16 +179,16 @@ def test_damaged_environment_is_not_taken_away_from_a_run_that_uses_it(shop: Sho
     assert packages(shop.get(ALPHA)) == {"alpha": "1.0"}
 
 
-def test_half_of_an_environment_that_a_killed_builder_left_is_removed(shop: Shop) -> None:
+def test_half_of_a_venv_that_a_killed_builder_left_is_removed(shop: Shop) -> None:
     """By the next build of it, and by prune."""
     key = shop.store.find(shop.pack, None).key
     for _ in range(2):
         shop.store.root.mkdir(exist_ok=True)
-        (shop.store.root / f".building-{key}-x/env/bin").mkdir(parents=True)
+        (shop.store.root / f".building-{key}-x/venv/bin").mkdir(parents=True)
         shop.get()
         assert not shop.leftovers
         shop.store.prune(EVERYTHING)
-    (shop.store.root / f".removing-{key}-x/env/bin").mkdir(parents=True)
+    (shop.store.root / f".removing-{key}-x/venv/bin").mkdir(parents=True)
     (shop.store.root / f"{key}.lock").touch()
     shop.store.prune(Retention(days=None))
     assert list(shop.store.root.iterdir()) == []
@@ -226,7 +226,7 @@ def test_too_large_a_store_loses_what_was_unused_longest(shop: Shop) -> None:
     assert [entry.key for entry in shop.store.prune(Retention(days=None, size=limit))] == [keys[1]]
 
 
-def test_environment_in_use_is_never_removed(shop: Shop) -> None:
+def test_venv_in_use_is_never_removed(shop: Shop) -> None:
     """However old it is, and however large the store."""
     with shop.use(ALPHA) as venv, shop.use(ALPHA):
         used(shop, venv.key, 1000)
@@ -303,7 +303,7 @@ def filled(disk: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("tool", ["uv", "pip"])
-def test_full_disk_is_told_and_leaves_the_store_usable(
+def test_full_disk_is_named_and_leaves_the_store_usable(
     shop: Shop, small_disk: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tool: str
 ) -> None:
     """No part of the new one stays, what is there can be used, and with room the build goes well."""
@@ -348,7 +348,7 @@ def test_disk_that_is_full_in_the_middle_of_a_build_leaves_nothing_of_it(
     assert packages(shop.get(ALPHA)) == {"alpha": "1.0"}
 
 
-def test_full_temporary_folder_is_told_and_leaves_nothing_of_the_run(
+def test_full_temporary_folder_is_named_and_leaves_nothing_of_the_run(
     shop: Shop, small_disk: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run's folder is made there."""
@@ -396,7 +396,7 @@ def test_programs_of_packages_run_from_the_final_place(shop: Shop, monkeypatch: 
     assert stored.builder.startswith(f"{tool} ")
 
 
-def test_environment_that_pip_has_built_serves_when_uv_is_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_venv_that_pip_has_built_serves_when_uv_is_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the other way round: what is in it does not depend on the tool."""
     with monkeypatch.context() as patch:
         without_uv(patch)
@@ -471,7 +471,7 @@ def test_python_of_the_manifest_is_found(
     find_interpreter.cache_clear()
 
 
-def test_what_else_lies_in_the_stores_folder_is_none_of_its_business(shop: Shop) -> None:
+def test_store_leaves_other_files_in_its_folder_alone(shop: Shop) -> None:
     """Somebody may set environment_store to a folder that has other things in it; pruning removes what is damaged."""
     shop.get(ALPHA)
     stranger = shop.store.root / "patients" / "2025"

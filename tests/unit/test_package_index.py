@@ -32,7 +32,7 @@ def test_passwords_and_tokens_are_found_as_written_and_as_meant() -> None:
     assert package_index.secrets(values) == ["p%40ss", "p@ss", "tok%3Den", "tok=en"]
 
 
-def test_each_tool_is_told_in_its_own_words() -> None:
+def test_each_tool_gets_its_own_variables() -> None:
     """Its own variable counts before the other's."""
     pips = {"PIP_INDEX_URL": "https://one/", "PIP_EXTRA_INDEX_URL": "https://two/", "PIP_FIND_LINKS": "/a /b"}
     uvs = {"UV_DEFAULT_INDEX": "https://one/", "UV_INDEX": "https://two/", "UV_FIND_LINKS": "/a,/b"}

@@ -15,7 +15,7 @@ import pytest
 from hdm_airflow.runner.venvs import pip_shim
 
 CONTENT = b"requests==2.32\n"
-ENVIRONMENT = {"key": "abc", "requirements": hashlib.sha256(CONTENT).hexdigest(), "files": {}, "pip": ""}
+VENV = {"key": "abc", "requirements": hashlib.sha256(CONTENT).hexdigest(), "files": {}, "pip": ""}
 NOTHING = None  # nothing is left to install
 
 
@@ -29,7 +29,7 @@ def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def left(command: str) -> str | None:
-    rest = pip_shim.without_served(command.split(), ENVIRONMENT)
+    rest = pip_shim.without_served(command.split(), VENV)
     return rest if rest is None else " ".join(rest)
 
 
@@ -62,7 +62,7 @@ def left(command: str) -> str | None:
         "install --progress-bar off --root-user-action=ignore -r requirements.txt",
     ],
 )
-def test_what_the_environment_holds_is_served(command: str) -> None:
+def test_what_the_venv_holds_is_served(command: str) -> None:
     """The two lines of every bootstrap script, in the spellings of the wild, cost next to nothing, also offline."""
     assert left(command) is NOTHING
 
@@ -132,7 +132,7 @@ def test_changed_requirements_are_not_served() -> None:
 
 def test_changed_file_that_requirements_name_is_not_served() -> None:
     """`-r other.txt` in it: what that file says counts as much."""
-    venv = {**ENVIRONMENT, "files": {"other.txt": hashlib.sha256(b"pandas\n").hexdigest()}}
+    venv = {**VENV, "files": {"other.txt": hashlib.sha256(b"pandas\n").hexdigest()}}
     command = ["install", "-r", "requirements.txt"]
     assert pip_shim.without_served(command, venv) is NOTHING
     Path("other.txt").write_bytes(b"polars\n")
@@ -141,13 +141,13 @@ def test_changed_file_that_requirements_name_is_not_served() -> None:
 
 def test_missing_requirements_are_pips_to_refuse() -> None:
     """As in the original, where the script then goes on, or not: that is its own choice."""
-    venv = {**ENVIRONMENT, "requirements": hashlib.sha256(b"").hexdigest()}
+    venv = {**VENV, "requirements": hashlib.sha256(b"").hexdigest()}
     assert pip_shim.without_served(["install", "-r", "nowhere.txt"], venv) == ["install", "-r", "nowhere.txt"]
 
 
 def test_python_without_pip_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     """Debian's Python comes without: what to do stands in the log."""
-    assert pip_shim.real_pip(["install", "x"], ENVIRONMENT) == 1
+    assert pip_shim.real_pip(["install", "x"], VENV) == 1
     assert "requirements.txt" in capsys.readouterr().err
 
 
@@ -155,7 +155,7 @@ def test_it_runs_as_the_module_pip(tmp_path: Path) -> None:
     """As the layer of a run holds it: `pip` and `python -m pip` both come here."""
     (tmp_path / "site/pip").mkdir(parents=True)
     (tmp_path / "site/pip/__init__.py").touch()
-    (tmp_path / "site/pip/venv.json").write_text(json.dumps(ENVIRONMENT))
+    (tmp_path / "site/pip/venv.json").write_text(json.dumps(VENV))
     shutil.copyfile(pip_shim.__file__, tmp_path / "site/pip/__main__.py")
     command = [sys.executable, "-S", "-m", "pip", "install", "-r", "requirements.txt"]
     done = subprocess.run(

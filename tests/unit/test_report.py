@@ -210,7 +210,7 @@ def test_line_of_50_mb_is_let_go_as_it_comes(reader: ReportReader) -> None:
     assert not reports.silent
 
 
-def test_report_written_anew_is_read_from_its_start_and_said(reader: ReportReader) -> None:
+def test_rewritten_report_is_read_from_its_start_and_named(reader: ReportReader) -> None:
     """`> "$HDM_REPORT"` in place of `>>` is an easy mistake; what was read before stands."""
     append(reader, line(B, message="a longer line than the one that follows it"))
     reader.poll()
@@ -220,7 +220,7 @@ def test_report_written_anew_is_read_from_its_start_and_said(reader: ReportReade
     assert "wrote the report anew" in reports.problems[0]
 
 
-def test_truncated_report_is_said_and_goes_on(reader: ReportReader) -> None:
+def test_truncated_report_is_named_and_goes_on(reader: ReportReader) -> None:
     """Half a line that was waited for is gone with it."""
     append(reader, line(B) + '{"endpoint": ')
     reader.poll()
@@ -233,7 +233,7 @@ def test_truncated_report_is_said_and_goes_on(reader: ReportReader) -> None:
 
 
 @pytest.mark.parametrize("how", ["moved over", "removed and written"])
-def test_another_file_in_the_reports_place_is_read_and_said(reader: ReportReader, how: str) -> None:
+def test_another_file_in_the_reports_place_is_read_and_named(reader: ReportReader, how: str) -> None:
     """`jq ... > new && mv new "$HDM_REPORT"`: the pack has reported, so it must not be called unreported."""
     append(reader, line(B))
     reader.poll()

@@ -12,12 +12,12 @@ from hdm_airflow.runner.report import Report, Reports
 from hdm_airflow.runner.run import RunResult
 
 SLUGS = ("a", "b")
-KILLED = {"exit_code": 143, "ended": "killed"}
-TIMEOUT = {"exit_code": 137, "ended": "timeout"}
+KILLED = {"exit_code": 143, "end_reason": "killed"}
+TIMEOUT = {"exit_code": 137, "end_reason": "timeout"}
 
 
-def of(reports: dict[str, Report], *, exit_code: int = 0, ended: str = "exit") -> list[Outcome]:
-    ran = RunResult(exit_code=exit_code, ended=ended, reports=Reports(endpoints=reports))
+def of(reports: dict[str, Report], *, exit_code: int = 0, end_reason: str = "exit") -> list[Outcome]:
+    ran = RunResult(exit_code=exit_code, end_reason=end_reason, reports=Reports(endpoints=reports))
     return outcomes(ran, SLUGS, 90)
 
 

@@ -76,7 +76,7 @@ def test_what_the_guard_could_not_remove_is_left_for_the_next_run(pack: Path, mo
         assert not root.exists()
 
 
-def test_guard_removes_what_a_pack_has_shut(pack: Path) -> None:
+def test_guard_removes_folders_that_a_pack_has_closed(pack: Path) -> None:
     """Its task was killed, so nobody else is there to do it."""
     root = pack.parent / "run"
     (root / "home" / "inner").mkdir(parents=True)

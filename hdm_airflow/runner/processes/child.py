@@ -29,7 +29,7 @@ _PIPE = 1 << 20  # bytes that may wait in the pipe when the guard has ended: wha
 #: Seconds after which a guard that was told to end has been stopped itself.
 _OVERDUE = GRACE + process_tree.GIVE_UP + 5.0
 
-Ended = Literal["exit", "timeout", "killed", "limit"]
+EndReason = Literal["exit", "timeout", "killed", "limit"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,8 @@ class ChildResult:
     """How the process ended."""
 
     exit_code: int  # 128 + n where signal n ended it
-    ended: Ended  # by itself, by our timeout, because the task was killed, or since it used too much
-    excess: str = ""  # of what it used too much, as a sentence
+    end_reason: EndReason  # by itself, by our timeout, because the task was killed, or since it used too much
+    limit_exceeded: str = ""  # of what it used too much, as a sentence
 
 
 class Child:
@@ -71,7 +71,7 @@ class Child:
             "control": control.fileno(),
             "grace": GRACE,
             "folders": [str(path) for path in leftovers],
-            "limits": confinement.of_all_processes,
+            "limits": confinement.total_limits,
         }
         with control:
             self._process = subprocess.Popen(
@@ -85,7 +85,7 @@ class Child:
                 pass_fds=[control.fileno()],
                 start_new_session=True,
             )
-        self._ended: Ended = "exit"
+        self._end_reason: EndReason = "exit"
         self._overdue = math.inf  # monotonic clock
         with suppress(BrokenPipeError), _stream(self._process.stdin) as stdin:  # killed already: `wait` sees it
             stdin.write(json.dumps(orders).encode())
@@ -115,21 +115,21 @@ class Child:
                     self._process.kill()
             code = self._process.wait()
             if code < 0:  # somebody killed the guard
-                end_strays(self._variables)
+                kill_orphans(self._variables)
             for chunk in _drain(stream):
                 output.feed(chunk)
                 heartbeat()
             output.close()
-            excess = self._excess()
+            exceeded = self._limit_exceeded()
         finally:
             self.close()
-        ended: Ended = "limit" if excess and self._ended == "exit" else self._ended
-        return ChildResult(exit_code=code if code >= 0 else 128 - code, ended=ended, excess=excess)
+        end_reason: EndReason = "limit" if exceeded and self._end_reason == "exit" else self._end_reason
+        return ChildResult(exit_code=code if code >= 0 else 128 - code, end_reason=end_reason, limit_exceeded=exceeded)
 
-    def end(self, why: Ended) -> None:
+    def end(self, reason: EndReason) -> None:
         """Tell the guard to end everything; safe to call from a signal handler, and more than once."""
-        if self._ended == "exit" and self._process.returncode is None and self._control.fileno() >= 0:
-            self._ended, self._overdue = why, time.monotonic() + _OVERDUE
+        if self._end_reason == "exit" and self._process.returncode is None and self._control.fileno() >= 0:
+            self._end_reason, self._overdue = reason, time.monotonic() + _OVERDUE
             with suppress(BrokenPipeError):  # the guard is gone: `wait` ends what it has left
                 self._control.send(b"T")
 
@@ -143,15 +143,15 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            end_strays(self._variables)
+            kill_orphans(self._variables)
 
-    def _excess(self) -> str:
+    def _limit_exceeded(self) -> str:
         """Of what the pack used too much; '' where the guard says nothing of it."""
         try:
             name, used = self._control.recv(1 << 10).decode("ascii").split()
         except (OSError, ValueError):  # nothing was said
             return ""
-        return self._limits.told(name, float(used))
+        return self._limits.exceeded(name, float(used))
 
     def _until_guard_speaks(self, stream: IO[bytes]) -> Iterator[bytes]:
         """Its output as it comes, and b"" at each quiet tick, until the guard says its last word or has ended."""
@@ -184,7 +184,7 @@ def _stream(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
-def end_strays(variables: Mapping[str, str]) -> None:
+def kill_orphans(variables: Mapping[str, str]) -> None:
     """Kill every process that has this run's context in its environment: the last resort, on Linux."""
     context = variables.get("HDM_CONTEXT")
     for process in Path("/proc").glob("[0-9]*") if context else ():

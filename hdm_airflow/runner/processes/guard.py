@@ -67,16 +67,16 @@ def main() -> int:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     alarm = wake_on_death()
     pack = start(orders["command"], orders["rules"])
-    status, word, excess = wait(pack, control, alarm, Watch(orders["limits"], folders[0] if folders else ""))
-    grace = orders["grace"] if word is not None else 0.0 if excess else LEFTOVER_GRACE
+    status, message, exceeded = wait(pack, control, alarm, Watch(orders["limits"], folders[0] if folders else ""))
+    grace = orders["grace"] if message is not None else 0.0 if exceeded else LEFTOVER_GRACE
     status, ended = end_all(pack, status, grace)
-    if excess:
+    if exceeded:
         with contextlib.suppress(OSError):  # the task process may have died meanwhile
-            os.write(control, excess.encode())
-    elif ended and word is None:
+            os.write(control, exceeded.encode())
+    elif ended and message is None:
         with contextlib.suppress(OSError):  # the pack may have closed the stream that we share with it
             os.write(2, _NOTE.format(f"{ended} process(es)").encode())
-    clean(folders, everything=word == b"" or closed(control))
+    clean(folders, everything=message == b"" or closed(control))
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
@@ -102,9 +102,9 @@ def wait(pack: int, control: int, alarm: int, watch: Watch) -> tuple[int | None,
         status = reap(pack)
         if control in ready:
             return status, os.read(control, 1), ""
-        excess = "" if status is not None else watch.look()
-        if status is not None or excess:
-            return status, None, excess
+        exceeded = "" if status is not None else watch.look()
+        if status is not None or exceeded:
+            return status, None, exceeded
 
 
 def clean(folders: list[str], *, everything: bool) -> None:

@@ -13,7 +13,7 @@ import time
 
 #: Seconds after the first SIGKILL until the guard gives up on a process that does not go (stuck in the kernel).
 GIVE_UP = 10.0
-_BREATH = 0.01  # seconds between two looks at what is left
+_PAUSE = 0.01  # seconds between two looks at what is left
 _NEAR = 4  # numbers after that of a dead process, one of which its child has
 
 
@@ -55,7 +55,7 @@ def end_all(pack: int, status: int | None, grace: float) -> tuple[int, int]:
                 status, ended = late if status is None else status, ended or len(left) or int(caught)
                 continue
             os.killpg(0, signal.SIGKILL)
-        time.sleep(_BREATH)
+        time.sleep(_PAUSE)
 
 
 def childless() -> bool:
@@ -73,7 +73,7 @@ def chase(pack: int) -> tuple[int | None, bool]:
     Returns:
         The pack's wait status if it has died meanwhile, and whether any process was killed.
     """
-    found, caught, end = None, False, time.monotonic() + _BREATH
+    found, caught, end = None, False, time.monotonic() + _PAUSE
     while time.monotonic() < end and not childless():
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == pack:

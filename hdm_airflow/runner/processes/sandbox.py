@@ -19,7 +19,7 @@ from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.runner.processes import confine, usage
 
-Mode = Literal["auto", "required", "off"]
+SandboxMode = Literal["auto", "required", "off"]
 
 #: What the sandbox is made of.
 NEEDED = "Landlock (Linux 5.19 or later)"
@@ -48,7 +48,7 @@ class Sandbox(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    mode: Mode = Field(
+    mode: SandboxMode = Field(
         "auto", description="auto: where the kernel can; required: no pack runs where it cannot; off: not at all."
     )
     read: tuple[str, ...] = Field((), strict=False, description="More files and folders that packs may read.")
@@ -75,14 +75,14 @@ class Confinement:
         """What a process of it gives up."""
         seen = self.grants
         granted = {"read": list(seen.read), "write": list(seen.write)} if seen else None
-        return {"limits": self._of_each_process(), "grants": granted}
+        return {"limits": self._process_limits(), "grants": granted}
 
     @property
-    def of_all_processes(self) -> dict[str, float]:
+    def total_limits(self) -> dict[str, float]:
         """What the guard watches."""
         return {name: value for name in _WATCHED if (value := getattr(self.limits, name)) is not None}
 
-    def _of_each_process(self) -> dict[str, int]:
+    def _process_limits(self) -> dict[str, int]:
         """Limits that the kernel keeps by itself: of a single process, so a second line behind the guard's."""
         stated = {name: value for name, value in self.limits.model_dump().items() if value is not None}
         found: dict[str, int] = {name: int(stated[name]) for name in ("files", "disk") if name in stated}
@@ -135,9 +135,9 @@ def grants(
         write: what it may change besides its own folder.
     """
     hidden = _hidden(sandbox, set(variables.values()))
-    shown = [str(path) for path in around("/", hidden) if path != _DEVICE_FOLDER]
+    shown = [str(path) for path in visible_below("/", hidden) if path != _DEVICE_FOLDER]
     programs = _programs(variables.get("PATH", ""), hidden)
-    devices = [path for device in _DEVICES for path in around(device, hidden)]
+    devices = [path for device in _DEVICES for path in visible_below(device, hidden)]
     named = paths_in(variables, _PATHS_IN_VARIABLES)
     return Grants(
         read=tuple(dict.fromkeys([*shown, *programs, *named, *map(str, read), *_expanded(sandbox.read)])),
@@ -154,7 +154,7 @@ def paths_in(variables: Mapping[str, str], names: Iterable[str]) -> list[str]:
     return found
 
 
-def around(folder: str, hidden: frozenset[str]) -> Iterator[str]:
+def visible_below(folder: str, hidden: frozenset[str]) -> Iterator[str]:
     """The largest folders and files below a folder that have nothing hidden in them."""
     if folder in hidden:
         return
@@ -168,7 +168,7 @@ def around(folder: str, hidden: frozenset[str]) -> Iterator[str]:
     for name in names:
         path = os.path.join(folder, name)
         if not os.path.islink(path):  # what it points to is granted, or not, in its own place
-            yield from around(path, hidden)
+            yield from visible_below(path, hidden)
 
 
 def with_companions(sandbox: Sandbox, file: Path) -> list[Path]:
@@ -181,10 +181,10 @@ def with_companions(sandbox: Sandbox, file: Path) -> list[Path]:
     return [file, *(file.with_name(file.name + suffix) for suffix in ("-wal", "-shm", "-journal"))]
 
 
-def _hidden(sandbox: Sandbox, told: Collection[str] = ()) -> frozenset[str]:
+def _hidden(sandbox: Sandbox, named: Collection[str] = ()) -> frozenset[str]:
     """What is hidden, but for files that the program is told of by a variable."""
     airflow = [os.environ.get(name) or _AIRFLOW_HOME for name in ("AIRFLOW_HOME", "AIRFLOW_CONFIG")]
-    files = [value for value in os.environ.values() if value not in told and _is_key(value)]
+    files = [value for value in os.environ.values() if value not in named and _is_key(value)]
     places = [*_HIDDEN, *airflow, *files, tempfile.gettempdir(), *sandbox.hide]
     return frozenset(os.path.realpath(path) for path in _expanded(places)) - {"/"}
 

@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hdm_airflow.runner.masking import Masker
-from hdm_airflow.runner.processes.child import Child, ChildResult, Ended
+from hdm_airflow.runner.processes.child import Child, ChildResult, EndReason
 from hdm_airflow.runner.processes.sandbox import Confinement, Sandbox
 
 
 class CutShortError(Exception):
     """The run was ended by its timeout or killed before the pack itself had started."""
 
-    def __init__(self, ended: Ended) -> None:
-        super().__init__(ended)
-        self.ended: Ended = ended
+    def __init__(self, end_reason: EndReason) -> None:
+        super().__init__(end_reason)
+        self.end_reason: EndReason = end_reason
 
 
 class Supervision:

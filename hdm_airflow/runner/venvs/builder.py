@@ -44,7 +44,7 @@ class Builder:
         requirements: what to install.
         interpreter: for which Python.
         final: where the venv will be moved to.
-        aside: where it is built: a folder to be removed afterwards, whatever happens.
+        staging: where it is built: a folder to be removed afterwards, whatever happens.
         temporary: for temporary files, likewise; its path is short, since sockets are made in it.
         supervision: under which every step runs.
         distrusted: packages that uv's cache may hold damaged.
@@ -54,7 +54,7 @@ class Builder:
     requirements: Requirements
     interpreter: Interpreter
     final: Path
-    aside: Path
+    staging: Path
     temporary: Path
     supervision: Supervision
     distrusted: Sequence[str] = ()
@@ -73,7 +73,7 @@ class Builder:
     @property
     def folder(self) -> Path:
         """Where it is until it is moved."""
-        return self.aside / "env"
+        return self.staging / "venv"
 
     def build(self) -> str:
         """Build it.
@@ -150,29 +150,29 @@ class Builder:
             variables=self._variables,
             log=lines.append,
             mask=Masker(secrets(self._variables.values())),
-            leftovers=[self.aside, self.temporary],
+            leftovers=[self.staging, self.temporary],
             confinement=build_confinement(
                 self.supervision.sandbox,
-                own=self.aside,
+                own=self.staging,
                 variables=self._variables,
                 read=[self.interpreter.prefix, *read],
                 write=[self.pack, self.temporary, *write],
             ),
         )
-        if result.ended == "limit":
-            what = f"the venv could not be built: {result.excess}"
+        if result.end_reason == "limit":
+            what = f"the venv could not be built: {result.limit_exceeded}"
             raise VenvBuildError(what, hint="see what the packages run when they are installed")
-        if result.ended != "exit":
-            raise CutShortError(result.ended)
+        if result.end_reason != "exit":
+            raise CutShortError(result.end_reason)
         if result.exit_code:
-            raise self._fault("\n".join(lines).strip())
+            raise self._error("\n".join(lines).strip())
         verify_build.refuse_traps(self.folder)
 
-    def _fault(self, output: str) -> VenvBuildError:
+    def _error(self, output: str) -> VenvBuildError:
         what = f"the venv could not be built:\n{masked(output)[-_SHOWN:]}"
         if _FULL.search(output):
             cache = self._variables.get("UV_CACHE_DIR") or self._variables.get("XDG_CACHE_HOME") or "~/.cache"
-            return disk_full((self.aside, Path(cache).expanduser(), Path(tempfile.gettempdir())), output)
+            return disk_full((self.staging, Path(cache).expanduser(), Path(tempfile.gettempdir())), output)
         if _NO_GIT.search(output):
             return VenvBuildError(what, hint="install git on the worker, or name a released version instead")
         if self.supervision.sandbox and _DENIED.search(output):

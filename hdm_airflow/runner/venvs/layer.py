@@ -11,7 +11,7 @@ from pathlib import Path
 from hdm_airflow.packs.pack import REQUIREMENTS
 from hdm_airflow.runner.venvs import pip_shim
 from hdm_airflow.runner.venvs.store import Venv
-from hdm_airflow.runner.venvs.verify_build import RUN_BESIDE
+from hdm_airflow.runner.venvs.verify_build import RELOCATABLE_HEADER
 from hdm_airflow.sdk import hdm as sdk
 
 #: The two lines of nearly every bootstrap script are answered here: Python would take 0.05 s and more for each.
@@ -66,10 +66,10 @@ def make_layer(venv: Venv, folder: Path) -> None:
         script = bin_folder / name
         script.write_text(text)
         script.chmod(0o700)
-    _bring_programs(venv.path, folder)
+    _link_programs(venv.path, folder)
 
 
-def _bring_programs(venv: Path, layer: Path) -> None:
+def _link_programs(venv: Path, layer: Path) -> None:
     """Let the programs of the venv's packages run in the layer, which has what the script installs.
 
     They find there what they find beside their Python: other programs, and their data (share/, etc/). Each file is a
@@ -86,17 +86,17 @@ def _bring_programs(venv: Path, layer: Path) -> None:
                 waiting.append(f"{place}/{entry.name}")
             elif to.exists():  # the layer's own python, and its pip
                 continue
-            elif place == "bin" and entry.is_file(follow_symlinks=False) and _is_run_beside(entry.path):
+            elif place == "bin" and entry.is_file(follow_symlinks=False) and _is_relocatable(entry.path):
                 shutil.copyfile(entry.path, to)
                 to.chmod(0o700)
             else:
                 to.symlink_to(entry.path)
 
 
-def _is_run_beside(program: str) -> bool:
+def _is_relocatable(program: str) -> bool:
     """Whether it is a script that is run by the Python in its own folder, wherever that is."""
     with open(program, "rb") as file:
-        return file.read(len(RUN_BESIDE)) == RUN_BESIDE
+        return file.read(len(RELOCATABLE_HEADER)) == RELOCATABLE_HEADER
 
 
 def _unchanged(venv: Venv, sums: Path) -> str:

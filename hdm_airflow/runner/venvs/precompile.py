@@ -36,7 +36,7 @@ open(marker, "w").close()
 
 
 @contextmanager
-def beside(venv: Venv, supervision: Supervision) -> Iterator[None]:
+def in_background(venv: Venv, supervision: Supervision) -> Iterator[None]:
     """Precompile a venv while the context lasts, at the lowest priority, and wait for its end.
 
     Args:
@@ -58,7 +58,7 @@ def beside(venv: Venv, supervision: Supervision) -> Iterator[None]:
             yield
             with suppress(CutShortError):  # the run is over all the same
                 supervision.heartbeat()
-                child.wait(log=_nothing, mask=Masker([]), timeout=_PATIENCE, heartbeat=supervision.heartbeat)
+                child.wait(log=_ignore, mask=Masker([]), timeout=_PATIENCE, heartbeat=supervision.heartbeat)
         finally:
             child.close()
 
@@ -71,7 +71,7 @@ def precompile(venv: Venv, supervision: Supervision) -> None:
                 _command(venv),
                 folder=venv.path,
                 variables=build_variables(),
-                log=_nothing,
+                log=_ignore,
                 mask=Masker([]),
                 confinement=_confinement(venv, supervision),
             )
@@ -106,5 +106,5 @@ def _command(venv: Venv) -> list[str]:
     return [venv.interpreter.path, "-I", "-S", "-c", _PROGRAM, str(venv.path / "lib"), marker]
 
 
-def _nothing(line: str) -> None:
+def _ignore(line: str) -> None:
     """What it says is not for the task's log: packages carry files of other Pythons."""

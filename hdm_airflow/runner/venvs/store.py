@@ -37,7 +37,7 @@ _PATIENCE = 2.0  # seconds of waiting after which the log says so
 _TRIES = 3  # builds of one venv in one run
 #: What a venv is called. Whatever else lies in the store's folder is not ours to look into or to remove.
 _KEY = re.compile(r"[0-9a-f]{24}")
-_ASIDE = (".building-", ".removing-")
+_STAGING = (".building-", ".removing-")
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -92,7 +92,7 @@ class VenvStore:
         """
         try:
             venv = self.find(pack, python)
-            lock = self._hold(venv, pack, supervision, log)
+            lock = self._acquire(venv, pack, supervision, log)
         except VenvBuildError as error:
             raise VenvBuildError(error.what, error.where or f"{name}/{REQUIREMENTS}", error.hint) from None
         try:
@@ -141,9 +141,9 @@ class VenvStore:
 
     # Getting one -----------------------------------------------------------------------------------------------
 
-    def _hold(self, venv: Venv, pack: Path, supervision: Supervision, log: Callable[[str], None]) -> int:
+    def _acquire(self, venv: Venv, pack: Path, supervision: Supervision, log: Callable[[str], None]) -> int:
         """Take the lock of a venv together with others, and see to it that it is sound; the descriptor."""
-        began, builds, told = time.monotonic(), 0, False
+        began, builds, logged = time.monotonic(), 0, False
         while True:
             lock = self._lock(venv.key, exclusive=False)
             if lock is not None:
@@ -159,14 +159,14 @@ class VenvStore:
             lock = self._lock(venv.key, exclusive=True)
             if lock is not None:
                 try:
-                    builds += self._mend(venv, pack, supervision, log)
+                    builds += self._build_unless_sound(venv, pack, supervision, log)
                 finally:
                     os.close(lock)
                 continue
             supervision.heartbeat()
-            if not told and time.monotonic() - began > _PATIENCE:
+            if not logged and time.monotonic() - began > _PATIENCE:
                 log(f"waiting for venv {venv.key}, which another run builds or uses")
-                told = True
+                logged = True
             time.sleep(_LOCK_INTERVAL)
 
     def _lock(self, key: str, *, exclusive: bool) -> int | None:
@@ -185,7 +185,7 @@ class VenvStore:
         with suppress(OSError):  # in an image, a store may be read-only
             os.utime(self.root / f"{key}.lock")
 
-    def _mend(self, venv: Venv, pack: Path, supervision: Supervision, log: Callable[[str], None]) -> bool:
+    def _build_unless_sound(self, venv: Venv, pack: Path, supervision: Supervision, log: Callable[[str], None]) -> bool:
         """Build a venv that is missing or damaged; the lock is ours alone. Whether there was need to."""
         fault = record.fault(venv.path)
         if not fault:
@@ -199,13 +199,13 @@ class VenvStore:
                     distrusted = record.packages(venv.site_packages)
             log(f"building venv {key} with Python {version}")
             self._sweep(key)  # the lock is ours: their builder was killed
-            with _folder(f".building-{key}-", self.root) as aside, _folder("hdm-build-") as temporary:
+            with _folder(f".building-{key}-", self.root) as staging, _folder("hdm-build-") as temporary:
                 builder = Builder(
                     pack=pack,
                     requirements=venv.requirements,
                     interpreter=venv.interpreter,
                     final=venv.path,
-                    aside=Path(aside),
+                    staging=Path(staging),
                     temporary=Path(temporary),
                     supervision=supervision,
                     distrusted=distrusted,
@@ -269,11 +269,11 @@ class VenvStore:
     def _move_away(self, key: str) -> None:
         """Take a venv out of its place in one step: half of one is never found there."""
         if os.path.lexists(self.root / key):
-            aside = Path(tempfile.mkdtemp(prefix=f".removing-{key}-", dir=self.root))
-            (self.root / key).rename(aside / key)  # into it: what is there need not be a folder
+            staging = Path(tempfile.mkdtemp(prefix=f".removing-{key}-", dir=self.root))
+            (self.root / key).rename(staging / key)  # into it: what is there need not be a folder
 
     def _sweep(self, key: str) -> None:
-        for prefix in _ASIDE:
+        for prefix in _STAGING:
             for abandoned in self.root.glob(f"{prefix}{key}-*"):
                 shutil.rmtree(abandoned, ignore_errors=True)
 

@@ -17,9 +17,9 @@ from hdm_airflow.packs.pack import REQUIREMENTS
 #: Links that a virtual environment has; we follow none.
 _LINKS = re.compile(r"lib64|bin/[^/]+")
 #: How a script's first lines say which Python runs it, as pip writes them.
-_RUN_BY = re.compile(rb"\A#!(?:[^\n]*/python[0-9.]*|/bin/sh\n'''exec' [^\n]*\n' ''')\n")
+_HEADER = re.compile(rb"\A#!(?:[^\n]*/python[0-9.]*|/bin/sh\n'''exec' [^\n]*\n' ''')\n")
 #: As uv writes them: the Python in the script's own folder, wherever that is.
-RUN_BESIDE = b"#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\" \"$@\"\n' '''\n"
+RELOCATABLE_HEADER = b"#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\" \"$@\"\n' '''\n"
 
 
 def refuse_traps(venv: Path) -> None:
@@ -60,7 +60,7 @@ def relocate(venv: Path, final: Path) -> None:
     for path in (*(venv / "bin").iterdir(), venv / "pyvenv.cfg"):
         content = b"" if path.is_symlink() or not path.is_file() else path.read_bytes()
         if here in content and b"\0" not in content:
-            path.write_bytes(_RUN_BY.sub(RUN_BESIDE, content, count=1).replace(here, there))
+            path.write_bytes(_HEADER.sub(RELOCATABLE_HEADER, content, count=1).replace(here, there))
 
 
 def refuse_editables(packages: Path) -> None:
