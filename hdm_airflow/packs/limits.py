@@ -50,9 +50,9 @@ class Limits(BaseModel):
         if math.isinf(used):
             return f"the pack created folders whose paths are too long to measure (limits.{name})"
         if name in _SIZES:
-            return f"the pack used {_size(used)} of {name}, the limit is {_size(limit)} (limits.{name})"
+            return f"the pack used {_size(used)} of {name}; the limit is {_size(limit)} (limits.{name})"
         unit = {"cpu": "s of processor time", "processes": "processes at a time"}[name]
-        return f"the pack used {used:,.0f} {unit}, the limit is {limit:,.0f} (limits.{name})"
+        return f"the pack used {used:,.0f} {unit}; the limit is {limit:,.0f} (limits.{name})"
 
     def within(self, other: Limits) -> Limits:
         """The tighter of the two, limit by limit."""

@@ -126,12 +126,12 @@ class ReportReader:
             os.close(self._descriptor)
             self._descriptor = other
             self._begin()
-            self._problem("the pack put another file in the report's place; it is read from its start")
+            self._problem("the pack replaced the report file; it is read again from its start")
         elif other != self._descriptor:
             os.close(other)
         if os.fstat(self._descriptor).st_size < self._position:
             self._begin()
-            self._problem("the pack wrote the report anew; it is read from its start")
+            self._problem("the pack rewrote the report file; it is read again from its start")
 
     def _grow(self, piece: bytes) -> None:
         self._rest += piece
@@ -156,7 +156,7 @@ class ReportReader:
 
     def _take_value(self, value: object) -> None:
         if not isinstance(value, dict):
-            self._problem("the line is no JSON object")
+            self._problem("the line is not a JSON object")
         elif "endpoint" in value:
             self._take_endpoint(value)
         elif "progress" in value:
@@ -167,10 +167,10 @@ class ReportReader:
     def _take_endpoint(self, value: dict[str, Any]) -> None:
         slug, status = value["endpoint"], value.get("status")
         if not isinstance(slug, str) or slug not in self.slugs:
-            self._problem("the endpoint is none of this run")
+            self._problem("the endpoint is not part of this run")
             return
         if status not in _STATUSES:
-            self._problem(f"the status is none of {', '.join(_STATUSES)}")
+            self._problem(f"the status is not one of {', '.join(_STATUSES)}")
             return
         incomplete = value.get("incomplete")
         names = tuple(self._text(name) for name in incomplete) if isinstance(incomplete, list) else ()
@@ -186,7 +186,7 @@ class ReportReader:
     def _take_progress(self, value: dict[str, Any]) -> None:
         share = value["progress"]
         if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
-            self._problem("progress is no number from 0 to 1")
+            self._problem("progress is not a number from 0 to 1")
         else:
             self.reports.progress = Progress(share=float(share), message=self._text(value.get("message")))
 

@@ -83,7 +83,7 @@ class PackProcess:
                 self.log(f"the run's folder is kept: {place.root}")
             sandbox_in_force = sandbox.in_force(self.job.sandbox, hide=[self.job.pack.packs_folder, self.store.root])
             if sandbox_in_force is None and self.job.sandbox.mode == "auto":
-                self.log(f"packs are not kept from each other's files: this kernel has no {sandbox.NEEDED}")
+                self.log(f"packs can see each other's files: this kernel does not support {sandbox.NEEDED}")
             self._supervision = Supervision(self.job.timeout, [place.root], self.heartbeat, sandbox_in_force)
             if self._killed:
                 self._supervision.kill()
@@ -136,8 +136,8 @@ class PackProcess:
             if self.job.base.password:
                 write_pgpass(place.pgpass, self.job.base.variables, self.job.base.password)
         except OSError as error:
-            what = f"the run's folder cannot be written: {error.strerror}"
-            raise VenvBuildError(what, str(place.root), "make room there, or set another TMPDIR") from error
+            what = f"cannot write to the run's folder: {error.strerror}"
+            raise VenvBuildError(what, str(place.root), "free space there, or set TMPDIR to another folder") from error
         return venv
 
     def _grants(

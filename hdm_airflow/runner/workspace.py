@@ -93,7 +93,7 @@ def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
             place.tmp.mkdir(mode=0o700)
         except (OSError, shutil.Error) as error:
             what = f"the pack cannot be copied for its run: {_reason(error, pack)}"
-            hint = f"check that Airflow's user can read it and that {root.parent} has room"
+            hint = f"check that Airflow's user can read it and that {root.parent} has free space"
             raise _error_class(error)(what, str(pack), hint) from error
         yield place
     finally:
@@ -186,8 +186,9 @@ def _make() -> tuple[Path, int]:
     except OSError as error:
         if root:
             shutil.rmtree(root, ignore_errors=True)
-        what = f"there is no folder for the run: {error.strerror}"
-        raise _error_class(error)(what, tempfile.gettempdir(), "make room there, or set another TMPDIR") from error
+        what = f"cannot create a folder for the run: {error.strerror}"
+        hint = "free space there, or set TMPDIR to another folder"
+        raise _error_class(error)(what, tempfile.gettempdir(), hint) from error
 
 
 def _hold(root: Path) -> int:

@@ -26,7 +26,7 @@ SECRET = "text-of-another"
 @pytest.fixture(autouse=True)
 def _landlock(require: object) -> None:
     """The kernel's part of the sandbox cannot be made here."""
-    require("airflow", None if sandbox.available() else "this kernel has no Landlock")  # type: ignore[operator]
+    require("airflow", None if sandbox.available() else "this kernel does not support Landlock")  # type: ignore[operator]
 
 
 def test_pack_sees_no_file_of_other_runs_of_airflow_or_of_the_workers_home(
@@ -229,11 +229,11 @@ def test_sandbox_that_is_required_and_missing_runs_nothing(stage: Stage, monkeyp
     monkeypatch.setattr(sandbox, "available", lambda: False)
     stage.pack("basic", f"touch {stage.folder}/ran\n" + ALL_OK)
     stage.activate("mp_basic", HEART)
-    with pytest.raises(AirflowFailException, match="this worker's kernel has no Landlock"):
+    with pytest.raises(AirflowFailException, match="this worker's kernel does not support Landlock"):
         stage.run("mp_basic", sandbox={"mode": "required"})
     assert not (stage.folder / "ran").exists()
     assert stage.run("mp_basic", sandbox={"mode": "auto"})["success"] == 1
-    assert "packs are not kept from each other's files: this kernel has no Landlock" in stage.log
+    assert "packs can see each other's files: this kernel does not support Landlock" in stage.log
 
 
 @pytest.mark.parametrize(
@@ -242,32 +242,32 @@ def test_sandbox_that_is_required_and_missing_runs_nothing(stage: Stage, monkeyp
         (
             {"memory": "200 MB"},
             "python -c \"import time; held = b'x' * 400_000_000; time.sleep(30)\"",
-            r"ended: the pack used [2-9]\d\d.\d MB of memory, the limit is 200.0 MB \(limits.memory\)",
+            r"ended: the pack used [2-9]\d\d.\d MB of memory; the limit is 200.0 MB \(limits.memory\)",
         ),
         (
             {"memory": "200 MB"},
             "for i in 1 2 3; do python -c \"import time; x = b'x' * 90_000_000; time.sleep(30)\" & done; wait",
-            r"ended: the pack used \d+.\d MB of memory, the limit is 200.0 MB \(limits.memory\)",
+            r"ended: the pack used \d+.\d MB of memory; the limit is 200.0 MB \(limits.memory\)",
         ),
         (
             {"memory": "200 MB"},
             "python -c \"import mmap, time; m = mmap.mmap(-1, 4 << 27); m.write(b'x' * (3 << 27)); time.sleep(30)\"",
-            r"ended: the pack used \d+.\d MB of memory, the limit is 200.0 MB \(limits.memory\)",
+            r"ended: the pack used \d+.\d MB of memory; the limit is 200.0 MB \(limits.memory\)",
         ),
         (
             {"memory": "200 MB"},
             "python -c \"import os, time; os.posix_fallocate(os.memfd_create('m'), 0, 4 << 27); time.sleep(30)\"",
-            r"ended: the pack used 5\d\d.\d MB of memory, the limit is 200.0 MB \(limits.memory\)",
+            r"ended: the pack used 5\d\d.\d MB of memory; the limit is 200.0 MB \(limits.memory\)",
         ),
         (
             {"cpu": 1},
             "(while true; do :; done) & while true; do :; done",
-            r"ended: the pack used \d s of processor time, the limit is 1 \(limits.cpu\)",
+            r"ended: the pack used \d s of processor time; the limit is 1 \(limits.cpu\)",
         ),
         (
             {"disk": "20 MB"},
             "for i in $(seq 1000); do head -c 1000000 /dev/zero > $TMPDIR/$i || exit; sleep 0.01; done",
-            r"ended: the pack used \d+.\d MB of disk, the limit is 20.0 MB \(limits.disk\)",
+            r"ended: the pack used \d+.\d MB of disk; the limit is 20.0 MB \(limits.disk\)",
         ),
         (
             {"disk": "20 MB"},
@@ -277,7 +277,7 @@ def test_sandbox_that_is_required_and_missing_runs_nothing(stage: Stage, monkeyp
         (
             {"disk": "20 MB"},
             "exec 3>a 4>b; rm a b; head -c 15000000 /dev/zero >&3; head -c 15000000 /dev/zero >&4; sleep 30",
-            r"ended: the pack used 30.\d MB of disk, the limit is 20.0 MB \(limits.disk\)",
+            r"ended: the pack used 30.\d MB of disk; the limit is 20.0 MB \(limits.disk\)",
         ),
         (
             {"disk": "20 MB"},
@@ -287,17 +287,17 @@ def test_sandbox_that_is_required_and_missing_runs_nothing(stage: Stage, monkeyp
         (
             {"processes": 50},
             'python -c "import os, time; [os.fork() or os._exit(0) for _ in range(400)]; time.sleep(30)"',
-            r"ended: the pack used \d+ processes at a time, the limit is 50 \(limits.processes\)",
+            r"ended: the pack used \d+ processes at a time; the limit is 50 \(limits.processes\)",
         ),
         (
             {"processes": 50},
             "python -c 'import threading, time\nfor _ in [1] * 400: threading.Timer(30, print).start()'",
-            r"ended: the pack used \d+ processes at a time, the limit is 50 \(limits.processes\)",
+            r"ended: the pack used \d+ processes at a time; the limit is 50 \(limits.processes\)",
         ),
         (
             {"processes": 50},
             "for i in $(seq 400); do sleep 60 & done; wait",
-            r"ended: the pack used \d+ processes at a time, the limit is 50 \(limits.processes\)",
+            r"ended: the pack used \d+ processes at a time; the limit is 50 \(limits.processes\)",
         ),
     ],
     ids=[
@@ -344,9 +344,9 @@ def test_output_beyond_its_limit_is_left_out_and_counted(stage: Stage) -> None:
     stage.pack("basic", "seq 1 1000000\n" + ALL_OK)
     stage.activate("mp_basic", HEART)
     assert stage.run("mp_basic", limits={"output": "1 MB"})["success"] == 1
-    assert "the log takes no more of this output: the limit is 1,000,000 bytes (limits.output)" in stage.lines
+    assert "the output is truncated here: the limit is 1,000,000 bytes (limits.output)" in stage.lines
     assert sum(map(len, stage.lines)) < 1_100_000
-    assert any(line.endswith("bytes of output were left out") for line in stage.lines)
+    assert any(line.endswith("bytes of output were dropped") for line in stage.lines)
 
 
 def test_one_line_of_a_gigabyte_is_survived(stage: Stage) -> None:
@@ -358,4 +358,4 @@ def test_one_line_of_a_gigabyte_is_survived(stage: Stage) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert stage.run("mp_basic", limits={})["success"] == 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
-    assert "bytes of this line left out" in max(stage.lines, key=len)[-100:]
+    assert "bytes of this line dropped" in max(stage.lines, key=len)[-100:]

@@ -59,13 +59,13 @@ def test_last_report_of_an_endpoint_counts_and_the_others_are_failed_as_not_repo
     stage.activate("mp_basic", HEART, LUNG, LIVER)
     with pytest.raises(PackFailedError, match="did not succeed on 2 of 3"):
         stage.run("mp_basic")
-    bad = "report line 4: the endpoint is none of this run"
+    bad = "report line 4: the endpoint is not part of this run"
     assert sorted(stage.ledger("mp_basic", "reason", "metrics", "dbversion", "incomplete")) == [
         ("heart", "success", None, 12, "5.4", []),
         ("liver", "failed", f"not reported: 1 bad report line(s), first: {bad}", None, None, []),
         ("lung", "partial", None, None, None, ["t"]),
     ]
-    assert "the endpoint is none of this run" in stage.log
+    assert "the endpoint is not part of this run" in stage.log
 
 
 @pytest.mark.parametrize(

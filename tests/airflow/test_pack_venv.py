@@ -195,7 +195,7 @@ def test_run_on_a_full_temporary_disk_fails_with_a_reason_and_leaves_nothing(
         finally:
             subprocess.run(["umount", "-l", str(disk)], check=True)
     assert any("the pack cannot be copied for its run" in (reason or "") for reason in reasons)
-    assert any("the run's folder cannot be written: No space left" in (reason or "") for reason in reasons)
+    assert any("cannot write to the run's folder: No space left" in (reason or "") for reason in reasons)
     assert stage.ledger("mp_basic")[-1] == ("heart", "success")
 
 
@@ -311,9 +311,9 @@ def test_manifest_chooses_the_python_that_runs_the_pack(stage: Stage) -> None:
         stage.activate(task_id, HEART)
     stage.run("mp_basic")
     assert any(line.startswith(f"Python {version}.") for line in stage.lines)
-    with pytest.raises(VenvBuildError, match=r"there is no Python '3\.99' here"):
+    with pytest.raises(VenvBuildError, match=r"no Python on this machine matches '3\.99'"):
         stage.run("mp_future")
-    assert stage.ledger("mp_future", "reason") == [("heart", "failed", "there is no Python '3.99' here")]
+    assert stage.ledger("mp_future", "reason") == [("heart", "failed", "no Python on this machine matches '3.99'")]
 
 
 def test_build_of_the_venv_is_under_the_timeout_and_the_guard(stage: Stage, tmp_path: Path, pids: Path) -> None:

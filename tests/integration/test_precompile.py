@@ -105,7 +105,7 @@ def test_venv_that_was_not_on_the_disk_when_the_machine_went_down_is_built_again
     monkeypatch.setattr(record, "_BOOT", boot)
     with shop.store.use(shop.pack, "pack", None, supervision=linked, log=shop.lines.append) as venv:
         assert module.read_bytes()
-    assert "the machine went down before it was on the disk" in "".join(shop.lines)
+    assert "the machine went down before its files were on the disk" in "".join(shop.lines)
     assert shop.builds == 2
     precompile.precompile(venv, endless())
     boot.write_text("a third one")

@@ -53,4 +53,4 @@ def test_process_that_outlives_a_killed_guard_is_not_read_for_ever(tmp_path: Pat
     result, lines, _ = run(writer, tmp_path, limits=Limits(output=1000))
     assert result.exit_code == 128 + 9
     assert time.monotonic() - began < 15
-    assert lines[-1].endswith("bytes of output were left out")
+    assert lines[-1].endswith("bytes of output were dropped")

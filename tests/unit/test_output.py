@@ -39,7 +39,7 @@ def test_line_beyond_its_limit_is_cut_before_what_could_be_a_piece_of_a_secret()
     """The cut may fall into a secret."""
     mask = Masker(["s3cret"])
     (line, last) = logged([b"x" * (LINE_LIMIT - 3), b"s3cret" + b"x" * 97, b"\nlast\n"], mask=mask)
-    assert line == "x" * (LINE_LIMIT - mask.longest) + " ... [100 bytes of this line left out]"
+    assert line == "x" * (LINE_LIMIT - mask.longest) + " ... [100 bytes of this line dropped]"
     assert last == "last"
 
 

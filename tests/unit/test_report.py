@@ -123,18 +123,18 @@ def test_marks_and_line_ends_of_other_systems_are_no_problem(reader: ReportReade
         (b'{"endpoint": "caf\xe9"}\n', "not JSON"),
         ("[" * 50_000 + "\n", "not JSON"),
         ("9" * 5_000 + "\n", "not JSON"),
-        ("[1]\n", "no JSON object"),
-        ("null\n", "no JSON object"),
+        ("[1]\n", "not a JSON object"),
+        ("null\n", "not a JSON object"),
         ("{}\n", "neither endpoint nor progress"),
-        (line("c:sqlite:/c.db:::false"), "none of this run"),
-        ('{"endpoint": ["a"], "status": "ok"}\n', "none of this run"),
-        (line(status="success"), "the status is none of"),
-        (f'{{"endpoint": "{A}"}}\n', "the status is none of"),
-        (f'{{"endpoint": "{A}", "status": ["ok"]}}\n', "the status is none of"),
-        ('{"progress": 40}\n', "no number from 0 to 1"),
-        ('{"progress": "0.4"}\n', "no number from 0 to 1"),
-        ('{"progress": true}\n', "no number from 0 to 1"),
-        ('{"progress": NaN}\n', "no number from 0 to 1"),
+        (line("c:sqlite:/c.db:::false"), "not part of this run"),
+        ('{"endpoint": ["a"], "status": "ok"}\n', "not part of this run"),
+        (line(status="success"), "the status is not one of"),
+        (f'{{"endpoint": "{A}"}}\n', "the status is not one of"),
+        (f'{{"endpoint": "{A}", "status": ["ok"]}}\n', "the status is not one of"),
+        ('{"progress": 40}\n', "not a number from 0 to 1"),
+        ('{"progress": "0.4"}\n', "not a number from 0 to 1"),
+        ('{"progress": true}\n', "not a number from 0 to 1"),
+        ('{"progress": NaN}\n', "not a number from 0 to 1"),
     ],
 )
 def test_line_that_is_no_report_is_named_and_spoils_no_other(reader, text: str | bytes, reason: str) -> None:
@@ -217,7 +217,7 @@ def test_rewritten_report_is_read_from_its_start_and_named(reader: ReportReader)
     reader.path.write_text(line())
     reports = reader.close()
     assert reports.endpoints.keys() == {A, B}
-    assert "wrote the report anew" in reports.problems[0]
+    assert "rewrote the report" in reports.problems[0]
 
 
 def test_truncated_report_is_named_and_goes_on(reader: ReportReader) -> None:
@@ -246,7 +246,7 @@ def test_another_file_in_the_reports_place_is_read_and_named(reader: ReportReade
         reader.path.write_text(line())
     reports = reader.close()
     assert reports.endpoints.keys() == {A, B}
-    assert "another file" in reports.problems[0]
+    assert "replaced the report" in reports.problems[0]
 
 
 @pytest.mark.timeout(20)

@@ -82,4 +82,4 @@ def test_link_or_special_file_of_a_build_is_refused(
     plant(venv)
     with pytest.raises(VenvBuildError) as caught:
         verify_build.refuse_traps(venv)
-    assert caught.value.what.endswith(f"into its venv: {name}")
+    assert caught.value.what.endswith(f"into the venv: {name}")

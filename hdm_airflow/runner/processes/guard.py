@@ -45,7 +45,7 @@ PR_SET_CHILD_SUBREAPER = 36
 SECRETS = ("context.json", "pgpass")
 #: Seconds that processes get which the pack left behind when it ended by itself.
 LEFTOVER_GRACE = 0.5
-_NOTE = "hdm: {} the pack left behind were ended\n"
+_NOTE = "hdm: ended {} process(es) that the pack left running\n"
 
 
 #: Starts it. The folder of this package comes last on its path: what else lies there must not hide a module of Python.
@@ -75,7 +75,7 @@ def main() -> int:
             os.write(control, exceeded.encode())
     elif ended and message is None:
         with contextlib.suppress(OSError):  # the pack may have closed the stream that we share with it
-            os.write(2, _NOTE.format(f"{ended} process(es)").encode())
+            os.write(2, _NOTE.format(ended).encode())
     clean(folders, everything=message == b"" or closed(control))
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 

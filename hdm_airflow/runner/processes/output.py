@@ -36,7 +36,7 @@ class Output:
             return
         self._room -= len(chunk)
         if self._room < 0:
-            self._log(f"the log takes no more of this output: its limit is {self._limit:,} bytes (limits.output)")
+            self._log(f"the output is truncated here: the limit is {self._limit:,} bytes (limits.output)")
             self._refused += len(chunk)
             return
         head, newline, tail = chunk.rpartition(b"\n")
@@ -55,7 +55,7 @@ class Output:
         if self._rest or self._dropped:
             self._flush()
         if self._refused:
-            self._log(f"{self._refused:,} bytes of output were left out")
+            self._log(f"{self._refused:,} bytes of output were dropped")
 
     def _grow(self, piece: bytes) -> None:
         room = LINE_LIMIT - len(self._rest)
@@ -74,7 +74,7 @@ class Output:
         text = self._mask(self._rest.decode("utf-8", "replace"))
         dropped, self._rest, self._dropped = self._dropped, b"", 0
         # the cut may fall into a secret: leave out what could be its beginning
-        return f"{text[: max(0, len(text) - self._mask.longest)]} ... [{dropped:,} bytes of this line left out]"
+        return f"{text[: max(0, len(text) - self._mask.longest)]} ... [{dropped:,} bytes of this line dropped]"
 
     def _emit(self, block: bytes) -> None:
         for line in self._mask(block.decode("utf-8", "replace")).split("\n"):

@@ -40,7 +40,7 @@ _PATHS_IN_VARIABLES = (
 )  # fmt: skip
 #: Limits that hold for all processes of a pack together.
 _WATCHED = ("memory", "cpu", "disk", "processes")
-_HINT = "see docs/explanation/environments-and-isolation; or set sandbox.mode to auto in the Variable hdm"
+_HINT = "see docs/explanation/venvs-and-isolation.md, or set sandbox.mode to auto in the Variable hdm"
 
 
 class Sandbox(BaseModel):
@@ -49,11 +49,11 @@ class Sandbox(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     mode: SandboxMode = Field(
-        "auto", description="auto: where the kernel can; required: no pack runs where it cannot; off: not at all."
+        "auto", description="auto: if the kernel supports it; required: no pack runs without it; off: never."
     )
-    read: tuple[str, ...] = Field((), strict=False, description="More files and folders that packs may read.")
-    write: tuple[str, ...] = Field((), strict=False, description="More files and folders that packs may change.")
-    hide: tuple[str, ...] = Field((), strict=False, description="More files and folders that packs do not see.")
+    read: tuple[str, ...] = Field((), strict=False, description="Additional files and folders that packs can read.")
+    write: tuple[str, ...] = Field((), strict=False, description="Additional files and folders that packs can change.")
+    hide: tuple[str, ...] = Field((), strict=False, description="Additional files and folders to hide from packs.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ def in_force(sandbox: Sandbox, *, hide: Iterable[Path]) -> Sandbox | None:
         ConfigurationError: packs must be shut in, and cannot.
     """
     if sandbox.mode == "required" and not available():
-        what = f"packs may run in a sandbox only, and this worker's kernel has no {NEEDED}"
+        what = f"packs must run in a sandbox, but this worker's kernel does not support {NEEDED}"
         raise ConfigurationError(what, "sandbox.mode", _HINT)
     if sandbox.mode == "off" or not available():
         return None

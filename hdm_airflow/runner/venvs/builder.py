@@ -124,7 +124,7 @@ class Builder:
         pip = bundled_pip(self.interpreter.path) or bundled_pip(sys.executable)
         if not pip:
             what = f"uv is missing on this worker, and Python {self.interpreter.version} comes without pip"
-            raise VenvBuildError(what, self.interpreter.path, "install uv, or python3-venv of your distribution")
+            raise VenvBuildError(what, self.interpreter.path, "install uv, or your distribution's python3-venv")
         steps = [[self.interpreter.path, "-I", "-m", "venv", "--without-pip", str(self.folder)]]
         if self.requirements.lines:
             options = ["--quiet", "--no-compile", "--no-input", "--disable-pip-version-check"]
@@ -161,7 +161,7 @@ class Builder:
         )
         if result.end_reason == "limit":
             what = f"the venv could not be built: {result.limit_exceeded}"
-            raise VenvBuildError(what, hint="see what the packages run when they are installed")
+            raise VenvBuildError(what, hint="check what the packages run during installation")
         if result.end_reason != "exit":
             raise CutShortError(result.end_reason)
         if result.exit_code:
@@ -176,9 +176,9 @@ class Builder:
         if _NO_GIT.search(output):
             return VenvBuildError(what, hint="install git on the worker, or name a released version instead")
         if self.supervision.sandbox and _DENIED.search(output):
-            hint = "builds see no homes and no temporary folders: name what they need in sandbox.read or sandbox.write"
-            return VenvBuildError(what, hint=f"{hint} of the Variable hdm")
-        return VenvBuildError(what, hint="correct requirements.txt, or the index")
+            hint = "builds cannot see home or temporary folders: add what they need to sandbox.read or sandbox.write"
+            return VenvBuildError(what, hint=f"{hint} in the Variable hdm")
+        return VenvBuildError(what, hint="correct requirements.txt or the package index")
 
 
 def disk_full(places: Iterable[Path], output: str) -> VenvBuildError:
@@ -193,7 +193,7 @@ def disk_full(places: Iterable[Path], output: str) -> VenvBuildError:
     full = [path for path in others if _free(path) < _ROOM and _free(path) != _free(root)]
     named = "; ".join(f"{path} has {_free(path) / 1e6:.1f} MB left" for path in (root, *full))
     what = f"the disk is full: the venv could not be built ({named}):\n{masked(output)}"
-    hint = "make room (airflow hdm venvs prune), or set environment_store in the Variable hdm to a larger disk"
+    hint = "free space (airflow hdm venvs prune), or set venvs.folder in the Variable hdm to a larger disk"
     return VenvBuildError(what, str(root), hint)
 
 

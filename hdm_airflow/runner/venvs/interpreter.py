@@ -71,7 +71,7 @@ def find_interpreter(wanted: str | None) -> Interpreter:
 
 def _find_python(wanted: str) -> tuple[str, str, str, str]:
     """Path, major.minor, full version and platform of another Python."""
-    reason = "no such program on the PATH, and uv, which knows more places, is missing"
+    reason = "it is not on the PATH, and uv, which searches more places, is missing"
     uv = uv_program()
     if uv:
         try:
@@ -79,14 +79,14 @@ def _find_python(wanted: str) -> tuple[str, str, str, str]:
         except (subprocess.SubprocessError, ValueError) as error:  # one broken shim on the PATH is enough for that
             reason = (getattr(error, "stderr", None) or str(error)).strip()
         except OSError as error:  # it is there, but this machine cannot run it: as good as missing
-            reason = f"no such program on the PATH, and {uv} cannot be started: {error.strerror}"
+            reason = f"it is not on the PATH, and {uv} cannot be started: {error.strerror}"
     for path in _on_path():
         with suppress(subprocess.SubprocessError, OSError, ValueError):  # the shim of another Python, or no Python
             found = _facts(path)
             if _fits(found[2], wanted):
                 return found
     hint = "install that Python on the worker, or correct python in properties.json"
-    raise VenvBuildError(f"there is no Python {wanted!r} here", reason, hint)
+    raise VenvBuildError(f"no Python on this machine matches {wanted!r}", reason, hint)
 
 
 def _facts(path: str) -> tuple[str, str, str, str]:

@@ -15,7 +15,7 @@ FILE = "hdm-venv.json"
 #: Is there as soon as all modules are compiled and all files are on the disk.
 PRECOMPILED = "hdm-precompiled"
 #: The fault of which more than the venv may be damaged.
-CRASHED = "the machine went down before it was on the disk"
+CRASHED = "the machine went down before its files were on the disk"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _READ_ONLY = ~0o222
 
@@ -94,7 +94,7 @@ def fault(path: Path) -> str:
     """
     record = read(path)
     if record is None or record.key != path.name:
-        return "it is not complete"
+        return "it is incomplete"
     if record.boot != _boot() and not is_precompiled(path):  # a folder may be in its place, and its files still empty
         return CRASHED
     if not (path / "bin" / "python").exists():  # follows the link

@@ -154,8 +154,8 @@ class VenvStore:
                     return lock
                 os.close(lock)
             if builds == _TRIES:
-                what = f"venv {venv.key} is damaged as soon as it is built"
-                raise VenvBuildError(what, str(self.root), "look for what changes files there")
+                what = f"venv {venv.key} is damaged right after each build"
+                raise VenvBuildError(what, str(self.root), "find out what changes files there")
             lock = self._lock(venv.key, exclusive=True)
             if lock is not None:
                 try:
@@ -165,7 +165,7 @@ class VenvStore:
                 continue
             supervision.heartbeat()
             if not logged and time.monotonic() - began > _PATIENCE:
-                log(f"waiting for venv {venv.key}, which another run builds or uses")
+                log(f"waiting for venv {venv.key}, which another run is building or using")
                 logged = True
             time.sleep(_LOCK_INTERVAL)
 
@@ -176,8 +176,8 @@ class VenvStore:
         except OSError as error:
             if error.errno in _NO_ROOM:
                 raise disk_full([self.root], str(error)) from None
-            what = f"the venv store cannot be written: {error.strerror}"
-            hint = "set environment_store in the Variable hdm to a folder that the task's user may write, such as ~/hdm"
+            what = f"cannot write to the venv store: {error.strerror}"
+            hint = "set venvs.folder in the Variable hdm to a folder that the task's user can write to, such as ~/hdm"
             raise VenvBuildError(what, str(self.root), hint) from None
 
     def _touch(self, key: str) -> None:
@@ -194,7 +194,7 @@ class VenvStore:
         try:
             distrusted: list[str] = []
             if os.path.lexists(venv.path):
-                log(f"venv {key} is damaged ({fault}): building it anew")
+                log(f"venv {key} is damaged ({fault}): rebuilding it")
                 if fault == record.CRASHED:  # files that it shares with uv's cache are as empty there
                     distrusted = record.packages(venv.site_packages)
             log(f"building venv {key} with Python {version}")
@@ -219,7 +219,7 @@ class VenvStore:
             if error.errno in _NO_ROOM:
                 raise disk_full([self.root, Path(tempfile.gettempdir())], str(error)) from None
             what = f"the venv could not be built: {error}"
-            raise VenvBuildError(what, str(self.root), "see that Airflow's user may write there") from None
+            raise VenvBuildError(what, str(self.root), "make sure that Airflow's user can write there") from None
         return True
 
     def _prune_after_build(self, log: Callable[[str], None]) -> None:

@@ -45,8 +45,8 @@ def refuse_traps(venv: Path) -> None:
 
 
 def _trap(path: str, venv: Path) -> VenvBuildError:
-    what = f"a package has put a link or a special file into its venv: {os.path.relpath(path, venv)}"
-    return VenvBuildError(what, hint="see which one does that, and leave it out")
+    what = f"a package put a link or special file into the venv: {os.path.relpath(path, venv)}"
+    return VenvBuildError(what, hint="find out which package does that, and do without it")
 
 
 def relocate(venv: Path, final: Path) -> None:
@@ -78,5 +78,5 @@ def refuse_editables(packages: Path) -> None:
         if json.loads(path.read_bytes()).get("dir_info", {}).get("editable")
     ]
     if found:
-        what = f"an editable install (-e) cannot be kept: {', '.join(sorted(found))}"
+        what = f"editable installs (-e) are not supported: {', '.join(sorted(found))}"
         raise VenvBuildError(what, hint=f"write it without -e in {REQUIREMENTS}")
