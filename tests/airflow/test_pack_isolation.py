@@ -282,7 +282,7 @@ def test_sandbox_that_is_required_and_missing_runs_nothing(stage: Stage, monkeyp
         (
             {"disk": "20 MB"},
             "name=$(printf 'x%.0s' {1..200}); for i in $(seq 30); do mkdir $name; cd -P $name; done; sleep 30",
-            r"ended: the pack made folders whose paths are too long to be measured \(limits.disk\)",
+            r"ended: the pack created folders whose paths are too long to measure \(limits.disk\)",
         ),
         (
             {"processes": 50},
