@@ -26,10 +26,10 @@ class Hosts:
         self._used: Counter[str] = Counter()
         self._changed = threading.Condition()
 
-    def enter(self, host: str, most: int, is_needed: Callable[[], bool]) -> bool:
-        """Wait for one of the host's `most` places. Return False if `is_needed` turns false first."""
+    def enter(self, host: str, limit: int, is_needed: Callable[[], bool]) -> bool:
+        """Wait for one of the host's `limit` places. Return False if `is_needed` turns false first."""
         with self._changed:
-            while self._used[host] >= most:
+            while self._used[host] >= limit:
                 if not is_needed():
                     return False
                 self._changed.wait(POLL_SECONDS)

@@ -118,12 +118,12 @@ class _Given:
         self._values = values
         self.errors: list[str] = []
 
-    def count(self, key: str, least: int, most: int = MAX_COUNT) -> int:
+    def count(self, key: str, minimum: int, maximum: int = MAX_COUNT) -> int:
         found = _whole(self._values.get(key))
-        if found is None or not least <= found <= most:
-            allowed = f", at least {least}" if most == MAX_COUNT else f" from {least} to {most}"
+        if found is None or not minimum <= found <= maximum:
+            allowed = f", at least {minimum}" if maximum == MAX_COUNT else f" from {minimum} to {maximum}"
             self.errors.append(f"{key} must be a whole number{allowed}")
-            return least
+            return minimum
         return found
 
     def digits(self, key: str) -> int | None:
