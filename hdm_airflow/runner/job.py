@@ -1,4 +1,4 @@
-"""Job: all that one pack run is given, and how it becomes the child's context file and variables (contract 1)."""
+"""Job: the input of one pack run, and the context file and variables that the child gets of it (contract 1)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,12 @@ from hdm_airflow.runner.venvs import package_index
 from hdm_airflow.runner.workspace import Workspace
 
 CONTRACT = 1
-#: Variables of the worker that every pack sees where they are set: how to reach the network, and whom to trust.
+#: Variables of the worker that every pack sees if they are set: how to reach the network, and which CAs to trust.
 _PASSED_ON = (
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
     *package_index.FOR_PACKS,
 )  # fmt: skip
-
-
 _SOUNDS_SECRET = re.compile(r"TOKEN|SECRET|PASS|PWD|KEY", re.IGNORECASE)
 
 
@@ -41,14 +39,14 @@ class Target:
     user: str
     ssl: bool
     url: str = field(repr=False)  # SQLAlchemy form, with the password
-    password: str | None = field(default=None, repr=False)  # None where there is none
+    password: str | None = field(default=None, repr=False)  # None if there is none
     version: str = "0.0"  # of the database, as last reported
-    config: Any = None  # external and endpoint configuration merged
+    config: Any = None  # external and endpoint configuration, merged
     config_sources: tuple[str, ...] = ()
-    incomplete: tuple[str, ...] = ()  # objects without metrics, for a pack that accepts partial ones
+    incomplete: tuple[str, ...] = ()  # objects without metrics, for a pack that accepts partial metrics
 
     def as_context(self) -> dict[str, Any]:
-        """Its entry in the context file."""
+        """The endpoint's entry in the context file."""
         port: str | int = int(self.port) if self.port.isdecimal() else self.port
         return {**vars(self), "port": port, "config_sources": [*self.config_sources], "incomplete": [*self.incomplete]}
 
@@ -57,7 +55,7 @@ class Target:
 class BaseAccess:
     """How the pack reaches the HDM base."""
 
-    variables: Mapping[str, str] = field(default_factory=dict)  # libpq's, without the password
+    variables: Mapping[str, str] = field(default_factory=dict)  # libpq variables, without the password
     password: str | None = field(default=None, repr=False)
 
 
@@ -73,7 +71,7 @@ class Job:
     task_id: str
     try_number: int
     base: BaseAccess
-    config: Any  # external configuration; {} where there is none
+    config: Any  # external configuration; {} if there is none
     config_source: str
     targets: tuple[Target, ...]
     timezone: str  # name, for TZ
@@ -88,9 +86,9 @@ class Job:
 
     @property
     def secrets(self) -> Iterable[str]:
-        """What must never be seen in a log: passwords, those of the pack's own file, and what variables hold."""
+        """Texts that no log may contain: passwords, secrets of the pack's conf.json, values of secret variables."""
         passwords = [self.base.password, *(one.password for one in self.targets)]
-        passwords += conf.long_secrets(self.pack.path)  # also those that are not used: a pack may print the file
+        passwords += conf.long_secrets(self.pack.path)  # used or not: a pack may print the file
         passed_on = self._passed_on()
         proxies = [value for name, value in passed_on.items() if name.lower().endswith("_proxy")]
         passwords += package_index.secrets(url if "://" in url else f"http://{url}" for url in proxies)
@@ -125,11 +123,11 @@ class Job:
         }
 
     def variables(self, place: Workspace, programs: Path) -> dict[str, str]:
-        """The child's whole environment: nothing of the worker's but what stands here and what the manifest names.
+        """All variables of the child: of the worker's, only those passed on to every pack and those the manifest names.
 
         Args:
             place: the run's folder.
-            programs: the folder that goes before the worker's PATH.
+            programs: the folder that comes before the worker's PATH.
         """
         return {
             **self._passed_on(),
@@ -139,12 +137,12 @@ class Job:
             "LANG": os.environ.get("LANG") or "C.UTF-8",
             "TZ": self.timezone,
             "VIRTUAL_ENV": str(place.layer),
-            "PYTHONUNBUFFERED": "1",  # progress shows when it happens
-            "PYTHONDONTWRITEBYTECODE": "1",  # the store has its .pyc files from the build, and does not change after it
+            "PYTHONUNBUFFERED": "1",  # output appears when it is written
+            "PYTHONDONTWRITEBYTECODE": "1",  # the store has its .pyc files already, and runs do not change it
             "HDM_CONTEXT": str(place.context),
             "HDM_REPORT": str(place.report),
             "HDM_ENVIRONMENT": self.environment,
-            "ENV": self.environment,  # what packs of the original read
+            "ENV": self.environment,  # the name that packs of the original read
             "HDM_DATE": self.metric_date.isoformat(),
             "HDM_RUN_ID": self.run_id,
             "HDM_PACK": self.pack.name,
@@ -154,8 +152,8 @@ class Job:
         }
 
     def _passed_on(self) -> dict[str, str]:
-        """Those of the worker's variables that the pack sees."""
+        """The worker's variables that the pack sees."""
         named = self.pack.manifest.variables if self.pack.manifest else ()
         found = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        found |= package_index.for_packs(os.environ)  # without logins, but where the manifest asks for the whole
+        found |= package_index.for_packs(os.environ)  # without logins, unless the manifest names the variable
         return found | {name: os.environ[name] for name in named if name in os.environ}

@@ -1,4 +1,4 @@
-"""Masking: secrets are taken out of every line before any logger sees it."""
+"""Masking: removes secrets from every line before any logger sees it."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
-#: Shorter pieces of an encoded secret would blank ordinary text, and reveal nothing.
+#: Shorter pieces of an encoded secret reveal nothing, and masking them would blank ordinary text. In characters.
 _LEAST_PIECE = 4
-_DELIMITER = re.compile("[:@/]")  # what SQLAlchemy 1.4 quotes
+_DELIMITER = re.compile("[:@/]")  # the characters that SQLAlchemy 1.4 quotes
 _PERCENT = re.compile("%[0-9A-F]{2}")
 _UNICODE = re.compile(r"\\u([0-9a-f]{4})")
-_MARKUP = re.compile("[<>&]")  # what Go's JSON quotes, too
-_SPECIAL = re.compile(r"[^\w@%+=:,./-]")  # to a shell
-_EXPANDED = re.compile(r'["$`\\]')  # by a shell, between double quotes
+_MARKUP = re.compile("[<>&]")  # characters that Go's JSON also quotes
+_SPECIAL = re.compile(r"[^\w@%+=:,./-]")  # in a shell
+_EXPANDED = re.compile(r'["$`\\]')  # by a shell, inside double quotes
 
 
 class Masker:
-    """One compiled pattern over all secrets, each as it is and as programs write it.
+    """One compiled pattern for all secrets, each in plain text and in the forms that programs write.
 
-    That is: base64 and hex; quoted for URLs; as Python, SQL, JSON, JSON within JSON and a shell write it; its bytes as
-    Python writes them; in Latin-1, read as UTF-8. What a program makes of it by itself, such as its letters backwards,
-    is not known, nor are encoded forms and lines of less than four letters.
+    The forms are: base64 and hex; quoted for URLs; as Python, SQL, JSON, JSON within JSON and a shell quote it; its
+    bytes as Python prints them; Latin-1 read as UTF-8. Forms that a program invents, such as the secret backwards, are
+    not masked, nor are encoded forms and single lines of fewer than four characters.
 
-    Airflow's own mask cannot serve: it recompiles at each added secret, skips short ones and encoded forms.
+    Airflow's own mask does not suffice: it recompiles for each added secret, and skips short ones and encoded forms.
 
     Args:
-        secrets: plain secrets; empty ones are left out.
+        secrets: in plain text; empty ones are ignored.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -39,7 +39,7 @@ class Masker:
         self._pattern = _compiled(forms) if forms else None
 
     def __call__(self, text: str) -> str:
-        """The text with every secret replaced by `***`; secrets that overlap give one."""
+        """Return the text with every secret replaced by `***`; overlapping secrets become one `***`."""
         if self._pattern is None:
             return text
         pieces: list[str] = []
@@ -49,27 +49,28 @@ class Masker:
             if start >= done:
                 pieces += text[done:start], MASK
             done = max(done, end)
-            position = start + 1  # not end: another secret may begin inside this one
+            position = start + 1  # not end: another secret may start inside this one
         return "".join([*pieces, text[done:]])
 
 
 def _forms(secret: str) -> Iterable[str]:
     yield secret
     raw = secret.encode("utf-8", "surrogatepass")
+    # single lines, too: a log splits a secret of several lines
     encoded = {*secret.splitlines(), *_in_urls(secret, raw), *_in_programs(secret, raw), *_in_shells(secret)}
     encoded |= {_in_latin(secret), raw.hex(), raw.hex().upper(), *_base64_forms(raw)}
-    yield from (form for form in encoded if len(form) >= _LEAST_PIECE)  # lines: a log takes a secret apart
+    yield from (form for form in encoded if len(form) >= _LEAST_PIECE)
 
 
 def _in_urls(secret: str, raw: bytes) -> set[str]:
-    """As libraries of Python and JavaScript, SQLAlchemy 2 and 1.4 quote it; in capital letters and small ones."""
+    """As Python and JavaScript libraries and SQLAlchemy 2 and 1.4 quote it, in upper and lower case."""
     forms = {quote_plus(raw), *(quote(raw, safe=safe) for safe in ("/", "", "!'()*", ";,/?:@&=+$#!'()*", " +"))}
     forms.add(_DELIMITER.sub(lambda match: f"%{ord(match[0]):X}", secret))
     return forms | {_PERCENT.sub(lambda match: match[0].lower(), form) for form in forms}
 
 
 def _in_programs(secret: str, raw: bytes) -> set[str]:
-    """As texts in Python, SQL and JSON, the JSON of PHP and Go included, and as JSON within JSON."""
+    """As string literals of Python, SQL and JSON (including PHP's and Go's), and as JSON within JSON."""
     inner = {_in_json(secret), _in_json(secret, ascii_only=False), repr(secret)[1:-1], ascii(secret)[1:-1]}
     outer = {_in_json(form) for form in inner} | {_in_json(form, ascii_only=False) for form in inner}
     inner |= {_UNICODE.sub(lambda match: f"\\u{match[1].upper()}", form) for form in inner}
@@ -79,18 +80,18 @@ def _in_programs(secret: str, raw: bytes) -> set[str]:
 
 
 def _in_shells(secret: str) -> set[str]:
-    """As `set -x`, Python and `printf %q` write it, and between double quotes."""
+    """As `set -x`, Python and `printf %q` write it, and inside double quotes."""
     single = {secret.replace("'", "'\\''"), shlex.quote(secret).strip("'")}
     return {*single, _SPECIAL.sub(r"\\\g<0>", secret), _EXPANDED.sub(r"\\\g<0>", secret)}
 
 
 def _in_json(text: str, *, ascii_only: bool = True) -> str:
-    """Text inside a string of JSON."""
+    """The text as the inside of a JSON string."""
     return json.dumps(text, ensure_ascii=ascii_only)[1:-1]
 
 
 def _in_latin(secret: str) -> str:
-    """What is read as UTF-8 where a program, such as one in Perl, prints Latin-1; '' where it cannot."""
+    """The text that a log reads as UTF-8 if a program, for example in Perl, prints Latin-1; '' if it cannot."""
     try:
         return secret.encode("latin-1").decode("utf-8", "replace")
     except UnicodeEncodeError:
@@ -98,11 +99,11 @@ def _in_latin(secret: str) -> str:
 
 
 def _base64_forms(raw: bytes) -> Iterable[str]:
-    """The letters that raw surely contributes to base64 of a longer text, for each of the three alignments."""
+    """The base64 characters that depend on raw alone inside a longer text, for each of the three alignments."""
     for offset in range(3):
         padded = bytes(offset) + raw
-        first = (offset * 8 + 5) // 6  # letters before this one also depend on what stands before the secret
-        last = len(padded) * 8 // 6  # letters from here on also depend on what stands after it
+        first = (offset * 8 + 5) // 6  # earlier characters also depend on the text before the secret
+        last = len(padded) * 8 // 6  # characters from here on also depend on the text after it
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             yield encode(padded).decode("ascii")[first:last]
 
@@ -110,13 +111,13 @@ def _base64_forms(raw: bytes) -> Iterable[str]:
 def _compiled(words: set[str]) -> re.Pattern[str]:
     try:
         return re.compile(_trie_pattern(words))
-    except RecursionError:  # hundreds of secrets of which each begins with the one before it
+    except RecursionError:  # hundreds of secrets, each starting with the previous one
         return re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
 
 
 def _trie_pattern(words: Iterable[str]) -> str:
-    """One pattern that matches the longest of many words; the time per letter does not grow with their number."""
-    trie: dict[str, dict] = {}  # type: ignore[type-arg]  # a tree of itself
+    """A pattern that matches the longest of many words; its time per character does not grow with their number."""
+    trie: dict[str, dict] = {}  # type: ignore[type-arg]  # a recursive type
     for word in words:
         node = trie
         for letter in word:
@@ -127,7 +128,7 @@ def _trie_pattern(words: Iterable[str]) -> str:
 
 def _pattern_of(node: dict[str, dict]) -> str:  # type: ignore[type-arg]
     run = ""
-    while len(node) == 1 and "" not in node:  # a chain of single letters: no group, no recursion
+    while len(node) == 1 and "" not in node:  # a chain without branches: no group, no recursion
         letter, node = next(iter(node.items()))
         run += re.escape(letter)
     branches = [re.escape(letter) + _pattern_of(below) for letter, below in sorted(node.items()) if letter]

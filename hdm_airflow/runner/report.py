@@ -1,4 +1,4 @@
-"""What a pack reports: JSON lines in a file that it appends to while it runs."""
+"""Report: what a pack reports, as JSON lines that it appends to a file while it runs."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from typing import Any, Literal
 
 Status = Literal["ok", "partial", "failed", "skipped"]
 _STATUSES = ("ok", "partial", "failed", "skipped")
-#: A longer line is no report, in bytes.
+#: Bytes; a longer line is invalid.
 LINE_LIMIT = 1 << 20
-#: A longer report is read no further, in bytes.
+#: Bytes; the rest of a longer report is not read.
 REPORT_LIMIT = 1 << 26
 _CHUNK = 1 << 16
-_CHUNKS = 64  # per call: whoever writes faster than we read must not stop the clock
-_PROBLEMS = 20  # more of them are only counted
+_CHUNKS = 64  # per call: a pack that writes faster than we read must not stop the clock
+_PROBLEMS = 20  # further ones are only counted
 _MESSAGE_LIMIT = 1_000  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a pack said last of one endpoint."""
+    """A pack's last report on one endpoint."""
 
     status: Status
     message: str = ""
     metrics: int | None = None
     alerts: int | None = None
     incomplete: tuple[str, ...] = ()
-    version: str | None = None  # of the database, as the pack read it there
+    version: str | None = None  # of the database, as the pack read it from there
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a pack says it is."""
+    """Progress as reported by the pack."""
 
     share: float  # 0-1
     message: str = ""
@@ -46,24 +46,24 @@ class Progress:
 class Reports:
     """Everything read so far."""
 
-    endpoints: dict[str, Report] = field(default_factory=dict)  # slug -> the last one
+    endpoints: dict[str, Report] = field(default_factory=dict)  # slug -> last report
     progress: Progress | None = None
-    problems: list[str] = field(default_factory=list)  # the first lines that were no reports, and why
-    dropped: int = 0  # how many more there were
+    problems: list[str] = field(default_factory=list)  # the first invalid lines, and what is wrong with them
+    dropped: int = 0  # number of further invalid lines
 
     @property
     def silent(self) -> bool:
-        """Whether the pack said nothing at all of any endpoint, not even something that could not be read."""
+        """Whether the pack reported nothing on any endpoint, not even an invalid line."""
         return not (self.endpoints or self.problems)
 
 
 class ReportReader:
-    """Reads the report file as it grows. Garbage is counted and named, never fatal.
+    """Reads the report file as it grows. Invalid lines are counted and named, never fatal.
 
     Args:
-        path: the report file; it is made, empty, mode 0600.
+        path: the report file; created empty, with mode 0600.
         slugs: the endpoints of this run.
-        mask: takes the secrets out of every text, before it is cut or its blanks are folded.
+        mask: removes the secrets from every text, before it is cut or its white space is collapsed.
     """
 
     def __init__(self, path: Path, slugs: frozenset[str], mask: Callable[[str], str]) -> None:
@@ -76,7 +76,7 @@ class ReportReader:
         self._begin()
 
     def poll(self) -> Reports:
-        """Read what has come since the last call."""
+        """Read what was written since the last call."""
         self._follow()
         for _ in range(_CHUNKS):
             if not self._read_chunk():
@@ -84,7 +84,7 @@ class ReportReader:
         return self.reports
 
     def close(self) -> Reports:
-        """Read the rest, a last line without a line end included, and let go of the file."""
+        """Read the rest, including a last line without a line end, and close the file."""
         try:
             self._follow()
             while self._read_chunk():
@@ -96,7 +96,7 @@ class ReportReader:
         return self.reports
 
     def _read_chunk(self) -> bool:
-        """Whether there was more to read."""
+        """Read a piece; return whether there was more to read."""
         if self._position >= REPORT_LIMIT:
             if not self._full:
                 self._full = True
@@ -115,11 +115,11 @@ class ReportReader:
         self._overlong = self._full = False
 
     def _follow(self) -> None:
-        """Begin again where the pack wrote the file anew, in its place or as another file of its name."""
+        """Start again if the pack rewrote the file or replaced it with another one."""
         known = os.fstat(self._descriptor)
         try:
             other = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:  # removed, or no longer to be read: what was read stands
+        except OSError:  # removed or unreadable: keep what was read
             other = self._descriptor
         found = os.fstat(other)
         if stat.S_ISREG(found.st_mode) and not os.path.samestat(known, found):
@@ -191,7 +191,7 @@ class ReportReader:
             self.reports.progress = Progress(share=float(share), message=self._text(value.get("message")))
 
     def _text(self, value: object) -> str:
-        """The value as one masked line of text that a database can store: no zero byte, no lone surrogate."""
+        """The value as one masked line of text that a database can store: no null character, no lone surrogate."""
         if value is None:
             return ""
         text = self.mask(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""One pack run from its folder to its reports."""
+"""Run: one pack run, from the pack's folder to its reports."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ _PROGRESS_INTERVAL = 2.0  # seconds between two progress lines
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """How a run ended and what the pack said."""
+    """How a run ended and what the pack reported."""
 
     exit_code: int
     end_reason: EndReason
     reports: Reports
-    limit_exceeded: str = ""  # of what the pack used too much, as a sentence
+    limit_exceeded: str = ""  # the limit and how much was used, as a sentence; '' if none
 
 
 class PackProcess:
-    """Runs a job once; `kill` ends it from a signal handler.
+    """Runs a job once; a signal handler can end it with `kill`.
 
     Args:
         job: what to run.
         store: where its venv comes from.
-        log: called with each masked line of output, and with what the runner has to say.
-        keep: leave the run's folder behind, without its secrets, to look into.
-        heartbeat: called several times a second; what it raises ends the run.
+        log: called with each masked line of output, and with the runner's own messages.
+        keep: keep the run's folder for inspection, without its secrets.
+        heartbeat: called several times a second; an exception from it ends the run.
     """
 
     def __init__(
@@ -62,21 +62,21 @@ class PackProcess:
         self.keep = keep
         self.heartbeat = heartbeat
         self._supervision: Supervision | None = None
-        self._held = ExitStack()  # its venv's lock
+        self._held = ExitStack()  # the lock of its venv
         self._killed = False
         self._reader: ReportReader | None = None
 
     @property
     def reports(self) -> Reports | None:
-        """What the pack has said so far; None before it started."""
+        """What the pack has reported so far; None before it started."""
         return self._reader.reports if self._reader else None
 
     def run(self) -> RunResult:
-        """Run it to its end.
+        """Run the job and wait until it ends.
 
         Raises:
-            ConfigurationError: the pack cannot be copied.
-            VenvBuildError: its venv cannot be built, or the disk is full.
+            ConfigurationError: if the pack cannot be copied, or needs a sandbox that the kernel does not support.
+            VenvBuildError: if its venv cannot be built, or the disk is full.
         """
         with workspace(self.job.pack.path, keep=self.keep) as place, ExitStack() as self._held:
             if self.keep:
@@ -93,7 +93,7 @@ class PackProcess:
                 return RunResult(exit_code=1, end_reason=error.end_reason, reports=Reports())
 
     def kill(self) -> None:
-        """End it with everything it has started; it then ends as 'killed'."""
+        """End the run and everything it has started; its end reason is then 'killed'."""
         self._killed = True
         if self._supervision:
             self._supervision.kill()
@@ -143,7 +143,7 @@ class PackProcess:
     def _grants(
         self, setting: sandbox.Sandbox, place: Workspace, venv: Venv, variables: dict[str, str]
     ) -> sandbox.Grants:
-        """What the pack may see: besides its folder, its Python, and the files among its endpoints."""
+        """The files that the pack may see: its folder, its Python, its venv, and endpoints that are files."""
         files = [Path(target.host) for target in self.job.targets if os.path.isabs(target.host)]
         return sandbox.grants(
             setting,
@@ -155,7 +155,7 @@ class PackProcess:
 
 
 class _ProgressLog:
-    """Shows the pack's newest progress in the log, at most every two seconds."""
+    """Logs the pack's latest progress, at most every two seconds."""
 
     def __init__(self, reader: ReportReader, log: Callable[[str], None]) -> None:
         self._reader, self._log = reader, log

@@ -1,4 +1,4 @@
-"""The private folder of one pack run: a copy of the pack, a home, a temporary folder, context and report."""
+"""Workspace: the private folder of one pack run, with a copy of the pack, home, temporary folder, context, report."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
-    """Where one run lives. Everything in it is readable by this user alone and removed at the end."""
+    """The paths in a run's folder. Only this user can read it; it is removed at the end."""
 
     root: Path
 
     @property
     def pack(self) -> Path:
-        """The copy of the pack: the child's working directory."""
+        """The copy of the pack; the child's working directory."""
         return self.root / "pack"
 
     @property
@@ -51,7 +51,7 @@ class Workspace:
 
     @property
     def layer(self) -> Path:
-        """What the bootstrap script installs on top of the pack's environment."""
+        """The run's own virtual environment, on top of the pack's venv."""
         return self.root / "layer"
 
     @property
@@ -72,15 +72,15 @@ class Workspace:
 
 @contextmanager
 def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
-    """A folder with a copy of the pack; nothing of it is left afterwards.
+    """Make a folder with a copy of the pack, and remove it afterwards.
 
     Args:
         pack: the pack's folder.
-        keep: leave all of it but the files with passwords.
+        keep: keep the folder, without the files that hold passwords.
 
     Raises:
-        ConfigurationError: the pack cannot be copied.
-        VenvBuildError: the disk is full: a retry may find room.
+        ConfigurationError: if the pack cannot be copied.
+        VenvBuildError: if the disk is full; a retry may find space.
     """
     root, held = _make()
     place = Workspace(root=root)
@@ -98,7 +98,7 @@ def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
         yield place
     finally:
         if keep:
-            for secret in (place.context, place.pgpass, root / removal.LOCK):  # without a lock it is not swept
+            for secret in (place.context, place.pgpass, root / removal.LOCK):  # no lock, no sweep
                 secret.unlink(missing_ok=True)
         else:
             _remove(root)
@@ -106,7 +106,7 @@ def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
 
 
 def normalise_script(script: Path) -> None:
-    """Give a bootstrap script saved on Windows Unix line ends and no byte order mark, which bash trips over."""
+    """Convert a bootstrap script saved on Windows: bash fails on its line ends and byte order mark."""
     content = script.read_bytes()
     plain = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
     if plain != content:
@@ -115,7 +115,7 @@ def normalise_script(script: Path) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that this user alone can read, from its first moment on."""
+    """Write a file that only this user can read, from the moment it exists."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
@@ -127,18 +127,18 @@ def write_context(path: Path, context: Mapping[str, Any]) -> None:
 
 
 def write_pgpass(path: Path, variables: Mapping[str, str], password: str) -> None:
-    """Write a libpq password file for the HDM base alone: no other server is offered its password.
+    """Write a libpq password file for the HDM base alone, so that no other server is offered the password.
 
     Args:
-        path: of the file.
+        path: the file.
         variables: PGHOST, PGPORT, PGDATABASE and PGUSER of the base.
-        password: of that user.
+        password: the password of that user.
     """
-    hosts = variables.get("PGHOST", "").split(",")  # libpq tries one after the other
+    hosts = variables.get("PGHOST", "").split(",")  # libpq tries them in order
     ports = variables.get("PGPORT", "*").split(",")
     lines = []
     for host, port in zip_longest(hosts, ports[: len(hosts)], fillvalue=ports[0]):
-        server = "*" if not host or host.startswith("/") else host  # a socket goes by several names
+        server = "*" if not host or host.startswith("/") else host  # a socket has several names
         fields = [server, port, *(variables.get(name, "*") for name in ("PGDATABASE", "PGUSER")), password]
         lines.append(":".join(_escaped(field) for field in fields) + "\n")
     write_private(path, "".join(lines))
@@ -149,7 +149,7 @@ def _escaped(field: str) -> str:
 
 
 def _special_files(folder: str, names: list[str]) -> list[str]:
-    """Pipes, sockets and devices: copying a pipe would wait for a writer for ever."""
+    """Pipes, sockets and devices, which are not copied: reading a pipe could block forever."""
     special = []
     for name in names:
         path = Path(folder, name)
@@ -159,7 +159,7 @@ def _special_files(folder: str, names: list[str]) -> list[str]:
 
 
 def _reason(error: OSError, pack: Path) -> str:
-    """What went wrong first, and with which file of the pack; shutil.Error holds one entry for each."""
+    """The first failure and the file of the pack it concerns; shutil.Error has one entry per file."""
     entries = error.args[0] if isinstance(error, shutil.Error) and error.args else None
     if not isinstance(entries, list):
         return error.strerror or type(error).__name__
@@ -168,9 +168,9 @@ def _reason(error: OSError, pack: Path) -> str:
 
 
 def _error_class(error: OSError) -> type[HdmError]:
-    """Whether a retry may help: others give room back when they end, or somebody makes some."""
+    """The error to raise: VenvBuildError, which is retried, if the disk is full, because space may become free."""
     entries = error.args[0] if isinstance(error, shutil.Error) and error.args else None
-    if isinstance(entries, list):  # it keeps the text of what went wrong alone
+    if isinstance(entries, list):  # its entries have only the text of each error
         full = any(str(why).startswith(tuple(f"[Errno {number}]" for number in _NO_ROOM)) for *_, why in entries)
     else:
         full = error.errno in _NO_ROOM
@@ -178,7 +178,7 @@ def _error_class(error: OSError) -> type[HdmError]:
 
 
 def _make() -> tuple[Path, int]:
-    """An empty folder of this run alone, locked."""
+    """Create an empty, locked folder for this run; return it with the lock's descriptor."""
     root = None
     try:
         root = Path(tempfile.mkdtemp(prefix=PREFIX))
@@ -192,19 +192,19 @@ def _make() -> tuple[Path, int]:
 
 
 def _hold(root: Path) -> int:
-    """Lock a run's folder for as long as this process lives; the descriptor."""
+    """Lock a run's folder while this process lives; return the descriptor."""
     descriptor = os.open(root / removal.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return descriptor
 
 
 def _sweep(folder: Path) -> None:
-    """Remove this user's run folders whose process is gone: a worker without power could not."""
+    """Remove this user's run folders whose processes are gone, for example after a power failure."""
     for root in folder.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # kept on purpose, in use, or swept by somebody else just now
+        with suppress(OSError):  # kept on purpose, in use, or just swept by another run
             found = root.lstat()
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-                continue  # somebody else may put a link to one of our own folders in its place at any time
+                continue  # another user could replace it with a link to one of our folders at any time
             descriptor = os.open(root / removal.LOCK, os.O_RDWR | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -214,10 +214,10 @@ def _sweep(folder: Path) -> None:
 
 
 def _remove(root: Path) -> None:
-    """Remove the folder. The run's outcome counts also where that fails."""
+    """Remove the folder; a failure does not change the outcome of the run."""
     try:
         removal.remove(str(root))
     except FileNotFoundError:
-        return  # somebody else was quicker
-    except OSError as error:  # files of another user, as a container leaves them
+        return  # another run was faster
+    except OSError as error:  # files of another user, for example from a container
         log.warning("the run's folder could not be removed: %s (%s); remove it by hand", root, error.strerror)

@@ -1,5 +1,6 @@
-"""Processes: a program and everything it starts, kept within its sandbox and its limits, and ended as a whole.
+"""Processes: a program and everything it starts, confined to a sandbox and limits, and ended as a whole.
 
-`supervision` starts programs one after the other, `child` is one of them, and `guard` leads its processes from outside
-the task process. What the guard imports is standard library only and quick to load: it starts before each pack.
+`supervision` starts programs one after another; each is a `child`, whose `output` is logged and whose processes a
+`guard` leads from outside the task process. The guard starts before each pack, so it imports only what is quick to
+load, from the standard library.
 """

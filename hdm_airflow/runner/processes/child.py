@@ -1,4 +1,4 @@
-"""The child process of a pack run: started under a guard, its output read, ended when time is up."""
+"""Child: a program that runs under a guard, whose output is read, and which is ended when its time is up."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from hdm_airflow.runner.processes.sandbox import Confinement
 #: Seconds between SIGTERM and SIGKILL: Airflow sends its own SIGKILL 5 s after on_kill.
 GRACE = 3.0
 _CHUNK = 1 << 16
-_TICK = 0.25  # seconds between two looks at clock and report file
-_PIPE = 1 << 20  # bytes that may wait in the pipe when the guard has ended: what comes later is a stray's
-#: Seconds after which a guard that was told to end has been stopped itself.
+_TICK = 0.25  # seconds between two checks of clock and report file
+_PIPE = 1 << 20  # bytes that the pipe may hold when the guard has ended; whatever follows is from an orphan
+#: Seconds; a guard that has not ended this long after the request has itself been stopped.
 _OVERDUE = GRACE + process_tree.GIVE_UP + 5.0
 
 EndReason = Literal["exit", "timeout", "killed", "limit"]
@@ -36,9 +36,9 @@ EndReason = Literal["exit", "timeout", "killed", "limit"]
 class ChildResult:
     """How the process ended."""
 
-    exit_code: int  # 128 + n where signal n ended it
-    end_reason: EndReason  # by itself, by our timeout, because the task was killed, or since it used too much
-    limit_exceeded: str = ""  # of what it used too much, as a sentence
+    exit_code: int  # 128 + n if signal n ended it
+    end_reason: EndReason  # by itself, by our timeout, by a kill of the task, or by a limit
+    limit_exceeded: str = ""  # the limit and how much was used, as a sentence; '' if none
 
 
 class Child:
@@ -47,9 +47,9 @@ class Child:
     Args:
         command: what to run.
         folder: its working directory.
-        variables: its whole environment.
+        variables: all variables that it gets.
         leftovers: folders that the guard removes if this process dies.
-        confinement: what it is kept from.
+        confinement: the files it may see, and its limits.
     """
 
     def __init__(
@@ -87,19 +87,19 @@ class Child:
             )
         self._end_reason: EndReason = "exit"
         self._overdue = math.inf  # monotonic clock
-        with suppress(BrokenPipeError), _stream(self._process.stdin) as stdin:  # killed already: `wait` sees it
+        with suppress(BrokenPipeError), _stream(self._process.stdin) as stdin:  # already killed: `wait` notices
             stdin.write(json.dumps(orders).encode())
 
     def wait(
         self, *, log: Callable[[str], None], mask: Masker, timeout: float | None, heartbeat: Callable[[], None]
     ) -> ChildResult:
-        """Pass its output on until it has ended.
+        """Log its output until it has ended.
 
         Args:
             log: called with each masked line.
-            mask: takes the secrets out.
-            timeout: seconds after which it is ended.
-            heartbeat: called several times a second.
+            mask: removes the secrets.
+            timeout: seconds after which it is ended; None for no limit.
+            heartbeat: called several times a second; an exception from it ends the program.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         stream = _stream(self._process.stdout)
@@ -114,7 +114,7 @@ class Child:
                 if time.monotonic() > self._overdue:
                     self._process.kill()
             code = self._process.wait()
-            if code < 0:  # somebody killed the guard
+            if code < 0:  # the guard was killed
                 kill_orphans(self._variables)
             for chunk in _drain(stream):
                 output.feed(chunk)
@@ -127,14 +127,14 @@ class Child:
         return ChildResult(exit_code=code if code >= 0 else 128 - code, end_reason=end_reason, limit_exceeded=exceeded)
 
     def end(self, reason: EndReason) -> None:
-        """Tell the guard to end everything; safe to call from a signal handler, and more than once."""
+        """Ask the guard to end everything; safe in a signal handler, and when called again."""
         if self._end_reason == "exit" and self._process.returncode is None and self._control.fileno() >= 0:
             self._end_reason, self._overdue = reason, time.monotonic() + _OVERDUE
-            with suppress(BrokenPipeError):  # the guard is gone: `wait` ends what it has left
+            with suppress(BrokenPipeError):  # the guard is gone: `wait` kills the orphans
                 self._control.send(b"T")
 
     def close(self) -> None:
-        """Let go of it; what still runs is ended by the guard, which sees the control socket close."""
+        """Close its pipes; the guard sees the control socket close and ends everything that still runs."""
         self._control.close()
         if self._process.stdout:
             self._process.stdout.close()
@@ -146,15 +146,15 @@ class Child:
             kill_orphans(self._variables)
 
     def _limit_exceeded(self) -> str:
-        """Of what the pack used too much; '' where the guard says nothing of it."""
+        """The limit exceeded, as a sentence; '' if the guard reports none."""
         try:
             name, used = self._control.recv(1 << 10).decode("ascii").split()
-        except (OSError, ValueError):  # nothing was said
+        except (OSError, ValueError):  # it reported none
             return ""
         return self._limits.exceeded(name, float(used))
 
     def _until_guard_speaks(self, stream: IO[bytes]) -> Iterator[bytes]:
-        """Its output as it comes, and b"" at each quiet tick, until the guard says its last word or has ended."""
+        """Yield its output as it comes, and b"" at each quiet tick, until the guard reports its end or has ended."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._control, selectors.EVENT_READ)
             selector.register(stream, selectors.EVENT_READ)
@@ -171,33 +171,33 @@ class Child:
 
 
 def _drain(stream: IO[bytes]) -> Iterator[bytes]:
-    """What still waits in a pipe, up to _PIPE bytes: a stray may hold the other end open, and go on writing."""
+    """Yield what is left in a pipe, up to _PIPE bytes: an orphan may hold it open and write forever."""
     room = _PIPE
-    while room > 0 and (chunk := stream.read(min(_CHUNK, room))):  # b"" at the end; None: nothing waits
+    while room > 0 and (chunk := stream.read(min(_CHUNK, room))):  # b"" at the end; None if the pipe is empty
         room -= len(chunk)
         yield chunk
 
 
 def _stream(stream: IO[bytes] | None) -> IO[bytes]:
-    """A stream that was asked for as a pipe, and so is there."""
-    assert stream is not None  # noqa: S101
+    """A stream that was requested as a pipe, and so is not None."""
+    assert stream is not None  # noqa: S101  # for mypy
     return stream
 
 
 def kill_orphans(variables: Mapping[str, str]) -> None:
-    """Kill every process that has this run's context in its environment: the last resort, on Linux."""
+    """Kill every process that has this run's context in its variables: the last resort, on Linux."""
     context = variables.get("HDM_CONTEXT")
     for process in Path("/proc").glob("[0-9]*") if context else ():
-        with suppress(OSError):  # it has just ended, or is another user's
+        with suppress(OSError):  # it has just ended, or belongs to another user
             if f"HDM_CONTEXT={context}".encode() in (process / "environ").read_bytes().split(b"\0"):
                 os.kill(int(process.name), signal.SIGKILL)
 
 
 @contextmanager
 def dying_with_parent() -> Iterator[None]:
-    """On Linux, this process is killed when its parent dies, as long as the context lasts.
+    """On Linux, let this process be killed if its parent dies while the context lasts.
 
-    Airflow's supervisor may be killed by SIGKILL; the task process would live on, and with it the pack.
+    If SIGKILL ends Airflow's supervisor, the task process would otherwise live on, and the pack with it.
     """
     guard.prctl(guard.PR_SET_PDEATHSIG, signal.SIGKILL)
     try:

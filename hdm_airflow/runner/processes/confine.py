@@ -1,9 +1,9 @@
-"""Confine: gives up rights and resources for good, before a process becomes the pack.
+"""Confine: gives up rights and resources irrevocably, before a process becomes the pack.
 
 Standard library only, and quick to import: it runs in the guard's child (see guard.py).
 
-Landlock (https://docs.kernel.org/userspace-api/landlock.html) is what Linux has for a process without privileges to
-shut itself in: it sees the granted files alone, may signal no process outside, and may not look into one (`ptrace`,
+With Landlock (https://docs.kernel.org/userspace-api/landlock.html), an unprivileged Linux process can restrict itself:
+it then sees only the granted files, and can neither signal nor inspect a process outside (`ptrace`,
 `/proc/PID/environ`, `/proc/PID/mem`).
 """
 
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
     class Rules(TypedDict):
         """What a process gives up."""
 
-        limits: dict[str, int]  # of memory, cpu, disk, files, processes: what is left
-        grants: dict[str, list[str]] | None  # `read` and `write`: the only files it sees; None: it sees all
+        limits: dict[str, int]  # memory, cpu, disk, files, processes -> the limit
+        grants: dict[str, list[str]] | None  # `read` and `write`: the only files it sees; None for all
 
 
-#: Without ABI 2 (Linux 5.19) no file could be renamed from one folder to another: pip, git and others do that.
+#: Before ABI 2 (Linux 5.19) files cannot be moved from one folder to another, as pip, git and others do.
 LEAST_ABI = 2
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # syscalls, the same on every architecture
 _RULE_PATH_BENEATH = 1
-_VERSION = 1  # flag of _CREATE_RULESET: tell the ABI
+_VERSION = 1  # flag of _CREATE_RULESET: return the ABI
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _REFER, _TRUNCATE = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 13, 1 << 14
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
-_WRITE = (1 << 13) - 1  # reading, writing, making and removing, all that ABI 1 knows
-_OF_FILES = _EXECUTE | _READ_FILE | _WRITE_FILE | _TRUNCATE  # what a rule on a file, not a folder, may grant
-_SCOPED = 1 << 0 | 1 << 1  # no abstract socket and no signal to the outside, from ABI 6 on
+_WRITE = (1 << 13) - 1  # reading, writing, creating and removing: all that ABI 1 knows
+_OF_FILES = _EXECUTE | _READ_FILE | _WRITE_FILE | _TRUNCATE  # what a rule for a file, not a folder, may grant
+_SCOPED = 1 << 0 | 1 << 1  # no abstract sockets and no signals to the outside, from ABI 6 on
 _SCOPED_ABI = 6
 _TRUNCATE_ABI = 3
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION = 0x20080522
 #: When memory runs out, the kernel ends the pack before Airflow's worker (0 to 1,000).
 _OOM_SCORE = b"500"
-#: Signals that the guard, or Python by itself, ignores, and that would stay ignored in the command.
+#: Signals that the guard or Python ignores; without a reset they would stay ignored in the command.
 _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ)
 _RESOURCES = {
     "memory": resource.RLIMIT_DATA,  # not the address space: Java and Node reserve far more than they use
@@ -58,16 +58,16 @@ _RESOURCES = {
 
 
 def become(command: list[str], rules: Rules) -> None:
-    """Give up what the rules say, in this process, and run the command in its place.
+    """Apply the rules to this process, and replace it with the command.
 
     Raises:
-        OSError: the kernel refuses, or the command cannot be started; this process is fit for nothing then.
+        OSError: if the kernel refuses, or the command cannot be started; this process must then exit.
     """
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb") as file:  # not on Linux, or forbidden
         file.write(_OOM_SCORE)
     program = find(command[0])
     limit(rules["limits"])
-    if sys.platform == "linux":  # a process that sudo made root could not be ended
+    if sys.platform == "linux":  # we could not end a process that sudo has made root
         _libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if rules["grants"] is not None:
         restrict(rules["grants"]["read"], rules["grants"]["write"])
@@ -78,10 +78,10 @@ def become(command: list[str], rules: Rules) -> None:
 
 
 def find(program: str) -> str:
-    """Where a program lies: looked up while Python can still import what it needs for that.
+    """Return the path of a program; called before Landlock is on, while Python can still import what that needs.
 
     Raises:
-        FileNotFoundError: nowhere on the PATH.
+        FileNotFoundError: if it is not on the PATH.
     """
     for folder in os.get_exec_path() if "/" not in program else [""]:
         path = os.path.join(folder, program)
@@ -91,11 +91,11 @@ def find(program: str) -> str:
 
 
 def limit(limits: dict[str, int]) -> None:
-    """Lower this process's resource limits; no core file is ever written, since it would hold data and passwords."""
+    """Lower this process's resource limits; forbid core files, because they would contain data and passwords."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for name, value in limits.items():
         number = _RESOURCES[name]
-        if number is None:  # a system that does not know it
+        if number is None:  # this system does not have it
             continue
         _, hard = resource.getrlimit(number)
         most = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -103,21 +103,21 @@ def limit(limits: dict[str, int]) -> None:
 
 
 def landlock_abi() -> int:
-    """The version of Landlock that this kernel has; 0 where there is none, or it is switched off."""
+    """The Landlock version of this kernel; 0 if it has none, or it is switched off."""
     return max(0, _syscall(_CREATE_RULESET, None, 0, _VERSION)) if sys.platform == "linux" else 0
 
 
 def restrict(read: list[str], write: list[str]) -> None:
-    """Shut this process in: files below `read` are readable, those below `write` may be changed, nothing else is seen.
+    """Restrict this process: it can read files below `read`, read and change files below `write`, and sees no others.
 
-    A path that is not there grants nothing.
+    A path that does not exist grants nothing.
 
     Raises:
-        OSError: the kernel refuses.
+        OSError: if the kernel refuses.
     """
     abi = landlock_abi()
     handled = _WRITE | _REFER | (_TRUNCATE if abi >= _TRUNCATE_ABI else 0)
-    # The newer fields are there only where the kernel knows them: net (unused, 0) and scoped.
+    # Only newer kernels accept the newer fields: net (unused, 0) and scoped.
     attributes = struct.pack("=QQQ", handled, 0, _SCOPED) if abi >= _SCOPED_ABI else struct.pack("=Q", handled)
     ruleset = _checked(_syscall(_CREATE_RULESET, attributes, len(attributes), 0))
     for path in read:
@@ -129,10 +129,10 @@ def restrict(read: list[str], write: list[str]) -> None:
 
 
 def drop_capabilities() -> None:
-    """Be a root like any other user, where Airflow runs as root: some of root's capabilities see past Landlock.
+    """Drop root's capabilities, in case Airflow runs as root: some of them bypass Landlock.
 
     Raises:
-        OSError: the kernel refuses.
+        OSError: if the kernel refuses.
     """
     header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
     nothing = struct.pack("=6I", *(0,) * 6)  # effective, permitted and inheritable, in two halves

@@ -1,10 +1,11 @@
-"""The guard: a small process that leads a pack's process group and outlives nobody.
+"""Guard: a small process that leads a pack's process group and ends only when all of it has ended.
 
-A process of its own, with nothing but the standard library (see COMMAND), and with its orders as JSON on standard input
-(see `Orders`). It starts a command and ends with its exit code. When its control socket says so, or closes because the
-task process died, it ends every process that the pack has started, and in the second case removes the folders too,
-since nobody else will. When the processes together use more than they may, it ends them, and says on the socket why.
-On Linux it is the subreaper of its descendants: a pack's daemon becomes its child instead of escaping.
+It runs on the standard library alone (see COMMAND) and reads its orders as JSON from standard input (see `Orders`). It
+starts a command and exits with the command's exit code. When it gets a message on its control socket, or the socket
+closes because the task process died, it ends every process that the pack has started; in the second case it also
+removes the folders, because no other process will. When the processes exceed a limit together, it ends them and reports
+the limit on the socket. On Linux it is the subreaper of its descendants: a pack's daemon becomes its child instead of
+escaping.
 
 It starts before each pack, so it imports little: not `typing`, which takes longer than all the rest.
 """
@@ -29,26 +30,26 @@ if TYPE_CHECKING:
     from typing import TypedDict
 
     class Orders(TypedDict):
-        """What the guard is told."""
+        """What the guard has to do."""
 
         command: list[str]
-        rules: confine.Rules  # what the command is kept from
+        rules: confine.Rules  # what the command gives up
         control: int  # descriptor of a socket to the task process
         grace: float  # seconds between SIGTERM and SIGKILL
         folders: list[str]  # removed if the task process dies; the first is the run's own
-        limits: dict[str, float]  # memory, cpu, disk, processes: what all processes together may use
+        limits: dict[str, float]  # memory, cpu, disk, processes: for all processes together
 
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-#: What a run's folder holds of passwords: gone as soon as the pack is over, whatever becomes of the task.
+#: The files with passwords in a run's folder: removed as soon as the pack has ended, whatever happens to the task.
 SECRETS = ("context.json", "pgpass")
-#: Seconds that processes get which the pack left behind when it ended by itself.
+#: Seconds between SIGTERM and SIGKILL for processes that the pack left running when it ended by itself.
 LEFTOVER_GRACE = 0.5
 _NOTE = "hdm: ended {} process(es) that the pack left running\n"
 
 
-#: Starts it. The folder of this package comes last on its path: what else lies there must not hide a module of Python.
+#: Starts the guard. The folder of this package comes last on its path, so that nothing there hides a module of Python.
 COMMAND = (
     sys.executable, "-I", "-S", "-c",
     "import sys; sys.path.append(sys.argv[1]); from hdm_airflow.runner.processes.guard import main; sys.exit(main())",
@@ -57,7 +58,7 @@ COMMAND = (
 
 
 def main() -> int:
-    """Start the command, wait for it or for a reason to end it, and leave nothing behind."""
+    """Start the command, wait for its end or for a reason to end it, and leave no process behind."""
     orders: Orders = json.load(sys.stdin)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the pack's standard input
     control, folders = orders["control"], orders["folders"]
@@ -71,7 +72,7 @@ def main() -> int:
     grace = orders["grace"] if message is not None else 0.0 if exceeded else LEFTOVER_GRACE
     status, ended = end_all(pack, status, grace)
     if exceeded:
-        with contextlib.suppress(OSError):  # the task process may have died meanwhile
+        with contextlib.suppress(OSError):  # the task process may have died in the meantime
             os.write(control, exceeded.encode())
     elif ended and message is None:
         with contextlib.suppress(OSError):  # the pack may have closed the stream that we share with it
@@ -90,10 +91,10 @@ def wake_on_death() -> int:
 
 
 def wait(pack: int, control: int, alarm: int, watch: Watch) -> tuple[int | None, bytes | None, str]:
-    """Until the pack has ended, or there is a reason to end it.
+    """Wait until the pack has ended, or there is a reason to end it.
 
     Returns:
-        Its wait status or None; what the task process said (b"" where it died), or None; of what it used too much.
+        Its wait status or None; the task process's message (b"" if that died) or None; the limit exceeded or ''.
     """
     while True:
         ready, _, _ = select.select([control, alarm], [], [], watch.pause)
@@ -108,7 +109,7 @@ def wait(pack: int, control: int, alarm: int, watch: Watch) -> tuple[int | None,
 
 
 def clean(folders: list[str], *, everything: bool) -> None:
-    """Remove the files with passwords, or all of the folders."""
+    """Remove the files with passwords from the folders, or the folders as a whole."""
     for folder in folders:
         for name in SECRETS:
             with contextlib.suppress(OSError):
@@ -119,7 +120,7 @@ def clean(folders: list[str], *, everything: bool) -> None:
 
 
 def closed(control: int) -> bool:
-    """Whether the task process has let go of the control socket, by intent or by dying."""
+    """Whether the task process has closed the control socket, on purpose or by dying."""
     ready, _, _ = select.select([control], [], [], 0)
     if not ready:
         return False
@@ -130,7 +131,7 @@ def closed(control: int) -> bool:
 
 
 def start(command: list[str], rules: confine.Rules) -> int:
-    """Fork and run the command; it dies if the guard is killed."""
+    """Fork and run the command, which dies if the guard is killed; return its process id."""
     pid = os.fork()
     if pid:
         return pid
@@ -144,6 +145,6 @@ def start(command: list[str], rules: confine.Rules) -> int:
 
 
 def prctl(option: int, value: int) -> None:
-    """Linux's prctl; elsewhere nothing, and the guard ends the process group alone."""
+    """Call Linux's prctl; on other systems, do nothing: there the guard ends only its process group."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)

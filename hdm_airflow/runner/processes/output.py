@@ -1,4 +1,4 @@
-"""Output: what a program prints, cut into lines, masked, and logged up to a limit."""
+"""Output: what a program prints, split into lines, masked, and logged up to a limit."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ LINE_LIMIT = 1 << 15  # bytes; the rest of a longer line is dropped, and the log
 
 
 class Output:
-    """Logs the lines of one program; blocks of whole lines are masked in one go.
+    """Logs the lines of one program; masks blocks of whole lines at once, which is faster than line by line.
 
     Args:
         log: called with each masked line, without its line end.
-        mask: takes the secrets out.
+        mask: removes the secrets.
         limit: bytes that the log takes; the rest is counted and dropped. None for no limit.
     """
 
     def __init__(self, log: Callable[[str], None], mask: Masker, limit: int | None) -> None:
         self._log, self._mask = log, mask
         self._limit = limit
-        self._room = math.inf if limit is None else limit  # bytes that the log still takes
+        self._room = math.inf if limit is None else limit  # bytes that may still be logged
         self._refused = 0  # bytes beyond the limit
-        self._rest = b""  # the line that has no end yet
+        self._rest = b""  # the line without an end so far
         self._dropped = 0  # bytes of it beyond LINE_LIMIT
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes, which may end in the middle of a line, or be empty."""
+        """Take the next bytes; they may end in the middle of a line, or be empty."""
         if not chunk:
             return
         if self._room < 0:
@@ -51,7 +51,7 @@ class Output:
         self._grow(tail)
 
     def close(self) -> None:
-        """Log the last line if it has no line end, and how much was dropped."""
+        """Log a last line without a line end, and how much was dropped."""
         if self._rest or self._dropped:
             self._flush()
         if self._refused:
@@ -64,16 +64,16 @@ class Output:
 
     def _flush(self) -> None:
         if self._dropped:
-            self._log(self._shortened())  # a logger's own copies are enough: nothing else holds the text meanwhile
+            self._log(self._shortened())  # not bound to a name: the logger makes enough copies of a long text
         else:
             rest, self._rest = self._rest, b""
             self._emit(rest)
 
     def _shortened(self) -> str:
-        """What is kept of a line that is too long."""
+        """The part of a too long line that is logged."""
         text = self._mask(self._rest.decode("utf-8", "replace"))
         dropped, self._rest, self._dropped = self._dropped, b"", 0
-        # the cut may fall into a secret: leave out what could be its beginning
+        # the cut may be inside a secret: drop what could be its beginning
         return f"{text[: max(0, len(text) - self._mask.longest)]} ... [{dropped:,} bytes of this line dropped]"
 
     def _emit(self, block: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Process tree: every process that this one has started, directly or not; how to find them and how to end them.
+"""Process tree: finds and ends every process that this one has started, directly or indirectly.
 
 Part of the guard (see guard.py): standard library only, and quick to import.
 """
@@ -11,14 +11,14 @@ import signal
 import sys
 import time
 
-#: Seconds after the first SIGKILL until the guard gives up on a process that does not go (stuck in the kernel).
+#: Seconds after the first SIGKILL until the guard gives up on a process that does not end (stuck in the kernel).
 GIVE_UP = 10.0
-_PAUSE = 0.01  # seconds between two looks at what is left
-_NEAR = 4  # numbers after that of a dead process, one of which its child has
+_PAUSE = 0.01  # seconds between two looks at the remaining processes
+_NEAR = 4  # process ids after that of a dead process, one of which its child has
 
 
 def reap(pack: int) -> int | None:
-    """Collect every dead child; the pack's wait status if it is among them."""
+    """Collect every dead child; return the pack's wait status if it is among them."""
     found = None
     while True:
         try:
@@ -32,9 +32,13 @@ def reap(pack: int) -> int | None:
 
 
 def end_all(pack: int, status: int | None, grace: float) -> tuple[int, int]:
-    """End every descendant: SIGTERM, then after `grace` seconds SIGKILL, again until none is left."""
+    """End every descendant: SIGTERM, then after `grace` seconds SIGKILL, repeated until none is left.
+
+    Returns:
+        The pack's wait status, and how many processes had to be ended.
+    """
     first = list(descendants())
-    signal_all(first, signal.SIGTERM if grace else signal.SIGSTOP)  # stopped, none forks while others are killed
+    signal_all(first, signal.SIGTERM if grace else signal.SIGSTOP)  # stopped, no process forks while others are killed
     if sys.platform != "linux":
         os.killpg(0, signal.SIGTERM)  # the guard itself ignores it
     ended, deadline = len(first), time.monotonic() + grace
@@ -59,19 +63,19 @@ def end_all(pack: int, status: int | None, grace: float) -> tuple[int, int]:
 
 
 def childless() -> bool:
-    """Whether no process is left, for sure: what forks while /proc is read may be in no reading of it."""
+    """Whether no process is left, for certain: a process that keeps forking may escape every reading of /proc."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:  # whatever the pack has started is the child of a child, and at its parent's end ours
+    except ChildProcessError:  # a descendant becomes our child when its parent ends
         return True
     return False
 
 
 def chase(pack: int) -> tuple[int | None, bool]:
-    """For a moment, kill the next process as soon as one has died: one that forks and ends at once is never met else.
+    """For a moment, kill the child of each process that dies: a process that forks and exits at once escapes otherwise.
 
     Returns:
-        The pack's wait status if it has died meanwhile, and whether any process was killed.
+        The pack's wait status if it has died in the meantime, and whether any process was killed.
     """
     found, caught, end = None, False, time.monotonic() + _PAUSE
     while time.monotonic() < end and not childless():
@@ -86,7 +90,7 @@ def chase(pack: int) -> tuple[int | None, bool]:
 
 
 def parent(pid: int) -> int:
-    """The parent of a process; 0 where there is no such process."""
+    """The parent of a process; 0 if there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return int(file.read().rsplit(b")", 1)[1].split()[1])
@@ -95,19 +99,19 @@ def parent(pid: int) -> int:
 
 
 def signal_all(pids: list[int], number: int) -> None:
-    """Send a signal to each process that is still there."""
+    """Send a signal to each process that still exists."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
 
 def descendants(*, dead: bool = False) -> dict[int, list[bytes]]:
-    """Every process below the guard, with the fields of /proc/PID/stat from its state on.
+    """Every process below the guard, with the fields of /proc/PID/stat from the state on.
+
+    Outside Linux there are none: the process group is signalled as a whole, and usage is not watched.
 
     Args:
-        dead: with those that have died, and that their parent has not noticed.
-
-    Outside Linux none: there, the group is signalled as a whole, and nothing is watched.
+        dead: include zombies.
     """
     children: dict[int, list[int]] = {}
     every: dict[int, list[bytes]] = {}

@@ -1,6 +1,6 @@
-"""Removal: takes a run's folder away, whatever the pack has done to it.
+"""Removal: removes a run's folder, whatever the pack has done to it.
 
-Used by the guard, too (see guard.py): standard library only, and quick to import.
+The guard uses it too (see guard.py): standard library only, and quick to import.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ import contextlib
 import os
 from itertools import count
 
-#: The file in a run's folder whose lock says that the run goes on.
+#: The file in a run's folder that is locked while the run lasts.
 LOCK = ".lock"
 
 
 def remove(root: str) -> None:
-    """Remove a folder, also where rights on a part of it were taken away, or folders lie in folders without end.
+    """Remove a folder, even if parts of it are not accessible, or folders are nested without limit.
 
-    Its lock goes last: by it, the next run's sweep finds what could not be removed now.
+    Its lock is removed last, so that the next run's sweep finds a folder that could not be removed now.
 
     Raises:
-        OSError: something in it cannot be removed.
+        OSError: if something in it cannot be removed.
     """
     import shutil
 
     os.chmod(root, 0o700)
-    with contextlib.suppress(RecursionError):  # it calls itself, up to Python 3.12
+    with contextlib.suppress(RecursionError):  # it is recursive up to Python 3.12
         for name in os.listdir(root):
             shutil.rmtree(os.path.join(root, name), ignore_errors=True)
     _flatten(root)
@@ -34,7 +34,7 @@ def remove(root: str) -> None:
 
 
 def _flatten(root: str) -> None:
-    """Empty a folder of any depth: each folder below it is moved up into it, so that no path gets too long."""
+    """Empty a folder of any depth: each folder in it is moved to its top, so that no path becomes too long."""
     numbers = count()
     while folders := _emptied(root, but=LOCK):
         for folder in folders:
@@ -46,11 +46,11 @@ def _flatten(root: str) -> None:
 
 
 def _emptied(folder: str, but: str = "") -> list[str]:
-    """The folders in a folder, made ours to change, when all else in it has been removed, but for one file."""
+    """Remove everything from a folder except folders and one file; return the folders, made writable."""
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):  # a link's target is not ours to change
+            if entry.is_dir(follow_symlinks=False):  # not the target of a link
                 os.chmod(entry.path, 0o700)
                 found.append(entry.path)
             elif entry.name != but:

@@ -1,4 +1,4 @@
-"""The sandbox: which files of the machine a pack may see, as a setting and as what the kernel is asked for."""
+"""Sandbox: which files of the machine a pack may see, as a setting and as rules for the kernel."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from hdm_airflow.runner.processes import confine, usage
 
 SandboxMode = Literal["auto", "required", "off"]
 
-#: What the sandbox is made of.
+#: What the sandbox requires of the kernel.
 NEEDED = "Landlock (Linux 5.19 or later)"
-#: Where others keep secrets and data: the worker's home and Airflow's, other runs, mounted secrets.
+#: Where secrets and data of others are: the homes of the worker and of Airflow, other runs, mounted secrets.
 _HIDDEN = (
-    "~", "~/.local/share", "~/.local/state", "/tmp", "/var/tmp", "/run/user",  # noqa: S108
+    "~", "~/.local/share", "~/.local/state", "/tmp", "/var/tmp", "/run/user",  # noqa: S108  # nothing is written there
     "/run/secrets", "/var/run/secrets", "/vault/secrets",
 )  # fmt: skip
-_PUBLIC = ("/etc/", "/usr/")  # certificates of authorities among it
+_PUBLIC = ("/etc/", "/usr/")  # including the certificates of authorities
 _AIRFLOW_HOME = "~/airflow"  # Airflow's own default
-#: What every program needs to write to. Of the other devices, disks among them, nothing is seen.
+#: Devices that every program needs. No others are visible, such as disks.
 _DEVICES = tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "shm"))
 _DEVICE_FOLDER = "/dev"
-#: Variables with paths of files and folders that a program needs in order to reach a network or a package index.
+#: Variables with paths of files and folders that a program needs to reach a network or a package index.
 _PATHS_IN_VARIABLES = (
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "PGSSLROOTCERT",
     "PGSSLCERT", "PGSSLKEY", "PIP_CERT", "PIP_FIND_LINKS",
 )  # fmt: skip
-#: Limits that hold for all processes of a pack together.
+#: Limits for all processes of a pack together.
 _WATCHED = ("memory", "cpu", "disk", "processes")
 _HINT = "see docs/explanation/venvs-and-isolation.md, or set sandbox.mode to auto in the Variable hdm"
 
 
 class Sandbox(BaseModel):
-    """How far a pack is kept from the files and processes of others."""
+    """Which files a pack can see and change, and whether it runs in a sandbox at all."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -58,58 +58,58 @@ class Sandbox(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Grants:
-    """Files that a process sees, everything below folders included; of all others it sees no more than the name."""
+    """Files that a process can see, including everything below folders; of all others it sees at most the name."""
 
     read: tuple[str, ...] = ()
-    write: tuple[str, ...] = ()  # these are readable, too
+    write: tuple[str, ...] = ()  # these are also readable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confinement:
-    """What a program is kept from."""
+    """The restrictions of one program: its limits, and the files it may see."""
 
     limits: Limits = Limits()  # noqa: RUF009  # frozen
     grants: Grants | None = None  # None: it sees every file
 
     def rules(self) -> confine.Rules:
-        """What a process of it gives up."""
+        """What each of its processes gives up."""
         seen = self.grants
         granted = {"read": list(seen.read), "write": list(seen.write)} if seen else None
         return {"limits": self._process_limits(), "grants": granted}
 
     @property
     def total_limits(self) -> dict[str, float]:
-        """What the guard watches."""
+        """The limits for all its processes together, which the guard watches."""
         return {name: value for name in _WATCHED if (value := getattr(self.limits, name)) is not None}
 
     def _process_limits(self) -> dict[str, int]:
-        """Limits that the kernel keeps by itself: of a single process, so a second line behind the guard's."""
+        """Limits for each single process, which the kernel enforces: a second line of defence behind the guard."""
         stated = {name: value for name, value in self.limits.model_dump().items() if value is not None}
         found: dict[str, int] = {name: int(stated[name]) for name in ("files", "disk") if name in stated}
-        if "memory" in stated:  # what is reserved counts here, used or not: allocators take a GiB at once
+        if "memory" in stated:  # reserved memory counts, used or not, and allocators reserve a GiB at once
             found["memory"] = 2 * stated["memory"] + (1 << 30)
         if "cpu" in stated:
             found["cpu"] = math.ceil(stated["cpu"]) + 1
-        if "processes" in stated:  # of this user as a whole, threads included
+        if "processes" in stated:  # for this user as a whole, including threads
             found["processes"] = _threads() + usage.THREADS * stated["processes"]
         return found
 
 
 @cache
 def available() -> bool:
-    """Whether this kernel can shut a process in."""
+    """Whether this kernel supports the sandbox."""
     return confine.landlock_abi() >= confine.LEAST_ABI
 
 
 def in_force(sandbox: Sandbox, *, hide: Iterable[Path]) -> Sandbox | None:
-    """The setting as it holds for one run here; None where nothing is shut in.
+    """The setting as it applies to one run on this machine; None if the run has no sandbox.
 
     Args:
         sandbox: the setting.
-        hide: what the run must not see besides, wherever that is: other packs, the environment store.
+        hide: more paths to hide from the run: other packs, the venv store.
 
     Raises:
-        ConfigurationError: packs must be shut in, and cannot.
+        ConfigurationError: if the sandbox is required and the kernel does not support it.
     """
     if sandbox.mode == "required" and not available():
         what = f"packs must run in a sandbox, but this worker's kernel does not support {NEEDED}"
@@ -122,17 +122,17 @@ def in_force(sandbox: Sandbox, *, hide: Iterable[Path]) -> Sandbox | None:
 def grants(
     sandbox: Sandbox, *, own: Path, variables: dict[str, str], read: Iterable[Path], write: Iterable[Path]
 ) -> Grants:
-    """What a program may see: the machine's programs and settings, its own folder, and what it works on.
+    """The files that a program may see: the machine's programs and settings, its own folder, and what it works on.
 
-    Hidden are the homes of the worker and of Airflow, temporary folders with other runs in them, mounted secrets, and
-    files that the worker's own variables name, such as keys. What is granted inside such a place is seen nevertheless.
+    Hidden are the homes of the worker and of Airflow, temporary folders with other runs, mounted secrets, and files
+    that the worker's own variables name, such as keys. Paths granted inside such a place are visible.
 
     Args:
         sandbox: the setting.
-        own: the run's folder, or that of the build.
-        variables: its environment: folders of PATH, certificate authorities.
-        read: what it needs besides: its packages, its Python.
-        write: what it may change besides its own folder.
+        own: the folder of the run or of the build.
+        variables: the program's variables: they name folders of PATH and certificate authorities.
+        read: more paths it may read: its packages, its Python.
+        write: more paths it may change.
     """
     hidden = _hidden(sandbox, set(variables.values()))
     shown = [str(path) for path in visible_below("/", hidden) if path != _DEVICE_FOLDER]
@@ -146,7 +146,7 @@ def grants(
 
 
 def paths_in(variables: Mapping[str, str], names: Iterable[str]) -> list[str]:
-    """The absolute paths in some variables: a path, several of them, or a URL of a file."""
+    """The absolute paths in these variables; a value is a path, several paths, or the URL of a file."""
     found = []
     for value in (variables.get(name, "") for name in names):
         found += [word for word in [value, *re.split(r"[\s:,]+", value)] if re.match("/(?!/)", word)]
@@ -155,7 +155,7 @@ def paths_in(variables: Mapping[str, str], names: Iterable[str]) -> list[str]:
 
 
 def visible_below(folder: str, hidden: frozenset[str]) -> Iterator[str]:
-    """The largest folders and files below a folder that have nothing hidden in them."""
+    """Yield the largest folders and files below a folder that contain nothing hidden."""
     if folder in hidden:
         return
     if _is_clear(folder, hidden):
@@ -163,18 +163,18 @@ def visible_below(folder: str, hidden: frozenset[str]) -> Iterator[str]:
         return
     try:
         names = sorted(os.listdir(folder))
-    except OSError:  # not ours to read, so not the pack's either
+    except OSError:  # we cannot read it, so neither can the pack
         return
     for name in names:
         path = os.path.join(folder, name)
-        if not os.path.islink(path):  # what it points to is granted, or not, in its own place
+        if not os.path.islink(path):  # its target is granted, or not, by its own path
             yield from visible_below(path, hidden)
 
 
 def with_companions(sandbox: Sandbox, file: Path) -> list[Path]:
-    """What a program needs to change in order to read an SQLite file: its folder, where journals come and go.
+    """The paths that a program must be able to change to read an SQLite file: its folder, because of journals.
 
-    Where that folder has something hidden in it, it is the file and the journals that are there.
+    If that folder contains something hidden, these are the file and its journals.
     """
     if _is_clear(os.path.realpath(file.parent), _hidden(sandbox)):
         return [file.parent]
@@ -182,7 +182,7 @@ def with_companions(sandbox: Sandbox, file: Path) -> list[Path]:
 
 
 def _hidden(sandbox: Sandbox, named: Collection[str] = ()) -> frozenset[str]:
-    """What is hidden, but for files that the program is told of by a variable."""
+    """The hidden paths, except for files that the program's own variables name."""
     airflow = [os.environ.get(name) or _AIRFLOW_HOME for name in ("AIRFLOW_HOME", "AIRFLOW_CONFIG")]
     files = [value for value in os.environ.values() if value not in named and _is_key(value)]
     places = [*_HIDDEN, *airflow, *files, tempfile.gettempdir(), *sandbox.hide]
@@ -190,7 +190,7 @@ def _hidden(sandbox: Sandbox, named: Collection[str] = ()) -> frozenset[str]:
 
 
 def _is_key(value: str) -> bool:
-    """Whether a variable's value is the path of a file that may be secret: no program, nothing that all may read."""
+    """Whether a variable's value is the path of a file that may be secret: not a program, not readable by everyone."""
     if not value.startswith("/") or not os.path.isfile(value):
         return False
     mode = os.stat(value).st_mode
@@ -198,7 +198,7 @@ def _is_key(value: str) -> bool:
 
 
 def _programs(path: str, hidden: frozenset[str]) -> Iterator[str]:
-    """Programs of PATH inside a hidden place, with what lies beside them, such as lib/ beside bin/."""
+    """Folders of PATH inside hidden places, if possible with their siblings, such as lib/ next to bin/."""
     for entry in filter(os.path.isabs, path.split(os.pathsep)):
         folder = os.path.realpath(entry)
         found = next((place for place in (os.path.dirname(folder), folder) if _is_clear(place, hidden)), None)
@@ -207,12 +207,12 @@ def _programs(path: str, hidden: frozenset[str]) -> Iterator[str]:
 
 
 def _is_clear(folder: str, hidden: frozenset[str]) -> bool:
-    """Whether nothing hidden is the folder itself, or in it."""
+    """Whether the folder is neither hidden nor contains anything hidden."""
     return not any(place == folder or place.startswith(folder.rstrip("/") + "/") for place in hidden)
 
 
 def _threads() -> int:
-    """How many threads this machine runs: no user has more."""
+    """The number of threads on this machine, which no user exceeds."""
     try:
         return int(Path("/proc/loadavg").read_text("ascii").split()[3].split("/")[1])
     except (OSError, IndexError, ValueError):  # not Linux

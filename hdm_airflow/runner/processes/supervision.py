@@ -1,4 +1,4 @@
-"""Supervision: every program that one pack run starts, under one time limit and one switch that ends it."""
+"""Supervision: runs the programs of one pack run under one time limit and one kill switch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hdm_airflow.runner.processes.sandbox import Confinement, Sandbox
 
 
 class CutShortError(Exception):
-    """The run was ended by its timeout or killed before the pack itself had started."""
+    """The timeout or a kill ended the run before the pack itself had started."""
 
     def __init__(self, end_reason: EndReason) -> None:
         super().__init__(end_reason)
@@ -20,13 +20,13 @@ class CutShortError(Exception):
 
 
 class Supervision:
-    """Starts programs one after the other.
+    """Starts programs one after another.
 
     Args:
         timeout: seconds for all of them together; None for no limit.
         leftovers: folders that the guard removes if this process dies.
-        heartbeat: called several times a second; what it raises ends the program.
-        sandbox: the setting as it is in force; None where programs see the files and processes of others.
+        heartbeat: called several times a second; an exception from it ends the program.
+        sandbox: the setting in force; None if programs run without a sandbox.
     """
 
     def __init__(
@@ -55,20 +55,20 @@ class Supervision:
         leftovers: Sequence[Path] = (),
         confinement: Confinement,
     ) -> ChildResult:
-        """Run one program to its end.
+        """Run one program and wait until it ends.
 
         Args:
             command: what to run.
             folder: its working directory.
-            variables: its whole environment.
+            variables: all variables that it gets.
             log: called with each masked line of its output.
-            mask: takes the secrets out.
-            heartbeat: called several times a second, besides the one for all programs.
+            mask: removes the secrets.
+            heartbeat: called several times a second, in addition to the one for all programs.
             leftovers: more folders that the guard removes if this process dies.
-            confinement: what it is kept from.
+            confinement: the files it may see, and its limits.
 
         Raises:
-            CutShortError: time was up, or the run was killed, before it started.
+            CutShortError: if time was up, or the run was killed, before the program started.
         """
         self.heartbeat()
         child = self._child = Child(
@@ -89,7 +89,11 @@ class Supervision:
         return child.wait(log=log, mask=mask, timeout=left, heartbeat=both)
 
     def heartbeat(self) -> None:
-        """Raise CutShortError when time is up or the run was killed: for whoever waits while no program runs."""
+        """Check time limit and kill switch while no program runs.
+
+        Raises:
+            CutShortError: if time is up, or the run was killed.
+        """
         self._heartbeat()
         if self._killed:
             raise CutShortError("killed")
@@ -97,7 +101,7 @@ class Supervision:
             raise CutShortError("timeout")
 
     def kill(self) -> None:
-        """End what runs, and whatever would be started; safe in a signal handler."""
+        """End the running program and any that would start later; safe in a signal handler."""
         self._killed = True
         if self._child:
             self._child.end("killed")

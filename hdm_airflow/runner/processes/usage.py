@@ -1,4 +1,4 @@
-"""Usage: what all processes of a pack take together, of memory, processor, disk and processes.
+"""Usage: how much memory, processor time, disk space and processes a pack uses in total.
 
 Part of the guard (see guard.py): standard library only, and quick to import.
 """
@@ -18,45 +18,45 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_INTERVAL = 0.25  # seconds between two looks at what is used
-_SHARE = 30  # a look is followed by at least so many times its own length of rest
-_DISK_SHARES = 10, 100  # the same for the walk through the folder: at least, and where that is not for too long
-_DISK_REST = 5.0  # seconds
-_MUCH_SHARED = 1 << 24  # bytes: from here on it is worth asking whether it is files or memory, which takes longer
-_IN_MEMORY = ("/memfd:", "/dev/shm/")  # noqa: S108
-#: Threads for each process that `processes` allows: the kernel's own limit, which root has not, counts them likewise.
+_INTERVAL = 0.25  # seconds between two checks
+_SHARE = 30  # a check is followed by a pause of at least this many times its own length
+_DISK_SHARES = 10, 100  # the same for the walk through the folder: at least, and preferably
+_DISK_REST = 5.0  # seconds; the preferred pause after a walk is no longer than this
+_MUCH_SHARED = 1 << 24  # bytes; above this, a slower query tells mapped files from shared memory
+_IN_MEMORY = ("/memfd:", "/dev/shm/")  # noqa: S108  # prefixes of names
+#: Threads per process that `processes` allows, as in the kernel's own limit, which root does not have.
 THREADS = 4
 _PAGE = resource.getpagesize()
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Watch:
-    """Looks now and then at what all processes of the pack use together."""
+    """Checks from time to time what all processes of the pack use together."""
 
     def __init__(self, limits: dict[str, float], folder: str) -> None:
         self.limits, self.folder = limits, folder
-        self.pause = _INTERVAL if limits else 60.0  # seconds until the next look
+        self.pause = _INTERVAL if limits else 60.0  # seconds until the next check
         self.next_walk = 0.0
 
     def look(self) -> str:
-        """`limit used`, for example `memory 2147483648`, where something is used up; '' where nothing is."""
+        """Return the limit exceeded and the usage, for example `memory 2147483648`; '' if none is exceeded."""
         if not self.limits:
             return ""
         began = time.monotonic()
         used = self.used()
         self.pause = max(_INTERVAL, _SHARE * (time.monotonic() - began))
-        used.update(self.on_disk())  # after a rest of its own: a slow walk must not put the other looks off
+        used.update(self.on_disk())  # it has its own pause: a slow walk must not delay the other checks
         over = [f"{name} {value:.0f}" for name, value in used.items() if value > self.limits.get(name, value)]
         return over[0] if over else ""
 
     def used(self) -> dict[str, float]:
-        """What is used of each thing that has a limit and can be told quickly."""
+        """The usage of everything that has a limit and is quick to measure."""
         processes = descendants(dead=True)
         threads = sum(int(fields[17]) for fields in processes.values())
         found: dict[str, float] = {"processes": max(len(processes), threads // THREADS)}
         if "memory" in self.limits:
             anonymous, shared = (sum(parts) for parts in zip((0, 0), *map(own_memory, processes), strict=True))
-            found["memory"] = anonymous + max(shared, files_in_memory(processes))  # of these, some are mapped
+            found["memory"] = anonymous + max(shared, files_in_memory(processes))  # some of these files are also mapped
         if "cpu" in self.limits:
             gone = resource.getrusage(resource.RUSAGE_CHILDREN)
             ticks = sum(sum(map(int, fields[11:15])) for fields in processes.values())
@@ -64,7 +64,7 @@ class Watch:
         return found
 
     def on_disk(self) -> dict[str, float]:
-        """What is used of the disk, where that has a limit and it is time for a walk."""
+        """The disk usage, if that has a limit and it is time for a walk; else {}."""
         began = time.monotonic()
         if "disk" not in self.limits or began < self.next_walk:
             return {}
@@ -75,7 +75,7 @@ class Watch:
 
 
 def own_memory(pid: int) -> tuple[int, int]:
-    """Bytes of memory that a process shares with no file; and its part of what it shares with other processes."""
+    """Bytes of a process's anonymous memory, and its share of shared memory."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
             _, resident, shared = map(int, file.read().split()[:3])
@@ -89,8 +89,8 @@ def own_memory(pid: int) -> tuple[int, int]:
 
 
 def disk_usage(folder: str) -> float:
-    """Bytes that a folder takes on disk; endless where its paths get longer than a path may be."""
-    total, folders = 0, [folder]  # os.walk calls itself, up to Python 3.11: a pack may make folders deeper than that
+    """Bytes that a folder takes on disk; infinite if its paths are too long for the system."""
+    total, folders = 0, [folder]  # os.walk is recursive up to Python 3.11: a pack may nest folders too deeply for that
     while folders:
         try:
             with os.scandir(folders.pop()) as entries:
@@ -102,7 +102,7 @@ def disk_usage(folder: str) -> float:
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 return float("inf")
-            continue  # removed meanwhile
+            continue  # removed in the meantime
     return total
 
 
@@ -115,7 +115,7 @@ def blocks(entry: os.DirEntry[str]) -> int:
 
 
 def removed_usage(pids: Iterable[int], folder: str) -> int:
-    """Bytes of files on the folder's disk that are removed already, and that some process still has open."""
+    """Bytes of removed files on the folder's disk that a process still has open."""
     try:
         device = os.stat(folder).st_dev
     except OSError:
@@ -124,12 +124,12 @@ def removed_usage(pids: Iterable[int], folder: str) -> int:
 
 
 def files_in_memory(pids: Iterable[int]) -> int:
-    """Bytes of the files in memory that some process has open."""
+    """Bytes of files in memory that a process has open."""
     return sum(one.st_blocks * 512 for name, one in open_files(pids) if name.startswith(_IN_MEMORY))
 
 
 def open_files(pids: Iterable[int]) -> Iterable[tuple[str, os.stat_result]]:
-    """The name and the facts of each file that some process has open, once."""
+    """Name and status of each file that a process has open; each file once."""
     found: dict[tuple[int, int], tuple[str, os.stat_result]] = {}
     for pid in pids:
         with contextlib.suppress(OSError):  # it has just ended

@@ -1,4 +1,4 @@
-"""The builder: makes one venv in a folder, with uv, or with venv and pip where uv is missing."""
+"""Builder: builds one venv in a folder, with uv, or with venv and pip if uv is missing."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _DENIED = re.compile(r"Permission denied|Host key verification failed")
 _UNREAD = re.compile(
     r"^error: (?:(?:Unexpected|Expected) .*:\d+:\d+$|Couldn't parse requirement|failed to decode)", re.MULTILINE
 )
-_SHOWN = 50_000  # characters of what a build said, its end
-_ROOM = 64 << 20  # bytes: a disk with less is named as full
+_SHOWN = 50_000  # characters of a build's output that an error shows, from its end
+_ROOM = 64 << 20  # bytes; an error names a disk with less as full
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +42,12 @@ class Builder:
     Args:
         pack: the run's copy of the pack; the working folder.
         requirements: what to install.
-        interpreter: for which Python.
+        interpreter: the Python to build for.
         final: where the venv will be moved to.
-        staging: where it is built: a folder to be removed afterwards, whatever happens.
-        temporary: for temporary files, likewise; its path is short, since sockets are made in it.
-        supervision: under which every step runs.
-        distrusted: packages that uv's cache may hold damaged.
+        staging: where it is built; the caller removes this folder afterwards.
+        temporary: for temporary files, removed likewise; its path is short, because tools create sockets in it.
+        supervision: runs every step.
+        distrusted: packages whose files in uv's cache may be damaged.
     """
 
     pack: Path
@@ -63,27 +63,27 @@ class Builder:
     def _variables(self) -> dict[str, str]:
         found = {**build_variables(), "TMPDIR": str(self.temporary)}
         if self.supervision.sandbox is None:
-            # Linked, a damaged file of the store would damage uv's cache, too, and come back from there. In the sandbox
-            # no pack can damage one; and copies take twice as long.
+            # With links, a damaged file of the store would also be damaged in uv's cache, and come back from there. In
+            # the sandbox no pack can damage one, and copies take twice as long.
             found.setdefault("UV_LINK_MODE", "copy")
-        if self.requirements.names_index:  # as with pip, the file counts; uv lets the variables count before it
+        if self.requirements.names_index:  # as with pip, the file wins; with uv, the variables would
             return {name: value for name, value in found.items() if name not in package_index.INDEXES}
         return found
 
     @property
     def folder(self) -> Path:
-        """Where it is until it is moved."""
+        """Where the venv is until it is moved."""
         return self.staging / "venv"
 
     def build(self) -> str:
-        """Build it.
+        """Build the venv.
 
         Returns:
-            With what, e.g. `uv 0.9.2`.
+            The tool that built it, e.g. `uv 0.9.2`.
 
         Raises:
-            VenvBuildError: it cannot be built; the resolver's message is in it.
-            CutShortError: time was up, or the run was killed.
+            VenvBuildError: if it cannot be built; contains the resolver's message.
+            CutShortError: if time is up, or the run was killed.
         """
         uv = uv_program()
         version = _answer([uv, "--version"], self._variables) if uv else ""
@@ -98,7 +98,7 @@ class Builder:
         return str(self.folder / "bin" / "python")
 
     def _build_with_uv(self, uv: str) -> bool:
-        """False where uv cannot read requirements.txt, of which pip knows more forms."""
+        """Build with uv; return False if uv cannot read requirements.txt, of which pip supports more forms."""
         quiet = ["--quiet", "--no-project"]
         kept = _answer([uv, "cache", "dir"], self._variables)
         caches = [Path(kept)] if _is_writable(kept) else []
@@ -136,12 +136,12 @@ class Builder:
         return Path(pip).name.removesuffix("-py3-none-any.whl").replace("-", " ")
 
     def _run(self, steps: list[list[str]], *, read: list[Path], write: list[Path]) -> None:
-        """Run the steps, each if the one before it went well: under one guard, whose start takes its time.
+        """Run the steps until one fails, under a single guard because starting one takes time.
 
         Args:
             steps: commands.
-            read: what the tool itself needs to see.
-            write: where it keeps what it has downloaded; made when missing.
+            read: what the tool itself needs to read.
+            write: where the tool keeps its downloads; created if missing.
         """
         lines: list[str] = []
         result = self.supervision.run(
@@ -182,11 +182,11 @@ class Builder:
 
 
 def disk_full(places: Iterable[Path], output: str) -> VenvBuildError:
-    """The error for a disk without room.
+    """The error for a full disk.
 
     Args:
-        places: folders that are written to, the store's first.
-        output: what was said when it happened.
+        places: folders that the build writes to, the store's first.
+        output: the messages of the failed build.
     """
     store, *others = places
     root = store.parent if store.name.startswith(".") else store
@@ -204,7 +204,7 @@ def _free(path: Path) -> int:
 
 
 def _is_writable(folder: str) -> bool:
-    """Whether a folder can be written, made when missing: a service's user may have no home."""
+    """Whether a folder can be written to; it is created if missing. A service's user may have no home."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -213,7 +213,7 @@ def _is_writable(folder: str) -> bool:
 
 
 def _answer(command: list[str], variables: dict[str, str]) -> str:
-    """What a program says of itself; '' where this machine cannot run it."""
+    """What a program prints about itself; '' if this machine cannot run it."""
     try:
         answer = subprocess.run(command, env=variables, capture_output=True, text=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""The Pythons of this machine, and uv: what venvs are built for, and with."""
+"""Interpreter: the Pythons of this machine that venvs are built for, and the uv and pip that build them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from hdm_airflow.errors import VenvBuildError
 from hdm_airflow.runner.venvs import package_index
 
-#: Which of the worker's variables a build sees: where packages come from, and how to get there.
+#: Prefixes of the worker's variables that a build sees: where packages come from, and how to reach it.
 _BUILD_VARIABLES = (
     "UV_",
     "PIP_",
@@ -33,9 +33,9 @@ _BUILD_VARIABLES = (
     "NO_PROXY",
 )
 _ALWAYS = ("PATH", "HOME", "TMPDIR", "LANG", "XDG_CACHE_HOME")
-#: Not those that say where to install: the store decides. The official image of Airflow sets PIP_USER.
+#: Except those that say where to install, which the store decides. The official image of Airflow sets PIP_USER.
 _NOT = {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_EDITABLE", "PIP_REQUIREMENT", "PIP_DRY_RUN"}
-_ANSWER_SECONDS = 60.0  # for a program that is only asked for a fact
+_ANSWER_SECONDS = 60.0  # for a program that answers at once
 _FACTS = (
     "import sys, os, platform; print(os.path.realpath(getattr(sys, '_base_executable', None) or sys.executable));"
     " print(platform.python_version()); print(sys.platform)"
@@ -48,17 +48,21 @@ class Interpreter:
 
     path: str  # the real executable
     version: str  # major.minor
-    implementation: str  # platform, machine and build, as the key of a venv needs them
+    implementation: str  # version, platform, machine and libc, as part of a venv's key
 
     @property
     def prefix(self) -> Path:
-        """Where it lies, with its standard library."""
+        """The folder with its executable and its standard library."""
         return Path(self.path).parent.parent
 
 
 @cache
 def find_interpreter(wanted: str | None) -> Interpreter:
-    """The Python that a manifest asks for, among those on this machine: the one that runs Airflow where it fits."""
+    """The Python on this machine that matches a manifest's `python`; preferably the one that runs Airflow.
+
+    Raises:
+        VenvBuildError: if none matches.
+    """
     own = platform.python_version()
     if wanted in {None, own, own.rpartition(".")[0]}:
         path = _own()
@@ -76,12 +80,12 @@ def _find_python(wanted: str) -> tuple[str, str, str, str]:
     if uv:
         try:
             return _facts(_ask([uv, "python", "find", "--no-project", "--system", "--", wanted]).strip())
-        except (subprocess.SubprocessError, ValueError) as error:  # one broken shim on the PATH is enough for that
+        except (subprocess.SubprocessError, ValueError) as error:  # one broken shim on the PATH is enough
             reason = (getattr(error, "stderr", None) or str(error)).strip()
-        except OSError as error:  # it is there, but this machine cannot run it: as good as missing
+        except OSError as error:  # uv exists, but this machine cannot run it: treated as missing
             reason = f"it is not on the PATH, and {uv} cannot be started: {error.strerror}"
     for path in _on_path():
-        with suppress(subprocess.SubprocessError, OSError, ValueError):  # the shim of another Python, or no Python
+        with suppress(subprocess.SubprocessError, OSError, ValueError):  # the shim of another Python, or not a Python
             found = _facts(path)
             if _fits(found[2], wanted):
                 return found
@@ -95,7 +99,7 @@ def _facts(path: str) -> tuple[str, str, str, str]:
 
 
 def _on_path() -> Iterator[str]:
-    """Programs that may be the Python wanted: what is called python3.X on the PATH."""
+    """Candidates for the wanted Python: programs on the PATH named python3 or python3.X."""
     for folder in os.get_exec_path():
         for path in sorted(Path(folder).glob("python3*"), reverse=True):
             if re.fullmatch(r"python3(\.\d+)?", path.name) and os.access(path, os.X_OK):
@@ -103,7 +107,7 @@ def _on_path() -> Iterator[str]:
 
 
 def _fits(version: str, wanted: str) -> bool:
-    """Whether a version is the one wanted: `3.12`, `3.12.1`, `python3.12`, or `>=3.10,<3.13`."""
+    """Whether a version matches the wanted one: `3.12`, `3.12.1`, `python3.12`, or `>=3.10,<3.13`."""
     wanted = wanted.removeprefix("python")
     if wanted[:1].isdigit():
         wanted = f"=={wanted}" if wanted.count(".") > 1 else f"=={wanted}.*"
@@ -114,7 +118,7 @@ def _fits(version: str, wanted: str) -> bool:
 
 
 def _ask(command: list[str]) -> str:
-    """What a program that answers at once prints."""
+    """The output of a program that answers at once."""
     done = subprocess.run(
         command, env=build_variables(), capture_output=True, text=True, check=True, timeout=_ANSWER_SECONDS, cwd="/"
     )
@@ -123,14 +127,14 @@ def _ask(command: list[str]) -> str:
 
 @cache
 def bundled_pip(python: str) -> str:
-    """The pip wheel that comes with an interpreter's ensurepip; '' where a distribution has taken it out."""
+    """The pip wheel that comes with an interpreter's ensurepip; '' if the distribution has removed it."""
     folders = [_ensurepip(python), "/usr/share/python-wheels"]
     wheels = [wheel for folder in folders if folder for wheel in Path(folder).glob("pip-*.whl")]
     return str(max(wheels, key=lambda wheel: [int(digits) for digits in re.findall(r"\d+", wheel.name)], default=""))
 
 
 def _ensurepip(python: str) -> str:
-    """Where an interpreter keeps its wheels; '' where it has none."""
+    """The folder with an interpreter's wheels; '' if it has none."""
     if python == _own():
         spec = find_spec("ensurepip")
         return str(Path(spec.origin).with_name("_bundled")) if spec and spec.origin else ""
@@ -140,12 +144,12 @@ def _ensurepip(python: str) -> str:
 
 
 def _own() -> str:
-    """The Python that runs Airflow, not the link to it in a virtual environment."""
+    """The Python that runs Airflow; not the link to it in a virtual environment."""
     return os.path.realpath(getattr(sys, "_base_executable", sys.executable))
 
 
 def build_variables() -> dict[str, str]:
-    """The venv of the programs that build: what of the worker's they need, the index in both tools' words."""
+    """The variables of build programs: those of the worker that they need, and the index for both uv and pip."""
     found = {
         name: value
         for name, value in os.environ.items()
@@ -162,7 +166,7 @@ def build_variables() -> dict[str, str]:
 
 
 def uv_program() -> str | None:
-    """The path of uv; None where it is missing or must not be executed."""
+    """The path of uv; None if it is missing or not executable."""
     try:
         from uv import find_uv_bin
 

@@ -1,4 +1,4 @@
-"""The layer: a small virtual environment of one run alone, on top of a venv of the store."""
+"""Layer: a small virtual environment for one run, on top of a venv of the store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hdm_airflow.runner.venvs.store import Venv
 from hdm_airflow.runner.venvs.verify_build import RELOCATABLE_HEADER
 from hdm_airflow.sdk import hdm as sdk
 
-#: The two lines of nearly every bootstrap script are answered here: Python would take 0.05 s and more for each.
+#: Answers the two pip commands of nearly every bootstrap script; starting Python for each would take 0.05 s or more.
 _PIP = """#!/bin/sh
 held=
 case "$*" in
@@ -27,16 +27,16 @@ if [ "$held" = true ]; then
 fi
 exec "${{0%/*}}/python" -m pip "$@"
 """
-#: Without the last line, a pack would see what is installed for the worker's Python: on each worker something else.
+#: Without the last line, a pack would see the packages of the worker's Python, which differ from worker to worker.
 _CONFIGURATION = "home = {}\nversion = {}\ninclude-system-site-packages = false\n"
 
 
 def make_layer(venv: Venv, folder: Path) -> None:
-    """Make a run's own virtual environment on top of one of the store.
+    """Make a run's own virtual environment on top of a venv of the store.
 
     Args:
-        venv: whose packages it sees.
-        folder: where; it must not exist. Its `bin` goes on PATH.
+        venv: the venv whose packages the layer sees.
+        folder: where to make it; must not exist. Its `bin` is for the PATH.
     """
     interpreter = venv.interpreter
     bin_folder = folder / "bin"
@@ -46,7 +46,7 @@ def make_layer(venv: Venv, folder: Path) -> None:
     for name in ("python", "python3", f"python{interpreter.version}"):
         (bin_folder / name).symlink_to(interpreter.path)
     (folder / "pyvenv.cfg").write_text(_CONFIGURATION.format(Path(interpreter.path).parent, interpreter.version))
-    # addsitedir, not the bare path: .pth files of the store's packages count too
+    # addsitedir, not just the path: .pth files of the store's packages count too
     (packages / "hdm.pth").write_text(f"import site; site.addsitedir({str(venv.site_packages)!r})\n")
     shutil.copyfile(sdk.__file__, packages / "hdm.py")
     facts = {
@@ -70,10 +70,10 @@ def make_layer(venv: Venv, folder: Path) -> None:
 
 
 def _link_programs(venv: Path, layer: Path) -> None:
-    """Let the programs of the venv's packages run in the layer, which has what the script installs.
+    """Make the programs of the venv's packages run in the layer, where they see what the script installs.
 
-    They find there what they find beside their Python: other programs, and their data (share/, etc/). Each file is a
-    link of its own: pip replaces those, and would write into the store through a link to a folder.
+    In the layer they find what they expect next to their Python: other programs and their data (share/, etc/). Each
+    file is a separate link, because pip replaces links to files but would write to the store through a linked folder.
     """
     waiting = [entry.name for entry in os.scandir(venv) if entry.is_dir(follow_symlinks=False)]
     waiting.remove("lib")
@@ -94,15 +94,15 @@ def _link_programs(venv: Path, layer: Path) -> None:
 
 
 def _is_relocatable(program: str) -> bool:
-    """Whether it is a script that is run by the Python in its own folder, wherever that is."""
+    """Whether a program is a script that runs the Python in its own folder, wherever that is."""
     with open(program, "rb") as file:
         return file.read(len(RELOCATABLE_HEADER)) == RELOCATABLE_HEADER
 
 
 def _unchanged(venv: Venv, sums: Path) -> str:
-    """The shell's test that what requirements.txt names of the pack is as it was; it fails where there is no sha256sum.
+    """A shell test that the files of the pack that requirements.txt names are unchanged; fails without sha256sum.
 
-    A name that sha256sum would want escaped is left to the run's pip.
+    Names that sha256sum would escape are left to the run's pip.
     """
     files = venv.requirements.files
     if not files:

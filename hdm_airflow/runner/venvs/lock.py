@@ -1,4 +1,4 @@
-"""The lock of one venv: shared by the runs that use it, exclusive for whoever builds or removes it."""
+"""Lock: the lock of one venv, shared by the runs that use it, exclusive for building and removing it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 
 def acquire(path: Path, *, exclusive: bool) -> int | None:
-    """Take a lock, at once or not at all.
+    """Take a lock without waiting.
 
     Args:
-        path: the lock's file; made when missing.
-        exclusive: for nobody else to have one.
+        path: the lock's file; created if missing.
+        exclusive: whether no other process may hold the lock at the same time.
 
     Returns:
-        A descriptor, to be closed to let go of it; None where somebody else's lock is in the way.
+        A descriptor, which releases the lock when closed; None if another process's lock prevents it.
 
     Raises:
-        OSError: the file cannot be made.
+        OSError: if the file cannot be created.
     """
     kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     while True:
@@ -34,11 +34,11 @@ def acquire(path: Path, *, exclusive: bool) -> int | None:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # somebody has removed the file since: a lock on it keeps nobody out
+        os.close(descriptor)  # the file has been removed since: a lock on it excludes no one
 
 
 def _open(path: Path) -> int:
-    """Read-only where it exists: a store may lie on a disk that is full, or in an image."""
+    """Open the file, read-only if it exists: the store may be on a full disk, or in an image."""
     with suppress(FileNotFoundError):
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

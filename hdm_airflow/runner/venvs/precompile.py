@@ -1,7 +1,7 @@
-"""Precompiling: a fresh venv is compiled and put on the disk for good, while its first run goes on.
+"""Precompile: compiles a new venv and flushes it to the disk, during its first run.
 
-Neither is needed to start: uv leaves no `.pyc` files, so that imports take longer until they are there, and the disk
-may take its time until the next power failure. Together they take many times as long as the build itself.
+The run can start without either: until there are `.pyc` files, which uv does not write, imports take longer, and
+flushing matters only at a power failure. Together they take many times as long as the build itself.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from hdm_airflow.runner.venvs import record
 from hdm_airflow.runner.venvs.interpreter import build_variables
 from hdm_airflow.runner.venvs.store import Venv
 
-_PATIENCE = 60.0  # seconds that a run which is over waits for it; the next one goes on where it ends
-#: Under the Python that the venv stands on, without `site`: its own would run what a package has put beside it.
-#: Files that are no Python of its version are passed over, and so are tests: they take half of the time, and nobody
-#: imports them. Each `.pyc` is written whole.
+_PATIENCE = 60.0  # seconds that a finished run waits for it; the next run continues it
+#: Runs under the Python that the venv is based on, without `site`: the venv's own Python would run code of its
+#: packages. It skips files that this Python cannot compile, and tests, which take half of the time and are not
+#: imported. Each `.pyc` is written atomically.
 _PROGRAM = """
 import compileall, os, re, sys
 folder, marker = sys.argv[1:]
@@ -37,11 +37,11 @@ open(marker, "w").close()
 
 @contextmanager
 def in_background(venv: Venv, supervision: Supervision) -> Iterator[None]:
-    """Precompile a venv while the context lasts, at the lowest priority, and wait for its end.
+    """Precompile a venv while the context lasts, at the lowest priority, and wait for the end of that.
 
     Args:
-        venv: held by the caller.
-        supervision: its time limit and its end are the precompiling's, too.
+        venv: the venv; the caller holds its lock.
+        supervision: its time limit and kill switch apply here too.
     """
     with _claim(venv.path) as is_ours:
         if not is_ours:
@@ -56,7 +56,7 @@ def in_background(venv: Venv, supervision: Supervision) -> Iterator[None]:
         )
         try:
             yield
-            with suppress(CutShortError):  # the run is over all the same
+            with suppress(CutShortError):  # the run is over anyway
                 supervision.heartbeat()
                 child.wait(log=_ignore, mask=Masker([]), timeout=_PATIENCE, heartbeat=supervision.heartbeat)
         finally:
@@ -64,7 +64,7 @@ def in_background(venv: Venv, supervision: Supervision) -> Iterator[None]:
 
 
 def precompile(venv: Venv, supervision: Supervision) -> None:
-    """Precompile a venv now; one that is precompiled, or being precompiled, is left to itself."""
+    """Precompile a venv now, unless it already is, or another process is precompiling it."""
     with _claim(venv.path) as is_ours:
         if is_ours:
             supervision.run(
@@ -79,8 +79,8 @@ def precompile(venv: Venv, supervision: Supervision) -> None:
 
 @contextmanager
 def _claim(path: Path) -> Iterator[bool]:
-    """Whether it is for us to precompile a venv: it is not, and nobody else is at it."""
-    if record.is_precompiled(path) or not os.access(path, os.W_OK):  # in an image, a store may be read-only
+    """Whether we are to precompile a venv: it is not precompiled, and no other process is at work on it."""
+    if record.is_precompiled(path) or not os.access(path, os.W_OK):  # a store in an image may be read-only
         yield False
         return
     descriptor = os.open(path / record.FILE, os.O_RDONLY | os.O_CLOEXEC)
@@ -107,4 +107,4 @@ def _command(venv: Venv) -> list[str]:
 
 
 def _ignore(line: str) -> None:
-    """What it says is not for the task's log: packages carry files of other Pythons."""
+    """Keep its output out of the task log: packages contain files for other Pythons."""

@@ -1,4 +1,4 @@
-"""The record of a venv: what it is made of, written into it when it is complete."""
+"""Record: what a venv is made of, written into it when it is complete."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from hdm_airflow.runner.venvs.interpreter import Interpreter, bundled_pip
 
 FILE = "hdm-venv.json"
-#: Is there as soon as all modules are compiled and all files are on the disk.
+#: Exists once all modules are compiled and all files are on the disk.
 PRECOMPILED = "hdm-precompiled"
-#: The fault of which more than the venv may be damaged.
+#: A fault after which not only the venv but also uv's cache may be damaged.
 CRASHED = "the machine went down before its files were on the disk"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _READ_ONLY = ~0o222
@@ -27,34 +27,34 @@ class Record:
     key: str
     python: str  # major.minor
     implementation: str
-    interpreter: str  # path of the Python that it stands on
-    pip: str  # path of the pip that comes with that Python; '' for none. Asked once: it takes 60 ms
+    interpreter: str  # path of the Python that it is based on
+    pip: str  # path of the pip that comes with that Python; '' for none. Stored, because finding it takes 60 ms
     builder: str  # e.g. 'uv 0.9.2'
     created: str  # ISO 8601, UTC
-    requirements: str  # for people: without comments and logins
-    packages: int  # how many are installed
+    requirements: str  # for display: without comments and logins
+    packages: int  # number installed
     size: int  # bytes
-    boot: str  # which start of the machine it was built in; '' where that cannot be told
-    content: str  # hash of what lies in its folder of packages: a change is damage
+    boot: str  # id of the machine's boot in which it was built; '' if unknown
+    content: str  # hash of the names in its site-packages: a change means damage
 
 
 def site_packages(path: Path, version: str) -> Path:
-    """Where a venv's packages lie."""
+    """A venv's site-packages."""
     return path / "lib" / f"python{version}" / "site-packages"
 
 
 def write(path: Path, key: str, interpreter: Interpreter, requirements: str, builder: str) -> Record:
-    """Close a finished venv: make its files read-only and write its record.
+    """Complete a venv: make its files read-only and write its record.
 
     Args:
-        path: of the venv.
-        key: its name to be.
-        interpreter: what it stands on.
-        requirements: what was installed, for people.
-        builder: with what.
+        path: the venv.
+        key: its future name.
+        interpreter: the Python that it is based on.
+        requirements: what was installed, for display.
+        builder: the tool that built it.
 
     Raises:
-        OSError: such as a full disk.
+        OSError: if it cannot be written, for example on a full disk.
     """
     folder = site_packages(path, interpreter.version)
     record = Record(
@@ -71,14 +71,14 @@ def write(path: Path, key: str, interpreter: Interpreter, requirements: str, bui
         boot=_boot(),
         content=_content(folder),
     )
-    (path / FILE).unlink(missing_ok=True)  # it may be linked with another file
+    (path / FILE).unlink(missing_ok=True)  # it may be hard-linked to another file
     (path / FILE).write_text(json.dumps(asdict(record), indent=1), "utf-8")
     (path / FILE).chmod(0o444)
     return record
 
 
 def read(path: Path) -> Record | None:
-    """The record of a venv; None where it has none that can be read: then it is not complete."""
+    """The record of a venv; None if it has no readable one, and so is incomplete."""
     try:
         found = Record(**json.loads((path / FILE).read_bytes()))
     except (OSError, ValueError, TypeError, RecursionError):
@@ -88,31 +88,31 @@ def read(path: Path) -> Record | None:
 
 
 def fault(path: Path) -> str:
-    """What is visibly wrong with a venv; '' where nothing is. Cheap: every run asks.
+    """What is visibly wrong with a venv; '' if nothing is. Cheap, because every run calls it.
 
-    Not every file is looked at: a package whose inside was changed is not noticed.
+    It does not check every file: a change inside a package goes unnoticed.
     """
     record = read(path)
     if record is None or record.key != path.name:
         return "it is incomplete"
-    if record.boot != _boot() and not is_precompiled(path):  # a folder may be in its place, and its files still empty
+    if record.boot != _boot() and not is_precompiled(path):  # its folder may exist while its files are still empty
         return CRASHED
     if not (path / "bin" / "python").exists():  # follows the link
         return f"its Python is gone ({record.interpreter})"
     try:
         same = _content(site_packages(path, record.python)) == record.content
-    except (OSError, ValueError):  # what a damaged record names may be no path
+    except (OSError, ValueError):  # a damaged record may name an invalid path
         return "its packages are gone"
     return "" if same else "its packages have been changed"
 
 
 def packages(folder: Path) -> list[str]:
-    """The names of the packages in a folder of packages."""
+    """The names of the packages in a site-packages folder."""
     return sorted(found.name.partition("-")[0] for found in folder.glob("*.dist-info"))
 
 
 def is_precompiled(path: Path) -> bool:
-    """Whether a venv is compiled and on the disk (see precompiling.py)."""
+    """Whether a venv is compiled and on the disk (see precompile.py)."""
     return (path / PRECOMPILED).exists()
 
 
@@ -122,12 +122,12 @@ def size(path: Path) -> int:
 
 
 def _close(path: Path) -> int:
-    """Make every file read-only, against accidents; folders stay as they are, so that `rm -r` works. Its size."""
+    """Make files read-only, against accidents, but not folders, so that `rm -r` works; return the size in bytes."""
     total = 0
     for entry in _files(path):
         found = entry.stat(follow_symlinks=False)
         total += found.st_size
-        if not entry.is_symlink() and found.st_nlink == 1:  # not a file that uv's cache shares
+        if not entry.is_symlink() and found.st_nlink == 1:  # not a file shared with uv's cache
             Path(entry.path).chmod(found.st_mode & _READ_ONLY)
     return total
 

@@ -1,4 +1,4 @@
-"""Requirements: what a pack's requirements.txt asks for, and which other files of the pack belong to it."""
+"""Requirements: what a pack's requirements.txt requires, and which other files of the pack it names."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _ENCODINGS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (
 
 @dataclass(frozen=True, kw_only=True)
 class Requirements:
-    """What is to be installed."""
+    """The packages to install."""
 
-    content: bytes = field(repr=False)  # of requirements.txt; b"" where there is none
-    lines: tuple[str, ...] = field(repr=False)  # as pip reads them: no comments, continued ones joined; nested files in
-    files: Mapping[str, str] = field(default_factory=dict)  # what else counts: path in the pack -> sha256
+    content: bytes = field(repr=False)  # of requirements.txt; b"" if there is none
+    lines: tuple[str, ...] = field(repr=False)  # as pip reads them: no comments, joined, nested files included
+    files: Mapping[str, str] = field(default_factory=dict)  # other files that count: path in the pack -> sha256
 
     @classmethod
     def read(cls, pack: Path) -> Requirements:
-        """The requirements of a pack.
+        """Read the requirements of a pack.
 
         Raises:
-            VenvBuildError: a file cannot be read.
+            VenvBuildError: if a file cannot be read.
         """
         reader = _Reader(pack)
         content = reader.content(pack / REQUIREMENTS) if (pack / REQUIREMENTS).exists() else b""
@@ -45,26 +45,26 @@ class Requirements:
 
     @property
     def digest(self) -> str:
-        """The sha256 of the file, by which a run's pip knows it again."""
+        """The sha256 of the file, by which a run's pip recognizes it."""
         return hashlib.sha256(self.content).hexdigest()
 
     @property
     def text(self) -> str:
-        """For people: without comments and logins."""
+        """For display: without comments and logins."""
         return masked("\n".join(self.lines))
 
     def expanded(self, variables: Mapping[str, str]) -> list[str]:
-        """The lines with the values of environment variables in the place of their names, as uv and pip see them."""
+        """The lines with variables replaced by their values, as uv and pip see them."""
         return [_VARIABLE.sub(lambda match: variables.get(match[1]) or match[0], line) for line in self.lines]
 
     @property
     def names_index(self) -> bool:
-        """Whether the file says which index counts, and no other."""
+        """Whether the file names an index that replaces all others."""
         return any(_INDEX.match(line) for line in self.lines)
 
     @cached_property
     def uv_options(self) -> list[str]:
-        """Options that stand in the file and that uv takes on its command line only."""
+        """Options in the file that uv accepts only on its command line."""
         found: list[str] = []
         for line in self.lines:
             match = _OPTION.fullmatch(line)
@@ -91,7 +91,7 @@ class _Reader:
             raise VenvBuildError(what, hint="make it a readable file, or remove it") from None
 
     def lines(self, content: bytes, folder: Path) -> Iterator[str]:
-        """The logical lines of a file and of those that it names; what else they name of the pack is noted."""
+        """Yield the logical lines of a file and its nested files; note the other files of the pack they name."""
         for line in _logical(_decode(content)):
             yield line
             nested = _NESTED.fullmatch(line)
@@ -99,16 +99,16 @@ class _Reader:
                 self._note_local(line, folder)
                 continue
             path = folder / nested[1].strip("\"'")
-            if os.path.isfile(path) and path not in self._read:  # a name may be too long for one
+            if os.path.isfile(path) and path not in self._read:  # a name may be too long for a file
                 inner = self.content(path)
                 self.files[self._name(path)] = hashlib.sha256(inner).hexdigest()
                 yield from self.lines(inner, path.parent)
 
     def _note_local(self, line: str, folder: Path) -> None:
-        """Note what a line names of the pack's files: a wheel, a package's folder, a folder of wheels.
+        """Note the pack's files that a line names: a wheel, a package's folder, a folder of wheels.
 
-        Pip reads such paths from the working folder, uv from the file's: both count. Files outside of the pack count
-        by their path alone.
+        Pip resolves such paths from the working folder, uv from the file's folder: both count. For files outside the
+        pack, only the path counts.
         """
         for word in re.split(r"[\s;@]+", re.sub(r"^(?:-[ef]|--[\w-]+=?)|\[[^]]*\]", " ", line)):
             plain = word.removeprefix("file:")
@@ -137,7 +137,7 @@ def _decode(content: bytes) -> str:
 
 
 def _logical(text: str) -> Iterator[str]:
-    """Lines as pip sees them: joined where one ends with a backslash, then without comments."""
+    """Yield lines as pip sees them: joined if they end with a backslash, then without comments."""
     joined = ""
     for line in text.splitlines():
         is_comment = line.lstrip().startswith("#")

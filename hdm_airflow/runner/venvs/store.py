@@ -1,9 +1,8 @@
-"""The venv store: one installed set of requirements per content, shared by every run that wants it.
+"""Venv store: one venv per set of requirements, shared by all runs that need it.
 
-A venv is built in a folder beside its place and renamed into it, under a lock that nobody else can hold;
-afterwards no run changes it. Each run that uses one holds its lock together with the others, so that none in use is
-ever removed. What a bootstrap script installs on top goes into a layer: a small virtual environment of that run alone,
-which sees the store's packages behind its own.
+A venv is built in a folder next to its final place and renamed, under an exclusive lock; afterwards no run changes it.
+Runs that use it share its lock, so that a venv in use is never removed. What a bootstrap script installs on top is put
+into a layer: a small virtual environment of that run alone, which sees the store's packages after its own.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ from hdm_airflow.runner.venvs.requirements import Requirements
 from hdm_airflow.runner.venvs.retention import Entry, Retention, surplus
 
 _LOCK_INTERVAL = 0.1  # seconds between two tries
-_PATIENCE = 2.0  # seconds of waiting after which the log says so
+_PATIENCE = 2.0  # seconds of waiting before the log mentions it
 _TRIES = 3  # builds of one venv in one run
-#: What a venv is called. Whatever else lies in the store's folder is not ours to look into or to remove.
+#: The name of a venv. Anything else in the store's folder is not ours to read or remove.
 _KEY = re.compile(r"[0-9a-f]{24}")
 _STAGING = (".building-", ".removing-")
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
@@ -52,13 +51,13 @@ class Venv:
 
     @property
     def pip(self) -> str:
-        """The pip wheel that comes with its Python; '' where there is none."""
+        """The pip wheel that comes with its Python; '' if there is none."""
         found = record.read(self.path)
         return found.pip if found and Path(found.pip).is_file() else bundled_pip(self.interpreter.path)
 
     @property
     def site_packages(self) -> Path:
-        """Where its packages lie."""
+        """The folder with its packages."""
         return record.site_packages(self.path, self.interpreter.version)
 
 
@@ -78,17 +77,17 @@ class VenvStore:
     def use(
         self, pack: Path, name: str, python: str | None, *, supervision: Supervision, log: Callable[[str], None]
     ) -> Iterator[Venv]:
-        """The venv of a pack, built if it is not there; it stays as it is while the context lasts.
+        """Provide the venv of a pack, built if missing; it does not change while the context lasts.
 
         Args:
             pack: the pack's folder (the run's copy).
             name: the pack's own folder, for errors.
-            python: which Python, as uv understands it; None for the one that runs Airflow.
-            supervision: under which it is built; its time limit and its end are the build's, too.
-            log: told when something is built.
+            python: which Python, in uv's notation; None for the one that runs Airflow.
+            supervision: runs the build; its time limit and kill switch apply to it.
+            log: called with a line for each build and each wait.
 
         Raises:
-            VenvBuildError: it could not be built; the resolver's message is in it.
+            VenvBuildError: if it cannot be built; contains the resolver's message.
         """
         try:
             venv = self.find(pack, python)
@@ -101,10 +100,10 @@ class VenvStore:
             os.close(lock)
 
     def find(self, pack: Path, python: str | None) -> Venv:
-        """The venv that a pack needs, whether or not it is there.
+        """The venv that a pack needs, whether or not it exists.
 
         Raises:
-            VenvBuildError: there is no such Python, or the requirements cannot be read.
+            VenvBuildError: if there is no such Python, or the requirements cannot be read.
         """
         interpreter = find_interpreter(python)
         requirements = Requirements.read(pack)
@@ -112,7 +111,7 @@ class VenvStore:
         return Venv(key=key, path=self.root / key, interpreter=interpreter, requirements=requirements)
 
     def entries(self) -> list[Entry]:
-        """Every venv of the store, the one used last first."""
+        """All venvs of the store, most recently used first."""
         found = self.root.glob("*") if self.root.is_dir() else ()
         folders = [path for path in found if _KEY.fullmatch(path.name) and path.is_dir()]
         return sorted(map(self._entry, folders), key=lambda entry: entry.last_used, reverse=True)
@@ -120,15 +119,15 @@ class VenvStore:
     def prune(
         self, retention: Retention, *, log: Callable[[str], None] = lambda _: None, dry_run: bool = False
     ) -> list[Entry]:
-        """Remove what need not be kept, and what builds left behind that were cut short.
+        """Remove the venvs that need not be kept, and the remains of interrupted builds.
 
         Args:
             retention: what is kept.
-            log: told what cannot be removed.
+            log: called with a line for each venv that cannot be removed.
             dry_run: remove nothing.
 
         Returns:
-            What was removed, or would be.
+            The venvs that were removed, or would be.
         """
         chosen = surplus(self.entries(), retention, datetime.now(timezone.utc))
         if dry_run:
@@ -136,13 +135,13 @@ class VenvStore:
         removed = [entry for entry in chosen if self._remove(entry.key, log)]
         for file in self.root.glob("*.lock"):
             if _KEY.fullmatch(file.stem) and not file.with_suffix("").exists():
-                self._remove(file.stem, log)  # what was left of it, and the lock's file
+                self._remove(file.stem, log)  # its remains, and the lock's file
         return removed
 
     # Getting one -----------------------------------------------------------------------------------------------
 
     def _acquire(self, venv: Venv, pack: Path, supervision: Supervision, log: Callable[[str], None]) -> int:
-        """Take the lock of a venv together with others, and see to it that it is sound; the descriptor."""
+        """Take the shared lock of a venv and make sure that it is sound; return the lock's descriptor."""
         began, builds, logged = time.monotonic(), 0, False
         while True:
             lock = self._lock(venv.key, exclusive=False)
@@ -181,24 +180,24 @@ class VenvStore:
             raise VenvBuildError(what, str(self.root), hint) from None
 
     def _touch(self, key: str) -> None:
-        """Note that it is used now: on its lock, since nothing in a venv ever changes."""
-        with suppress(OSError):  # in an image, a store may be read-only
+        """Note that it is used now: on its lock, because nothing in a venv ever changes."""
+        with suppress(OSError):  # a store in an image may be read-only
             os.utime(self.root / f"{key}.lock")
 
     def _build_unless_sound(self, venv: Venv, pack: Path, supervision: Supervision, log: Callable[[str], None]) -> bool:
-        """Build a venv that is missing or damaged; the lock is ours alone. Whether there was need to."""
+        """Build a venv if it is missing or damaged, under its exclusive lock; return whether that was necessary."""
         fault = record.fault(venv.path)
         if not fault:
-            return False  # somebody else has built it just now
+            return False  # another run has just built it
         key, version = venv.key, venv.interpreter.version
         try:
             distrusted: list[str] = []
             if os.path.lexists(venv.path):
                 log(f"venv {key} is damaged ({fault}): rebuilding it")
-                if fault == record.CRASHED:  # files that it shares with uv's cache are as empty there
+                if fault == record.CRASHED:  # files shared with uv's cache are also empty there
                     distrusted = record.packages(venv.site_packages)
             log(f"building venv {key} with Python {version}")
-            self._sweep(key)  # the lock is ours: their builder was killed
+            self._sweep(key)  # we hold the lock, so their builder was killed
             with _folder(f".building-{key}-", self.root) as staging, _folder("hdm-build-") as temporary:
                 builder = Builder(
                     pack=pack,
@@ -212,7 +211,7 @@ class VenvStore:
                 )
                 tool = builder.build()
                 record.write(builder.folder, key, venv.interpreter, venv.requirements.text, tool)
-                self._move_away(key)  # not before: a next try must see what is wrong with it, too
+                self._move_away(key)  # not earlier: the next try must also see its fault
                 builder.folder.rename(venv.path)
             self._sweep(key)
         except OSError as error:
@@ -223,7 +222,7 @@ class VenvStore:
         return True
 
     def _prune_after_build(self, log: Callable[[str], None]) -> None:
-        """Keep the store within its limits. What goes wrong here is no fault of the run's."""
+        """Keep the store within its limits. A failure here does not fail the run."""
         if self.retention is None:
             return
         try:
@@ -258,7 +257,7 @@ class VenvStore:
         try:
             self._move_away(key)
             self._sweep(key)
-            (self.root / f"{key}.lock").unlink(missing_ok=True)  # whoever waits on it sees that, and makes a new one
+            (self.root / f"{key}.lock").unlink(missing_ok=True)  # a waiting process notices and makes a new one
         except OSError as error:
             log(f"venv {key} cannot be removed: {error}")
             return False
@@ -267,10 +266,10 @@ class VenvStore:
         return True
 
     def _move_away(self, key: str) -> None:
-        """Take a venv out of its place in one step: half of one is never found there."""
+        """Move a venv out of its place in one step, so that half of one is never there."""
         if os.path.lexists(self.root / key):
             staging = Path(tempfile.mkdtemp(prefix=f".removing-{key}-", dir=self.root))
-            (self.root / key).rename(staging / key)  # into it: what is there need not be a folder
+            (self.root / key).rename(staging / key)  # into it: the old entry need not be a folder
 
     def _sweep(self, key: str) -> None:
         for prefix in _STAGING:
@@ -279,12 +278,12 @@ class VenvStore:
 
 
 def _folder(prefix: str, place: Path | None = None) -> tempfile.TemporaryDirectory[str]:
-    """A folder that goes away, or what can be removed of it."""
+    """A temporary folder, removed as far as possible."""
     return tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True)
 
 
 def _key(requirements: Requirements, interpreter: Interpreter) -> str:
-    """Name the venv by all that decides what is in it: requirements, Python, platform, index."""
+    """A hash of everything that decides a venv's content: requirements, Python, platform, index."""
     variables = build_variables()
     facts = [
         [package_index.without_logins(line) for line in requirements.expanded(variables)],

@@ -1,7 +1,7 @@
-"""Verify build: what is seen to in a fresh venv before it is moved into its place.
+"""Verify build: checks and corrects a new venv before it is moved to its place.
 
-Programs of its packages could write into it while it was built. They were shut in, and we are not: nothing that they
-have left there may lead us elsewhere, or keep us waiting.
+Programs of its packages could write to it during the build. They ran in a sandbox, but we do not: nothing that they
+left may lead us to other files, or block us.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from pathlib import Path
 from hdm_airflow.errors import VenvBuildError
 from hdm_airflow.packs.pack import REQUIREMENTS
 
-#: Links that a virtual environment has; we follow none.
+#: The links that a virtual environment has; we follow none of them.
 _LINKS = re.compile(r"lib64|bin/[^/]+")
-#: How a script's first lines say which Python runs it, as pip writes them.
+#: The first lines of a script, as pip writes them: they name the Python that runs it.
 _HEADER = re.compile(rb"\A#!(?:[^\n]*/python[0-9.]*|/bin/sh\n'''exec' [^\n]*\n' ''')\n")
-#: As uv writes them: the Python in the script's own folder, wherever that is.
+#: The same as uv writes them: they find the Python in the script's own folder, wherever that is.
 RELOCATABLE_HEADER = b"#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\" \"$@\"\n' '''\n"
 
 
 def refuse_traps(venv: Path) -> None:
-    """Look for links and special files that no virtual environment has.
+    """Reject links and special files that virtual environments do not have.
 
     Raises:
-        VenvBuildError: there is one.
+        VenvBuildError: if there is one.
     """
     folders = [str(venv)]
     while folders:
@@ -50,11 +50,11 @@ def _trap(path: str, venv: Path) -> VenvBuildError:
 
 
 def relocate(venv: Path, final: Path) -> None:
-    """Let nothing that pip has made name the folder of the build: scripts, activate, pyvenv.cfg.
+    """Replace the path of the build in the files that name it: scripts, activate, pyvenv.cfg.
 
     Args:
-        venv: where it is.
-        final: where it will be.
+        venv: the current path.
+        final: the future path.
     """
     here, there = str(venv).encode(), str(final).encode()
     for path in (*(venv / "bin").iterdir(), venv / "pyvenv.cfg"):
@@ -64,12 +64,12 @@ def relocate(venv: Path, final: Path) -> None:
 
 
 def refuse_editables(packages: Path) -> None:
-    """Look for editable installs: one points into the run's copy of the pack, which is removed.
+    """Reject editable installs: they point into the run's copy of the pack, which is removed.
 
-    New releases of uv install what `-e` names like any other package; older ones and pip do not.
+    New versions of uv install packages named with `-e` like any others; older versions and pip do not.
 
     Raises:
-        VenvBuildError: there is one.
+        VenvBuildError: if there is one.
     """
     found = [path.stem for path in packages.glob("*.egg-link")]
     found += [
