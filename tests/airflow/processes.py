@@ -1,4 +1,4 @@
-"""Packs whose processes do not want to go, and what is still there of them."""
+"""Packs whose processes resist their end, and which of these still run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ while [ $(wc -l < {pids}) -lt 3 ]; do sleep 0.05; done
 echo all are running
 """
 
-#: Runs the pack mp_basic of a stage in a process of its own, which may be killed.
+#: Runs the pack mp_basic of a stage in a separate process, which a test can kill.
 RUN_IN_CHILD = """
 import os, sys
 from pathlib import Path
@@ -38,7 +38,7 @@ stage.run("mp_basic")
 
 
 def alive(pids: Path) -> list[int]:
-    """Which of the processes are still there, zombies not counted."""
+    """Which of the processes still exist, except zombies."""
     found = []
     for line in pids.read_text().split():
         stat = Path(f"/proc/{line}/stat")
@@ -58,5 +58,5 @@ def eventually(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
 
 
 def left_behind(tmp_path: Path) -> list[Path]:
-    """What runs have left in their TMPDIR."""
+    """What runs have left in TMPDIR."""
     return list((tmp_path / "tmp").iterdir())

@@ -1,4 +1,4 @@
-"""Packs that try to get away from their guard, or to stand in its way."""
+"""Packs that try to escape from their guard, or to obstruct it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 HEART = endpoint("heart")
 ALL_OK = REPORT_ALL.format("ok")
-OPEN = {"mode": "off"}  # as on a kernel without Landlock: a pack may signal its guard
-#: Goes from process to process, each of which lives for less than a look through /proc takes.
+OPEN = {"mode": "off"}  # as on a kernel without Landlock: a pack can signal its guard
+#: Moves from process to process, each of which lives shorter than one reading of /proc takes.
 HOPPER = """
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -36,7 +36,7 @@ while time.time() < end:
 
 
 def test_process_that_forks_and_ends_all_the_time_does_not_escape(stage: Stage, tmp_path: Path) -> None:
-    """No list of processes ever has the one that lives when the list is complete."""
+    """No list of processes contains the one that lives when the list is complete."""
     sign = tmp_path / "sign"
     script = f"python process/hopper.py {sign}\nwhile [ ! -e {sign} ]; do sleep 0.05; done\n"
     stage.pack("basic", script + ALL_OK, files={"process/hopper.py": HOPPER})
@@ -50,7 +50,7 @@ def test_process_that_forks_and_ends_all_the_time_does_not_escape(stage: Stage, 
 
 @pytest.mark.parametrize("writer", ["yes", "setsid env -i timeout 5 yes"])
 def test_task_does_not_read_for_ever_what_processes_without_a_guard_write(stage: Stage, writer: str) -> None:
-    """Also of one that the task cannot find, since it has thrown its environment away."""
+    """Nor what a process writes that the task cannot find, because it has dropped its variables."""
     stage.pack("basic", f"for i in 1 2 3; do {writer} & done; sleep 0.2; kill -9 $PPID; sleep 60\n")
     stage.activate("mp_basic", HEART)
     with pytest.raises(PackFailedError, match="exit code 137"):
@@ -60,7 +60,7 @@ def test_task_does_not_read_for_ever_what_processes_without_a_guard_write(stage:
 def test_pack_that_stops_its_guard_is_ended_all_the_same(
     stage: Stage, pids: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stopped guard hears nothing; only SIGKILL reaches it."""
+    """A stopped guard reads no messages; only SIGKILL reaches it."""
     monkeypatch.setattr(child, "_OVERDUE", 1.0)
     stage.pack("basic", f"echo $$ > {pids}; kill -STOP $PPID; sleep 60\n", timeout=2)
     stage.activate("mp_basic", HEART)
@@ -72,7 +72,7 @@ def test_pack_that_stops_its_guard_is_ended_all_the_same(
 
 
 def test_folders_deeper_than_python_can_go_are_removed(stage: Stage, tmp_path: Path) -> None:
-    """Else each later run on the worker would fail at sweeping them up."""
+    """Otherwise every later run on the worker would fail to sweep them."""
     deep = """
 import os
 for number in range(3000):

@@ -1,4 +1,4 @@
-"""What a pack may see and use of the machine, and what the task says when it wants more."""
+"""What a pack can see and use of the machine, and what the task logs when it tries more."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SECRET = "text-of-another"
 
 @pytest.fixture(autouse=True)
 def _landlock(require: object) -> None:
-    """The kernel's part of the sandbox cannot be made here."""
+    """Skip the tests if this kernel has no Landlock."""
     require("airflow", None if sandbox.available() else "this kernel does not support Landlock")  # type: ignore[operator]
 
 
 def test_pack_sees_no_file_of_other_runs_of_airflow_or_of_the_workers_home(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All packs of a worker have one user id: file modes keep none of them from another."""
+    """All packs of a worker have one user id, so file modes do not protect them from each other."""
     home, airflow = tmp_path / "home", tmp_path / "airflow"
     other = tmp_path / "tmp" / "hdm-run-other"
     for place in (home, airflow, other):
@@ -41,7 +41,7 @@ def test_pack_sees_no_file_of_other_runs_of_airflow_or_of_the_workers_home(
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("AIRFLOW_HOME", str(airflow))
     probe = "".join(f"cat {place}/secret; echo x > {place}/mine; " for place in (home, airflow, other))
-    stage.pack("basic", f"{probe}\nls {tmp_path}/tmp\necho own > $TMPDIR/own && cat $TMPDIR/own\n" + ALL_OK)  # noqa: S108
+    stage.pack("basic", f"{probe}\nls {other.parent}\necho own > $TMPDIR/own && cat $TMPDIR/own\n" + ALL_OK)
     stage.activate("mp_basic", HEART)
     stage.run("mp_basic", sandbox={"mode": "required", "write": [str(stage.folder)]})
     assert "own" in stage.lines
@@ -54,7 +54,7 @@ def test_pack_sees_no_file_of_other_runs_of_airflow_or_of_the_workers_home(
 
 
 def test_pack_can_neither_look_into_its_worker_nor_signal_it(stage: Stage) -> None:
-    """The environment of Airflow's processes holds its keys; /proc shows it to every process of the same user."""
+    """The variables of Airflow's processes contain its keys; /proc shows them to every process of the same user."""
     worker = os.getpid()
     script = f"""
     cat /proc/{worker}/environ > /dev/null || echo environ is closed
@@ -74,7 +74,7 @@ def test_pack_can_neither_look_into_its_worker_nor_signal_it(stage: Stage) -> No
 
 
 def test_venv_of_the_store_cannot_be_changed_by_a_run(stage: Stage) -> None:
-    """It belongs to every run to come; what a run installs goes into its own layer."""
+    """Later runs use it too; what a run installs is put into its own layer."""
     script = """
     store=$(python -c 'import site, sys; print([p for p in sys.path if "/store" in p][0])')
     touch "$store/planted.py" || echo the store is closed
@@ -89,7 +89,7 @@ def test_venv_of_the_store_cannot_be_changed_by_a_run(stage: Stage) -> None:
 def test_building_a_venv_is_not_a_way_out_of_the_sandbox(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A package in the pack's own folder builds itself by a program of the pack's choice."""
+    """A package in the pack's own folder is built by a program of the pack's choice."""
     home, other = tmp_path / "home", tmp_path / "tmp" / "hdm-run-other"
     for place in (home, other):
         place.mkdir()
@@ -112,7 +112,7 @@ def test_building_a_venv_is_not_a_way_out_of_the_sandbox(
 
 
 def test_package_in_the_packs_own_folder_is_built_in_the_sandbox(stage: Stage) -> None:
-    """Temporary files, the folder of the sources and the cache are the build's to write."""
+    """A build can write temporary files, the folder of the sources and the cache."""
     body = """
     import tempfile
     with tempfile.NamedTemporaryFile() as file, open("built-here", "w") as other:
@@ -157,14 +157,14 @@ def build_wheel(folder, *_):
 
 
 def _package(name: str, body: str) -> dict[str, str]:
-    """The files of a package that builds itself by the body of a function."""
+    """The files of a package whose build runs this function body."""
     project = f'[project]\nname = "{name}"\nversion = "1.0"\n'
     system = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
     return {f"{name}/pyproject.toml": system + project, f"{name}/backend.py": _BACKEND.format(name, body)}
 
 
 def test_pack_inherits_three_descriptors(stage: Stage) -> None:
-    """A connection of the worker to Airflow or to a database would let it act as the worker."""
+    """With a connection of the worker to Airflow or to a database, it could act as the worker."""
     with Path("/etc/hosts").open() as opened:
         os.set_inheritable(opened.fileno(), True)
         stage.pack("basic", "ls /proc/$$/fd > fds\necho $(< fds)\n" + ALL_OK)  # a pipe would be one more
@@ -174,7 +174,7 @@ def test_pack_inherits_three_descriptors(stage: Stage) -> None:
 
 
 def test_programs_of_several_languages_work_in_the_sandbox(stage: Stage, require: object) -> None:
-    """Locks in shared memory, links and renames across folders, pipes by name: what honest programs do."""
+    """Locks in shared memory, links and renames across folders, named pipes: what ordinary programs do."""
     import shutil
 
     missing = [name for name in ("java", "node") if shutil.which(name) is None]
@@ -206,7 +206,7 @@ if __name__ == "__main__":
 
 
 def test_sqlite_endpoint_with_a_journal_is_readable_in_the_sandbox(stage: Stage, tmp_path: Path) -> None:
-    """Reading a file in WAL mode makes two more beside it."""
+    """Reading a file in WAL mode creates two more next to it."""
     (tmp_path / "data").mkdir()
     place = endpoint("heart", type="sqlite", host=str(tmp_path / "data" / "heart.db"), port="", user="")
     with sqlite3.connect(place.host) as connection:
@@ -225,7 +225,7 @@ for one in hdm.load().endpoints:
 
 
 def test_sandbox_that_is_required_and_missing_runs_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever says required would rather have no metrics than an open worker."""
+    """With `required`, no metrics are better than an open worker."""
     monkeypatch.setattr(sandbox, "available", lambda: False)
     stage.pack("basic", f"touch {stage.folder}/ran\n" + ALL_OK)
     stage.activate("mp_basic", HEART)
@@ -318,7 +318,7 @@ def test_sandbox_that_is_required_and_missing_runs_nothing(stage: Stage, monkeyp
 def test_pack_that_exceeds_a_limit_is_ended_and_the_task_names_the_limit(
     stage: Stage, pids: Path, tmp_path: Path, limits: dict[str, object], script: str, reason: str
 ) -> None:
-    """Its neighbours are other tasks of the same worker."""
+    """It shares the worker with other tasks."""
     stage.pack("basic", f"echo $$ > {pids}\n{script}\n")
     stage.activate("mp_basic", HEART)
     with pytest.raises(PackFailedError, match=reason):
@@ -329,18 +329,18 @@ def test_pack_that_exceeds_a_limit_is_ended_and_the_task_names_the_limit(
 
 
 def test_open_files_are_limited_and_no_core_file_is_written(stage: Stage) -> None:
-    """A core file would hold data and passwords."""
+    """A core file would contain data and passwords."""
     stage.pack("basic", "echo files $(ulimit -n) core $(ulimit -c)\n" + ALL_OK, limits={"files": 40})
     stage.activate("mp_basic", HEART)
     stage.run("mp_basic", limits={"files": 100})
     assert "files 40 core 0" in stage.lines
     stage.pack("basic", "echo files $(ulimit -n)\n" + ALL_OK, limits={"files": 400})
     stage.run("mp_basic", limits={"files": 100})
-    assert "files 100" in stage.lines  # a manifest may ask for less, not for more
+    assert "files 100" in stage.lines  # a manifest can lower the limit, not raise it
 
 
 def test_output_beyond_its_limit_is_left_out_and_counted(stage: Stage) -> None:
-    """A log folder that is full stops every task of the worker; the metrics are good all the same."""
+    """A full log folder stops every task of the worker; the metrics are valid anyway."""
     stage.pack("basic", "seq 1 1000000\n" + ALL_OK)
     stage.activate("mp_basic", HEART)
     assert stage.run("mp_basic", limits={"output": "1 MB"})["success"] == 1

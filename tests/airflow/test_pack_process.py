@@ -1,4 +1,4 @@
-"""That a pack ends when it has to, and that nothing of it outlives its run."""
+"""A pack ends when it must, and none of its processes outlives the run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ALL_OK = REPORT_ALL.format("ok")
 
 
 def test_timeout_holds_against_a_pack_that_reports_without_end(stage: Stage, tmp_path: Path) -> None:
-    """Whoever writes faster than we read must not stop the clock."""
+    """A pack that writes faster than we read must not stop the clock."""
     stage.pack("basic", 'yes "a line that is no report" >> "$HDM_REPORT"\n', timeout=2)
     stage.activate("mp_basic", HEART)
     began = time.monotonic()
@@ -42,7 +42,7 @@ def test_timeout_holds_against_a_pack_that_reports_without_end(stage: Stage, tmp
 
 
 def test_lost_lock_ends_the_pack(stage: Stage, pids: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the session that holds it, another attempt may begin: two would write at once."""
+    """Without the session that holds the lock, another attempt may begin, and both would write."""
     monkeypatch.setattr("hdm_airflow.operators.lock._HEARTBEAT", 0.2)
     stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n")
     stage.activate("mp_basic", HEART)
@@ -65,7 +65,7 @@ def test_lost_lock_ends_the_pack(stage: Stage, pids: Path, monkeypatch: pytest.M
 
 
 def test_on_kill_while_waiting_for_the_lock_starts_nothing(stage: Stage) -> None:
-    """The pack would begin, and be killed in the middle five seconds later."""
+    """Otherwise the pack would start and be killed five seconds later."""
     stage.pack("basic", f"touch {stage.folder}/ran\n" + ALL_OK)
     stage.activate("mp_basic", HEART)
     operator = stage.operator("mp_basic")
@@ -80,7 +80,7 @@ def test_on_kill_while_waiting_for_the_lock_starts_nothing(stage: Stage) -> None
 
 
 def test_on_kill_just_before_the_pack_would_start_starts_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A signal comes at any moment, also when the last look at it was just over."""
+    """A signal may come at any moment, even right after the last check for it."""
     stage.pack("basic", f"touch {stage.folder}/ran\n" + ALL_OK)
     stage.activate("mp_basic", HEART)
     operator = stage.operator("mp_basic")
@@ -98,7 +98,7 @@ def test_on_kill_just_before_the_pack_would_start_starts_nothing(stage: Stage, m
 
 
 def test_pack_that_kills_its_guard_leaves_no_daemon_behind(stage: Stage, pids: Path, tmp_path: Path) -> None:
-    """The last resort: whatever has this run's context in its environment is ended."""
+    """The last resort: every process with this run's context in its variables is killed."""
     stage.pack("basic", STUBBORN.format(pids=pids) + "kill -9 $PPID; sleep 60\n")
     stage.activate("mp_basic", HEART)
     with pytest.raises(PackFailedError):
@@ -108,7 +108,7 @@ def test_pack_that_kills_its_guard_leaves_no_daemon_behind(stage: Stage, pids: P
 
 
 def test_run_folder_of_a_worker_that_lost_power_is_swept_by_the_next_run(stage: Stage, tmp_path: Path) -> None:
-    """It holds passwords; a folder in use, or kept on purpose, stays."""
+    """It contains passwords; a folder in use, or kept on purpose, stays."""
     dead, kept = tmp_path / "tmp" / "hdm-run-dead", tmp_path / "tmp" / "hdm-run-kept"
     for folder in (dead, kept):
         folder.mkdir()
@@ -121,7 +121,7 @@ def test_run_folder_of_a_worker_that_lost_power_is_swept_by_the_next_run(stage: 
 
 
 def test_timeout_ends_the_whole_process_tree_and_says_so(stage: Stage, pids: Path, tmp_path: Path) -> None:
-    """A child that ignores SIGTERM and a daemon in another session included."""
+    """Including a child that ignores SIGTERM and a daemon in another session."""
     stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n", timeout=2)
     stage.activate("mp_basic", HEART)
     with pytest.raises(PackFailedError, match="ended after its timeout of 2 s"):
@@ -143,7 +143,7 @@ def test_our_timeout_comes_before_airflows(stage: Stage) -> None:
 
 
 def test_what_a_pack_leaves_running_is_ended_when_it_ends(stage: Stage, pids: Path) -> None:
-    """A pack is over when its script is; the log says what was ended."""
+    """A pack has ended when its script has; the log says how many processes were ended."""
     stage.pack("basic", STUBBORN.format(pids=pids) + ALL_OK + "disown -a\nexit 0\n")
     stage.activate("mp_basic", HEART)
     assert stage.run("mp_basic")["success"] == 1
@@ -179,7 +179,7 @@ def test_on_kill_writes_the_ledger_and_ends_the_tree(stage: Stage, pids: Path, t
 
 @contextmanager
 def frozen_lock(stage: Stage, pids: Path) -> Iterator[None]:
-    """As soon as the pack runs, the server process that holds its lock answers nothing any more."""
+    """As soon as the pack runs, the server process that holds its lock stops answering."""
     found: list[int] = []
 
     def freeze() -> None:
@@ -202,7 +202,7 @@ def frozen_lock(stage: Stage, pids: Path) -> Iterator[None]:
 def test_timeout_holds_while_the_base_does_not_answer(
     stage: Stage, pids: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever waits for the lock's session must not stop the clock; nobody is left to wait for it."""
+    """Waiting for the lock's session must not stop the clock, and no thread keeps waiting for it."""
     monkeypatch.setattr("hdm_airflow.operators.lock._HEARTBEAT", 0.2)
     stage.pack("basic", STUBBORN.format(pids=pids) + ALL_OK + "wait\n", timeout=5)
     stage.activate("mp_basic", HEART)
@@ -217,7 +217,7 @@ def test_timeout_holds_while_the_base_does_not_answer(
 
 
 def test_base_that_does_not_answer_is_a_lost_lock(stage: Stage, pids: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server may have taken us for dead: the pack is ended before another attempt begins."""
+    """The server may consider us dead: the pack is ended before another attempt begins."""
     monkeypatch.setattr("hdm_airflow.operators.lock._HEARTBEAT", 0.2)
     monkeypatch.setattr("hdm_airflow.operators.lock._ANSWER", 1.0)
     stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n")
@@ -232,7 +232,7 @@ def test_base_that_does_not_answer_is_a_lost_lock(stage: Stage, pids: Path, monk
 def test_on_kill_is_heeded_while_the_base_does_not_answer(
     stage: Stage, pids: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a signal handler, in the thread that may just look after the lock."""
+    """It is a signal handler, in the thread that may be checking the lock."""
     monkeypatch.setattr("hdm_airflow.operators.lock._HEARTBEAT", 0.2)
     stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n")
     stage.activate("mp_basic", HEART)
@@ -244,7 +244,7 @@ def test_on_kill_is_heeded_while_the_base_does_not_answer(
 
 
 def test_on_kill_ends_a_create_table_script(stage: Stage) -> None:
-    """On the server, too: it would go on for days, and keep its locks."""
+    """Also on the server, where it would run for days and keep its locks."""
     stage.pack("basic", ALL_OK, files={"create-table/a.sql": "CREATE TABLE a (); SELECT pg_sleep(1000);"})
     stage.activate("mp_basic", HEART)
     operator = stage.operator("mp_basic")
@@ -261,7 +261,7 @@ def test_on_kill_ends_a_create_table_script(stage: Stage) -> None:
 def test_create_table_script_that_runs_beyond_the_timeout_is_ended(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The time limit of a pack is also that of its script."""
+    """The time limit of a pack also applies to its scripts."""
     monkeypatch.setattr("hdm_airflow.base.pack_schema._LEAST", 0.1)
     stage.pack("basic", ALL_OK, files={"create-table/a.sql": "SELECT pg_sleep(1000)"}, timeout=2)
     stage.activate("mp_basic", HEART)
@@ -274,7 +274,7 @@ def test_create_table_script_that_runs_beyond_the_timeout_is_ended(
 
 @contextmanager
 def killed_in(seconds: float, operator: PackOperator) -> Iterator[None]:
-    """on_kill as Airflow calls it: out of a signal handler, wherever the task happens to be."""
+    """Call on_kill as Airflow does: from a signal handler, at any point of the task."""
     before = signal.signal(signal.SIGALRM, lambda *_: operator.on_kill())
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
@@ -285,11 +285,11 @@ def killed_in(seconds: float, operator: PackOperator) -> Iterator[None]:
 
 
 class Alarm(BaseException):
-    """What Airflow raises inside `execute` when its own timeout is over: no Exception."""
+    """Like the error that Airflow raises inside `execute` at its own timeout: not an Exception."""
 
 
 def test_airflows_own_timeout_leaves_no_process_and_no_running_row(stage: Stage, pids: Path, tmp_path: Path) -> None:
-    """It is raised by a signal, wherever the task happens to be."""
+    """A signal raises it, at any point of the task."""
 
     def ring(*_: object) -> None:
         raise Alarm
@@ -313,7 +313,7 @@ def test_airflows_own_timeout_leaves_no_process_and_no_running_row(stage: Stage,
 def test_sigkill_of_task_or_supervisor_leaves_no_process_and_the_stale_row_is_closed(
     stage: Stage, pids: Path, tmp_path: Path, victim: str
 ) -> None:
-    """Bash's grandchildren do not die with it: the guard sees its pipe close and ends them all."""
+    """Bash's grandchildren do not die with it: the guard sees its socket close and ends them all."""
     stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n")
     stage.activate("mp_basic", HEART)
     command = [sys.executable, "-c", RUN_IN_CHILD, str(stage.folder), str(stage.store), victim]
@@ -345,7 +345,7 @@ def test_second_run_of_a_metric_date_waits_for_the_first(stage: Stage) -> None:
 
 
 def test_report_file_full_of_rubbish_is_survived_and_named(stage: Stage) -> None:
-    """Garbage, half lines, binary, one line of 50 MB: the good lines count, the log says what did not."""
+    """Garbage, half lines, binary, one line of 50 MB: the valid lines count, the log names the others."""
     line = json.dumps({"endpoint": HEART.slug, "status": "ok"})
     script = f"""
     echo 'no json' >> $HDM_REPORT
@@ -363,7 +363,7 @@ def test_report_file_full_of_rubbish_is_survived_and_named(stage: Stage) -> None
 
 
 def test_output_of_one_endless_line_and_of_bytes_that_are_no_text_is_bounded(stage: Stage) -> None:
-    """The operator's memory does not grow with what a pack prints."""
+    """The operator's memory does not grow with the output of a pack."""
     script = (
         "head -c 30000000 /dev/zero | tr '\\0' 'x'; echo; printf '\\xff\\xfe\\n'; echo last; exec >&- 2>&-; sleep 0.5\n"
     )
@@ -377,7 +377,7 @@ def test_output_of_one_endless_line_and_of_bytes_that_are_no_text_is_bounded(sta
 
 
 def test_progress_is_shown_while_the_pack_runs(stage: Stage) -> None:
-    """Whoever watches the log at 2 a.m. sees how far it is."""
+    """A reader of the log at 2 a.m. sees how far it is."""
     stage.pack("basic", 'python -c "import hdm; hdm.load().progress(0.4, \\"table 4 of 10\\")"\nsleep 0.5\n' + ALL_OK)
     stage.activate("mp_basic", HEART)
     stage.run("mp_basic")

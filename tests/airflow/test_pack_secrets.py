@@ -1,4 +1,4 @@
-"""What a pack is given, and that nobody else gets to see it."""
+"""What a pack receives, and that no one else can see it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = "p/ss:w rd+ü"
 def test_child_gets_the_contract_and_no_other_variable_of_the_worker(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No AIRFLOW__*, no connection, no secret of the worker; what the manifest names, and proxies, pass."""
+    """No AIRFLOW__*, no connection, no secret of the worker; only proxies and what the manifest names."""
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "fernet")
     monkeypatch.setenv("CLOUD_TOKEN", "cloud")
     monkeypatch.setenv("ES_HOST", "elastic")
@@ -79,7 +79,7 @@ def test_password_is_in_no_log_line_no_xcom_and_no_ledger_row(stage: Stage, monk
     monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", json.dumps({"conn_type": "generic", "password": SECRET}))
     long = """
     print("x" * (1 << 15) + p)
-    masked = (p + " ") * 50  # shorter after masking: the cut of the line must reckon with that
+    masked = (p + " ") * 50  # shorter after masking: the cut of the line must allow for that
     print(masked + "x" * ((1 << 15) - len(masked.encode()) - 8) + p + "tail")
 """
     program = LEAK + long
@@ -103,7 +103,7 @@ def test_password_is_in_no_log_line_no_xcom_and_no_ledger_row(stage: Stage, monk
 
 @pytest.mark.parametrize("options", [{}, {"conf_json": "refuse"}, {"sources": ["airflow"]}])
 def test_passwords_of_the_packs_own_file_are_masked_used_or_not(stage: Stage, options: dict[str, Any]) -> None:
-    """An entry of another endpoint, a refused one, and a file that is not asked at all: the pack can print it."""
+    """An entry for another endpoint, a rejected one, and a file that is not used: the pack can print each."""
     conf = {"databases": [{"name": "lung", "password": SECRET}], "esPassword": "elastic-w0rd"}
     stage.pack("basic", "cat process/conf.json\n" + ALL_OK, files={"process/conf.json": json.dumps(conf)})
     stage.activate("mp_basic", HEART)
@@ -113,7 +113,7 @@ def test_passwords_of_the_packs_own_file_are_masked_used_or_not(stage: Stage, op
 
 
 def test_secret_is_masked_before_a_report_is_cut_or_folded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A piece of a password, or one with other blanks, is the password to whoever reads it."""
+    """A piece of a password, or one with other white space, gives the password away."""
     secret = "two  blanks\tand a tab"
     monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", json.dumps({"conn_type": "generic", "password": secret}))
     program = """
@@ -135,7 +135,7 @@ for e in run.endpoints:
 def test_passwords_of_proxies_and_of_variables_that_sound_secret_are_masked(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pack needs them; nobody else does."""
+    """Only the pack needs them."""
     monkeypatch.setenv("HTTPS_PROXY", "http://joe:proxy-pw-1@proxy:3128")
     monkeypatch.setenv("HTTP_PROXY", "joe:p%40ss-w0rd@proxy:3128")
     monkeypatch.setenv("ES_TOKEN", "es-token-1")

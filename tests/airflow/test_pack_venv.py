@@ -1,4 +1,4 @@
-"""The software venv of a pack: built once, layered per run, under the run's own limits."""
+"""The venv of a pack: built once, with a layer per run, under the run's own limits."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ print("installed:", [name for name in names if name.startswith("hdm")])
 run = hdm.load()
 [run.report(e, "ok") for e in run.endpoints]
 """
-#: requirements.txt -> what of it is there then.
+#: requirements.txt -> the packages that are installed.
 REQUIREMENTS = {
     "missing": (None, []),
     "empty": ("", []),
@@ -57,7 +57,7 @@ REQUIREMENTS = {
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
-    """The worker's package index, and nothing else to get packages from."""
+    """The worker's package index; there is no other source of packages."""
     isolate(monkeypatch, tmp_path / "cache")
     build_wheel(tmp_path / "index", "hdmone", "1.0", extras={"more": "hdmtwo"})
     for name in ("hdmtwo", "setuptools", "wheel"):
@@ -95,7 +95,7 @@ def test_unmodified_bootstrap_script_of_the_original_runs_with_every_form_of_req
 def test_every_spelling_of_pip_is_served_offline(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, index: Index, pip: str
 ) -> None:
-    """With the index and the network gone after the first run."""
+    """The index and the network are gone after the first run."""
     pip = pip.format(version=f"{sys.version_info[0]}.{sys.version_info[1]}")
     script = ORIGINAL.replace("pip install", f"{pip} install")
     stage.pack("basic", f"set -e\n{script}", files={"requirements.txt": "hdmone\n", "process/metric_basic.py": PROGRAM})
@@ -111,7 +111,7 @@ def test_every_spelling_of_pip_is_served_offline(
 
 
 def test_what_else_is_upgraded_with_pip_goes_into_the_layer(stage: Stage, index: Index, tmp_path: Path) -> None:
-    """`pip install --upgrade pip setuptools wheel`: pip is served, the rest comes from the worker's index."""
+    """`pip install --upgrade pip setuptools wheel`: pip is already there, the rest comes from the worker's index."""
     script = """set -e
 python3 -m pip install --upgrade pip setuptools wheel
 pip install --upgrade hdmtwo
@@ -131,7 +131,7 @@ python -c 'import hdmtwo, sys; print("two", hdmtwo.VERSION, hdmtwo.__file__.star
 
 
 def test_no_run_changes_the_store_even_where_compiled_files_are_missing(stage: Stage, tmp_path: Path) -> None:
-    """A Python that finds no .pyc would write one; two runs could meet there."""
+    """A Python that finds no .pyc file would write one, perhaps in two runs at once."""
     wheel = build_wheel(tmp_path / "wheels", "hdmdummy", "1.0")
     stage.pack("basic", "python -c 'import hdmdummy'\n" + ALL_OK, files={"requirements.txt": f"{wheel}\n"})
     stage.activate("mp_basic", HEART)
@@ -145,13 +145,13 @@ def test_no_run_changes_the_store_even_where_compiled_files_are_missing(stage: S
 
 
 def snapshot(store: Path) -> dict[str, tuple[int, int]]:
-    """Every file of a store with its size and time, locks left out: their times tell of the last use."""
+    """Every file of a store with its size and time, except locks, whose times show the last use."""
     files = [path for path in store.rglob("*") if path.is_file() and path.suffix != ".lock"]
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
 
 
 def test_venv_is_in_use_as_long_as_its_run_lasts(stage: Stage, tmp_path: Path) -> None:
-    """And nothing may take it away until then."""
+    """And nothing may remove it until then."""
     stage.pack("basic", ALL_OK)
     stage.activate("mp_basic", HEART)
     seen = []
@@ -174,7 +174,7 @@ def test_venv_is_in_use_as_long_as_its_run_lasts(stage: Stage, tmp_path: Path) -
 def test_run_on_a_full_temporary_disk_fails_with_a_reason_and_leaves_nothing(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: Callable[[str, str | None], None]
 ) -> None:
-    """Wherever in the run it happens: at the copy, the layer, the context, or in the pack itself."""
+    """Wherever in the run it happens: during the copy, the layer, the context, or in the pack itself."""
     stage.pack("basic", "echo $HDM_DATE > $TMPDIR/note || exit 1\n" + ALL_OK)
     stage.activate("mp_basic", HEART)
     stage.run("mp_basic")
@@ -219,7 +219,7 @@ def test_pack_installs_from_the_workers_index_without_its_login(
 def test_login_of_the_index_that_a_manifest_asks_for_is_masked(
     stage: Stage, tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It reaches the pack, as a reviewer of the manifest has allowed, and no log."""
+    """It reaches the pack, as a reviewer of the manifest has allowed, but no log."""
     with Index(tmp_path / "index", login="reader:geh-eim") as closed:
         monkeypatch.setenv("PIP_INDEX_URL", f"http://reader:geh-eim@{closed.host}/simple")
         monkeypatch.setenv("UV_DEFAULT_INDEX", closed.url)
@@ -248,7 +248,7 @@ def test_what_a_script_installs_on_top_stays_in_a_layer_of_that_run(stage: Stage
 
 
 def test_run_sees_the_packages_of_its_venv_and_layer_alone(stage: Stage) -> None:
-    """What is installed for the worker's Python is another thing on each worker."""
+    """The packages of the worker's Python differ from worker to worker."""
     stage.pack("basic", "python -c 'import sys; print(*sys.path, sep=chr(10))'\n" + ALL_OK)
     stage.activate("mp_basic", HEART)
     stage.run("mp_basic")
@@ -262,7 +262,7 @@ def test_run_sees_the_packages_of_its_venv_and_layer_alone(stage: Stage) -> None
 def test_program_of_a_package_sees_what_the_script_has_installed(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str
 ) -> None:
-    """As in the one venv of the original: such programs load plugins."""
+    """As in the single venv of the original: such programs load plugins."""
     if tool == "pip":
         without_uv(monkeypatch)
     stage.store = tmp_path / "own store"
@@ -282,7 +282,7 @@ def test_program_of_a_package_sees_what_the_script_has_installed(
 
 
 def test_install_for_the_user_goes_into_the_layer(stage: Stage, tmp_path: Path) -> None:
-    """Scripts written for an Airflow image, whose pip has no other place, say `--user`."""
+    """Scripts written for an Airflow image, where pip has no other place, use `--user`."""
     wheel = build_wheel(tmp_path / "wheels", "hdmextra", "2.0")
     script = f"pip install --user --no-index {wheel}\npython -c 'import hdmextra; print(hdmextra.__file__)'\n"
     stage.pack("basic", script + ALL_OK)
@@ -292,7 +292,7 @@ def test_install_for_the_user_goes_into_the_layer(stage: Stage, tmp_path: Path) 
 
 
 def test_venv_that_cannot_be_built_fails_with_the_resolvers_message(stage: Stage, tmp_path: Path) -> None:
-    """And leaves no half of it in the store."""
+    """And leaves nothing of it in the store."""
     stage.pack("basic", ALL_OK, files={"requirements.txt": "/no/such/wheel-1.0-py3-none-any.whl\n"})
     stage.activate("mp_basic", HEART)
     stage.store = tmp_path / "own store"
@@ -317,7 +317,7 @@ def test_manifest_chooses_the_python_that_runs_the_pack(stage: Stage) -> None:
 
 
 def test_build_of_the_venv_is_under_the_timeout_and_the_guard(stage: Stage, tmp_path: Path, pids: Path) -> None:
-    """A package that builds for ever is ended like a pack that runs for ever; SIGKILL leaves nothing of it."""
+    """A package that builds forever is ended like a pack that runs forever; SIGKILL leaves no process of it."""
     package = tmp_path / "slow"
     package.mkdir()
     (package / "pyproject.toml").write_text(

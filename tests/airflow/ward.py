@@ -1,4 +1,4 @@
-"""A ward: the reference packs `basic` on two real databases, with a tally of what they did that is not the ledger."""
+"""A ward: the reference packs `basic` on two real databases, with a tally independent of the ledger."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ TABLE = """
 CREATE TABLE stays (stay_id int PRIMARY KEY, weight float, nothing text);
 INSERT INTO stays SELECT i, 70.5 + i % 7, NULL FROM generate_series(1, 50) i
 """
-#: What a lock on a table keeps away.
+#: Lock modes for a table: they block everything, or only writes.
 ALL, WRITES = "ACCESS EXCLUSIVE", "SHARE"
 COLUMNS = 3
 ALERTS = [("stays", "nothing")]
@@ -71,7 +71,7 @@ class Ward:
 
     @property
     def connections(self) -> dict[str, str]:
-        """Airflow's connections to them, as environment variables."""
+        """Airflow's connections to them, as variables."""
         return {f"AIRFLOW_CONN_HDM_{one.name.upper()}": one.dsn for one in self.databases.values()}
 
     def prepare(self) -> None:
@@ -89,7 +89,7 @@ class Ward:
             self.stage.activate(task_id, *self.places.values())
 
     def forget(self, *, rows: bool = True) -> None:
-        """Begin anew: an empty tally and ledger, and no metrics either where `rows` says so."""
+        """Start again with an empty tally and ledger, and, with `rows`, without metrics."""
         self.tally.unlink()
         with self.stage.base.connect(autocommit=True) as connection:
             connection.execute("DELETE FROM hdm_pack_run")
@@ -99,7 +99,7 @@ class Ward:
     # What happened ---------------------------------------------------------------------------------------------------
 
     def count(self, event: str) -> Counter[tuple[str, int, str]]:
-        """How often an event came up, per kind, try and endpoint, by the tally."""
+        """How often an event occurred, per kind, try and endpoint, according to the tally."""
         lines = self.tally.read_text().splitlines() if self.tally.exists() else []
         parts = [line.split(" ", 3) for line in lines]
         return Counter((kind, int(number), self._name(slug)) for kind, number, what, slug in parts if what == event)
@@ -110,20 +110,20 @@ class Ward:
         return [(kind, number, self._name(slug), status) for kind, number, slug, status in rows]
 
     def metrics(self) -> dict[str, int]:
-        """How many rows of metrics each endpoint has; one that has none is left out."""
+        """The number of metric rows of each endpoint that has any."""
         if self.rows("SELECT to_regclass('metric_basic')") == [(None,)]:
             return {}
         return {self._name(slug): n for slug, n in self.rows("SELECT endpoint, count(*) FROM metric_basic GROUP BY 1")}
 
     def alerts(self) -> dict[str, list[tuple[str, str]]]:
-        """Table and column of each endpoint's alerts; one that has none is left out."""
+        """Table and column of the alerts of each endpoint that has any."""
         found: dict[str, list[tuple[str, str]]] = {}
         for slug, *place in self.rows('SELECT endpoint, "table", "column" FROM hdm_alerts ORDER BY 1, 2, 3'):
             found.setdefault(self._name(slug), []).append(tuple(place))
         return found
 
     def check_ledger(self) -> None:
-        """The ledger is true: what began has one row, and what it calls a success was one, exactly as often."""
+        """The ledger is true: each begun endpoint has one row, and each success in it was one, exactly as often."""
         rows = self.ledger()
         assert not [row for row in rows if row[3] == "running"]
         began = Counter(row[:3] for row in rows if row[3] != "skipped")
@@ -131,7 +131,7 @@ class Ward:
         assert Counter(row[:3] for row in rows if row[3] == "success") == self.count("ok")
 
     def check_whole(self) -> None:
-        """Both endpoints are measured and judged, once: no row is doubled, no alert is missing or too many."""
+        """Both endpoints are measured and judged once: no duplicate row, no missing alert, no extra alert."""
         self.check_ledger()
         assert self.metrics() == {"heart": COLUMNS, "lung": COLUMNS}
         assert self.alerts() == {"heart": ALERTS, "lung": ALERTS}
@@ -140,20 +140,20 @@ class Ward:
 
     @contextmanager
     def held(self, database: Database, table: str, mode: str = ALL) -> Iterator[None]:
-        """Keep everybody from a table while the block runs: who comes to it waits there."""
+        """Lock a table while the block runs: other sessions that use it wait."""
         with database.connect() as holder:
             holder.execute(f"LOCK TABLE {table} IN {mode} MODE")
             yield
             holder.rollback()
 
     def waits(self, database: Database) -> bool:
-        """Whether somebody waits for a table there."""
+        """Whether a session waits for a table there."""
         with database.connect(autocommit=True) as connection:
             query = "SELECT count(*) FROM pg_locks WHERE locktype = 'relation' AND NOT granted"
             return bool(connection.execute(query).fetchone()[0])
 
     def reach_lung(self) -> None:
-        """Wait until the metric pack has reported the heart, the ledger has noted it, and it stands before the lung."""
+        """Wait until the metric pack has reported the heart, the ledger has noted it, and it waits for the lung."""
         assert eventually(lambda: self.waits(self.databases["lung"]), 90)
         noted = "SELECT count(*) FROM hdm_pack_run WHERE status = 'running' AND reported"
         assert eventually(lambda: self.rows(noted) == [(1,)], 10)

@@ -24,7 +24,7 @@ pack = load(("patterns", "tables", "comparisons", "statements", "store"))
 
 
 def column(data_type: str = "integer", value_counts: int | None = 10, **metrics: Any) -> dict[str, Any]:
-    """The metrics of one column: 10 values, all different, unless told otherwise."""
+    """The metrics of one column: 10 values, all different, unless stated otherwise."""
     kind = {"integer": "integer", "double precision": "float", "date": "date"}.get(data_type, "text")
     known = {"data_type": data_type, "infered_data_type": kind, "key_constraint": "", "is_key": False}
     return {**known, "value_counts": value_counts, "na_values": 0, "levels_count": value_counts} | metrics

@@ -1,4 +1,4 @@
-"""That a fresh venv is compiled and on the disk sooner or later, and its first run need not wait for it."""
+"""Precompiling: a new venv is compiled and flushed to the disk while its first run goes on."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def compiled(path: Path) -> list[Path]:
 
 
 def test_venv_is_precompiled_by_its_first_run(shop: Shop, needs: str) -> None:
-    """Beside it: the run starts at once. Later ones find everything compiled, and nothing is done twice."""
+    """In the background: the run starts at once. Later runs find everything compiled, and nothing is done twice."""
     with shop.use(needs) as venv:
         assert not compiled(venv.path)
         with precompile.in_background(venv, endless()):
@@ -51,7 +51,7 @@ def test_venv_is_precompiled_by_its_first_run(shop: Shop, needs: str) -> None:
 
 
 def test_run_that_is_killed_ends_the_precompiling_and_another_goes_on(shop: Shop, needs: str) -> None:
-    """Airflow's SIGKILL comes five seconds after a kill: nothing is waited for, and nothing stays behind."""
+    """Airflow's SIGKILL comes five seconds after a kill: the run does not wait, and leaves no process behind."""
     killed = endless()
     with shop.use(needs) as venv:
         long_work = venv.path / "lib" / "long_work.py"
@@ -69,7 +69,7 @@ def test_run_that_is_killed_ends_the_precompiling_and_another_goes_on(shop: Shop
 
 
 def test_precompile_runs_no_program_of_a_package(shop: Shop, needs: str, tmp_path: Path) -> None:
-    """It sees more than a pack does; a wheel may hold a file for any place of its venv."""
+    """It sees more than a pack does, and a wheel can put a file anywhere in its venv."""
     with shop.use(needs) as venv:
         python = venv.path / "bin" / "python"
         python.unlink()
@@ -85,14 +85,14 @@ def test_one_run_of_several_precompiles(shop: Shop, needs: str) -> None:
     """Eight tasks that start at once would compile the same files eight times."""
     with shop.use(needs) as venv, precompile._claim(venv.path) as is_ours:
         assert is_ours
-        precompile.precompile(venv, endless())  # returns at once: somebody is at it
+        precompile.precompile(venv, endless())  # returns at once: another process holds the claim
         assert not record.is_precompiled(venv.path)
 
 
 def test_venv_that_was_not_on_the_disk_when_the_machine_went_down_is_built_again(
     shop: Shop, needs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder may be in its place, and its files still empty. A precompiled one is known to be whole."""
+    """Its folder may exist while its files are still empty. A precompiled venv is known to be complete."""
     boot = tmp_path / "boot_id"
     boot.write_text("another start")
     linked = Supervision(None, [], lambda: None, Sandbox(read=(str(tmp_path),)))  # then it shares files with uv's cache

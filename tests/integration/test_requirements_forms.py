@@ -1,4 +1,4 @@
-"""Every form of requirements.txt, installed for real, with uv and with pip."""
+"""Every form of requirements.txt, actually installed, with uv and with pip."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hdm_airflow.runner.venvs.store import VenvStore
 from tests.integration.venv_harness import Shop, isolate, without_uv
 from tests.packages import Index, build_wheel, sha256, source_package
 
-#: requirements.txt -> what is installed then. The index has alpha 1.0, 2.0, 3.0rc1 and beta 1.0; the pack has the
+#: requirements.txt -> the packages installed. The index has alpha 1.0, 2.0, 3.0rc1 and beta 1.0; the pack has the
 #: wheel of gamma, a folder of wheels with delta, and the sources of epsilon.
 FORMS: dict[str, tuple[str | bytes | None, dict[str, str]]] = {
     "missing": (None, {}),
@@ -48,7 +48,7 @@ FORMS: dict[str, tuple[str | bytes | None, dict[str, str]]] = {
     "variable": ("--index-url ${PIP_OTHER}\nalpha\n", {"alpha": "9.0"}),
     "trusted host": ("--trusted-host {host}\n--index-url {other}\nalpha\n", {"alpha": "9.0"}),
 }
-#: requirements.txt -> what the error says then.
+#: requirements.txt -> a part of the error.
 FAULTS: dict[str, tuple[str, str]] = {
     "no such package": ("alpha\nnowhere\n", "nowhere"),
     "no such version": ("alpha==7.7\n", r"7\.7"),
@@ -63,7 +63,7 @@ FAULTS: dict[str, tuple[str, str]] = {
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the indexes have."""
+    """The wheels of the indexes."""
     folder = tmp_path_factory.mktemp("index")
     for version in ("1.0", "2.0", "3.0rc1"):
         build_wheel(folder / "main", "alpha", version, extras={"more": "beta"})
@@ -111,7 +111,7 @@ def shop(
 
 @pytest.mark.parametrize("form", FORMS)
 def test_form_is_installed(form: str, shop: Shop, wheels: Path, other: Index) -> None:
-    """With either tool, the same; and nothing but the venv and its lock is left in the store."""
+    """The same with both tools; only the venv and its lock are left in the store."""
     content, expected = FORMS[form]
     if isinstance(content, str):
         digest = sha256(wheels / "main/alpha-1.0-py3-none-any.whl")
@@ -146,7 +146,7 @@ def test_variable_in_the_file_belongs_to_the_venv(shop: Shop, other: Index, monk
     ("shop", "form"), [("pip", "no such package"), *(("uv", form) for form in FAULTS)], indirect=["shop"]
 )
 def test_fault_is_reported_in_the_words_of_the_resolver(form: str, shop: Shop) -> None:
-    """And nothing is left but the lock's file; with better requirements the next build goes well."""
+    """Only the lock's file is left; with correct requirements the next build succeeds."""
     content, message = FAULTS[form]
     with pytest.raises(VenvBuildError, match=message) as caught:
         shop.get(content)
@@ -158,7 +158,7 @@ def test_fault_is_reported_in_the_words_of_the_resolver(form: str, shop: Shop) -
 
 
 def test_index_of_the_file_is_the_only_one(shop: Shop, other: Index) -> None:
-    """`--index-url` replaces the worker's: beta is not there."""
+    """`--index-url` replaces the worker's index, and this one does not have beta."""
     with pytest.raises(VenvBuildError, match="beta"):
         shop.get(f"--index-url {other.url}\nalpha\nbeta\n")
 
@@ -179,7 +179,7 @@ def test_editable_package_is_installed_as_any_other_or_refused(shop: Shop) -> No
 
 
 def test_git_that_is_missing_is_named(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what to do."""
+    """The hint says what to do."""
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(VenvBuildError, match=r"(?i)git") as caught:
         shop.get("alpha @ git+https://reader:geheim@127.0.0.1:9/alpha.git\n")
@@ -188,7 +188,7 @@ def test_git_that_is_missing_is_named(shop: Shop, monkeypatch: pytest.MonkeyPatc
 
 
 def test_login_of_an_index_is_in_no_message_and_no_record(shop: Shop, wheels: Path) -> None:
-    """Neither of one in the file, nor of one in a line that the resolver repeats."""
+    """Neither a login in the file nor one in a line that the resolver repeats."""
     lines = (
         "--extra-index-url http://reader:gehe@im@127.0.0.1:9/simple\nnowhere @ http://reader:geheim@127.0.0.1:9/x.whl\n"
     )

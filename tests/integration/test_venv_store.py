@@ -1,4 +1,4 @@
-"""The venv store: built once, whole or not at all, never taken away from who uses it."""
+"""The venv store: each venv is built once, completely or not at all, and never removed while in use."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_packs_with_equal_requirements_share_one_venv(shop: Shop) -> None:
 
 
 def test_index_belongs_to_the_name_but_not_its_login(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new password must not build everything anew."""
+    """A new password must not cause new builds."""
     keys = []
     for url in ("https://a:old@one.example/simple", "https://a:new@one.example/simple", "https://two.example/simple"):
         monkeypatch.setenv("UV_DEFAULT_INDEX", url)
@@ -91,7 +91,7 @@ def test_eight_processes_that_want_the_same_new_venv_build_it_once(shop: Shop, t
 
 
 def test_files_that_the_store_has_for_itself_are_read_only(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against accidents; those that it shares with uv's cache are uv's."""
+    """Against accidents; files that it shares with uv's cache belong to uv."""
     monkeypatch.setenv("UV_LINK_MODE", "copy")
     venv = shop.get(ALPHA)
     files = [path for path in venv.path.rglob("*") if path.is_file() and not path.is_symlink()]
@@ -100,13 +100,13 @@ def test_files_that_the_store_has_for_itself_are_read_only(shop: Shop, monkeypat
 
 
 def test_nothing_is_shared_with_the_cache_where_packs_could_damage_it(shop: Shop) -> None:
-    """A file that both have would come back damaged when the venv is built anew."""
+    """A shared file would come back damaged when the venv is built again."""
     venv = shop.get(ALPHA)
     assert {path.stat().st_nlink for path in venv.path.rglob("*") if path.is_file()} == {1}
 
 
 def test_files_are_shared_with_the_cache_where_packs_cannot_damage_them(shop: Shop, tmp_path: Path) -> None:
-    """Copies take twice as long, and each venv as much disk again."""
+    """Copies take twice as long, and each venv takes its space again."""
     shop.require(ALPHA)
     supervision = Supervision(None, [], lambda: None, Sandbox())
     with shop.store.use(shop.pack, "pack", None, supervision=supervision, log=shop.lines.append) as venv:
@@ -157,7 +157,7 @@ def nothing_left(path: Path) -> None:
     "damage", [no_record, broken_record, no_python, no_packages, package_removed, package_added, nothing_left]
 )
 def test_damaged_venv_is_built_again(shop: Shop, damage: Callable[[Path], None]) -> None:
-    """A Python that was upgraded away, a disk that lost files, a hand that slipped."""
+    """After an upgrade of Python, a disk that lost files, or a mistake by hand."""
     venv = shop.get(ALPHA)
     damage(venv.path)
     assert shop.store.entries()[0].state.startswith("damaged: ")
@@ -168,7 +168,7 @@ def test_damaged_venv_is_built_again(shop: Shop, damage: Callable[[Path], None])
 
 
 def test_damaged_venv_is_not_taken_away_from_a_run_that_uses_it(shop: Shop) -> None:
-    """The next run waits for it, within its own time."""
+    """The next run waits for it, within its own time limit."""
     with shop.use(ALPHA) as venv:
         package_added(venv.path)
         supervision = Supervision(0.5, [], lambda: None)
@@ -204,7 +204,7 @@ def used(shop: Shop, key: str, days: float) -> None:
 
 
 def test_what_was_not_used_for_long_is_removed_and_can_be_built_again(shop: Shop) -> None:
-    """Use counts, not age: one that runs every night stays for ever."""
+    """Use counts, not age: one that is used every night stays forever."""
     old, new = shop.get(ALPHA).key, shop.get(BETA).key
     used(shop, old, 91)
     used(shop, new, 89)
@@ -237,7 +237,7 @@ def test_venv_in_use_is_never_removed(shop: Shop) -> None:
 
 
 def test_build_removes_what_need_not_be_kept_and_use_does_not(shop: Shop) -> None:
-    """So the store stays within its limits without anybody's care. The new one itself is in use, and stays."""
+    """So the store stays within its limits by itself. The new venv is in use, and stays."""
     old = shop.get(ALPHA).key
     used(shop, old, 91)
     shop.store = VenvStore(shop.store.root, Retention(size=1))
@@ -249,7 +249,7 @@ def test_build_removes_what_need_not_be_kept_and_use_does_not(shop: Shop) -> Non
 
 
 def test_lock_that_was_removed_while_one_waited_for_it_keeps_nobody_out(tmp_path: Path) -> None:
-    """A lock on a file that is gone would let two build at once."""
+    """A lock on a removed file would allow two builds at once."""
     path = tmp_path / "lock"
     first = lock.acquire(path, exclusive=True)
     assert first is not None
@@ -267,7 +267,7 @@ def test_lock_that_was_removed_while_one_waited_for_it_keeps_nobody_out(tmp_path
 
 @pytest.fixture
 def small_disk(tmp_path: Path, require: Callable[[str, str | None], None]) -> Iterator[Callable[[str], Path]]:
-    """Mounts a disk of so many bytes in memory."""
+    """Mounts a disk of this size in memory."""
     mounted: list[Path] = []
 
     def mount(size: str) -> Path:
@@ -306,7 +306,7 @@ def filled(disk: Path) -> Iterator[None]:
 def test_full_disk_is_named_and_leaves_the_store_usable(
     shop: Shop, small_disk: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tool: str
 ) -> None:
-    """No part of the new one stays, what is there can be used, and with room the build goes well."""
+    """Nothing of the new venv stays, the others stay usable, and once there is space the build succeeds."""
     if tool == "pip":
         without_uv(monkeypatch)
     disk = small_disk("8m")
@@ -327,7 +327,7 @@ def test_full_disk_is_named_and_leaves_the_store_usable(
 def test_disk_that_is_full_in_the_middle_of_a_build_leaves_nothing_of_it(
     shop: Shop, small_disk: Callable[[str], Path]
 ) -> None:
-    """The package is larger than what is left."""
+    """The package is larger than the free space."""
     disk = small_disk("2m")
     shop.store = VenvStore(disk / "store")
     (shop.pack / "big").mkdir()
@@ -351,7 +351,7 @@ def test_disk_that_is_full_in_the_middle_of_a_build_leaves_nothing_of_it(
 def test_full_temporary_folder_is_named_and_leaves_nothing_of_the_run(
     shop: Shop, small_disk: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The run's folder is made there."""
+    """The run's folder is created there."""
     disk = small_disk("1m")
     monkeypatch.setenv("TMPDIR", str(disk))
     monkeypatch.setattr("tempfile.tempdir", None)
@@ -366,7 +366,7 @@ def test_full_temporary_folder_is_named_and_leaves_nothing_of_the_run(
 def test_store_that_is_read_only_serves_what_it_has(
     shop: Shop, small_disk: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """As in an image that was built with `envs warm`."""
+    """As in an image that was built with `venvs warm`."""
     disk = small_disk("8m")
     shop.store = VenvStore(disk / "store")
     shop.get(ALPHA)
@@ -397,7 +397,7 @@ def test_programs_of_packages_run_from_the_final_place(shop: Shop, monkeypatch: 
 
 
 def test_venv_that_pip_has_built_serves_when_uv_is_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the other way round: what is in it does not depend on the tool."""
+    """And the other way round: its content does not depend on the tool."""
     with monkeypatch.context() as patch:
         without_uv(patch)
         shop.get(ALPHA)
@@ -409,7 +409,7 @@ def test_venv_that_pip_has_built_serves_when_uv_is_back(shop: Shop, monkeypatch:
 def test_uv_that_cannot_be_run_is_as_good_as_missing(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    """A wheel for another machine, a disk mounted without the right to execute."""
+    """A wheel for another machine, or a disk mounted noexec."""
     program = tmp_path / "uv"
     program.write_bytes(b"\x7fELF nothing")
     program.chmod(0o600 if fault == "not executable" else 0o700)
@@ -421,7 +421,7 @@ def test_uv_that_cannot_be_run_is_as_good_as_missing(
 
 @pytest.mark.parametrize("tool", ["uv", "pip"])
 def test_user_without_a_home_builds_without_a_cache(shop: Shop, monkeypatch: pytest.MonkeyPatch, tool: str) -> None:
-    """As services and containers run, under a number nobody knows."""
+    """As in services and containers that run under a user id without an account."""
     if tool == "pip":
         without_uv(monkeypatch)
     for name in ("UV_CACHE_DIR", "PIP_NO_CACHE_DIR", "XDG_CACHE_HOME"):
@@ -472,7 +472,7 @@ def test_python_of_the_manifest_is_found(
 
 
 def test_store_leaves_other_files_in_its_folder_alone(shop: Shop) -> None:
-    """Somebody may set environment_store to a folder that has other things in it; pruning removes what is damaged."""
+    """The setting may name a folder that has other files; pruning removes only venvs."""
     shop.get(ALPHA)
     stranger = shop.store.root / "patients" / "2025"
     stranger.mkdir(parents=True)

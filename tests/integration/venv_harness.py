@@ -1,4 +1,4 @@
-"""A venv store on its own: packs that are nothing but requirements, and what gets installed for them."""
+"""A venv store on its own: packs with nothing but requirements, and what is installed for them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Shop:
 
     store: VenvStore
     pack: Path
-    tool: str = "uv"  # that builds
-    lines: list[str] = field(default_factory=list)  # what the store said
+    tool: str = "uv"  # the tool that builds
+    lines: list[str] = field(default_factory=list)  # what the store logged
     sandbox: Sandbox | None = None  # in which it builds
 
     def require(self, content: str | bytes | None) -> None:
@@ -48,7 +48,7 @@ class Shop:
         return self.store.use(self.pack, "pack", python, supervision=supervision, log=self.lines.append)
 
     def get(self, content: str | bytes | None = "", python: str | None = None) -> Venv:
-        """The same, by a run that is over."""
+        """The same, after the run has ended."""
         with self.use(content, python) as venv:
             return venv
 
@@ -63,7 +63,7 @@ class Shop:
 
     @property
     def leftovers(self) -> list[str]:
-        """What builds and removals have left behind."""
+        """The remains of builds and removals."""
         return [path.name for path in self.store.root.glob(".*")]
 
 
@@ -76,13 +76,13 @@ def packages(venv: Venv) -> dict[str, str]:
 
 
 def isolate(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    """No package index but what the test names, and a cache of its own."""
+    """Use no package index but the test's, and a separate cache."""
     for name in list(os.environ):
         if name.upper().startswith(("UV_", "PIP_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("UV_CACHE_DIR", str(cache))
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")  # nobody listens there
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")  # nothing listens there
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     monkeypatch.setenv("PIP_RETRIES", "0")
 

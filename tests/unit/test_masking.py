@@ -21,7 +21,7 @@ FEW = st.lists(st.text(alphabet="abc", min_size=1, max_size=3), max_size=5)
 
 
 def test_text_without_a_secret_stays_as_it_is() -> None:
-    """Also without any secret to look for."""
+    """Also if there is no secret to look for."""
     for mask in (Masker([]), Masker([""]), Masker(["s3cret"])):
         assert mask("nothing to hide") == "nothing to hide"
 
@@ -29,7 +29,7 @@ def test_text_without_a_secret_stays_as_it_is() -> None:
 @settings(max_examples=40, deadline=None)
 @given(secrets=st.lists(SECRETS, min_size=1, max_size=4), around=st.lists(st.text(max_size=6), min_size=5, max_size=5))
 def test_masked_text_never_contains_a_secret(secrets: list[str], around: list[str]) -> None:
-    """Wherever they stand, whatever stands around them, however they run into each other."""
+    """Wherever they are, whatever surrounds them, however they overlap."""
     text = "".join(part for pair in zip(around, [*secrets, ""], strict=False) for part in pair)
     masked = Masker(secrets)(text)
     assert not [secret for secret in secrets if secret in masked]
@@ -38,7 +38,7 @@ def test_masked_text_never_contains_a_secret(secrets: list[str], around: list[st
 @settings(max_examples=60, deadline=None)
 @given(secrets=FEW, text=LETTERS)
 def test_exactly_the_letters_of_secrets_are_masked(secrets: list[str], text: str) -> None:
-    """Where two overlap, the rest of the second one must not be left to read."""
+    """If two overlap, no part of the second one may stay readable."""
     hidden = set()
     for secret in secrets:
         for start in range(len(text)):
@@ -53,12 +53,12 @@ def test_exactly_the_letters_of_secrets_are_masked(secrets: list[str], text: str
 @settings(max_examples=40, deadline=None)
 @given(secret=SECRETS, before=st.binary(max_size=7), after=st.binary(max_size=7), urlsafe=st.booleans())
 def test_secret_inside_longer_base64_text_is_masked(secret: str, before: bytes, after: bytes, urlsafe: bool) -> None:
-    """`user:password` in an Authorization header: the secret begins at any of three alignments."""
+    """`user:password` in an Authorization header: the secret starts at any of three alignments."""
     raw = secret.encode("utf-8", "surrogatepass")
     encode = base64.urlsafe_b64encode if urlsafe else base64.b64encode
     text = encode(before + raw + after).decode("ascii")
     bits = (len(before) * 8, (len(before) + len(raw)) * 8)
-    core = text[-(-bits[0] // 6) : bits[1] // 6]  # the letters that hold bits of the secret alone
+    core = text[-(-bits[0] // 6) : bits[1] // 6]  # the letters that depend on the secret alone
     assert len(core) < 4 or core not in Masker([secret])(text)
 
 
@@ -112,31 +112,31 @@ def test_forms_in_which_programs_print_a_secret_are_masked(secret: str, form) ->
 
 
 def test_secret_that_a_program_prints_in_latin_1_is_masked() -> None:
-    """As Perl does; its log is read as UTF-8, where only the other letters are left to read."""
+    """As Perl does; the log is read as UTF-8, in which only the ASCII letters stay readable."""
     printed = "login as Grüße/7 failed".encode("latin-1").decode("utf-8", "replace")
     assert Masker(["Grüße/7"])(printed) == f"login as {MASK} failed"
     assert Masker(["€€€€"])("is it ????") == "is it ????"
 
 
 def test_secret_of_several_lines_is_masked_line_by_line() -> None:
-    """A log takes a private key apart."""
+    """A log splits a private key into lines."""
     mask = Masker(["-----BEGIN KEY-----\nabcdefgh\nijklmnop\n"])
     assert [mask(line) for line in ("abcdefgh", "> ijklmnop")] == [MASK, f"> {MASK}"]
 
 
 @pytest.mark.parametrize("secret", ["a", "x1", "7", "é", "."])
 def test_short_secret_is_masked_as_it_is(secret: str) -> None:
-    """Airflow's own mask leaves out what is short; a bad password is a password."""
+    """Airflow's own mask skips short secrets; a bad password is still a password."""
     assert Masker([secret])(f"-{secret}-") == f"-{MASK}-"
 
 
 def test_short_secret_does_not_blank_what_only_looks_like_its_encoding() -> None:
-    """The base64 of `a` is two letters, which stand in every other word."""
+    """The base64 of `a` is two letters, which occur in every other word."""
     assert Masker(["a"])("YQ YW hex 61 %61") == "YQ YW hex 61 %61"
 
 
 def test_signs_of_patterns_in_a_secret_are_only_signs() -> None:
-    """`.*` as a password would otherwise blank every line, and `(` end the run."""
+    """Otherwise `.*` as a password would blank every line, and `(` would end the run."""
     mask = Masker([".*", "(", "[a-z]", "\\", "^$", "a|b"])
     assert mask("plain text") == "plain text"
     assert mask("x(y") == f"x{MASK}y"
@@ -154,7 +154,7 @@ def test_signs_of_patterns_in_a_secret_are_only_signs() -> None:
     ],
 )
 def test_overlapping_secrets_leave_nothing(secrets: list[str], text: str, masked: str) -> None:
-    """The longest at each place, and everything that begins inside another."""
+    """The longest at each position, and each that starts inside another."""
     assert Masker(secrets)(text) == masked
 
 
@@ -172,17 +172,17 @@ def test_thousand_secrets_are_all_masked() -> None:
 
 
 def test_secrets_that_begin_with_each_other_are_masked() -> None:
-    """Python's patterns nest no deeper than its calls."""
+    """Python's patterns cannot nest deeper than its calls."""
     secrets = ["a" * length for length in range(1, 500)]
     assert Masker(secrets)("x" + secrets[-1] + "y") == f"x{MASK}y"
 
 
 def test_secret_that_is_no_text_of_utf8_breaks_nothing() -> None:
-    """JSON can hold half a character; the run must not end over the password's encoding."""
+    """JSON can contain half a character; a password's encoding must not end the run."""
     assert Masker(["a\ud800b"])("xa\ud800by") == f"x{MASK}y"
 
 
 def test_longest_form_is_known() -> None:
-    """Where a line is cut, so much of its end may be the beginning of a secret."""
+    """At the cut of a line, this many characters may be the beginning of a secret."""
     mask = Masker(["grüße"])
     assert mask.longest >= len(quote("grüße"))

@@ -1,4 +1,4 @@
-"""The package index in the words of two tools, and without its logins."""
+"""The package index in the variables of two tools, and without its logins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hdm_airflow.runner.venvs import package_index
     ],
 )
 def test_logins_are_taken_out_of_every_url(text: str, plain: str) -> None:
-    """And nothing else is changed."""
+    """And nothing else changes."""
     assert package_index.without_logins(text) == plain
     assert package_index.masked(text).replace("***@", "") == plain
 
@@ -33,7 +33,7 @@ def test_passwords_and_tokens_are_found_as_written_and_as_meant() -> None:
 
 
 def test_each_tool_gets_its_own_variables() -> None:
-    """Its own variable counts before the other's."""
+    """Its own variable takes precedence over the other's."""
     pips = {"PIP_INDEX_URL": "https://one/", "PIP_EXTRA_INDEX_URL": "https://two/", "PIP_FIND_LINKS": "/a /b"}
     uvs = {"UV_DEFAULT_INDEX": "https://one/", "UV_INDEX": "https://two/", "UV_FIND_LINKS": "/a,/b"}
     assert package_index.for_uv(pips) == uvs
@@ -47,12 +47,12 @@ def test_each_tool_gets_its_own_variables() -> None:
 
 
 def test_pack_sees_the_index_of_both_tools_and_no_login() -> None:
-    """Nor anything else that the worker has set for them."""
+    """Nor any other variable that the worker has set for them."""
     worker = {"PIP_INDEX_URL": "https://a:b@x/", "PIP_USER": "1", "UV_PUBLISH_TOKEN": "secret", "HOME": "/root"}
     assert package_index.for_packs(worker) == {"PIP_INDEX_URL": "https://x/", "UV_DEFAULT_INDEX": "https://x/"}
 
 
 def test_offline_uv_is_an_offline_pip() -> None:
-    """It has no such switch, but needs no index then."""
+    """pip has no such switch, but needs no index then."""
     assert package_index.for_pip({"UV_OFFLINE": "1"}) == {"PIP_NO_INDEX": "1"}
     assert package_index.for_pip({"UV_OFFLINE": "0"}) == {}

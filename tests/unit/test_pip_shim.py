@@ -1,4 +1,4 @@
-"""The pip of a run: what the venv holds costs nothing, everything else is pip's."""
+"""The pip of a run: what the venv already has costs nothing, and pip does everything else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOTHING = None  # nothing is left to install
 
 @pytest.fixture(autouse=True)
 def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run's copy of the pack, as working folder."""
+    """The run's copy of the pack, as the working folder."""
     (tmp_path / "requirements.txt").write_bytes(CONTENT)
     (tmp_path / "same.txt").write_bytes(CONTENT)
     (tmp_path / "other.txt").write_bytes(b"pandas\n")
@@ -63,7 +63,7 @@ def left(command: str) -> str | None:
     ],
 )
 def test_what_the_venv_holds_is_served(command: str) -> None:
-    """The two lines of every bootstrap script, in the spellings of the wild, cost next to nothing, also offline."""
+    """The two pip commands of every bootstrap script, in all spellings found, cost next to nothing, also offline."""
     assert left(command) is NOTHING
 
 
@@ -105,7 +105,7 @@ def test_what_it_does_not_hold_goes_to_pip_without_the_rest(command: str, rest: 
     ],
 )
 def test_option_that_changes_what_or_where_leaves_all_to_pip(command: str) -> None:
-    """Served without a look, `--target lib` would leave lib empty and the program without its packages."""
+    """If it were ignored, `--target lib` would leave lib empty and the program without its packages."""
     assert left(command) == command
 
 
@@ -120,7 +120,7 @@ def test_other_commands_are_pips(command: str) -> None:
 
 @pytest.mark.parametrize("command", ["install", "install -r", "install -q", "install -i", "install --index-url"])
 def test_command_that_asks_for_nothing_is_pips_to_refuse(command: str) -> None:
-    """A green line for a wrong command hides the mistake."""
+    """Success for a wrong command would hide the mistake."""
     assert left(command) == command
 
 
@@ -131,7 +131,7 @@ def test_changed_requirements_are_not_served() -> None:
 
 
 def test_changed_file_that_requirements_name_is_not_served() -> None:
-    """`-r other.txt` in it: what that file says counts as much."""
+    """With `-r other.txt` in requirements.txt, the content of that file counts too."""
     venv = {**VENV, "files": {"other.txt": hashlib.sha256(b"pandas\n").hexdigest()}}
     command = ["install", "-r", "requirements.txt"]
     assert pip_shim.without_served(command, venv) is NOTHING
@@ -140,19 +140,19 @@ def test_changed_file_that_requirements_name_is_not_served() -> None:
 
 
 def test_missing_requirements_are_pips_to_refuse() -> None:
-    """As in the original, where the script then goes on, or not: that is its own choice."""
+    """As in the original, where the script itself decides whether to continue."""
     venv = {**VENV, "requirements": hashlib.sha256(b"").hexdigest()}
     assert pip_shim.without_served(["install", "-r", "nowhere.txt"], venv) == ["install", "-r", "nowhere.txt"]
 
 
 def test_python_without_pip_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    """Debian's Python comes without: what to do stands in the log."""
+    """Debian's Python comes without pip; the log says what to do."""
     assert pip_shim.real_pip(["install", "x"], VENV) == 1
     assert "requirements.txt" in capsys.readouterr().err
 
 
 def test_it_runs_as_the_module_pip(tmp_path: Path) -> None:
-    """As the layer of a run holds it: `pip` and `python -m pip` both come here."""
+    """As in the layer of a run: `pip` and `python -m pip` both run it."""
     (tmp_path / "site/pip").mkdir(parents=True)
     (tmp_path / "site/pip/__init__.py").touch()
     (tmp_path / "site/pip/venv.json").write_text(json.dumps(VENV))
@@ -166,5 +166,5 @@ def test_it_runs_as_the_module_pip(tmp_path: Path) -> None:
 
 
 def test_old_pythons_can_read_it() -> None:
-    """A pack may ask for a Python older than Airflow's."""
+    """A pack may require an older Python than Airflow's."""
     ast.parse(Path(pip_shim.__file__).read_text("utf-8"), feature_version=(3, 7))

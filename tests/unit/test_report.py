@@ -1,4 +1,4 @@
-"""The report file: whatever a pack writes into it, the run survives, and says what it could not read."""
+"""The report file: whatever a pack writes to it, the run survives, and names what it could not read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def append(reader: ReportReader, text: str | bytes) -> None:
 
 
 def test_report_file_is_private_and_new(reader: ReportReader) -> None:
-    """A file that was there before could be somebody else's."""
+    """An existing file could belong to another user."""
     assert stat.S_IMODE(reader.path.stat().st_mode) == 0o600
     with pytest.raises(FileExistsError):
         ReportReader(reader.path, frozenset(), str)
@@ -56,7 +56,7 @@ def test_everything_that_a_pack_says_is_read(reader: ReportReader) -> None:
 
 
 def test_texts_are_masked_whole_before_they_are_cut(tmp_path: Path) -> None:
-    """Ledger, XCom and mails are read by more people than the log."""
+    """More people read ledger, XCom and mails than the log."""
     found = ReportReader(tmp_path / "r", frozenset({A}), Masker(["s3  cret"]))
     texts = {"message": "x" * 995 + "s3  cret", "version": "s3  cret", "incomplete": ["s3  cret.table"]}
     append(found, line(status="failed", **texts))
@@ -65,7 +65,7 @@ def test_texts_are_masked_whole_before_they_are_cut(tmp_path: Path) -> None:
 
 
 def test_endless_report_is_read_in_bounded_steps_and_up_to_a_limit(tmp_path: Path) -> None:
-    """Neither the clock nor the memory may wait for a pack that writes without end."""
+    """A pack that writes without end must neither stop the clock nor fill the memory."""
     found = ReportReader(tmp_path / "r", frozenset({A}), str)
     append(found, (b"x" * ((16 << 10) - 1) + b"\n") * (70 << 6))
     found.poll()
@@ -77,19 +77,19 @@ def test_endless_report_is_read_in_bounded_steps_and_up_to_a_limit(tmp_path: Pat
 
 
 def test_last_line_per_endpoint_wins(reader: ReportReader) -> None:
-    """A pack may say `failed` before it starts, and take it back."""
+    """A pack may report `failed` before it starts, and correct that later."""
     append(reader, line(status="failed", message="not yet") + line(B) + line())
     assert {slug: one.status for slug, one in reader.close().endpoints.items()} == {A: "ok", B: "ok"}
 
 
 def test_silence_is_empty(reader: ReportReader) -> None:
-    """Progress alone says nothing of any endpoint."""
+    """Progress alone is not a report on any endpoint."""
     append(reader, '{"progress": 1}\n')
     assert reader.close().silent
 
 
 def test_line_counts_when_it_is_whole(reader: ReportReader) -> None:
-    """The pack is read while it writes, in the middle of a sign even."""
+    """We read while the pack writes, even in the middle of a character."""
     text = line(message="größe").replace("\\u00f6", "ö").replace("\\u00df", "ß").encode()
     for position in range(len(text)):
         append(reader, text[position : position + 1])
@@ -100,7 +100,7 @@ def test_line_counts_when_it_is_whole(reader: ReportReader) -> None:
 
 
 def test_last_line_without_a_line_end_counts_at_the_end(reader: ReportReader) -> None:
-    """printf forgets it; a pack that was killed has written half of it."""
+    """printf forgets it; a killed pack has written half a line."""
     append(reader, line().rstrip("\n"))
     assert reader.poll().silent
     assert not reader.close().silent
@@ -170,7 +170,7 @@ def test_line_that_is_no_report_is_named_and_spoils_no_other(reader, text: str |
     ],
 )
 def test_odd_value_costs_the_value_and_not_the_report(reader, key: str, value: object, read: object) -> None:
-    """The status is what counts; what comes along must fit into a row of the ledger."""
+    """The status counts; everything else must fit into a row of the ledger."""
     append(reader, line(**{key: value}))
     reports = reader.close()
     assert getattr(reports.endpoints[A], key) == read
@@ -178,7 +178,7 @@ def test_odd_value_costs_the_value_and_not_the_report(reader, key: str, value: o
 
 
 def test_message_nested_to_the_limit_is_no_reason_to_raise(reader: ReportReader) -> None:
-    """What can be read cannot always be written again: both stop at some depth."""
+    """JSON that can be read cannot always be written: both fail at some depth."""
     for depth in range(100, 6_000, 100):
         append(reader, f'{{"endpoint": "{A}", "status": "ok", "message": {"[" * depth}{"]" * depth}}}\n')
     append(reader, line(B))
@@ -187,14 +187,14 @@ def test_message_nested_to_the_limit_is_no_reason_to_raise(reader: ReportReader)
 
 
 def test_problems_are_counted_when_there_are_many(reader: ReportReader) -> None:
-    """A pack that writes its log here must not fill the ledger's, nor the memory."""
+    """A pack that writes its log here must fill neither the task's log nor the memory."""
     append(reader, "nonsense\n" * 5_000 + line())
     reports = reader.close()
     assert (len(reports.problems), reports.dropped, reports.silent) == (20, 4_980, False)
 
 
 def test_line_of_50_mb_is_let_go_as_it_comes(reader: ReportReader) -> None:
-    """It is named, the next one is read, and the worker's memory does not notice."""
+    """It is named, the next one is read, and the worker's memory does not grow."""
     tracemalloc.start()
     try:
         for _ in range(50):
@@ -211,7 +211,7 @@ def test_line_of_50_mb_is_let_go_as_it_comes(reader: ReportReader) -> None:
 
 
 def test_rewritten_report_is_read_from_its_start_and_named(reader: ReportReader) -> None:
-    """`> "$HDM_REPORT"` in place of `>>` is an easy mistake; what was read before stands."""
+    """`> "$HDM_REPORT"` in place of `>>` is an easy mistake; reports read before still count."""
     append(reader, line(B, message="a longer line than the one that follows it"))
     reader.poll()
     reader.path.write_text(line())
@@ -221,7 +221,7 @@ def test_rewritten_report_is_read_from_its_start_and_named(reader: ReportReader)
 
 
 def test_truncated_report_is_named_and_goes_on(reader: ReportReader) -> None:
-    """Half a line that was waited for is gone with it."""
+    """Half a line at the end of the old content is dropped with it."""
     append(reader, line(B) + '{"endpoint": ')
     reader.poll()
     os.truncate(reader.path, 0)
@@ -252,7 +252,7 @@ def test_another_file_in_the_reports_place_is_read_and_named(reader: ReportReade
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("what", ["nothing", "pipe", "link", "folder"])
 def test_what_cannot_be_read_in_the_reports_place_leaves_what_was_read(reader, tmp_path: Path, what: str) -> None:
-    """A pipe would be waited for, and a link may lead anywhere."""
+    """A pipe would block us, and a link may lead anywhere."""
     append(reader, line(B))
     reader.poll()
     reader.path.unlink()
@@ -267,7 +267,7 @@ def test_what_cannot_be_read_in_the_reports_place_leaves_what_was_read(reader, t
 
 
 def test_no_file_stays_open(tmp_path: Path) -> None:
-    """Whatever was put in its place meanwhile."""
+    """Whatever replaced it in the meantime."""
     lowest = os.dup(0)
     os.close(lowest)
     reader = ReportReader(tmp_path / "report", frozenset({A}), str)
@@ -294,7 +294,7 @@ PIECES = st.lists(
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pieces=PIECES)
 def test_garbage_in_any_pieces_spoils_no_report_that_follows(tmp_path: Path, pieces: list[bytes]) -> None:
-    """Whoever writes it, however it is cut, whenever it is read."""
+    """However it is cut, whenever it is read."""
     path = tmp_path / "report"
     path.unlink(missing_ok=True)
     reader = ReportReader(path, frozenset({A, B}), str)

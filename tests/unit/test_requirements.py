@@ -1,4 +1,4 @@
-"""requirements.txt as it is read: what counts as equal, and which other files belong to it."""
+"""requirements.txt: what counts as equal, and which other files belong to it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read(pack: Path, content: str | bytes | None) -> Requirements:
     ],
 )
 def test_lines_are_those_that_pip_sees(tmp_path: Path, content: str | bytes | None, lines: list[str]) -> None:
-    """What differs in nothing else shares an environment."""
+    """Files with equal lines share a venv."""
     assert list(read(tmp_path, content).lines) == lines
 
 
@@ -70,7 +70,7 @@ def test_comment_that_ends_a_continued_line_makes_a_difference(tmp_path: Path) -
     ],
 )
 def test_files_that_it_names_count(tmp_path: Path, content: str, files: list[str]) -> None:
-    """All that it names of the pack, and nothing else: a changed program must not build anything anew."""
+    """All files of the pack that it names, and no others: a changed program must not cause a new build."""
     pack = tmp_path / "pack"
     for path in ("more/two.txt", "package/setup.py", "package/__pycache__/x.pyc", "wheels/a-1-py3-none-any.whl"):
         (pack / path).parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def test_files_that_it_names_count(tmp_path: Path, content: str, files: list[str
 
 
 def test_options_that_uv_takes_on_its_command_line_only_are_found(tmp_path: Path) -> None:
-    """It would ignore them with a warning, and then not find the package."""
+    """In the file, uv would ignore them with a warning, and then not find the package."""
     found = read(tmp_path, "--pre\n--trusted-host one.example\n--trusted-host=two.example:80\nrequests\n")
     assert found.uv_options == [
         "--prerelease", "allow", "--allow-insecure-host", "one.example", "--allow-insecure-host", "two.example:80",
@@ -94,7 +94,7 @@ def test_options_that_uv_takes_on_its_command_line_only_are_found(tmp_path: Path
     ("line", "expected"), [("-i https://x/", True), ("--index-url=https://x/", True), ("--extra-index-url x", False)]
 )
 def test_index_of_the_file_is_noticed(tmp_path: Path, line: str, expected: bool) -> None:
-    """It counts before the worker's."""
+    """It takes precedence over the worker's."""
     assert read(tmp_path, f"{line}\n").names_index is expected
 
 
@@ -102,5 +102,5 @@ def test_index_of_the_file_is_noticed(tmp_path: Path, line: str, expected: bool)
     "line", ["-r " + "n" * 300, "./" + "n" * 300, "a @ https://x.example/a.zip?signature=" + "n" * 300]
 )
 def test_name_that_is_too_long_for_a_file_names_none(tmp_path: Path, line: str) -> None:
-    """The system's error would quote the line, and with it the signature of an address."""
+    """The system's error would quote the line, and with it the signature in a URL."""
     assert read(tmp_path, line).files == {}

@@ -1,4 +1,4 @@
-"""What the sandbox hides, and how often the guard looks."""
+"""What the sandbox hides, and how often the guard checks usage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_airflows_configuration_is_hidden_wherever_it_is(tmp_path: Path, monkeyp
 def test_keys_that_the_workers_variables_name_are_hidden(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, hidden: bool
 ) -> None:
-    """Such as a cloud's; not programs, and not where the manifest asks for the variable."""
+    """Such as the key of a cloud; but not programs, and not if the manifest names the variable."""
     monkeypatch.setattr(sandbox, "_HIDDEN", ())
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     key = tmp_path / "key.json"
@@ -39,8 +39,8 @@ def test_keys_that_the_workers_variables_name_are_hidden(
 
 
 def test_runs_in_shared_memory_are_hidden_from_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A temporary folder may be there; then packs go without shared memory."""
-    shared = "/dev/shm"  # noqa: S108
+    """The temporary folder may be there; then packs get no shared memory."""
+    shared = "/dev/shm"  # noqa: S108  # nothing is written there
     monkeypatch.setattr("tempfile.tempdir", f"{shared}/hdm-tests-runs")
     granted = sandbox.grants(Sandbox(), own=tmp_path, variables={}, read=[], write=[])
     assert not {"/dev", shared, f"{shared}/hdm-tests-runs"} & {*granted.read, *granted.write}
@@ -60,7 +60,7 @@ def _shows(granted: sandbox.Grants, path: Path) -> bool:
 
 
 def test_one_slow_look_does_not_put_off_those_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pack could make one slow, with many processes or files, and use what it likes for minutes."""
+    """A pack could slow one check down with many processes or files, and be unchecked for minutes."""
     found = process_tree.descendants()
     watch = usage.Watch({"processes": 10, "disk": 1e9}, str(tmp_path))
     monkeypatch.setattr(usage, "descendants", lambda **_: (time.sleep(0.1), found)[1])

@@ -1,4 +1,4 @@
-"""What a build may have left in a venv, and what nobody follows."""
+"""Links and special files that a build may have left in a venv, and that we must not follow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def venv(tmp_path: Path) -> Path:
-    """One as uv makes it, beside a file of the worker's."""
+    """A venv as uv makes it, next to a file of the worker's."""
     path = tmp_path / "env"
     (path / "lib/python3.11/site-packages/alpha").mkdir(parents=True)
     (path / "bin").mkdir()
@@ -31,7 +31,7 @@ def venv(tmp_path: Path) -> Path:
 
 
 def test_virtual_environment_has_no_traps(venv: Path) -> None:
-    """Its own links are none."""
+    """Its own links are allowed."""
     verify_build.refuse_traps(venv)
 
 
@@ -77,7 +77,7 @@ def listening(path: Path) -> None:
 def test_link_or_special_file_of_a_build_is_refused(
     venv: Path, monkeypatch: pytest.MonkeyPatch, plant: Callable[[Path], None], name: str
 ) -> None:
-    """The build was shut in; who finishes its work is not, and would overwrite, read or wait for what it points to."""
+    """The build ran in a sandbox; the checks after it do not, and would overwrite, read or wait for the target."""
     monkeypatch.chdir(venv)
     plant(venv)
     with pytest.raises(VenvBuildError) as caught:

@@ -30,7 +30,7 @@ def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_link_in_the_temporary_folder_leads_no_sweep_elsewhere(pack: Path, tmp_path: Path) -> None:
-    """Everybody may make one there; what it points to would lose its modes, or all that is in it."""
+    """Any user can create one there; its target would lose its modes, or its content."""
     mine = tmp_path / "mine"
     (mine / "below").mkdir(parents=True)
     (mine / "below").chmod(0o750)
@@ -43,7 +43,7 @@ def test_link_in_the_temporary_folder_leads_no_sweep_elsewhere(pack: Path, tmp_p
 
 
 def test_folders_without_rights_and_of_any_depth_are_removed(pack: Path) -> None:
-    """A pack may have made both, and a link out of them is only a link."""
+    """A pack may have created both; a link that leads out of them is removed as a link."""
     with workspace(pack) as place:
         bottom = place.tmp
         for number in range(40):
@@ -61,7 +61,7 @@ def test_folders_without_rights_and_of_any_depth_are_removed(pack: Path) -> None
 
 
 def test_what_the_guard_could_not_remove_is_left_for_the_next_run(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The task died with a run's folder in the middle of its removal: the lock in it is what the sweep goes by."""
+    """The task died while a run's folder was being removed: the sweep relies on the lock in it."""
     root = Path(tempfile.gettempdir(), "hdm-run-dead")
     (root / "home").mkdir(parents=True)
     for name in (".lock", "pgpass", "home/patient"):
@@ -77,7 +77,7 @@ def test_what_the_guard_could_not_remove_is_left_for_the_next_run(pack: Path, mo
 
 
 def test_guard_removes_folders_that_a_pack_has_closed(pack: Path) -> None:
-    """Its task was killed, so nobody else is there to do it."""
+    """Its task was killed, so no other process will do it."""
     root = pack.parent / "run"
     (root / "home" / "inner").mkdir(parents=True)
     (root / "home" / "inner" / "patient").touch()
@@ -96,7 +96,7 @@ def _busy(*_: object, **__: object) -> None:
 def test_full_disk_is_an_error_that_a_retry_may_outlive(
     pack: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Other runs give their room back when they end; a pack that cannot be read stays so."""
+    """Other runs free their space when they end; an unreadable pack stays unreadable."""
 
     def fails(fault: OSError) -> Callable[..., None]:
         def copy(*_: object, **__: object) -> None:

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
         venv = json.load(file)
     rest = without_served(arguments, venv)
     if rest is None:
-        print("Requirements already satisfied by venv {}".format(venv["key"]))  # noqa: T201  # pip prints
+        print("Requirements already satisfied by venv {}".format(venv["key"]))  # noqa: T201  # the output of pip
         return 0
     return real_pip(rest, venv)
 
