@@ -51,7 +51,7 @@ class Site:
 
     def use_store(self, name: str) -> None:
         """From now on, environments come from this folder: empty where the name is new."""
-        store = {"environment_store": str(self.folder / name)}
+        store = {"venvs": {"folder": str(self.folder / name)}}
         self.worker.variables["AIRFLOW_VAR_HDM"] = json.dumps(store)
 
     def _activate(self, name: str) -> None:

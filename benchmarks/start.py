@@ -158,13 +158,15 @@ def _built(place: Site, store: str) -> float:
     """Seconds that the store takes to build an environment."""
     from hdm_airflow.runner.processes import sandbox
     from hdm_airflow.runner.processes.supervision import Supervision
+    from hdm_airflow.runner.venvs.options import VenvOptions
     from hdm_airflow.runner.venvs.store import VenvStore
 
     pack = place.worker.home / "dags" / "packs" / "metric-packs" / "start"
     sandbox_in_force = sandbox.in_force(sandbox.Sandbox(), hide=[place.folder / store])
     supervision = Supervision(None, [], lambda: None, sandbox_in_force)
     began = time.perf_counter()
-    with VenvStore(place.folder / store).use(pack, "start", None, supervision=supervision, log=lambda _: None):
+    options = VenvOptions(folder=str(place.folder / store))
+    with VenvStore(options).use(pack, "start", None, supervision=supervision, log=lambda _: None):
         return time.perf_counter() - began
 
 

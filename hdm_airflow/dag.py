@@ -26,7 +26,7 @@ from hdm_airflow.settings import WHERE, Settings
 
 _OWN_FOLDER = f"{Path(__file__).parent.absolute()}{os.sep}"
 #: Of a manifest's keys, those that the task takes as arguments, where pack_args may replace them.
-_MANIFEST_KEYS = ("retries", "pool", "queue", "timeout")
+_MANIFEST_KEYS = ("retries", "pool", "queue")
 _DURATIONS = {"execution_timeout", "retry_delay", "max_retry_delay"}
 
 
@@ -190,13 +190,6 @@ def _task(pack: Pack, settings: Settings, environment: str) -> BaseOperator:
         "environment": environment,
         "conn_id": base.conn_id,
         "pack_conn_id": base.pack_conn_id,
-        "timeout": settings.timeout,
-        "require_reports": settings.require_reports,
-        "environment_store": settings.environment_store,
-        "environment_retention": settings.environment_retention,
-        "credentials": settings.credentials,
-        "limits": settings.limits,
-        "sandbox": settings.sandbox,
         "doc_md": _doc(pack),
         **_manifest_arguments(pack),
     }
@@ -205,11 +198,14 @@ def _task(pack: Pack, settings: Settings, environment: str) -> BaseOperator:
     for selector, stated in settings.pack_args.items():
         if matches(selector, pack):
             arguments.update(_as_durations(stated))
+    options = dict(settings.run_options(pack))
+    options.update({name: arguments.pop(name) for name in options.keys() & arguments})
     try:
-        return PackOperator(task_id=pack.task_id, pack=pack, **arguments)
+        return PackOperator(task_id=pack.task_id, pack=pack, options=options, **arguments)
     except Exception as error:  # noqa: BLE001  # whatever Airflow finds wrong with an argument must not lose the file
         _forget(pack.task_id)
-        what = f"Airflow refuses the arguments of {pack.task_id}: {error}"
+        fault = error.what if isinstance(error, ConfigurationError) else error
+        what = f"{pack.task_id} has wrong arguments: {fault}"
         problem = ConfigurationError(what, "pack_args", "correct them (docs: reference/settings)")
         return ProblemOperator(task_id=pack.task_id, reason=str(problem))
 

@@ -1,14 +1,16 @@
-"""Settings: the Airflow Variable `hdm`, read once per parse and validated whole."""
+"""Settings: the Airflow Variable `hdm`, read once per parse and validated whole.
+
+`RunOptions` is the part that each run needs. It passes from the settings through `PackOperator` to the attempt as one
+object: a new option is one field of it and its line in docs/reference/settings.md.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,12 +23,14 @@ from pydantic import (
 from hdm_airflow.credentials.options import CredentialOptions
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.limits import DEFAULT_LIMITS, Limits
+from hdm_airflow.packs.pack import Pack
 from hdm_airflow.runner.processes.sandbox import Sandbox
-from hdm_airflow.runner.venvs.retention import Retention
+from hdm_airflow.runner.venvs.options import VenvOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 VARIABLE = "hdm"
-DEFAULT_TIMEOUT: float = 6 * 3600  # seconds
-DEFAULT_STORE = "~/.cache/hdm_airflow/environments"
 WHERE = f"Airflow Variable {VARIABLE!r}"
 #: Schedules that Airflow knows and cron does not.
 _PRESETS = {"@once", "@continuous", "@quarterly"}
@@ -43,19 +47,59 @@ class Environment(BaseModel):
     )
 
 
-def _absolute(text: str) -> str:
-    if not text.startswith(("/", "~/")) or "\0" in text:
-        raise ValueError("write an absolute path, or one that starts with ~/: a worker's current folder is anybody's")
-    return text
+class RunOptions(BaseModel):
+    """The settings that each run of a pack takes along; each key may be left out."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    timeout: float = Field(
+        6 * 3600, gt=0, le=31_536_000, description="Seconds a pack may run whose manifest names no timeout."
+    )
+    require_reports: bool = Field(
+        False, description="Rule packs refuse metrics that only an exit code vouches for (packs without reports)."
+    )
+    venvs: VenvOptions = Field(VenvOptions(), description="Where the venv store is and what it keeps.")
+    credentials: CredentialOptions = Field(CredentialOptions(), description="Where passwords come from.")
+    limits: Annotated[Limits, BeforeValidator(Limits.stated)] = Field(
+        DEFAULT_LIMITS, description="How much of a machine one pack run may use."
+    )
+    sandbox: Sandbox = Field(Sandbox(), description="How far packs are kept from the files and processes of others.")
+
+    @classmethod
+    def read(cls, options: RunOptions | Mapping[str, Any] | None, where: str) -> RunOptions:
+        """The options that an operator was given; a key that is None counts as left out.
+
+        Raises:
+            ConfigurationError: if keys or values are wrong; the error lists all of them.
+        """
+        if isinstance(options, RunOptions):
+            return options
+        if isinstance(options, Mapping):
+            options = {key: value for key, value in options.items() if value is not None}
+        return cls.validate_all({} if options is None else options, where)
+
+    @classmethod
+    def validate_all(cls, value: object, where: str) -> Self:
+        """An instance made from an object such as parsed JSON.
+
+        Raises:
+            ConfigurationError: if keys or values are wrong; the error lists all of them.
+        """
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            faults = [f"  {'.'.join(map(str, one['loc'])) or where}: {_text(one['msg'])}" for one in error.errors()]
+            what = "\n".join(["the settings are wrong:", *faults])
+            raise ConfigurationError(what, where, "correct these (docs: reference/settings)") from None
 
 
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,50}$")]
 
 
-class Settings(BaseModel):
-    """Everything that can be set; each key may be left out."""
+class Settings(RunOptions):
+    """Everything that can be set: the options of runs, and what the Dag is made of; each key may be left out."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", title="Airflow Variable hdm")
+    model_config = ConfigDict(title="Airflow Variable hdm")
 
     packs_dir: str = Field("packs", pattern=r"^[^\x00]+$", description="The packs folder, relative to the Dag file.")
     environments: dict[EnvironmentName, Environment] = Field(
@@ -67,21 +111,6 @@ class Settings(BaseModel):
         default={}, description="Selector -> arguments of the pack's operator, such as pool or retries."
     )
     schedule: str | None = Field("0 2 * * *", description="When the Dag runs: cron, a preset, or null for never.")
-    timeout: float = Field(
-        DEFAULT_TIMEOUT, gt=0, le=31_536_000, description="Seconds a pack may run whose manifest names no timeout."
-    )
-    require_reports: bool = Field(
-        False, description="Rule packs refuse metrics that only an exit code vouches for (packs without reports)."
-    )
-    environment_store: Annotated[str, AfterValidator(_absolute)] = Field(
-        DEFAULT_STORE, description="Folder of the packs' software environments on each worker."
-    )
-    environment_retention: Retention = Field(Retention(), description="How long and how many of them are kept.")
-    credentials: CredentialOptions = Field(CredentialOptions(), description="Where passwords come from.")
-    limits: Annotated[Limits, BeforeValidator(Limits.stated)] = Field(
-        DEFAULT_LIMITS, description="How much of a machine one pack run may use."
-    )
-    sandbox: Sandbox = Field(Sandbox(), description="How far packs are kept from the files and processes of others.")
 
     @field_validator("environments")
     @classmethod
@@ -136,24 +165,12 @@ class Settings(BaseModel):
         """
         return self.validate_all({**self.model_dump(), **changes}, "arguments of HdmDag")
 
-    @classmethod
-    def validate_all(cls, value: object, where: str) -> Settings:
-        """Settings from an object, with all its faults in one error."""
-        try:
-            return cls.model_validate(value)
-        except ValidationError as error:
-            faults = "\n".join(f"  {_place(one['loc'])}: {_text(one['msg'])}" for one in error.errors())
-            hint = "correct these (docs: reference/settings)"
-            raise ConfigurationError(f"the settings are wrong:\n{faults}", where, hint) from None
-
-    @property
-    def store(self) -> Path:
-        """The folder of the environment store."""
-        return Path(self.environment_store).expanduser()
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, location)) or "the Variable"
+    def run_options(self, pack: Pack) -> RunOptions:
+        """The options for the runs of a pack: its manifest's timeout overrides ours."""
+        options = {name: getattr(self, name) for name in RunOptions.model_fields}
+        if pack.manifest and pack.manifest.timeout:
+            options["timeout"] = pack.manifest.timeout
+        return RunOptions.model_construct(**options)
 
 
 def _text(message: str) -> str:

@@ -6,7 +6,7 @@ from airflow.cli.cli_config import GroupCommand
 
 from hdm_airflow.cli.options import OUTPUT, PACKS_DIR, YES, Trailing, action, arg
 
-_STORE = arg("--store", metavar="FOLDER", help="The store (default: environment_store of the Variable hdm)")
+_STORE = arg("--store", metavar="FOLDER", help="The store (default: venvs.folder of the Variable hdm)")
 
 
 def days(text: str) -> float:
@@ -77,7 +77,7 @@ VENVS = GroupCommand(
                 "0 done, 1 you said no or one cannot be removed, 2 wrong usage or configuration, 130 interrupted"
             ),
             more=(
-                "Without --older-than and --max-size it does what environment_retention of the Variable hdm says.\n"
+                "Without --older-than and --max-size it does what venvs of the Variable hdm says.\n"
                 "One that a run uses is never removed."
             ),
         ),

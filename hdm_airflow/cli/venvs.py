@@ -18,7 +18,8 @@ from hdm_airflow.packs.selection import choose
 from hdm_airflow.runner.processes import sandbox
 from hdm_airflow.runner.processes.supervision import CutShortError, Supervision
 from hdm_airflow.runner.venvs import precompile
-from hdm_airflow.runner.venvs.retention import Entry, Retention
+from hdm_airflow.runner.venvs.options import VenvOptions
+from hdm_airflow.runner.venvs.retention import Entry
 from hdm_airflow.runner.venvs.store import VenvStore
 from hdm_airflow.runner.workspace import workspace
 from hdm_airflow.settings import Settings
@@ -33,8 +34,7 @@ DECLINED = 1  # exit code: the answer was no
 @command
 def list_all(args: Namespace) -> int:
     """List the venvs of the store, the one used last first, and the packs that need them."""
-    settings = _settings()
-    store = VenvStore(_store(args, settings))
+    store = VenvStore(_venvs(args, _settings()))
     users, entries = _users(store, args), store.entries()
     rows = [
         {
@@ -58,7 +58,7 @@ def list_all(args: Namespace) -> int:
 def warm(args: Namespace) -> int:
     """Build the venvs of packs ahead of their runs."""
     settings = _settings()
-    store = VenvStore(_store(args, settings), settings.environment_retention)
+    store = VenvStore(_venvs(args, settings))
     rows = [_warm(store, pack, settings) for pack in _packs(args, settings)]
     show(rows, args.output)
     return FAILED if any(row["state"] == "failed" for row in rows) else 0
@@ -67,10 +67,11 @@ def warm(args: Namespace) -> int:
 @command
 def prune(args: Namespace) -> int:
     """Remove venvs that are not to be kept, after asking."""
-    settings = _settings()
-    store = VenvStore(_store(args, settings))
-    retention = _retention(args, settings)
-    chosen = store.prune(retention, dry_run=True)
+    venvs = _venvs(args, _settings())
+    if not (args.older_than is None and args.max_size is None):
+        venvs = venvs.model_copy(update={"days": args.older_than, "size": args.max_size})
+    store = VenvStore(venvs)
+    chosen = store.prune(dry_run=True)
     if args.dry_run:
         show([_row(entry, args.output) for entry in chosen], args.output)
         say(f"{len(chosen)} venv(s) would be removed, {_total(chosen)}")
@@ -79,7 +80,7 @@ def prune(args: Namespace) -> int:
         say("nothing was removed")
         return DECLINED
     faults: list[str] = []
-    removed = store.prune(retention, log=faults.append)
+    removed = store.prune(log=faults.append)
     show([_row(entry, args.output) for entry in removed], args.output)
     for fault in faults:
         warn(fault)
@@ -105,15 +106,11 @@ def _settings() -> Settings:
         return Settings()
 
 
-def _store(args: Namespace, settings: Settings) -> Path:
-    return Path(args.store).expanduser().absolute() if args.store else settings.store
-
-
-def _retention(args: Namespace, settings: Settings) -> Retention:
-    """What is kept: as stated, else as set."""
-    if args.older_than is None and args.max_size is None:
-        return settings.environment_retention
-    return Retention(days=args.older_than, size=args.max_size)
+def _venvs(args: Namespace, settings: Settings) -> VenvOptions:
+    """The venv store of `--store`, else that of the settings."""
+    if not args.store:
+        return settings.venvs
+    return settings.venvs.model_copy(update={"folder": str(Path(args.store).expanduser().absolute())})
 
 
 def _users(store: VenvStore, args: Namespace) -> dict[str, list[str]]:
@@ -146,19 +143,19 @@ def _warm(store: VenvStore, pack: Pack, settings: Settings) -> dict[str, Any]:
         built.append(line)
         say(f"{pack.task_id}: {line}")
 
-    timeout = (pack.manifest and pack.manifest.timeout) or settings.timeout
+    options = settings.run_options(pack)
     try:
         if pack.errors:
             raise ConfigurationError("it is quarantined", pack.folder, f"airflow hdm packs check {pack.path}")
         with workspace(pack.path) as place:
-            sandbox_in_force = sandbox.in_force(settings.sandbox, hide=[pack.packs_folder, store.root])
-            supervision = Supervision(timeout, [place.root], lambda: None, sandbox_in_force)
+            sandbox_in_force = sandbox.in_force(options.sandbox, hide=[pack.packs_folder, store.root])
+            supervision = Supervision(options.timeout, [place.root], lambda: None, sandbox_in_force)
             using = store.use(place.pack, pack.folder, _python(pack), supervision=supervision, log=narrate)
             with using as venv:
                 precompile.precompile(venv, supervision)
                 row |= {"venv": venv.key, "state": "built" if built else "was there"}
     except CutShortError:
-        say(f"{pack.task_id}: ended after its timeout of {timeout:g} s")
+        say(f"{pack.task_id}: ended after its timeout of {options.timeout:g} s")
     except HdmError as error:
         say(f"{pack.task_id}: {error}")
     return {**row, "seconds": round(time.monotonic() - began, 1)}

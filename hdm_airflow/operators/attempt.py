@@ -8,12 +8,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 from hdm_airflow.base import pack_schema, runs
 from hdm_airflow.base.hook import BaseConnection, HdmHook
-from hdm_airflow.credentials.options import CredentialOptions
 from hdm_airflow.credentials.sources import PATIENCE, open_chain
 from hdm_airflow.errors import ConfigurationError, HdmError, PackFailedError
 from hdm_airflow.operators import lock, plan, targets, verdict
@@ -23,9 +21,8 @@ from hdm_airflow.packs.limits import Limits
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.runner.job import BaseAccess, Job, Target
 from hdm_airflow.runner.processes.child import dying_with_parent
-from hdm_airflow.runner.processes.sandbox import Sandbox
-from hdm_airflow.runner.venvs.retention import Retention
 from hdm_airflow.runner.venvs.store import VenvStore
+from hdm_airflow.settings import RunOptions
 
 _HURRY = 2.0  # seconds to give back leases of passwords after an abort: SIGKILL follows after five
 
@@ -49,14 +46,8 @@ class Conditions:
 
     conn_id: str  # Airflow connection of the HDM base
     pack_conn_id: str | None  # connection by which the pack reaches the base; None: conn_id
-    timeout: float  # seconds the pack may run
+    options: RunOptions  # its timeout is the pack's; of its limits the manifest may ask for less
     deadline: float | None = None  # monotonic clock: when all must be over; None where only the pack is limited
-    require_reports: bool  # refuse metrics that only an exit code vouches for
-    environment_store: Path  # folder of the software environments
-    environment_retention: Retention  # how long and how many of them are kept
-    credentials: CredentialOptions
-    limits: Limits  # the manifest may ask for less
-    sandbox: Sandbox
     timezone: str  # name, for the pack's TZ
 
 
@@ -125,7 +116,7 @@ class PackAttempt:
         self._early: tuple[runs.Outcome, ...] = ()  # of what failed before the pack started
         self._aborted = ""  # the reason
         self._chain = open_chain(
-            conditions.credentials,
+            conditions.options.credentials,
             environment=attempt.environment,
             pack=pack,
             warn=lambda text: log.warning("%s", text),
@@ -155,7 +146,7 @@ class PackAttempt:
                 base,
                 self.attempt,
                 self.pack,
-                require_reports=conditions.require_reports,
+                require_reports=conditions.options.require_reports,
                 only=self.only,
                 resumed=resumed,
             )
@@ -164,7 +155,7 @@ class PackAttempt:
             found = self._start(hook, base, planned)
             if self._execution:
                 self._raise_if_aborted()  # from here on `abort` ends the execution; before, there was none yet
-                store = VenvStore(conditions.environment_store, conditions.environment_retention)
+                store = VenvStore(conditions.options.venvs)
                 self._execution.run(base, partial(self._job, hook, base, planned, found), store)
         result = self._result(planned)
         self._tell_outcome(result)
@@ -204,15 +195,14 @@ class PackAttempt:
 
     def _left(self) -> float:
         """Seconds the pack may run from now on."""
-        if self.conditions.deadline is None:
-            return self.conditions.timeout
-        return max(0.0, min(self.conditions.timeout, self.conditions.deadline - time.monotonic()))
+        timeout, deadline = self.conditions.options.timeout, self.conditions.deadline
+        return timeout if deadline is None else max(0.0, min(timeout, deadline - time.monotonic()))
 
     @property
     def _limits(self) -> Limits:
         """What the conditions allow, and less where the manifest asks for less."""
-        asked = self.pack.manifest and self.pack.manifest.limits
-        return self.conditions.limits.within(asked) if asked else self.conditions.limits
+        limits, asked = self.conditions.options.limits, self.pack.manifest and self.pack.manifest.limits
+        return limits.within(asked) if asked else limits
 
     # The steps, in the order of `run` ---------------------------------------------------------------------------
 
@@ -286,7 +276,7 @@ class PackAttempt:
             timezone=conditions.timezone,
             timeout=self._left(),
             limits=self._limits,
-            sandbox=conditions.sandbox,
+            sandbox=conditions.options.sandbox,
         )
 
     def _create_tables(self, base: BaseConnection, pack_hook: HdmHook) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hdm_airflow.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 PARAM = "metric_date"
 
 
-def metric_date(context: Any) -> date:
+def metric_date(context: Context) -> date:
     """The Dag param `metric_date`, else the run's logical date, else when it was due, in the Dag's timezone.
 
     The same for every try of a run: nothing in it is the clock's. A manual run has no logical date.
@@ -30,4 +33,4 @@ def metric_date(context: Any) -> date:
             raise ConfigurationError(f"metric_date {stated!r} is no date", "params of the Dag run", hint) from None
     run = context["dag_run"]
     moment = run.logical_date or run.run_after
-    return moment.astimezone(context["dag"].timezone).date()  # type: ignore[no-any-return]  # Airflow's context is untyped
+    return moment.astimezone(context["dag"].timezone).date()

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from hdm_airflow.credentials.options import CredentialOptions
 from hdm_airflow.errors import ConfigurationError, PackFailedError
 from hdm_airflow.operators.metric_date import metric_date
-from hdm_airflow.packs.limits import DEFAULT_LIMITS, Limits
 from hdm_airflow.packs.pack import Pack
-from hdm_airflow.runner.processes.sandbox import Sandbox
-from hdm_airflow.runner.venvs.retention import Retention
-from hdm_airflow.settings import DEFAULT_STORE, DEFAULT_TIMEOUT
+from hdm_airflow.settings import RunOptions
 
 # What a task needs in order to run is imported when it runs: a Dag file is parsed far more often than its tasks
 # run, and must not load a database driver.
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+
     from hdm_airflow.operators.attempt import AttemptResult, PackAttempt
 
 #: Seconds by which our timeout comes before Airflow's: time to end the processes and to write the ledger.
@@ -39,13 +36,7 @@ class PackOperator(BaseOperator):
         environment: name of the HDM environment.
         conn_id: Airflow connection of the HDM base.
         pack_conn_id: connection by which the pack reaches the base; None: conn_id.
-        timeout: seconds a run may take; None: the manifest's, else six hours.
-        require_reports: refuse metrics that only an exit code vouches for.
-        environment_store: folder of the software environments.
-        environment_retention: how long and how many of them are kept.
-        credentials: where passwords come from.
-        limits: how much of the machine a run may use; the manifest may ask for less.
-        sandbox: how far the pack is kept from the files and processes of others.
+        options: the settings of a run, such as `timeout`; keys and values as in the Variable `hdm`.
     """
 
     ui_color = "#d9ead3"
@@ -57,30 +48,19 @@ class PackOperator(BaseOperator):
         environment: str = "prod",
         conn_id: str = "hdm",
         pack_conn_id: str | None = None,
-        timeout: float | None = None,
-        require_reports: bool = False,
-        environment_store: str = DEFAULT_STORE,
-        environment_retention: Retention | Mapping[str, Any] | None = None,
-        credentials: CredentialOptions | Mapping[str, Any] | None = None,
-        limits: Limits | Mapping[str, Any] | None = None,
-        sandbox: Sandbox | Mapping[str, Any] | None = None,
+        options: RunOptions | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        options = RunOptions.read(options, f"options of {kwargs.get('task_id')}")  # first: it may raise
         super().__init__(**({**kwargs, "retries": 0} if pack.errors else kwargs))
         self.pack = pack
         self.environment = environment
         self.conn_id = conn_id
         self.pack_conn_id = pack_conn_id
-        self.timeout = timeout
-        self.require_reports = require_reports
-        self.environment_store = environment_store
-        self.environment_retention = environment_retention
-        self.credentials = credentials
-        self.limits = limits
-        self.sandbox = sandbox
+        self.options = options
         self._running: PackAttempt | None = None
 
-    def execute(self, context: Any) -> None:
+    def execute(self, context: Context) -> None:
         """Run the pack.
 
         Raises:
@@ -106,7 +86,8 @@ class PackOperator(BaseOperator):
     @property
     def limit(self) -> float:
         """Seconds the pack may run: its manifest's, else the setting, but always before Airflow's own timeout."""
-        stated = self.timeout or (self.pack.manifest and self.pack.manifest.timeout) or DEFAULT_TIMEOUT
+        options, asked = self.options, self.pack.manifest and self.pack.manifest.timeout
+        stated = asked if asked and "timeout" not in options.model_fields_set else options.timeout
         return min(stated, self._airflow_limit or stated)
 
     @property
@@ -119,14 +100,14 @@ class PackOperator(BaseOperator):
 
     # The steps, in the order of `execute` -----------------------------------------------------------------------
 
-    def _skip_backfill(self, context: Any) -> None:
+    def _skip_backfill(self, context: Context) -> None:
         if context["dag_run"].run_type != "backfill" or self.pack.kind != "metric" or self.pack.errors:
             return
         if not (self.pack.manifest and self.pack.manifest.backfill):
             what = "skipped: a backfill would file today's state under a past date"
             raise AirflowSkipException(f'{what}; a pack that can measure past dates says "backfill": true')
 
-    def _attempt(self, context: Any) -> PackAttempt:
+    def _attempt(self, context: Context) -> PackAttempt:
         from hdm_airflow.base.runs import Attempt
         from hdm_airflow.operators.attempt import Conditions, PackAttempt
 
@@ -145,19 +126,13 @@ class PackOperator(BaseOperator):
         conditions = Conditions(
             conn_id=self.conn_id,
             pack_conn_id=self.pack_conn_id,
-            timeout=self.limit,
+            options=self.options.model_copy(update={"timeout": self.limit}),
             deadline=None if self._airflow_limit is None else time.monotonic() + self._airflow_limit,
-            require_reports=self.require_reports,
-            environment_store=Path(self.environment_store).expanduser(),
-            environment_retention=Retention.model_validate(self.environment_retention or {}),
-            credentials=CredentialOptions.model_validate(self.credentials or {}),
-            limits=DEFAULT_LIMITS if self.limits is None else Limits.stated(self.limits),
-            sandbox=Sandbox.model_validate(self.sandbox or {}),
             timezone=context["dag"].timezone.name,
         )
         return PackAttempt(self.pack, attempt, conditions, self.log)
 
-    def _leave_summary(self, context: Any) -> None:
+    def _leave_summary(self, context: Context) -> None:
         """However it ended: a return value would be lost when the task fails."""
         result = self._running.result if self._running else None
         if result and not result.planned.empty:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 
 class ProblemOperator(BaseOperator):
@@ -21,6 +24,6 @@ class ProblemOperator(BaseOperator):
         super().__init__(**{**kwargs, "retries": 0})
         self.reason = reason
 
-    def execute(self, context: Any) -> NoReturn:  # noqa: ARG002  # Airflow's signature
+    def execute(self, context: Context) -> NoReturn:  # noqa: ARG002  # Airflow's signature
         """Fail with the reason."""
         raise AirflowFailException(self.reason)

@@ -17,6 +17,7 @@ from hdm_airflow.base.endpoints import Endpoint
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.operators.pack import PackOperator
 from hdm_airflow.packs.catalog import Catalog
+from hdm_airflow.settings import RunOptions
 
 if TYPE_CHECKING:
     from demo.services import Database
@@ -72,11 +73,13 @@ class Stage:
             (folder / path).write_text(text)
 
     def operator(self, task_id: str, **arguments: Any) -> PackOperator:
-        """The operator of a pack."""
+        """The operator of a pack; keys of RunOptions among the arguments are its options."""
         pack = Catalog.scan(self.folder).find(task_id)
         # where the tests' packs leave traces, and where the server's programs may be: both may be hidden folders
         arguments.setdefault("sandbox", {"write": [str(self.folder.parent)], "read": [str(ROOT)]})
-        return PackOperator(task_id=task_id, pack=pack, environment_store=str(self.store), **arguments)
+        options = {name: arguments.pop(name) for name in RunOptions.model_fields if name in arguments}
+        options["venvs"] = {"folder": str(self.store)}
+        return PackOperator(task_id=task_id, pack=pack, options=options, **arguments)
 
     def run(
         self, task_id: str, *, day: date = MONDAY, context: dict[str, Any] | None = None, **arguments: Any

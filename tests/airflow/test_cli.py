@@ -26,7 +26,7 @@ ENDPOINT = "heart:sqlite:{}:::false"
 @pytest.fixture
 def hdm(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, store: Path) -> Hdm:
     """Commands in this process; the Variable is set, so that Airflow's database is not asked."""
-    monkeypatch.setenv("AIRFLOW_VAR_HDM", f'{{"environment_store": "{store}"}}')
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", f'{{"venvs": {{"folder": "{store}"}}}}')
     return Hdm(capsys)
 
 
@@ -119,7 +119,7 @@ def test_interrupted_run_ends_the_pack_and_closes_the_ledger(
     hdm("endpoints", "add", ENDPOINT.format(file))
     hdm("activate", "slow", "--all", "--packs-dir", packs)
     command = [sys.executable, "-m", "airflow", "hdm", "packs", "run", "slow", "--packs-dir", str(packs)]
-    settings = {"environment_store": str(store), "sandbox": {"write": [str(tmp_path)]}}  # where it leaves its trace
+    settings = {"venvs": {"folder": str(store)}, "sandbox": {"write": [str(tmp_path)]}}  # where it leaves its trace
     with subprocess.Popen(
         command,
         env={**os.environ, "AIRFLOW_VAR_HDM": json.dumps(settings)},

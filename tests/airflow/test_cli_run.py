@@ -30,7 +30,7 @@ def hdm(
     capsys: pytest.CaptureFixture[str], base: Database, packs: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Hdm:
     """Commands in this process, with the metric pack `pulse`, the rule pack of its name, and two SQLite endpoints."""
-    settings = {"environment_store": str(store), "sandbox": {"read": [str(ROOT)]}}  # psql's libraries are not beside it
+    settings = {"venvs": {"folder": str(store)}, "sandbox": {"read": [str(ROOT)]}}  # psql's libraries are not beside it
     monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps(settings))
     monkeypatch.setenv("PATH", f"{base.server.bin_dir}:/usr/bin:/bin")
     hdm = Hdm(capsys)

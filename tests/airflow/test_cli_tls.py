@@ -98,7 +98,7 @@ def hdm(
     capsys: pytest.CaptureFixture[str], base: Database, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Hdm:
     """Commands in this process."""
-    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"environment_store": str(store)}))
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"venvs": {"folder": str(store)}}))
     monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path / "dags"))
     monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", '{"conn_type": "generic", "password": "s3cret"}')
     monkeypatch.setenv("PATH", f"{base.server.bin_dir}:/usr/bin:/bin")

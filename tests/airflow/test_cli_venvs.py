@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hdm_airflow.runner.processes.supervision import Supervision
+from hdm_airflow.runner.venvs.options import VenvOptions
 from hdm_airflow.runner.venvs.store import VenvStore
 from tests.airflow.cli_harness import Hdm, airflow
 from tests.integration.venv_harness import isolate
@@ -20,7 +21,7 @@ from tests.packages import build_wheel
 def hdm(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hdm:
     """Commands in this process, with a store and a packs folder of their own."""
     isolate(monkeypatch, tmp_path / "cache")
-    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"environment_store": str(tmp_path / "store")}))
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"venvs": {"folder": str(tmp_path / "store")}}))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     return Hdm(capsys)
@@ -92,7 +93,8 @@ def test_list_shows_what_is_damaged_or_in_use(hdm: Hdm, packs: Path, tmp_path: P
     (tmp_path / "store" / keys["mp_three"] / "bin/python").unlink()
     pack = packs / "metric-packs/one"
     supervision = Supervision(None, [], lambda: None)
-    with VenvStore(tmp_path / "store").use(pack, "one", None, supervision=supervision, log=print):
+    store = VenvStore(VenvOptions(folder=str(tmp_path / "store")))
+    with store.use(pack, "one", None, supervision=supervision, log=print):
         states = {row["venv"]: row["state"] for row in hdm.json("venvs", "list", "--packs-dir", packs)}
         assert states[keys["mp_one"]] == "in use"
         assert states[keys["mp_three"]].startswith("damaged: its Python is gone")
@@ -119,7 +121,7 @@ def test_prune_does_what_the_settings_say_unless_told_otherwise(
     sizes = {row["venv"]: row["size"] for row in hdm.json("venvs", "list", "--packs-dir", packs)}
     rows = hdm.json("venvs", "prune", "--max-size", f"{sizes[keys['mp_one']]}B", "--dry-run")
     assert [row["venv"] for row in rows] == [keys["mp_three"]]
-    settings = {"environment_store": str(tmp_path / "store"), "environment_retention": {"days": 30}}
+    settings = {"venvs": {"folder": str(tmp_path / "store"), "days": 30}}
     monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps(settings))
     done = hdm("venvs", "prune", "--yes", "--output", "json")
     assert [row["venv"] for row in done.data] == [keys["mp_three"]]
@@ -152,4 +154,4 @@ def test_image_can_be_built_with_warm_environments_without_any_database(packs: P
         patch.delenv("AIRFLOW_VAR_HDM")
         done = airflow(*words, AIRFLOW_HOME=str(tmp_path / "home"))
     assert "the defaults are taken" in done.err
-    assert len(VenvStore(store).entries()) == 2
+    assert len(VenvStore(VenvOptions(folder=str(store))).entries()) == 2

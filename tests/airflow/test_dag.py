@@ -292,7 +292,7 @@ run = bag.dags["hdm_pipeline"].test(run_conf=json.loads(sys.argv[1]))
 states = {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
 print("STATES", json.dumps({"run": str(run.state), **states}))
 """
-    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"environment_store": str(stage.store)}))
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"venvs": {"folder": str(stage.store)}}))
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps(conf or {})],
         capture_output=True,

@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from hdm_airflow.errors import HdmError, PackFailedError, VenvBuildError
 from hdm_airflow.runner.processes.supervision import Supervision
+from hdm_airflow.runner.venvs.options import VenvOptions
 from hdm_airflow.runner.venvs.store import VenvStore
 from tests.airflow.processes import ROOT, RUN_IN_CHILD, alive, eventually, left_behind
 from tests.airflow.stage import REPORT_ALL, endpoint
@@ -158,7 +159,7 @@ def test_venv_is_in_use_as_long_as_its_run_lasts(stage: Stage, tmp_path: Path) -
 
     class Looking(Supervision):
         def run(self, command, **arguments):
-            seen.append([entry.in_use for entry in VenvStore(stage.store).entries()])
+            seen.append([entry.in_use for entry in VenvStore(VenvOptions(folder=str(stage.store))).entries()])
             return super().run(command, **arguments)
 
     stage.store = tmp_path / "own store"
@@ -168,7 +169,7 @@ def test_venv_is_in_use_as_long_as_its_run_lasts(stage: Stage, tmp_path: Path) -
         patch.setattr("hdm_airflow.runner.run.Supervision", Looking)
         stage.execute(operator)
     assert seen == [[True]]
-    assert [entry.in_use for entry in VenvStore(stage.store).entries()] == [False]
+    assert [entry.in_use for entry in VenvStore(VenvOptions(folder=str(stage.store))).entries()] == [False]
 
 
 def test_run_on_a_full_temporary_disk_fails_with_a_reason_and_leaves_nothing(

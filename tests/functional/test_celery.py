@@ -61,7 +61,7 @@ def airflow(ward: Ward, tmp_path: Path, require: Callable[..., None]) -> Iterato
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     settings = {
-        "environment_store": str(ward.stage.store),
+        "venvs": {"folder": str(ward.stage.store)},
         "schedule": None,
         "sandbox": {"write": [str(ward.tally.parent)]},
     }

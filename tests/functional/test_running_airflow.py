@@ -122,7 +122,7 @@ def running(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
             "AIRFLOW_CONN_KEYCLOAK": keycloak.connection(),
             "AIRFLOW_VAR_HDM": json.dumps(
                 {
-                    "environment_store": str(stage.store),
+                    "venvs": {"folder": str(stage.store)},
                     "schedule": None,
                     "credentials": CREDENTIALS,
                     "sandbox": {"write": [str(folder)]},  # where the packs leave traces

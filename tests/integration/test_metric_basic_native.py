@@ -15,9 +15,9 @@ from uv import find_uv_bin
 from hdm_airflow.errors import VenvBuildError
 from hdm_airflow.runner.venvs.interpreter import build_variables
 from hdm_airflow.runner.venvs.layer import make_layer
-from hdm_airflow.runner.venvs.store import Venv, VenvStore
+from hdm_airflow.runner.venvs.store import Venv
 from tests.integration.pack_harness import PACKS
-from tests.integration.venv_harness import Shop, without_uv
+from tests.integration.venv_harness import Shop, store_in, without_uv
 
 NATIVE = PACKS / "metric-packs" / "basic" / "native"
 NOWHERE = "http://127.0.0.1:9"  # nobody listens there
@@ -46,7 +46,7 @@ def shop(tmp_path: Path) -> Shop:
     """A copy of the package in a pack that needs nothing else."""
     pack = tmp_path / "pack"
     shutil.copytree(NATIVE, pack / "native", ignore=shutil.ignore_patterns("__pycache__"))
-    shop = Shop(store=VenvStore(tmp_path / "store"), pack=pack)
+    shop = Shop(store=store_in(tmp_path / "store"), pack=pack)
     shop.require("./native\n")
     return shop
 

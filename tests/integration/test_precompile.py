@@ -9,8 +9,7 @@ import pytest
 from hdm_airflow.runner.processes.sandbox import Sandbox
 from hdm_airflow.runner.processes.supervision import Supervision
 from hdm_airflow.runner.venvs import precompile, record
-from hdm_airflow.runner.venvs.store import VenvStore
-from tests.integration.venv_harness import Shop
+from tests.integration.venv_harness import Shop, store_in
 from tests.packages import build_wheel
 
 
@@ -18,7 +17,7 @@ from tests.packages import build_wheel
 def shop(tmp_path: Path) -> Shop:
     """An empty store, and a pack that needs one package."""
     (tmp_path / "pack").mkdir()
-    return Shop(store=VenvStore(tmp_path / "store"), pack=tmp_path / "pack")
+    return Shop(store=store_in(tmp_path / "store"), pack=tmp_path / "pack")
 
 
 @pytest.fixture

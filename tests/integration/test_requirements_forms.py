@@ -11,8 +11,7 @@ import pytest
 from hdm_airflow.errors import VenvBuildError
 from hdm_airflow.runner.processes import sandbox
 from hdm_airflow.runner.processes.sandbox import Sandbox
-from hdm_airflow.runner.venvs.store import VenvStore
-from tests.integration.venv_harness import Shop, isolate, without_uv
+from tests.integration.venv_harness import Shop, isolate, store_in, without_uv
 from tests.packages import Index, build_wheel, sha256, source_package
 
 #: requirements.txt -> the packages installed. The index has alpha 1.0, 2.0, 3.0rc1 and beta 1.0; the pack has the
@@ -102,7 +101,7 @@ def shop(
         (tmp_path / "note").touch()
         sandbox_in_force = Sandbox(read=(str(Path(__file__).parents[2]),), write=(str(tmp_path / "note"),))
         yield Shop(
-            store=VenvStore(tmp_path / "store"),
+            store=store_in(tmp_path / "store"),
             pack=pack,
             tool=request.param,
             sandbox=sandbox_in_force if sandbox.available() else None,

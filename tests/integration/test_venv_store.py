@@ -21,14 +21,11 @@ from hdm_airflow.runner.processes.supervision import CutShortError, Supervision
 from hdm_airflow.runner.venvs import lock, record
 from hdm_airflow.runner.venvs.interpreter import find_interpreter
 from hdm_airflow.runner.venvs.layer import make_layer
-from hdm_airflow.runner.venvs.retention import Retention
-from hdm_airflow.runner.venvs.store import VenvStore
 from hdm_airflow.runner.workspace import workspace
-from tests.integration.venv_harness import Shop, isolate, packages, without_uv
+from tests.integration.venv_harness import Shop, isolate, packages, store_in, without_uv
 from tests.packages import build_wheel, source_package
 
 ROOT = Path(__file__).parents[2]
-EVERYTHING = Retention(days=0)
 
 
 @pytest.fixture
@@ -38,7 +35,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     pack = tmp_path / "pack"
     build_wheel(pack, "alpha", "1.0", script=True)
     build_wheel(pack, "beta", "1.0")
-    return Shop(store=VenvStore(tmp_path / "store"), pack=pack)
+    return Shop(store=store_in(tmp_path / "store"), pack=pack)
 
 
 ALPHA = "./alpha-1.0-py3-none-any.whl\n"
@@ -70,9 +67,8 @@ def test_eight_processes_that_want_the_same_new_venv_build_it_once(shop: Shop, t
     source_package(shop.pack / "slow", "slow", "1.0", note=note, seconds=1)
     shop.require("./slow\n")
     script = (
-        "import sys\nfrom pathlib import Path\nfrom tests.integration.venv_harness import Shop, packages\n"
-        "from hdm_airflow.runner.venvs.store import VenvStore\n"
-        "shop = Shop(store=VenvStore(Path(sys.argv[1])), pack=Path(sys.argv[2]))\n"
+        "import sys\nfrom pathlib import Path\nfrom tests.integration.venv_harness import Shop, packages, store_in\n"
+        "shop = Shop(store=store_in(Path(sys.argv[1])), pack=Path(sys.argv[2]))\n"
         "print(packages(shop.get('./slow\\n')), shop.builds)\n"
     )
     command = [sys.executable, "-c", script, str(shop.store.root)]
@@ -187,10 +183,10 @@ def test_half_of_a_venv_that_a_killed_builder_left_is_removed(shop: Shop) -> Non
         (shop.store.root / f".building-{key}-x/venv/bin").mkdir(parents=True)
         shop.get()
         assert not shop.leftovers
-        shop.store.prune(EVERYTHING)
+        shop.prune(days=0)
     (shop.store.root / f".removing-{key}-x/venv/bin").mkdir(parents=True)
     (shop.store.root / f"{key}.lock").touch()
-    shop.store.prune(Retention(days=None))
+    shop.prune()
     assert list(shop.store.root.iterdir()) == []
 
 
@@ -208,9 +204,9 @@ def test_what_was_not_used_for_long_is_removed_and_can_be_built_again(shop: Shop
     old, new = shop.get(ALPHA).key, shop.get(BETA).key
     used(shop, old, 91)
     used(shop, new, 89)
-    assert [entry.key for entry in shop.store.prune(Retention(), dry_run=True)] == [old]
+    assert [entry.key for entry in shop.prune(days=90, dry_run=True)] == [old]
     assert len(shop.store.entries()) == 2
-    assert [entry.key for entry in shop.store.prune(Retention())] == [old]
+    assert [entry.key for entry in shop.prune(days=90)] == [old]
     assert [entry.key for entry in shop.store.entries()] == [new]
     assert sorted(path.name for path in shop.store.root.iterdir()) == [new, f"{new}.lock"]
     assert packages(shop.get(ALPHA)) == {"alpha": "1.0"}
@@ -223,7 +219,7 @@ def test_too_large_a_store_loses_what_was_unused_longest(shop: Shop) -> None:
         used(shop, key, days)
     sizes = {entry.key: entry.size for entry in shop.store.entries()}
     limit = sizes[keys[0]] + sizes[keys[2]]
-    assert [entry.key for entry in shop.store.prune(Retention(days=None, size=limit))] == [keys[1]]
+    assert [entry.key for entry in shop.prune(size=limit)] == [keys[1]]
 
 
 def test_venv_in_use_is_never_removed(shop: Shop) -> None:
@@ -231,16 +227,16 @@ def test_venv_in_use_is_never_removed(shop: Shop) -> None:
     with shop.use(ALPHA) as venv, shop.use(ALPHA):
         used(shop, venv.key, 1000)
         assert [entry.state for entry in shop.store.entries()] == ["in use"]
-        assert shop.store.prune(Retention(days=0, size=1)) == []
+        assert shop.prune(days=0, size=1) == []
         assert packages(venv) == {"alpha": "1.0"}
-    assert [entry.key for entry in shop.store.prune(EVERYTHING)] == [venv.key]
+    assert [entry.key for entry in shop.prune(days=0)] == [venv.key]
 
 
 def test_build_removes_what_need_not_be_kept_and_use_does_not(shop: Shop) -> None:
     """So the store stays within its limits by itself. The new venv is in use, and stays."""
     old = shop.get(ALPHA).key
     used(shop, old, 91)
-    shop.store = VenvStore(shop.store.root, Retention(size=1))
+    shop.store = store_in(shop.store.root, days=90, size=1)
     new = shop.get(BETA).key
     assert [entry.key for entry in shop.store.entries()] == [new]
     assert any(line.startswith(f"venv {old} was removed from the store") for line in shop.lines)
@@ -310,7 +306,7 @@ def test_full_disk_is_named_and_leaves_the_store_usable(
     if tool == "pip":
         without_uv(monkeypatch)
     disk = small_disk("8m")
-    shop.store = VenvStore(disk / "store")
+    shop.store = store_in(disk / "store")
     shop.get(ALPHA)
     with filled(disk):
         with pytest.raises(VenvBuildError, match="the disk is full: the venv could not") as caught:
@@ -329,7 +325,7 @@ def test_disk_that_is_full_in_the_middle_of_a_build_leaves_nothing_of_it(
 ) -> None:
     """The package is larger than the free space."""
     disk = small_disk("2m")
-    shop.store = VenvStore(disk / "store")
+    shop.store = store_in(disk / "store")
     (shop.pack / "big").mkdir()
     source = source_package(shop.pack / "big", "big", "1.0", note=shop.pack / "note")
     text = (source / "backend.py").read_text()
@@ -368,7 +364,7 @@ def test_store_that_is_read_only_serves_what_it_has(
 ) -> None:
     """As in an image that was built with `venvs warm`."""
     disk = small_disk("8m")
-    shop.store = VenvStore(disk / "store")
+    shop.store = store_in(disk / "store")
     shop.get(ALPHA)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     with shop.use(ALPHA) as venv:
@@ -472,14 +468,14 @@ def test_python_of_the_manifest_is_found(
 
 
 def test_store_leaves_other_files_in_its_folder_alone(shop: Shop) -> None:
-    """The setting may name a folder that has other files; pruning removes only venvs."""
+    """`venvs.folder` may name a folder that has other files; pruning removes only venvs."""
     shop.get(ALPHA)
     stranger = shop.store.root / "patients" / "2025"
     stranger.mkdir(parents=True)
     lock = shop.store.root / "uv.lock"
     lock.touch()
     assert len(shop.store.entries()) == 1
-    shop.store.prune(Retention(days=0))
+    shop.prune(days=0)
     assert stranger.exists()
     assert lock.exists()
     assert shop.store.entries() == []

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from hdm_airflow.runner.processes.sandbox import Sandbox
 from hdm_airflow.runner.processes.supervision import Supervision
+from hdm_airflow.runner.venvs.options import VenvOptions
+from hdm_airflow.runner.venvs.retention import Entry
 from hdm_airflow.runner.venvs.store import Venv, VenvStore
 
 if TYPE_CHECKING:
@@ -56,6 +58,10 @@ class Shop:
         """Package -> version, as the venv's own Python sees them."""
         return packages(self.get(content))
 
+    def prune(self, *, days: float | None = None, size: int | None = None, dry_run: bool = False) -> list[Entry]:
+        """What the store removes if it keeps no more than this."""
+        return store_in(self.store.root, days=days, size=size).prune(dry_run=dry_run)
+
     @property
     def builds(self) -> int:
         """How many venvs were built."""
@@ -65,6 +71,11 @@ class Shop:
     def leftovers(self) -> list[str]:
         """The remains of builds and removals."""
         return [path.name for path in self.store.root.glob(".*")]
+
+
+def store_in(folder: Path, *, days: float | None = None, size: int | None = None) -> VenvStore:
+    """A store that keeps everything that is sound, unless the test says otherwise."""
+    return VenvStore(VenvOptions(folder=str(folder), days=days, size=size))
 
 
 def packages(venv: Venv) -> dict[str, str]:

@@ -15,7 +15,7 @@ from hdm_airflow.packs.finding import CODES
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.packs.manifest import REQUIRED, Manifest, json_schema
 from hdm_airflow.runner.processes.sandbox import Sandbox
-from hdm_airflow.runner.venvs.retention import Retention
+from hdm_airflow.runner.venvs.options import VenvOptions
 from hdm_airflow.settings import Environment, Settings
 from tests.unit.test_zoo import DEEP
 
@@ -54,7 +54,7 @@ def default(field: FieldInfo) -> str:
         ("settings.md", 1, Environment),
         ("settings.md", 2, Limits),
         ("settings.md", 3, Sandbox),
-        ("settings.md", 4, Retention),
+        ("settings.md", 4, VenvOptions),
         ("settings.md", 5, CredentialOptions),
         ("settings.md", 6, VaultOptions),
         ("settings.md", 7, KeycloakOptions),

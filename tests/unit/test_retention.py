@@ -6,7 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from hdm_airflow.runner.venvs.retention import Entry, Retention, surplus
+from hdm_airflow.runner.venvs.options import VenvOptions
+from hdm_airflow.runner.venvs.retention import Entry, surplus
 
 NOW = datetime(2026, 1, 5, tzinfo=timezone.utc)
 
@@ -25,18 +26,18 @@ def entry(key: str, days: float, size: int = 10, *, in_use: bool = False, fault:
 
 
 @pytest.mark.parametrize(
-    ("retention", "gone"),
+    ("options", "gone"),
     [
-        (Retention(), ["old", "damaged"]),
-        (Retention(days=None), ["damaged"]),
-        (Retention(days=1), ["old", "month", "damaged"]),
-        (Retention(days=0), ["old", "month", "damaged", "today"]),
-        (Retention(days=None, size=40), ["old", "damaged"]),
-        (Retention(days=None, size=39), ["old", "month", "damaged"]),
-        (Retention(days=None, size=1), ["old", "month", "damaged", "today"]),
+        (VenvOptions(), ["old", "damaged"]),
+        (VenvOptions(days=None), ["damaged"]),
+        (VenvOptions(days=1), ["old", "month", "damaged"]),
+        (VenvOptions(days=0), ["old", "month", "damaged", "today"]),
+        (VenvOptions(days=None, size=40), ["old", "damaged"]),
+        (VenvOptions(days=None, size=39), ["old", "month", "damaged"]),
+        (VenvOptions(days=None, size=1), ["old", "month", "damaged", "today"]),
     ],
 )
-def test_unused_longest_goes_first_and_what_is_used_stays(retention: Retention, gone: list[str]) -> None:
+def test_unused_longest_goes_first_and_what_is_used_stays(options: VenvOptions, gone: list[str]) -> None:
     """The one in use counts for the size of the store all the same."""
     entries = [
         entry("today", 0.5),
@@ -45,4 +46,4 @@ def test_unused_longest_goes_first_and_what_is_used_stays(retention: Retention, 
         entry("used", 400, in_use=True),
         entry("old", 100),
     ]
-    assert [one.key for one in surplus(entries, retention, NOW)] == gone
+    assert [one.key for one in surplus(entries, options, NOW)] == gone

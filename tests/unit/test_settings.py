@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.runner.venvs.options import VenvOptions
 from hdm_airflow.settings import WHERE, Settings
 
 JSON = st.recursive(
@@ -18,6 +19,28 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
     max_leaves=5,
 )
+
+
+#: Every key, with a value other than its default.
+EVERY_KEY: dict[str, Any] = {
+    "packs_dir": "quality",
+    "environments": {"dev": {"conn_id": "hdm_dev"}, "prod": {"conn_id": "hdm", "pack_conn_id": "hdm_packs"}},
+    "select": ["tag:nightly"],
+    "exclude": ["mp_slow"],
+    "pack_args": {"kind:rule": {"pool": "rules", "retries": 1}},
+    "schedule": None,
+    "timeout": 60,
+    "require_reports": True,
+    "venvs": {"folder": "/var/lib/hdm", "days": 30.5, "size": 20_000_000_000},
+    "credentials": {
+        "sources": ["vault", "keycloak"],
+        "vault": {"conn_id": "vault", "path": "hdm/{name}"},
+        "keycloak": {"conn_id": "keycloak", "realm": "hospital", "endpoints": ["*:trino:*"]},
+        "conf_json": "refuse",
+    },
+    "limits": {"memory": 2_000_000_000, "cpu": 3600, "disk": 1, "output": 1, "processes": 10, "files": 100},
+    "sandbox": {"mode": "required", "read": ["/srv"], "write": ["/data"], "hide": ["/var/log/airflow"]},
+}
 
 
 def fault_of(value: Any) -> str:
@@ -39,29 +62,9 @@ def test_variable_that_says_nothing_gives_the_defaults(text: str | None) -> None
 
 def test_every_key_can_be_set() -> None:
     """What is written is what counts."""
-    stated = {
-        "packs_dir": "quality",
-        "environments": {"dev": {"conn_id": "hdm_dev"}, "prod": {"conn_id": "hdm", "pack_conn_id": "hdm_packs"}},
-        "select": ["tag:nightly"],
-        "exclude": ["mp_slow"],
-        "pack_args": {"kind:rule": {"pool": "rules", "retries": 1}},
-        "schedule": None,
-        "timeout": 60,
-        "require_reports": True,
-        "environment_store": "/var/lib/hdm",
-        "environment_retention": {"days": 30.5, "size": 20_000_000_000},
-        "credentials": {
-            "sources": ["vault", "keycloak"],
-            "vault": {"conn_id": "vault", "path": "hdm/{name}"},
-            "keycloak": {"conn_id": "keycloak", "realm": "hospital", "endpoints": ["*:trino:*"]},
-            "conf_json": "refuse",
-        },
-        "limits": {"memory": 2_000_000_000, "cpu": 3600, "disk": 1, "output": 1, "processes": 10, "files": 100},
-        "sandbox": {"mode": "required", "read": ["/srv"], "write": ["/data"], "hide": ["/var/log/airflow"]},
-    }
-    assert stated.keys() == Settings.model_fields.keys()
-    found = Settings.parse(json.dumps(stated))
-    assert json.loads(json.dumps(found.model_dump(exclude_unset=True))) == stated
+    assert EVERY_KEY.keys() == Settings.model_fields.keys()
+    found = Settings.parse(json.dumps(EVERY_KEY))
+    assert json.loads(json.dumps(found.model_dump(exclude_unset=True))) == EVERY_KEY
 
 
 def test_every_fault_is_named_at_once() -> None:
@@ -73,11 +76,11 @@ def test_every_fault_is_named_at_once() -> None:
             "select": "basic",
             "schedule": "at two",
             "packsdir": "x",
-            "environment_store": "cache",
+            "venvs": {"folder": "cache"},
         }
     )
     faults = {line.strip().partition(":")[0] for line in what.splitlines()[1:]}
-    assert faults == {"environments", "timeout", "select", "schedule", "packsdir", "environment_store"}
+    assert faults == {"environments", "timeout", "select", "schedule", "packsdir", "venvs.folder"}
 
 
 def test_unknown_key_is_an_error() -> None:
@@ -110,7 +113,7 @@ def test_text_that_is_not_json_is_called_that(text: str) -> None:
 @pytest.mark.parametrize("value", [[], "packs", 7, None, True])
 def test_json_that_is_no_object_is_an_error(value: object) -> None:
     """It is the Variable as a whole that is wrong."""
-    assert "the Variable: " in fault_of(json.dumps(value))
+    assert f"\n  {WHERE}: " in fault_of(json.dumps(value))
 
 
 @pytest.mark.parametrize(
@@ -128,8 +131,8 @@ def test_json_that_is_no_object_is_an_error(value: object) -> None:
         ("schedule", 3600),
         ("packs_dir", ""),
         ("packs_dir", "packs\0"),
-        ("environment_store", ""),
-        ("environment_store", "~somebody/store"),
+        ("venvs", {"folder": ""}),
+        ("venvs", {"folder": "~somebody/store"}),
         ("pack_args", {"basic": "pool"}),
         ("exclude", [1]),
     ],
@@ -161,7 +164,7 @@ def test_wrong_argument_is_not_blamed_on_the_variable() -> None:
 def test_store_follows_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """`~` is the worker's home, not the scheduler's."""
     monkeypatch.setenv("HOME", "/home/airflow")
-    assert str(Settings(environment_store="~/store").store) == "/home/airflow/store"
+    assert str(VenvOptions(folder="~/store").root) == "/home/airflow/store"
 
 
 @settings(max_examples=30, deadline=None)

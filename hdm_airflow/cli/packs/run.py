@@ -85,13 +85,7 @@ def _conditions(pack: Pack, settings: Settings, environment: Environment) -> Con
     return Conditions(
         conn_id=environment.conn_id,
         pack_conn_id=environment.pack_conn_id,
-        timeout=(pack.manifest and pack.manifest.timeout) or settings.timeout,
-        require_reports=settings.require_reports,
-        environment_store=settings.store,
-        environment_retention=settings.environment_retention,
-        credentials=settings.credentials,
-        limits=settings.limits,
-        sandbox=settings.sandbox,
+        options=settings.run_options(pack),
         timezone=airflow_settings.TIMEZONE.name,
     )
 

@@ -6,18 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from hdm_airflow.packs.limits import Bytes
-
-
-class Retention(BaseModel):
-    """When venvs are removed; null: never for that reason."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-    days: float | None = Field(90.0, ge=0, le=36_500, description="Days that an unused venv is kept.")
-    size: Bytes | None = Field(None, description="Bytes of all venvs together; unused longest go first.")
+from hdm_airflow.runner.venvs.options import VenvOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,20 +28,20 @@ class Entry:
         return "in use" if self.in_use else f"damaged: {self.fault}" if self.fault else "ready"
 
 
-def surplus(entries: Iterable[Entry], retention: Retention, now: datetime) -> Sequence[Entry]:
+def surplus(entries: Iterable[Entry], options: VenvOptions, now: datetime) -> Sequence[Entry]:
     """Which venvs go, unused longest first: damaged ones, those too old, then what is too much.
 
     Args:
         entries: all of the store; those in use count for its size, and stay.
-        retention: what is kept.
+        options: what is kept.
         now: with timezone.
     """
     everything = sorted(entries, key=lambda entry: entry.last_used)
     total = sum(entry.size for entry in everything)
     chosen = []
     for entry in everything:
-        old = retention.days is not None and now - entry.last_used > timedelta(days=retention.days)
-        large = retention.size is not None and total > retention.size
+        old = options.days is not None and now - entry.last_used > timedelta(days=options.days)
+        large = options.size is not None and total > options.size
         if not entry.in_use and (old or large or entry.fault):
             chosen.append(entry)
             total -= entry.size

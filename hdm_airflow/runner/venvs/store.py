@@ -28,8 +28,9 @@ from hdm_airflow.runner.venvs import package_index, record
 from hdm_airflow.runner.venvs.builder import Builder, disk_full
 from hdm_airflow.runner.venvs.interpreter import Interpreter, build_variables, bundled_pip, find_interpreter
 from hdm_airflow.runner.venvs.lock import acquire
+from hdm_airflow.runner.venvs.options import VenvOptions
 from hdm_airflow.runner.venvs.requirements import Requirements
-from hdm_airflow.runner.venvs.retention import Entry, Retention, surplus
+from hdm_airflow.runner.venvs.retention import Entry, surplus
 
 _LOCK_INTERVAL = 0.1  # seconds between two tries
 _PATIENCE = 2.0  # seconds of waiting before the log mentions it
@@ -65,13 +66,12 @@ class VenvStore:
     """The venvs of one user.
 
     Args:
-        root: its folder; made when missing.
-        retention: what is kept when a new one has been built; None: everything.
+        options: its folder, made if missing, and what it keeps after each build.
     """
 
-    def __init__(self, root: Path, retention: Retention | None = None) -> None:
-        self.root = root
-        self.retention = retention
+    def __init__(self, options: VenvOptions) -> None:
+        self.options = options
+        self.root = options.root
 
     @contextmanager
     def use(
@@ -116,20 +116,17 @@ class VenvStore:
         folders = [path for path in found if _KEY.fullmatch(path.name) and path.is_dir()]
         return sorted(map(self._entry, folders), key=lambda entry: entry.last_used, reverse=True)
 
-    def prune(
-        self, retention: Retention, *, log: Callable[[str], None] = lambda _: None, dry_run: bool = False
-    ) -> list[Entry]:
+    def prune(self, *, log: Callable[[str], None] = lambda _: None, dry_run: bool = False) -> list[Entry]:
         """Remove the venvs that need not be kept, and the remains of interrupted builds.
 
         Args:
-            retention: what is kept.
             log: called with a line for each venv that cannot be removed.
             dry_run: remove nothing.
 
         Returns:
             The venvs that were removed, or would be.
         """
-        chosen = surplus(self.entries(), retention, datetime.now(timezone.utc))
+        chosen = surplus(self.entries(), self.options, datetime.now(timezone.utc))
         if dry_run:
             return list(chosen)
         removed = [entry for entry in chosen if self._remove(entry.key, log)]
@@ -223,10 +220,8 @@ class VenvStore:
 
     def _prune_after_build(self, log: Callable[[str], None]) -> None:
         """Keep the store within its limits. A failure here does not fail the run."""
-        if self.retention is None:
-            return
         try:
-            for entry in self.prune(self.retention, log=log):
+            for entry in self.prune(log=log):
                 log(f"venv {entry.key} was removed from the store: last used {entry.last_used:%Y-%m-%d}")
         except OSError as error:
             log(f"the venv store could not be pruned: {error}")
