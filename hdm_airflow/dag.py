@@ -1,4 +1,4 @@
-"""HdmDag and HdmTaskGroup: a packs folder as a Dag, or as a group inside somebody's own Dag."""
+"""HdmDag and HdmTaskGroup: a packs folder as a Dag, or as a task group in a Dag of your own."""
 
 from __future__ import annotations
 
@@ -25,28 +25,33 @@ from hdm_airflow.packs.selection import choose, matches
 from hdm_airflow.settings import WHERE, Settings
 
 _OWN_FOLDER = f"{Path(__file__).parent.absolute()}{os.sep}"
-#: Of a manifest's keys, those that the task takes as arguments, where pack_args may replace them.
+#: Keys of the manifest that become arguments of the task; pack_args override them.
 _MANIFEST_KEYS = ("retries", "pool", "queue")
 _DURATIONS = {"execution_timeout", "retry_delay", "max_retry_delay"}
 
 
 class HdmDag(DAG):
-    """A Dag that runs a packs folder: `start >> one group per environment >> end`.
+    """A Dag that runs a packs folder: `start`, then one task group per environment, then `end`.
 
-    What is left out comes from the Airflow Variable `hdm`, then from defaults. A broken pack, an invalid Variable or
-    an empty selection never keeps the Dag from loading: a task that fails says what is wrong.
+    Arguments override the Airflow Variable `hdm`, which overrides the defaults. The Dag loads even if a pack is broken,
+    the Variable invalid or the selection empty: a task then fails with the reason.
 
     Args:
-        dag_id: the Dag's id.
-        packs_dir: the packs folder, relative to the Dag file.
-        environments: name -> {"conn_id": ...}, one HDM base each.
-        select: selectors of the packs to run (`basic`, `mp_basic`, `kind:rule`, `tag:nightly`).
-        exclude: selectors of the packs not to run.
-        pack_args: selector -> arguments for PackOperator, such as `{"mp_basic": {"pool": "hdm"}}`.
-        **dag_arguments: as of airflow.sdk.DAG; the defaults are 02:00, no catch-up, one active run, tag `hdm`.
+        dag_id: id of the Dag.
+        packs_dir: the packs folder, relative to the Dag file; default: the setting `packs_dir` (`packs`).
+        environments: name -> {"conn_id": ..., "pack_conn_id": ...}, one HDM base each; default: the setting
+            `environments` (`prod` on the connection `hdm`).
+        select: selectors of the packs to run: `basic` (name), `mp_basic` (task id), both with `*`; `kind:rule`;
+            `tag:nightly`; default: the setting `select` (all packs).
+        exclude: selectors of packs to skip; default: the setting `exclude` (none).
+        pack_args: selector -> arguments for the tasks of the packs that it matches: arguments of Airflow's operators,
+            such as `pool` (durations are in seconds), and `PackOperator`'s options, such as `timeout`. If several
+            selectors match, the last one wins, key by key; default: the setting `pack_args` (none).
+        **dag_arguments: arguments of `airflow.sdk.DAG`; default: `schedule` from the settings (`0 2 * * *`),
+            `catchup=False`, `max_active_runs=1`, `tags={"hdm"}`.
 
     Raises:
-        ConfigurationError: an argument is wrong.
+        ConfigurationError: if an argument is wrong.
     """
 
     def __init__(
@@ -88,26 +93,27 @@ class HdmDag(DAG):
                 for name in sorted(settings.environments):
                     with TaskGroup(f"hdm-{name}"):
                         _add_packs(catalog, packs, settings, name, start, end)
-        # Last: Airflow would copy the Dag's params into each task that is made, twice.
+        # Last: Airflow would copy the Dag's params into each new task, twice.
         self.params = ParamsDict(params)
 
 
 class HdmTaskGroup(TaskGroup):
-    """The packs of one environment as a group of tasks, inside somebody's own Dag.
+    """The packs of one environment as a task group in a Dag of your own.
 
-    Its last task, `end`, is red when any pack failed: whatever follows the group waits for all of it.
+    The last task of the group, `end`, is red if any pack failed. Tasks downstream of the group wait for all packs.
 
     Args:
-        group_id: the group's id.
-        packs_dir: the packs folder, relative to the Dag file.
-        environment: name of one of the environments of the settings.
-        select: as of HdmDag.
-        exclude: as of HdmDag.
-        pack_args: as of HdmDag.
-        **group_arguments: as of airflow.sdk.TaskGroup.
+        group_id: id of the group.
+        environment: name of an environment in the setting `environments`; if it is unknown, the group has one task,
+            `configuration`, which fails with the reason.
+        packs_dir: the packs folder, relative to the Dag file; default: the setting `packs_dir` (`packs`).
+        select: selectors of the packs to run, as in `HdmDag`.
+        exclude: selectors of packs to skip, as in `HdmDag`.
+        pack_args: selector -> arguments for the tasks of the packs that it matches, as in `HdmDag`.
+        **group_arguments: arguments of `airflow.sdk.TaskGroup`.
 
     Raises:
-        ConfigurationError: an argument is wrong.
+        ConfigurationError: if an argument is wrong.
     """
 
     def __init__(
@@ -143,10 +149,15 @@ class HdmTaskGroup(TaskGroup):
 
 
 def _read(arguments: Mapping[str, Any], dag_file: str) -> tuple[Settings, Catalog, tuple[Pack, ...], str]:
-    """Settings, catalog and chosen packs; or, in place of the last three, what is wrong with them.
+    """The settings, the catalog, the selected packs and ''; after a mistake, no packs and what is wrong.
 
-    Wrong arguments raise: they are the Dag author's. What stands in the Variable or in the folder does not: an
-    exception would take every Dag of the file away.
+    Args:
+        arguments: arguments of the Dag or group; None counts as left out.
+        dag_file: the file that `packs_dir` is relative to.
+
+    Raises:
+        ConfigurationError: if an argument is wrong, so that the Dag's author sees it. Mistakes in the Variable or the
+            folder do not raise: an exception would remove every Dag of the file.
     """
     stated = {key: value for key, value in arguments.items() if value is not None}
     Settings().override(stated)
@@ -155,10 +166,10 @@ def _read(arguments: Mapping[str, Any], dag_file: str) -> tuple[Settings, Catalo
         settings = Settings.load().override(stated)
         catalog = Catalog.scan(Path(dag_file).parent / settings.packs_dir)
         packs = choose(catalog.every, settings.select, settings.exclude)
-        choose(catalog.every, select=tuple(settings.pack_args))  # a selector that means nothing is a mistake here, too
+        choose(catalog.every, select=tuple(settings.pack_args))  # raises if a selector matches no pack
         if not packs:
             hint = "add packs (airflow hdm packs install basic packs), or correct select and exclude"
-            raise ConfigurationError("there is no pack to run", settings.packs_dir, hint)
+            raise ConfigurationError("no packs to run", settings.packs_dir, hint)
     except ConfigurationError as error:
         return settings, Catalog(root=Path(), packs=(), quarantined=(), findings=()), (), str(error)
     return settings, catalog, packs, ""
@@ -167,20 +178,20 @@ def _read(arguments: Mapping[str, Any], dag_file: str) -> tuple[Settings, Catalo
 def _add_packs(
     catalog: Catalog, packs: Sequence[Pack], settings: Settings, environment: str, start: Any, end: Any
 ) -> None:
-    """Add one task per pack to the current group, rule packs behind the metric packs they depend on."""
+    """Add one task per pack to the current group, with rule packs downstream of the metric packs they depend on."""
     tasks = {pack.task_id: _task(pack, settings, environment) for pack in packs}
     roots = []
     for pack in packs:
         upstream = [tasks[other.task_id] for other in catalog.upstream(pack) if other.task_id in tasks]
         if upstream:
-            # all_done: the gate alone decides, endpoint by endpoint, what the task judges
+            # all_done: only the gate decides, endpoint by endpoint, what the task judges
             tasks[pack.task_id].trigger_rule = TriggerRule.ALL_DONE
             tasks[pack.task_id].set_upstream(upstream)
         else:
             roots.append(tasks[pack.task_id])
     if start is not None:
         start.set_downstream(roots)
-    # Behind every task, not only the last: a failed metric task whose rules went on would leave the run green.
+    # Downstream of every task: if a metric task fails and its rule task succeeds, the run must still be red.
     end.set_upstream(list(tasks.values()))
 
 
@@ -202,7 +213,7 @@ def _task(pack: Pack, settings: Settings, environment: str) -> BaseOperator:
     options.update({name: arguments.pop(name) for name in options.keys() & arguments})
     try:
         return PackOperator(task_id=pack.task_id, pack=pack, options=options, **arguments)
-    except Exception as error:  # noqa: BLE001  # whatever Airflow finds wrong with an argument must not lose the file
+    except Exception as error:  # noqa: BLE001  # no error of Airflow about an argument may keep the file from loading
         _forget(pack.task_id)
         fault = error.what if isinstance(error, ConfigurationError) else error
         what = f"{pack.task_id} has wrong arguments: {fault}"
@@ -211,7 +222,7 @@ def _task(pack: Pack, settings: Settings, environment: str) -> BaseOperator:
 
 
 def asset(environment: str, pack: Pack) -> Asset:
-    """The asset that a pack's task updates when it succeeds, to schedule other Dags on."""
+    """The asset that the task of a pack updates when it succeeds; other Dags can be scheduled on it."""
     return Asset(
         name=f"hdm-{environment}.{pack.task_id}", uri=f"hdm://{environment}/{pack.kind}-packs/{quote(pack.name)}"
     )
@@ -223,7 +234,7 @@ def _manifest_arguments(pack: Pack) -> dict[str, Any]:
 
 
 def _as_durations(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no durations: where Airflow takes one, a number means seconds."""
+    """Convert seconds to durations for the arguments that need them, since JSON has none."""
     return {
         key: timedelta(seconds=value) if key in _DURATIONS and isinstance(value, (int, float)) else value
         for key, value in arguments.items()
@@ -231,7 +242,7 @@ def _as_durations(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _forget(task_id: str) -> None:
-    """Undo what a constructor that raised halfway has registered with the current Dag and group."""
+    """Remove a task from the current Dag and group after its constructor raised an error."""
     dag = DagContext.get_current()
     group = TaskGroupContext.get_current(dag)
     if dag is not None and group is not None:
@@ -241,7 +252,7 @@ def _forget(task_id: str) -> None:
 
 
 def _doc(pack: Pack) -> str:
-    """A pack's documentation in the UI: what is wrong with it, then its Readme."""
+    """The documentation of a pack in Airflow's UI: its findings, then its Readme."""
     lines = [f"**{pack.kind} pack {pack.name} {pack.version}**".replace("  ", " ")]
     if pack.manifest and pack.manifest.description:
         lines.append(pack.manifest.description)
@@ -253,13 +264,13 @@ def _doc(pack: Pack) -> str:
 
 
 def _metric_date_param() -> Param:
-    description = "The date under which metrics are filed (YYYY-MM-DD); left out, the run's own date."
+    description = "The date under which metrics are stored (YYYY-MM-DD); default: the date of the run."
     return Param(None, type=["null", "string"], format="date", description=description)
 
 
 def _caller() -> str:
-    """The file that is making the Dag: the nearest frame outside this package and Airflow's generated code."""
-    frame = sys._getframe(1)  # noqa: SLF001  # what Airflow itself does for DAG.fileloc
+    """The Dag file: the file of the nearest frame outside this package and Airflow's generated code."""
+    frame = sys._getframe(1)  # noqa: SLF001  # Airflow does the same for DAG.fileloc
     while frame.f_back and (frame.f_code.co_filename.startswith((_OWN_FOLDER, "<"))):
         frame = frame.f_back
     return frame.f_code.co_filename

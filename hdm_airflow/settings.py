@@ -32,42 +32,42 @@ if TYPE_CHECKING:
 
 VARIABLE = "hdm"
 WHERE = f"Airflow Variable {VARIABLE!r}"
-#: Schedules that Airflow knows and cron does not.
+#: Schedules that Airflow accepts but cron does not.
 _PRESETS = {"@once", "@continuous", "@quarterly"}
 
 
 class Environment(BaseModel):
-    """One environment: one HDM base."""
+    """One environment, that is one HDM base."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     conn_id: str = Field("hdm", min_length=1, description="Airflow connection of the HDM base.")
     pack_conn_id: str | None = Field(
-        None, description="Connection by which packs reach the base, with fewer rights; left out: conn_id."
+        None, description="Connection that packs use to reach the base, with fewer rights; default: conn_id."
     )
 
 
 class RunOptions(BaseModel):
-    """The settings that each run of a pack takes along; each key may be left out."""
+    """The settings of a single pack run; every key is optional."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     timeout: float = Field(
-        6 * 3600, gt=0, le=31_536_000, description="Seconds a pack may run whose manifest names no timeout."
+        6 * 3600, gt=0, le=31_536_000, description="Default time limit in seconds, unless the manifest sets timeout."
     )
     require_reports: bool = Field(
-        False, description="Rule packs refuse metrics that only an exit code vouches for (packs without reports)."
+        False, description="Rule packs reject metrics that rest on an exit code alone, without a report."
     )
     venvs: VenvOptions = Field(VenvOptions(), description="Where the venv store is and what it keeps.")
     credentials: CredentialOptions = Field(CredentialOptions(), description="Where passwords come from.")
     limits: Annotated[Limits, BeforeValidator(Limits.stated)] = Field(
-        DEFAULT_LIMITS, description="How much of a machine one pack run may use."
+        DEFAULT_LIMITS, description="The resources that one pack run may use."
     )
-    sandbox: Sandbox = Field(Sandbox(), description="How far packs are kept from the files and processes of others.")
+    sandbox: Sandbox = Field(Sandbox(), description="How packs are kept away from other files and processes.")
 
     @classmethod
     def read(cls, options: RunOptions | Mapping[str, Any] | None, where: str) -> RunOptions:
-        """The options that an operator was given; a key that is None counts as left out.
+        """The options in an operator's argument; a key with the value None counts as left out.
 
         Raises:
             ConfigurationError: if keys or values are wrong; the error lists all of them.
@@ -80,7 +80,7 @@ class RunOptions(BaseModel):
 
     @classmethod
     def validate_all(cls, value: object, where: str) -> Self:
-        """An instance made from an object such as parsed JSON.
+        """Validate an object such as parsed JSON.
 
         Raises:
             ConfigurationError: if keys or values are wrong; the error lists all of them.
@@ -97,7 +97,7 @@ EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,50
 
 
 class Settings(RunOptions):
-    """Everything that can be set: the options of runs, and what the Dag is made of; each key may be left out."""
+    """All settings: the options of pack runs and the contents of the Dag; every key is optional."""
 
     model_config = ConfigDict(title="Airflow Variable hdm")
 
@@ -105,52 +105,54 @@ class Settings(RunOptions):
     environments: dict[EnvironmentName, Environment] = Field(
         default={"prod": Environment()}, min_length=1, description="Name -> HDM base; one task group each."
     )
-    select: tuple[str, ...] = Field((), strict=False, description="Run only packs that one of these selectors means.")
-    exclude: tuple[str, ...] = Field((), strict=False, description="Run no pack that one of these selectors means.")
+    select: tuple[str, ...] = Field((), strict=False, description="Run only packs that match one of these selectors.")
+    exclude: tuple[str, ...] = Field((), strict=False, description="Skip packs that match one of these selectors.")
     pack_args: dict[str, dict[str, Any]] = Field(
-        default={}, description="Selector -> arguments of the pack's operator, such as pool or retries."
+        default={}, description="Selector -> arguments for the pack's task, such as pool or retries."
     )
-    schedule: str | None = Field("0 2 * * *", description="When the Dag runs: cron, a preset, or null for never.")
+    schedule: str | None = Field(
+        "0 2 * * *", description="When the Dag runs: a cron expression, a preset, or null for manual runs only."
+    )
 
     @field_validator("environments")
     @classmethod
     def _one_base_each(cls, environments: dict[str, Environment]) -> dict[str, Environment]:
         conn_ids = [environment.conn_id for environment in environments.values()]
         if len(set(conn_ids)) < len(conn_ids):
-            raise ValueError("two environments have one conn_id: an environment is an HDM base of its own")
+            raise ValueError("two environments share a conn_id; each needs an HDM base of its own")
         return environments
 
     @field_validator("schedule")
     @classmethod
     def _is_schedule(cls, schedule: str | None) -> str | None:
-        # What Airflow reads cron with, but only after the Dag file has loaded.
+        # Airflow uses it too, but only after the Dag file has loaded.
         from croniter import croniter  # type: ignore[import-untyped]
 
         if schedule is None or schedule in _PRESETS or croniter.is_valid(schedule):
             return schedule
-        raise ValueError(f"{schedule!r} is neither cron, such as '0 2 * * *', nor a preset, such as '@daily'")
+        raise ValueError(f"{schedule!r} is not a cron expression (such as '0 2 * * *') or a preset (such as '@daily')")
 
     @classmethod
     def parse(cls, text: str | None) -> Settings:
-        """The settings that a Variable's text holds; defaults where it is None or empty.
+        """The settings in the text of a Variable; the defaults if it is None or empty.
 
         Raises:
-            ConfigurationError: it is not JSON, or holds wrong keys or values; all of them at once.
+            ConfigurationError: if it is not JSON, or if keys or values are wrong; the error lists all of them.
         """
         if not (text or "").strip():
             return cls()
         try:
             value = json.loads(text or "")
         except (ValueError, RecursionError) as error:
-            raise ConfigurationError(f"the Variable is not JSON: {error}", WHERE, "correct it there") from None
+            raise ConfigurationError(f"the Variable is not JSON: {error}", WHERE, "correct the Variable") from None
         return cls.validate_all(value, WHERE)
 
     @classmethod
     def load(cls) -> Settings:
-        """The settings as Airflow has them now.
+        """The current settings.
 
         Raises:
-            ConfigurationError: the Variable is invalid.
+            ConfigurationError: if the Variable is invalid.
         """
         from airflow.sdk import Variable
 
@@ -161,12 +163,12 @@ class Settings(RunOptions):
         """These settings with some keys replaced.
 
         Raises:
-            ConfigurationError: a value is wrong.
+            ConfigurationError: if a value is wrong.
         """
         return self.validate_all({**self.model_dump(), **changes}, "arguments of HdmDag")
 
     def run_options(self, pack: Pack) -> RunOptions:
-        """The options for the runs of a pack: its manifest's timeout overrides ours."""
+        """The options for runs of a pack: the timeout of its manifest overrides the setting."""
         options = {name: getattr(self, name) for name in RunOptions.model_fields}
         if pack.manifest and pack.manifest.timeout:
             options["timeout"] = pack.manifest.timeout

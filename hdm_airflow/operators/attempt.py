@@ -1,4 +1,4 @@
-"""PackAttempt: one attempt of one pack, whoever asks for it. PackOperator and `airflow hdm packs run` both do."""
+"""PackAttempt: one attempt of one pack, for PackOperator and `airflow hdm packs run` alike."""
 
 from __future__ import annotations
 
@@ -24,54 +24,54 @@ from hdm_airflow.runner.processes.child import dying_with_parent
 from hdm_airflow.runner.venvs.store import VenvStore
 from hdm_airflow.settings import RunOptions
 
-_HURRY = 2.0  # seconds to give back leases of passwords after an abort: SIGKILL follows after five
+_HURRY = 2.0  # seconds to return leases of passwords after an abort: SIGKILL follows after five
 
 
 class Log(Protocol):
-    """What an attempt tells its course to: a logger of Airflow's or of the standard library."""
+    """The logger of an attempt: Airflow's or the standard library's."""
 
     def info(self, message: str, /, *values: Any) -> None:
-        """Tell something of interest."""
+        """Log progress."""
 
     def warning(self, message: str, /, *values: Any) -> None:
-        """Tell something that may need somebody's care."""
+        """Log something that may need attention."""
 
     def error(self, message: str, /, *values: Any) -> None:
-        """Tell a failure."""
+        """Log a failure."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """Under what an attempt runs, whichever pack it is of."""
+    """The conditions of an attempt, whichever pack it runs."""
 
     conn_id: str  # Airflow connection of the HDM base
-    pack_conn_id: str | None  # connection by which the pack reaches the base; None: conn_id
-    options: RunOptions  # its timeout is the pack's; of its limits the manifest may ask for less
-    deadline: float | None = None  # monotonic clock: when all must be over; None where only the pack is limited
-    timezone: str  # name, for the pack's TZ
+    pack_conn_id: str | None  # connection that the pack uses to reach the base; None: conn_id
+    options: RunOptions  # with the timeout of this pack; the manifest may lower its limits
+    deadline: float | None = None  # end of the whole attempt on the monotonic clock; None: only `timeout`, for the pack
+    timezone: str  # name, for the variable TZ of the pack
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptResult:
-    """How an attempt ended. The ledger says the same."""
+    """How an attempt ended, as in the ledger."""
 
     metric_date: date
     planned: Plan
-    done: tuple[runs.Outcome, ...]  # of the endpoints that are neither gated nor kept
+    done: tuple[runs.Outcome, ...]  # of endpoints that are neither gated nor kept
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Counts, and the reasons of what is not a success. No secret, no data."""
+        """Counts, and the reasons of all endpoints without success; no secrets, no data."""
         return verdict.summary(self.metric_date, self.done, self.planned.gated, self.planned.kept)
 
     @property
     def bad(self) -> list[runs.Outcome]:
-        """What makes the attempt a failure."""
+        """The outcomes that make the attempt fail."""
         return [one for one in self.done if one.status in {"failed", "partial"}]
 
     @property
     def skip_reason(self) -> str:
-        """Why the attempt did nothing at all; '' where it did something."""
+        """Why the attempt did nothing at all; '' if it did something."""
         if self.planned.empty:
             return "no endpoint is activated"
         if self.planned.kept or any(one.status != "skipped" for one in self.done):
@@ -83,14 +83,13 @@ class PackAttempt:
     """Runs a pack on its endpoints: locks, plan, gate, credentials, tables, process, ledger.
 
     Args:
-        pack: what to run.
-        attempt: under which name the ledger files it.
-        conditions: under what it runs.
-        log: told what happens, and each masked line of the pack's output.
-        only: slugs of the activated endpoints to run on, also where they have succeeded before; None: all of them
-            that have not.
-        keep: leave the run's folder behind, without its secrets.
-        dies_with_parent: be killed when the process that started this one dies.
+        pack: the pack to run.
+        attempt: its name in the ledger.
+        conditions: the conditions under which it runs.
+        log: receives the progress and each masked line of the pack's output.
+        only: slugs of activated endpoints to run on, even if they have succeeded before; None: all that have not.
+        keep: keep the run folder, without its secrets.
+        dies_with_parent: kill this process if its parent dies.
     """
 
     def __init__(
@@ -113,7 +112,7 @@ class PackAttempt:
         self.dies_with_parent = dies_with_parent
         self._execution: Execution | None = None
         self._planned: Plan | None = None
-        self._early: tuple[runs.Outcome, ...] = ()  # of what failed before the pack started
+        self._early: tuple[runs.Outcome, ...] = ()  # failures before the pack started
         self._aborted = ""  # the reason
         self._chain = open_chain(
             conditions.options.credentials,
@@ -125,15 +124,15 @@ class PackAttempt:
 
     @property
     def result(self) -> AttemptResult | None:
-        """What is known of the end so far, also where `run` raised; None before there was a plan."""
+        """The result so far, even if `run` raised an error; None before there is a plan."""
         return self._result(self._planned) if self._planned else None
 
     def run(self) -> AttemptResult:
-        """Run it to its end.
+        """Run the attempt until it has ended.
 
         Raises:
-            ConfigurationError: the pack is quarantined, or something is set wrongly: a retry does not help.
-            HdmError: the base or the environment cannot be used; a retry may help.
+            ConfigurationError: if the pack is quarantined or the configuration is wrong: a retry does not help.
+            HdmError: if the base or a venv cannot be used: a retry may help.
         """
         self._refuse_quarantined()
         conditions = self.conditions
@@ -150,27 +149,27 @@ class PackAttempt:
                 only=self.only,
                 resumed=resumed,
             )
-            self._tell(planned)
+            self._log_plan(planned)
             self._raise_if_aborted()
             found = self._start(hook, base, planned)
             if self._execution:
-                self._raise_if_aborted()  # from here on `abort` ends the execution; before, there was none yet
+                self._raise_if_aborted()  # `abort` ends the execution from here on; before, there was none
                 store = VenvStore(conditions.options.venvs)
                 self._execution.run(base, partial(self._job, hook, base, planned, found), store)
         result = self._result(planned)
-        self._tell_outcome(result)
+        self._log_result(result)
         return result
 
     @property
     def begun(self) -> bool:
-        """Whether the ledger has rows of it: what goes wrong from then on is a failed run."""
+        """Whether the ledger has rows of it; from then on, every error is a failed run."""
         return self._execution is not None
 
     def abort(self, reason: str) -> bool:
-        """From a signal handler: write the ledger, then end the pack's processes; `run` then returns.
+        """Write the ledger, then end the pack's processes; `run` then returns. For signal handlers.
 
         Returns:
-            Whether there was anything to end.
+            Whether there was an execution to end.
         """
         self._aborted = reason
         if self._execution is None:
@@ -184,23 +183,23 @@ class PackAttempt:
 
     def _raise_if_aborted(self) -> None:
         if self._aborted:
-            raise PackFailedError(self._aborted, self.pack.folder, "nothing was run; start it again")
+            raise PackFailedError(self._aborted, self.pack.folder, "nothing ran; start it again")
 
     def _raise_if_late(self, deadline: float) -> None:
-        """While passwords are looked up: a source may answer without end."""
+        """Stop looking up passwords in time: a source may never finish its answer."""
         self._raise_if_aborted()
         if time.monotonic() > deadline:
-            hint = "see which source is slow: airflow hdm endpoints test"
-            raise HdmError("time was up before all passwords were looked up", self.pack.folder, hint)
+            hint = "find the slow source: airflow hdm endpoints test"
+            raise HdmError("timed out before all passwords were looked up", self.pack.folder, hint)
 
     def _left(self) -> float:
-        """Seconds the pack may run from now on."""
+        """Seconds that the pack may still run."""
         timeout, deadline = self.conditions.options.timeout, self.conditions.deadline
         return timeout if deadline is None else max(0.0, min(timeout, deadline - time.monotonic()))
 
     @property
     def _limits(self) -> Limits:
-        """What the conditions allow, and less where the manifest asks for less."""
+        """The limits of the options, lowered by those of the manifest."""
         limits, asked = self.conditions.options.limits, self.pack.manifest and self.pack.manifest.limits
         return limits.within(asked) if asked else limits
 
@@ -211,23 +210,23 @@ class PackAttempt:
             findings = "\n".join(map(str, self.pack.findings))
             raise ConfigurationError(f"the pack in {self.pack.folder} is quarantined:\n{findings}")
 
-    def _tell(self, planned: Plan) -> None:
+    def _log_plan(self, planned: Plan) -> None:
         if planned.external.warning:
             self.log.warning("%s", planned.external.warning)
         for slug, why in planned.gated.items():
             self.log.warning("%s is not run: %s", slug, why)
         for slug in planned.kept:
-            self.log.info("%s has succeeded before and is left as it is", slug)
+            self.log.info("%s has succeeded before and is not run again", slug)
 
-    def _tell_outcome(self, result: AttemptResult) -> None:
+    def _log_result(self, result: AttemptResult) -> None:
         for outcome in result.done:
-            tell = self.log.info if outcome.status in {"success", "skipped"} else self.log.error
-            tell("%s", verdict.line(outcome))
+            write = self.log.info if outcome.status in {"success", "skipped"} else self.log.error
+            write("%s", verdict.line(outcome))
         if not result.planned.empty:
             self.log.info("%s", verdict.sentence(result.summary))
 
     def _start(self, hook: HdmHook, base: BaseConnection, planned: Plan) -> list[Target]:
-        """Look up the passwords, record what cannot run, and make ready for what can."""
+        """Look up passwords, record the endpoints that cannot run, and prepare the run of the others."""
         versions = runs.dbversions(base, [item.slug for item in planned.run])
         heartbeat = partial(self._raise_if_late, time.monotonic() + self._left())
         found, refused = targets.find(planned.run, self._chain, versions, heartbeat)
@@ -236,8 +235,8 @@ class PackAttempt:
         gated = [runs.Outcome(endpoint=slug, status="skipped", reason=why) for slug, why in planned.gated.items()]
         runs.finish(base, self.attempt, [*failed, *gated])
         self._early = tuple(failed)
-        if found:  # before the first `running` row: whatever ends us from here on closes it
-            self._raise_if_aborted()  # an abort until here has found nothing to end
+        if found:  # before the first `running` row, so that whatever ends us closes it
+            self._raise_if_aborted()  # an abort before this line had nothing to end
             ids = runs.reserve(base, [target.slug for target in found])
             self._execution = self._make_execution(hook, base, ids)
             pack = f"{self.pack.task_id} {self.pack.version}"

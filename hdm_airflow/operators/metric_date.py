@@ -1,4 +1,4 @@
-"""The metric date: under which date a run files what it measures."""
+"""The metric date: the date under which a run stores its results."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ PARAM = "metric_date"
 
 
 def metric_date(context: Context) -> date:
-    """The Dag param `metric_date`, else the run's logical date, else when it was due, in the Dag's timezone.
+    """The Dag param `metric_date`, else the logical date of the run, else the date on which it was due.
 
-    The same for every try of a run: nothing in it is the clock's. A manual run has no logical date.
+    Dates are in the timezone of the Dag. Every try of a run has the same metric date, since the clock plays no part. A
+    manual run may have no logical date.
 
     Args:
-        context: Airflow's task context.
+        context: the context of the task.
 
     Raises:
-        ConfigurationError: the param is no date.
+        ConfigurationError: if the param is not a date.
     """
     stated = (context.get("params") or {}).get(PARAM)
     if stated:
@@ -30,7 +31,7 @@ def metric_date(context: Context) -> date:
             return date.fromisoformat(str(stated))
         except ValueError:
             hint = "write it as YYYY-MM-DD"
-            raise ConfigurationError(f"metric_date {stated!r} is no date", "params of the Dag run", hint) from None
+            raise ConfigurationError(f"metric_date {stated!r} is not a date", "params of the Dag run", hint) from None
     run = context["dag_run"]
     moment = run.logical_date or run.run_after
     return moment.astimezone(context["dag"].timezone).date()

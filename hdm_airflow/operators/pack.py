@@ -14,29 +14,36 @@ from hdm_airflow.operators.metric_date import metric_date
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.settings import RunOptions
 
-# What a task needs in order to run is imported when it runs: a Dag file is parsed far more often than its tasks
+# Modules that only a running task needs are imported in `execute`: a Dag file is parsed far more often than its tasks
 # run, and must not load a database driver.
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from hdm_airflow.operators.attempt import AttemptResult, PackAttempt
 
-#: Seconds by which our timeout comes before Airflow's: time to end the processes and to write the ledger.
+#: Seconds between our timeout and Airflow's, in which to end the processes and write the ledger.
 _HEADSTART = 10.0
-_SHOWN = 100  # endpoints that the error names; the ledger has them all
+_SHOWN = 100  # endpoints in the error; the ledger has all of them
 
 
 class PackOperator(BaseOperator):
-    """Runs one pack: endpoints, gate, credentials, environment, bootstrap script, reports, ledger.
+    """Runs one pack on the endpoints activated for it.
 
-    The task is green only if every endpoint is; it is skipped where none is activated or none passes the gate.
+    The task succeeds only if every endpoint succeeds or is skipped. It is skipped if no endpoint is activated, if none
+    passes the gate, or if the pack skips them all. `HdmDag` creates one such task per pack.
 
     Args:
-        pack: from a Catalog; a quarantined one makes a task that fails at once with its findings.
-        environment: name of the HDM environment.
+        pack: a pack of a `Catalog`; the task of a quarantined pack fails at once with the findings, without retries.
+        environment: name of the environment, for the pack and the ledger.
         conn_id: Airflow connection of the HDM base.
-        pack_conn_id: connection by which the pack reaches the base; None: conn_id.
-        options: the settings of a run, such as `timeout`; keys and values as in the Variable `hdm`.
+        pack_conn_id: connection that the pack uses to reach the base; default: `conn_id`.
+        options: settings of the run, such as `timeout` or `limits`, with keys and values as in the Variable `hdm`; all
+            optional; default: the defaults of the settings. A `timeout` here overrides the manifest's.
+        **kwargs: arguments of `airflow.sdk.BaseOperator`. The pack is stopped ten seconds before `execution_timeout`
+            (at half of it if that is under twenty seconds), so that there is time to write the ledger.
+
+    Raises:
+        ConfigurationError: if an option is wrong.
     """
 
     ui_color = "#d9ead3"
@@ -64,9 +71,10 @@ class PackOperator(BaseOperator):
         """Run the pack.
 
         Raises:
-            AirflowSkipException: no endpoint is activated, or none passes the gate, or the pack skipped all.
-            AirflowFailException: something is wrong that a retry does not mend.
-            PackFailedError: the run did not end well on every endpoint.
+            AirflowSkipException: if no endpoint is activated, none passes the gate, or the pack skipped them all.
+            AirflowFailException: if the configuration is wrong: a retry would not help.
+            PackFailedError: if an endpoint did not succeed.
+            HdmError: if the HDM base or a venv cannot be used: a retry may help.
         """
         try:
             self._skip_backfill(context)
@@ -85,14 +93,17 @@ class PackOperator(BaseOperator):
 
     @property
     def limit(self) -> float:
-        """Seconds the pack may run: its manifest's, else the setting, but always before Airflow's own timeout."""
+        """Seconds the pack may run, always less than Airflow allows.
+
+        The timeout of the options if it was set, else the manifest's, else the default.
+        """
         options, asked = self.options, self.pack.manifest and self.pack.manifest.timeout
         stated = asked if asked and "timeout" not in options.model_fields_set else options.timeout
         return min(stated, self._airflow_limit or stated)
 
     @property
     def _airflow_limit(self) -> float | None:
-        """Seconds until all must be over, waiting for locks and building included; None without a timeout."""
+        """Seconds for the whole attempt, including waits for locks and builds; None without Airflow's timeout."""
         if self.execution_timeout is None:
             return None
         airflow = self.execution_timeout.total_seconds()
@@ -104,8 +115,8 @@ class PackOperator(BaseOperator):
         if context["dag_run"].run_type != "backfill" or self.pack.kind != "metric" or self.pack.errors:
             return
         if not (self.pack.manifest and self.pack.manifest.backfill):
-            what = "skipped: a backfill would file today's state under a past date"
-            raise AirflowSkipException(f'{what}; a pack that can measure past dates says "backfill": true')
+            what = "skipped: a backfill would store today's state under a past date"
+            raise AirflowSkipException(f'{what}; packs that can measure past dates set "backfill": true')
 
     def _attempt(self, context: Context) -> PackAttempt:
         from hdm_airflow.base.runs import Attempt
@@ -133,7 +144,7 @@ class PackOperator(BaseOperator):
         return PackAttempt(self.pack, attempt, conditions, self.log)
 
     def _leave_summary(self, context: Context) -> None:
-        """However it ended: a return value would be lost when the task fails."""
+        """Push the summary to XCom however the run ended: a return value is lost if the task fails."""
         result = self._running.result if self._running else None
         if result and not result.planned.empty:
             context["ti"].xcom_push(key="summary", value=result.summary)
@@ -146,7 +157,7 @@ class PackOperator(BaseOperator):
             reasons = "\n".join(f"  {one.endpoint}: {one.status}: {one.reason}" for one in result.bad[:_SHOWN])
             total = len(result.done) + len(result.planned.kept)
             what = f"{self.pack.task_id} did not succeed on {len(result.bad)} of {total} endpoint(s)"
-            hint = "see the lines above; a retry runs these alone (airflow hdm runs list)"
+            hint = "see the lines above; a retry runs only these (airflow hdm runs list)"
             raise PackFailedError(f"{what}:\n{reasons}", self.pack.folder, hint)
         if result.skip_reason:
             raise AirflowSkipException(result.skip_reason)

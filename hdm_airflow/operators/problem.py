@@ -1,4 +1,4 @@
-"""A task that fails with a reason: what a Dag becomes whose configuration is wrong."""
+"""ProblemOperator: a task that fails with a reason, in place of tasks whose configuration is wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ProblemOperator(BaseOperator):
-    """Fails at once, without retries.
+    """A task that fails at once, without retries.
 
     Args:
         reason: what is wrong, where, and what to do.
@@ -25,5 +25,9 @@ class ProblemOperator(BaseOperator):
         self.reason = reason
 
     def execute(self, context: Context) -> NoReturn:  # noqa: ARG002  # Airflow's signature
-        """Fail with the reason."""
+        """Fail with the reason.
+
+        Raises:
+            AirflowFailException: always.
+        """
         raise AirflowFailException(self.reason)

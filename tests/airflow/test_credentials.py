@@ -183,7 +183,7 @@ def test_lookups_end_with_the_time_limit_of_the_pack(
     vault.broken = "hang"
     stage.pack("basic", ALL_OK, timeout=1)
     stage.activate("mp_basic", HEART)
-    with pytest.raises(HdmError, match="time was up before all passwords were looked up"):
+    with pytest.raises(HdmError, match="timed out before all passwords were looked up"):
         stage.run("mp_basic", credentials=OPTIONS)
 
 

@@ -127,7 +127,7 @@ def test_argument_that_airflow_refuses_fails_that_task_alone(folder: Folder) -> 
         ('{"packs": "x", "timeout": "soon"}', 'HdmDag("d")', "timeout: .*\n.*packs: "),
         ("{}", 'HdmDag("d", packs_dir="nowhere")', "the packs folder is missing"),
         ("{}", 'HdmDag("d", select=["tag:none"])', "no pack matches tag:none"),
-        ("{}", 'HdmDag("d", exclude=["*"])', "there is no pack to run"),
+        ("{}", 'HdmDag("d", exclude=["*"])', "no packs to run"),
         ('{"pack_args": {"mp_ghost": {}}}', 'HdmDag("d")', "no pack matches mp_ghost"),
     ],
 )

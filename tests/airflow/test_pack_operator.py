@@ -257,7 +257,7 @@ def test_backfill_does_not_file_today_under_a_past_date(stage: Stage) -> None:
     stage.pack("past", ALL_OK, backfill=True)
     stage.activate("mp_basic", HEART)
     stage.activate("mp_past", HEART)
-    with pytest.raises(AirflowSkipException, match="a backfill would file today's state under a past date"):
+    with pytest.raises(AirflowSkipException, match="a backfill would store today's state under a past date"):
         stage.run("mp_basic", context=backfill)
     assert stage.run("mp_past", context=backfill)["success"] == 1
 
@@ -295,7 +295,7 @@ def test_metric_date_is_the_param_else_the_logical_date_else_when_the_run_was_du
 def test_metric_date_that_is_no_date_is_refused(stage: Stage) -> None:
     """Bad input gets a clear error."""
     stage.pack("basic", ALL_OK)
-    with pytest.raises(AirflowFailException, match="metric_date 'soon' is no date"):
+    with pytest.raises(AirflowFailException, match="metric_date 'soon' is not a date"):
         stage.run("mp_basic", context={"params": {"metric_date": "soon"}})
 
 

@@ -92,7 +92,7 @@ def test_unknown_key_is_an_error() -> None:
 def test_two_environments_with_one_base_are_an_error() -> None:
     """Dev would overwrite prod's metrics every night; left out, conn_id is `hdm` in both."""
     for environments in ({"a": {"conn_id": "x"}, "b": {"conn_id": "x"}}, {"a": {}, "b": {}}):
-        assert "two environments have one conn_id" in fault_of({"environments": environments})
+        assert "two environments share a conn_id" in fault_of({"environments": environments})
 
 
 @pytest.mark.parametrize(
