@@ -1,4 +1,4 @@
-"""`airflow hdm venvs list`, `warm` and `prune`: the venv store of this machine and user."""
+"""`airflow hdm venvs list`, `warm` and `prune`: the venv store of the current user on this machine."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from hdm_airflow.settings import Settings
 if TYPE_CHECKING:
     from argparse import Namespace
 
-FAILED = 1  # exit code: a venv could not be built, or removed
-DECLINED = 1  # exit code: the answer was no
+FAILED = 1  # exit code: a venv could not be built or removed
+DECLINED = 1  # exit code: not confirmed
 
 
 @command
 def list_all(args: Namespace) -> int:
-    """List the venvs of the store, the one used last first, and the packs that need them."""
+    """List the venvs of the store, most recently used first, and the packs that need them."""
     store = VenvStore(_venvs(args, _settings()))
     users, entries = _users(store, args), store.entries()
     rows = [
@@ -56,7 +56,7 @@ def list_all(args: Namespace) -> int:
 
 @command
 def warm(args: Namespace) -> int:
-    """Build the venvs of packs ahead of their runs."""
+    """Build the venvs of packs before their runs."""
     settings = _settings()
     store = VenvStore(_venvs(args, settings))
     rows = [_warm(store, pack, settings) for pack in _packs(args, settings)]
@@ -66,7 +66,7 @@ def warm(args: Namespace) -> int:
 
 @command
 def prune(args: Namespace) -> int:
-    """Remove venvs that are not to be kept, after asking."""
+    """Remove unused and damaged venvs, after confirmation."""
     venvs = _venvs(args, _settings())
     if not (args.older_than is None and args.max_size is None):
         venvs = venvs.model_copy(update={"days": args.older_than, "size": args.max_size})
@@ -76,7 +76,7 @@ def prune(args: Namespace) -> int:
         show([_row(entry, args.output) for entry in chosen], args.output)
         say(f"{len(chosen)} venv(s) would be removed, {_total(chosen)}")
         return 0
-    if chosen and not args.yes and not _agreed(chosen, store.root):
+    if chosen and not args.yes and not _confirmed(chosen, store.root):
         say("nothing was removed")
         return DECLINED
     faults: list[str] = []
@@ -89,32 +89,32 @@ def prune(args: Namespace) -> int:
 
 
 def readable(size: float) -> str:
-    """A number of bytes for people."""
+    """A number of bytes for people to read."""
     for unit in ("B", "kB", "MB"):
-        if size < 1000:  # noqa: PLR2004  # of SI's units
+        if size < 1000:  # noqa: PLR2004  # SI units
             return f"{size:.0f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
 
 
 def _settings() -> Settings:
-    """The settings; the defaults where the Variable cannot be looked up, as when an image is built."""
+    """The settings, or the defaults if the Variable cannot be looked up, for example while an image is built."""
     try:
         return load_settings()
     except UnreachableVariableError as error:
-        warn(f"{error.what}; the defaults are taken")
+        warn(f"{error.what}; the defaults apply")
         return Settings()
 
 
 def _venvs(args: Namespace, settings: Settings) -> VenvOptions:
-    """The venv store of `--store`, else that of the settings."""
+    """The venv store of the settings, in the folder of `--store` if given."""
     if not args.store:
         return settings.venvs
     return settings.venvs.model_copy(update={"folder": str(Path(args.store).expanduser().absolute())})
 
 
 def _users(store: VenvStore, args: Namespace) -> dict[str, list[str]]:
-    """Which packs of the packs folder need which venv; quarantined ones left out."""
+    """Key of a venv -> task ids of the packs that need it, without quarantined packs."""
     found: dict[str, list[str]] = defaultdict(list)
     folder = packs_folder(args.packs_dir)
     for pack in Catalog.scan(folder).packs if folder.is_dir() else ():
@@ -126,7 +126,7 @@ def _users(store: VenvStore, args: Namespace) -> dict[str, list[str]]:
 
 
 def _packs(args: Namespace, settings: Settings) -> list[Pack]:
-    """The packs named; else those of the packs folder that the settings select."""
+    """The packs named on the command line, else those that the settings select."""
     catalog = Catalog.scan(packs_folder(args.packs_dir))
     if args.packs:
         return list(choose(catalog.every, args.packs, ()))
@@ -134,7 +134,7 @@ def _packs(args: Namespace, settings: Settings) -> list[Pack]:
 
 
 def _warm(store: VenvStore, pack: Pack, settings: Settings) -> dict[str, Any]:
-    """Build one pack's venv, if need be; its row."""
+    """Build the venv of a pack unless it exists; returns the row to print."""
     began = time.monotonic()
     row: dict[str, Any] = {"pack": pack.task_id, "venv": None, "state": "failed", "seconds": None}
     built: list[str] = []
@@ -146,16 +146,16 @@ def _warm(store: VenvStore, pack: Pack, settings: Settings) -> dict[str, Any]:
     options = settings.run_options(pack)
     try:
         if pack.errors:
-            raise ConfigurationError("it is quarantined", pack.folder, f"airflow hdm packs check {pack.path}")
+            raise ConfigurationError("the pack is quarantined", pack.folder, f"airflow hdm packs check {pack.path}")
         with workspace(pack.path) as place:
             sandbox_in_force = sandbox.in_force(options.sandbox, hide=[pack.packs_folder, store.root])
             supervision = Supervision(options.timeout, [place.root], lambda: None, sandbox_in_force)
             using = store.use(place.pack, pack.folder, _python(pack), supervision=supervision, log=narrate)
             with using as venv:
                 precompile.precompile(venv, supervision)
-                row |= {"venv": venv.key, "state": "built" if built else "was there"}
+                row |= {"venv": venv.key, "state": "built" if built else "exists"}
     except CutShortError:
-        say(f"{pack.task_id}: ended after its timeout of {options.timeout:g} s")
+        say(f"{pack.task_id}: stopped after its timeout of {options.timeout:g} s")
     except HdmError as error:
         say(f"{pack.task_id}: {error}")
     return {**row, "seconds": round(time.monotonic() - began, 1)}
@@ -171,7 +171,7 @@ def _row(entry: Entry, output: str) -> dict[str, Any]:
 
 
 def _size(entry: Entry, output: str) -> int | str:
-    """Bytes for programs, a rounded number for people."""
+    """A number of bytes for programs, rounded text for people."""
     return entry.size if output in {"json", "yaml"} else readable(entry.size)
 
 
@@ -179,9 +179,10 @@ def _total(entries: list[Entry]) -> str:
     return readable(sum(entry.size for entry in entries))
 
 
-def _agreed(chosen: list[Entry], root: Path) -> bool:
+def _confirmed(chosen: list[Entry], root: Path) -> bool:
     if not sys.stdin.isatty():
-        raise ConfigurationError(f"nobody is there to be asked whether to remove {len(chosen)}", str(root), "add --yes")
+        what = f"cannot ask for confirmation to remove {len(chosen)} venv(s) (stdin is not a terminal)"
+        raise ConfigurationError(what, str(root), "add --yes")
     sys.stderr.write(f"Remove {len(chosen)} venv(s), {_total(chosen)}, from {root}? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -104,7 +104,7 @@ def test_endpoint_that_is_not_activated_is_an_error_and_nothing_runs(hdm: Hdm, b
 def test_pack_without_any_activation_is_told_apart_from_success(hdm: Hdm, packs: Path) -> None:
     """Exit code 3, and what to do."""
     done = hdm("packs", "run", "mp_pulse", "--packs-dir", packs, code=3)
-    assert "nothing was run: no endpoint is activated\ndo: activate the pack somewhere" in done.err
+    assert "nothing ran: no endpoint is activated\ndo: activate the pack: " in done.err
 
 
 def test_rule_pack_waits_at_the_gate_for_its_metrics(hdm: Hdm, base: Database, packs: Path) -> None:
@@ -114,7 +114,7 @@ def test_rule_pack_waits_at_the_gate_for_its_metrics(hdm: Hdm, base: Database, p
     run = ("--packs-dir", packs, "--date", TODAY, "--output", "json")
     done = hdm("packs", "run", "rp_pulse", *run, code=3)
     assert [(row["status"], row["reason"]) for row in done.data] == [("skipped", "mp_pulse has not run for this date")]
-    assert "nothing was run: every endpoint waits for its metrics" in done.err
+    assert "nothing ran: every endpoint waits for its metrics" in done.err
     hdm("packs", "run", "mp_pulse", *run)
     assert hdm.json("packs", "run", "rp_pulse", "--packs-dir", packs, "--date", TODAY)[0]["status"] == "success"
 
@@ -189,7 +189,7 @@ def test_metric_pack_that_files_today_under_another_date_is_warned_of(hdm: Hdm, 
     """Only a pack that says `backfill` can measure the past."""
     hdm("activate", "mp_pulse", "heart", "--packs-dir", packs)
     done = hdm("packs", "run", "mp_pulse", "--packs-dir", packs, "--date", TODAY, code=None)
-    assert f"warning: mp_pulse measures the state of today, and files it under {TODAY}" in done.err
+    assert f"warning: mp_pulse measures the state of today and stores it under {TODAY}" in done.err
 
 
 @pytest.mark.parametrize("language", ["shell", "python"])

@@ -47,10 +47,10 @@ def test_warm_builds_what_the_packs_need_once(hdm: Hdm, packs: Path, tmp_path: P
     rows = hdm.json("venvs", "warm", "--packs-dir", packs)
     states = {row["pack"]: row["state"] for row in rows}
     assert states["mp_three"] == "built"
-    assert sorted([states["mp_one"], states["mp_two"]]) == ["built", "was there"]
+    assert sorted([states["mp_one"], states["mp_two"]]) == ["built", "exists"]
     assert len({row["venv"] for row in rows}) == 2
     again = hdm.json("venvs", "warm", "--packs-dir", packs)
-    assert {row["state"] for row in again} == {"was there"}
+    assert {row["state"] for row in again} == {"exists"}
     assert not list(tmp_path.glob("hdm-run-*"))
 
 
@@ -68,7 +68,7 @@ def test_warm_goes_on_after_a_failure_and_tells_it(hdm: Hdm, packs: Path) -> Non
     states = {row["pack"]: row["state"] for row in done.data}
     assert states == {"mp_one": "failed", "mp_two": "failed", "mp_three": "built"}
     assert "nowhere-1.0" in done.err
-    assert "mp_two: it is quarantined" in done.err
+    assert "mp_two: the pack is quarantined" in done.err
 
 
 def test_list_tells_who_needs_what(hdm: Hdm, packs: Path, tmp_path: Path) -> None:
@@ -130,10 +130,10 @@ def test_prune_does_what_the_settings_say_unless_told_otherwise(
 
 
 def test_prune_asks_first(hdm: Hdm, packs: Path) -> None:
-    """And refuses where nobody is there to answer."""
+    """And refuses if stdin is not a terminal."""
     hdm("venvs", "warm", "mp_one", "--packs-dir", packs)
     done = hdm("venvs", "prune", "--older-than", 0, code=2)
-    assert "nobody is there to be asked" in done.err
+    assert "cannot ask for confirmation to remove 1 venv(s)" in done.err
     assert "add --yes" in done.err
     assert len(hdm.json("venvs", "list", "--packs-dir", packs)) == 1
 
@@ -153,5 +153,5 @@ def test_image_can_be_built_with_warm_environments_without_any_database(packs: P
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("AIRFLOW_VAR_HDM")
         done = airflow(*words, AIRFLOW_HOME=str(tmp_path / "home"))
-    assert "the defaults are taken" in done.err
+    assert "the defaults apply" in done.err
     assert len(VenvStore(VenvOptions(folder=str(store))).entries()) == 2

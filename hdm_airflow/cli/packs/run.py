@@ -1,4 +1,4 @@
-"""`airflow hdm packs run`: one attempt of one pack, as its task would make it, without a Dag."""
+"""`airflow hdm packs run`: one attempt of one pack, as its task would run it, without a Dag."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OK, FAILED, NOTHING = 0, 1, 3  # exit codes
-#: What ledger and context name in place of a Dag.
+#: Stands for the id of a Dag in the ledger and the context.
 DAG_ID = "cli"
 
 
 @command
 def run(args: Namespace) -> int:
-    """Run the pack, print the outcomes, and tell by the exit code how it went."""
+    """Run the pack and print the outcomes; the exit code says how it went."""
     settings = load_settings()
     pack = Catalog.scan(packs_folder(args.packs_dir)).find(args.name)
     name, environment = choose_environment(settings, args.environment, args.conn_id)
     if name is None:
-        hint = "say what the pack is to be told: --environment NAME"
+        hint = "name the environment for the pack: --environment NAME"
         raise ConfigurationError(f"no environment has the connection {args.conn_id!r}", "--conn-id", hint)
     attempt = PackAttempt(
         pack,
@@ -49,7 +49,7 @@ def run(args: Namespace) -> int:
         log,
         only=_slugs(environment.conn_id, args.endpoint) if args.endpoint else None,
         keep=args.keep,
-        dies_with_parent=False,  # `nohup airflow hdm packs run ...` may well outlive its shell
+        dies_with_parent=False,  # `nohup airflow hdm packs run ...` may outlive its shell
     )
     with _interruptible(attempt) as interrupted:
         try:
@@ -67,7 +67,7 @@ def _attempt(pack: Pack, environment: str, args: Namespace) -> Attempt:
     now = datetime.now(airflow_settings.TIMEZONE)
     metric_date = args.date or now.date()
     if metric_date != now.date() and pack.kind == "metric" and not (pack.manifest and pack.manifest.backfill):
-        warn(f"{pack.task_id} measures the state of today, and files it under {metric_date}")
+        warn(f"{pack.task_id} measures the state of today and stores it under {metric_date}")
     return Attempt(
         kind=pack.kind,
         pack=pack.name,
@@ -97,10 +97,10 @@ def _slugs(conn_id: str, stated: list[str]) -> list[str]:
 
 @contextmanager
 def _interruptible(attempt: PackAttempt) -> Iterator[list[int]]:
-    """Let signals end the attempt in order: ledger first, then the pack's processes. The next one ends us at once.
+    """Let the first signal end the attempt in order (ledger, then processes) and the next one end us at once.
 
     Yields:
-        The signals that came, while they come.
+        The signals received so far.
     """
     came: list[int] = []
 
@@ -109,7 +109,7 @@ def _interruptible(attempt: PackAttempt) -> Iterator[list[int]]:
         if len(came) > 1 or not attempt.abort("interrupted"):
             raise KeyboardInterrupt
 
-    wanted = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if _is_heeded(number)]
+    wanted = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if not _is_ignored(number)]
     before = {number: signal.signal(number, end) for number in wanted}
     try:
         yield came
@@ -118,8 +118,8 @@ def _interruptible(attempt: PackAttempt) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _is_heeded(number: int) -> bool:
-    return signal.getsignal(number) is not signal.SIG_IGN  # nohup
+def _is_ignored(number: int) -> bool:
+    return signal.getsignal(number) is signal.SIG_IGN  # by nohup
 
 
 def _rows(result: AttemptResult) -> list[dict[str, Any]]:
@@ -149,7 +149,7 @@ def _exit_code(result: AttemptResult, pack: Pack) -> int:
         return FAILED
     if not result.skip_reason:
         return OK
-    say(f"nothing was run: {result.skip_reason}")
+    say(f"nothing ran: {result.skip_reason}")
     if result.planned.empty:
-        say(f"do: activate the pack somewhere: airflow hdm activate {pack.task_id} ENDPOINT")
+        say(f"do: activate the pack: airflow hdm activate {pack.task_id} ENDPOINT")
     return NOTHING

@@ -1,4 +1,4 @@
-"""Retention: how long the venv store keeps what nobody uses, and how large it may grow."""
+"""Retention: which venvs the store removes when they are old, damaged or too large together."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from hdm_airflow.runner.venvs.options import VenvOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One venv as it lies in the store."""
+    """One venv of the store."""
 
     key: str
-    python: str  # major.minor; '' where it is not complete
-    packages: int | None  # installed; None where it is not complete
-    requirements: str  # for people
+    python: str  # major.minor; '' if the venv is incomplete
+    packages: int | None  # installed; None if the venv is incomplete
+    requirements: str  # for people to read
     size: int  # bytes
     last_used: datetime
-    in_use: bool  # by a run, or by its build
-    fault: str  # what is wrong with it; '' where nothing is
+    in_use: bool  # by a run or a build
+    fault: str  # what is wrong with it; '' if nothing is
 
     @property
     def state(self) -> str:
-        """In a few words."""
+        """`ready`, `in use` or `damaged: ...`."""
         return "in use" if self.in_use else f"damaged: {self.fault}" if self.fault else "ready"
 
 
 def surplus(entries: Iterable[Entry], options: VenvOptions, now: datetime) -> Sequence[Entry]:
-    """Which venvs go, unused longest first: damaged ones, those too old, then what is too much.
+    """The venvs to remove, longest unused first: damaged ones, old ones, and enough others to meet the size limit.
 
     Args:
-        entries: all of the store; those in use count for its size, and stay.
-        options: what is kept.
-        now: with timezone.
+        entries: all venvs of the store; those in use count towards its size but are never removed.
+        options: the limits.
+        now: the current time, with timezone.
     """
     everything = sorted(entries, key=lambda entry: entry.last_used)
     total = sum(entry.size for entry in everything)
