@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hdm_airflow.operators.pack import PackOperator
     from hdm_airflow.packs.catalog import Catalog
 
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # nowhere else: pyproject.toml and the wheel take it from here
 __all__ = ["Catalog", "HdmDag", "HdmTaskGroup", "PackOperator", "__version__"]
 
 _HOME = {

@@ -1,36 +1,52 @@
-"""What is published: one wheel with everything a user needs, and nothing of the tests."""
+"""What is published: an archive of the sources and one wheel, with everything a user needs and nothing of the tests."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tarfile
 import zipfile
+from email.message import Message
+from email.parser import Parser
 from pathlib import Path
 
 import pytest
 from uv import find_uv_bin
 
+import hdm_airflow
+
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The files in the wheel."""
-    target = tmp_path_factory.mktemp("wheel")
-    command = [
-        find_uv_bin(),
-        "build",
-        "--wheel",
-        "--no-build-isolation",
-        "--python",
-        sys.executable,
-        "--out-dir",
-        str(target),
-    ]
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of both, built as a release is: the wheel from the archive."""
+    target = tmp_path_factory.mktemp("built")
+    command = [find_uv_bin(), "build", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(target)]
     subprocess.run([*command, str(ROOT)], check=True, capture_output=True)
-    (wheel,) = target.glob("*.whl")
+    return target
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (wheel,) = built.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def names(wheel: Path) -> set[str]:
+    """The files in the wheel."""
     with zipfile.ZipFile(wheel) as archive:
         return set(archive.namelist())
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: Path) -> Message:
+    """What a package index shows."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(archive.read(name).decode())
 
 
 def test_wheel_carries_the_reference_packs_as_they_lie_in_the_repository(names: set[str]) -> None:
@@ -55,3 +71,35 @@ def test_wheel_carries_sql_sdk_and_templates_and_no_tests(names: set[str]) -> No
     }
     assert data <= names
     assert not [name for name in names if name.startswith(("tests", "demo", "benchmarks", "docs"))]
+
+
+def test_archive_of_the_sources_carries_what_the_wheel_is_built_from(built: Path, names: set[str]) -> None:
+    """Distributions build from it."""
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        found = {name.partition("/")[2] for name in archive.getnames()}
+    assert {name for name in names if name.startswith("hdm_airflow/") and "reference_packs" not in name} <= found
+    assert {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "dags/hdm.py"} <= found
+
+
+def test_version_is_the_one_that_the_package_states(metadata: Message, wheel: Path) -> None:
+    """It stands in `hdm_airflow/__init__.py` alone."""
+    assert metadata["Version"] == hdm_airflow.__version__
+    assert wheel.name.startswith(f"hdm_airflow-{hdm_airflow.__version__}-")
+
+
+def test_page_of_the_package_index_names_licence_pythons_and_addresses(metadata: Message) -> None:
+    """The oldest Python is the one that pip demands; the licence is an expression, and no classifier beside it."""
+    classifiers = metadata.get_all("Classifier", [])
+    pythons = [re.search(r"Python :: 3\.(\d+)$", one) for one in classifiers]
+    minors = [int(found[1]) for found in pythons if found]
+    assert metadata["Requires-Python"] == f">=3.{minors[0]}"
+    assert minors == list(range(minors[0], minors[-1] + 1))
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert not [one for one in classifiers if one.startswith("License")]
+    urls = dict(one.split(", ") for one in metadata.get_all("Project-URL", []))
+    assert {"Documentation", "Source", "Changelog", "Issues"} <= set(urls)
+    for url in urls.values():
+        page = url.partition("/blob/main/")[2]
+        assert url.startswith(urls["Source"])
+        assert not page or (ROOT / page).is_file(), url

@@ -217,7 +217,7 @@ def test_images_are_pinned(name):
 
 def test_built_image_follows_the_versions_of_the_repository():
     """The image's tag is the version of hdm_airflow, its base the Airflow of constraints.txt."""
-    [version] = re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    [version] = re.findall(r'^__version__ = "(.*?)"', (ROOT / "hdm_airflow/__init__.py").read_text(), re.MULTILINE)
     [airflow] = re.findall(r"^apache-airflow==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     assert {SERVICES[name]["image"] for name in AIRFLOW} == {f"hdm-airflow:{version}"}
     assert re.findall(r"^FROM (.*)$", DOCKERFILE, re.MULTILINE) == [f"apache/airflow:slim-{airflow}-python3.11"]
