@@ -7,29 +7,26 @@ HdmDag("hdm_pipeline", packs_dir="packs")
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # not from typing: the guard imports this package before each pack, and starts twice as fast
-if TYPE_CHECKING:
-    from typing import Any
-
-    from hdm_airflow.dag import HdmDag, HdmTaskGroup
-    from hdm_airflow.operators.pack import PackOperator
-    from hdm_airflow.packs.catalog import Catalog
-
 __version__ = "0.1.0"  # nowhere else: pyproject.toml and the wheel take it from here
 __all__ = ["Catalog", "HdmDag", "HdmTaskGroup", "PackOperator", "__version__"]
 
-_HOME = {
-    "HdmDag": "hdm_airflow.dag",
-    "HdmTaskGroup": "hdm_airflow.dag",
-    "PackOperator": "hdm_airflow.operators.pack",
-    "Catalog": "hdm_airflow.packs.catalog",
-}
+TYPE_CHECKING = False  # not from typing: the guard imports this package before each pack, and starts twice as fast
+if TYPE_CHECKING:
+    from hdm_airflow.dag import HdmDag, HdmTaskGroup
+    from hdm_airflow.operators.pack import PackOperator
+    from hdm_airflow.packs.catalog import Catalog
+else:  # out of sight of type checkers: they would take every name that is misspelt for one that is there
+    _HOME = {
+        "HdmDag": "hdm_airflow.dag",
+        "HdmTaskGroup": "hdm_airflow.dag",
+        "PackOperator": "hdm_airflow.operators.pack",
+        "Catalog": "hdm_airflow.packs.catalog",
+    }
 
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is asked for: whoever reads packs need not load Airflow."""
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is asked for: whoever reads packs need not load Airflow."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_HOME[name]), name)
+        return getattr(import_module(_HOME[name]), name)

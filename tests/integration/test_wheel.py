@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import sysconfig
 import tarfile
+import venv
 import zipfile
 from email.message import Message
 from email.parser import Parser
@@ -103,3 +105,33 @@ def test_page_of_the_package_index_names_licence_pythons_and_addresses(metadata:
         page = url.partition("/blob/main/")[2]
         assert url.startswith(urls["Source"])
         assert not page or (ROOT / page).is_file(), url
+
+
+def test_type_checker_of_a_user_sees_the_types_of_public_names(wheel: Path, tmp_path: Path) -> None:
+    """Names are imported when they are asked for, which a type checker does not do, and `py.typed` must be there.
+
+    The wheel is installed into an environment of its own, beside the packages of this one.
+    """
+    user = tmp_path / "user"
+    venv.create(user, with_pip=False)
+    install = [find_uv_bin(), "pip", "install", "--offline", "--no-deps", "--python", str(user / "bin" / "python")]
+    subprocess.run([*install, str(wheel)], check=True, capture_output=True)
+    (site,) = user.glob("lib/python*/site-packages")
+    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    program = tmp_path / "dags" / "program.py"
+    program.parent.mkdir()
+    program.write_text(
+        "from hdm_airflow import Catalog, HdmDag, PackOperator, Pakc\n"
+        'reveal_type(Catalog.scan("x"))\n'
+        'reveal_type(HdmDag("d"))\n'
+        'reveal_type(PackOperator(task_id="t", pack=Catalog.scan("x").find("y")).conn_id)\n'
+    )
+    options = ["--strict", "--no-error-summary", f"--python-executable={user / 'bin' / 'python'}"]
+    command = [sys.executable, "-m", "mypy", *options, f"--cache-dir={tmp_path / 'cache'}", program.name]
+    done = subprocess.run(command, cwd=program.parent, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [
+        'program.py:1: error: Module "hdm_airflow" has no attribute "Pakc"  [attr-defined]',
+        'program.py:2: note: Revealed type is "hdm_airflow.packs.catalog.Catalog"',
+        'program.py:3: note: Revealed type is "hdm_airflow.dag.HdmDag"',
+        'program.py:4: note: Revealed type is "str"',
+    ], done.stderr
