@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NATIVE := dags/packs/metric-packs/basic/native
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types constraints clean
+.PHONY: help install demo test lint types docs constraints clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## /  make \1\t/' | expand -t 22
@@ -39,12 +39,15 @@ lint: install  ## ruff, mypy strict, import-linter
 # Packs are programs of their own, and two of them may have modules of the same name: mypy checks one at a time,
 # after the modules that they import.
 PROGRAMS := $(sort $(dir $(wildcard dags/packs/*/*/process/*.py))) $(NATIVE)/hatch_build.py \
-    $(wildcard hdm_airflow/cli/templates/*/process/*.py.in)
+    $(wildcard hdm_airflow/cli/packs/templates/*/process/*.py.in)
 
 types: install
 	$(BIN)/mypy
 	@set -e; export MYPYPATH=hdm_airflow/sdk:$(NATIVE); for program in "-m hdm -p hdm_profile" $(PROGRAMS); do \
 	    echo "mypy $$program"; $(BIN)/mypy $$program; done
+
+docs: install  ## the documentation as a site in build/docs; a warning is an error
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/docs
 
 bench-%: install  ## one benchmark: parse, ...; the table is printed and written to benchmarks/results/
 	$(BIN)/python -m benchmarks.$*
@@ -53,5 +56,5 @@ constraints:  ## refresh the pins in constraints.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --no-header --no-annotate --no-emit-index-url \
 	    --no-emit-find-links --extra dev --output-file constraints.txt pyproject.toml
 
-clean:  ## remove .venv and the demo's folder
-	rm -rf .venv .demo
+clean:  ## remove .venv, the demo's folder and the built documentation
+	rm -rf .venv .demo build/docs build/doctrees
