@@ -33,20 +33,19 @@ _DURATIONS = {"execution_timeout", "retry_delay", "max_retry_delay"}
 class HdmDag(DAG):
     """A Dag that runs a packs folder: `start`, then one task group per environment, then `end`.
 
-    Arguments override the Airflow Variable `hdm`, which overrides the defaults. The Dag loads even if a pack is broken,
+    Omitted arguments come from the Airflow Variable `hdm`, then from the defaults. The Dag loads even if a pack is broken,
     the Variable invalid or the selection empty: a task then fails with the reason.
 
     Args:
         dag_id: id of the Dag.
-        packs_dir: the packs folder, relative to the Dag file; default: the setting `packs_dir` (`packs`).
-        environments: name -> {"conn_id": ..., "pack_conn_id": ...}, one HDM base each; default: the setting
-            `environments` (`prod` on the connection `hdm`).
+        packs_dir: the packs folder, relative to the Dag file.
+        environments: name -> {"conn_id": ..., "pack_conn_id": ...}, one HDM base each.
         select: selectors of the packs to run: `basic` (name), `mp_basic` (task id), both with `*`; `kind:rule`;
-            `tag:nightly`; default: the setting `select` (all packs).
-        exclude: selectors of packs to skip; default: the setting `exclude` (none).
+            `tag:nightly`; empty: all packs.
+        exclude: selectors of packs to skip.
         pack_args: selector -> arguments for the tasks of the packs that it matches: arguments of Airflow's operators,
             such as `pool` (durations are in seconds), and `PackOperator`'s options, such as `timeout`. If several
-            selectors match, the last one wins, key by key; default: the setting `pack_args` (none).
+            selectors match, the last one wins, key by key.
         **dag_arguments: arguments of `airflow.sdk.DAG`; default: `schedule` from the settings (`0 2 * * *`),
             `catchup=False`, `max_active_runs=1`, `tags={"hdm"}`.
 
@@ -106,7 +105,7 @@ class HdmTaskGroup(TaskGroup):
         group_id: id of the group.
         environment: name of an environment in the setting `environments`; if it is unknown, the group has one task,
             `configuration`, which fails with the reason.
-        packs_dir: the packs folder, relative to the Dag file; default: the setting `packs_dir` (`packs`).
+        packs_dir: the packs folder, relative to the Dag file.
         select: selectors of the packs to run, as in `HdmDag`.
         exclude: selectors of packs to skip, as in `HdmDag`.
         pack_args: selector -> arguments for the tasks of the packs that it matches, as in `HdmDag`.

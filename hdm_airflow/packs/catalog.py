@@ -21,7 +21,7 @@ from hdm_airflow.packs.reader import Draft, read
 class Catalog:
     """The packs of one folder."""
 
-    root: Path  # absolute
+    root: Path  # the folder, absolute
     packs: tuple[Pack, ...]  # the packs that can run, sorted by kind and name
     quarantined: tuple[Pack, ...]  # the packs that cannot, in path order
     findings: tuple[Finding, ...]  # errors and warnings of all packs and of the folder itself
