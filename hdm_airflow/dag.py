@@ -33,8 +33,8 @@ _DURATIONS = {"execution_timeout", "retry_delay", "max_retry_delay"}
 class HdmDag(DAG):
     """A Dag that runs a packs folder: `start`, then one task group per environment, then `end`.
 
-    Omitted arguments come from the Airflow Variable `hdm`, then from the defaults. The Dag loads even if a pack is broken,
-    the Variable invalid or the selection empty: a task then fails with the reason.
+    Omitted arguments come from the Airflow Variable `hdm`, then from the defaults. The Dag loads even if a pack is
+    broken, the Variable invalid or the selection empty: a task then fails with the reason.
 
     Args:
         dag_id: id of the Dag.
