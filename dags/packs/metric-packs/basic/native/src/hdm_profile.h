@@ -147,9 +147,9 @@ HDM_API uint64_t hdm_rows(const struct hdm_profile *profile);
 /* Returns: the bytes received so far; of SQLite, about the bytes of the values. From any thread, like hdm_rows. */
 HDM_API uint64_t hdm_bytes(const struct hdm_profile *profile);
 
-/* Makes the thread that fills or finishes the profile end soon, with HDM_STOPPED: at the next bytes or list, after
- * 20,000 steps of SQLite's machine, or after 8,192 keys of hdm_finish. From any thread. It does not interrupt a read
- * from a server. */
+/* Makes the thread that fills or finishes the profile end soon, with HDM_STOPPED: at the next bytes or list, within
+ * 20,000 steps of SQLite's machine, or within 8,192 keys that hdm_finish merges. From any thread. It does not interrupt
+ * a read from a server. */
 HDM_API void hdm_stop(struct hdm_profile *profile);
 
 /* Takes part of what PostgreSQL sends for COPY ... TO STDOUT (FORMAT binary).
@@ -184,14 +184,14 @@ HDM_API enum hdm_failure hdm_feed_mysql(struct hdm_profile *profile, const unsig
 /* The functions and objects of Python's stable ABI that hdm_feed_rows uses. engine.py passes their addresses, so that
  * the library needs neither Python's headers nor its library. */
 struct hdm_python {
-    ptrdiff_t (*list_size)(void *list);                    /* PyList_Size */
-    void *(*list_item)(void *list, ptrdiff_t index);       /* PyList_GetItem: a borrowed reference */
-    void *(*tuple_item)(void *tuple, ptrdiff_t index);     /* PyTuple_GetItem: a borrowed reference */
-    void *(*type_of)(void *object);                        /* PyObject_Type: a new reference */
-    void (*release)(void *object);                         /* Py_DecRef */
-    long long (*integer)(void *object);                    /* PyLong_AsLongLong */
-    double (*real)(void *object);                          /* PyFloat_AsDouble */
-    const char *(*utf8)(void *object, ptrdiff_t *length);  /* PyUnicode_AsUTF8AndSize: NULL if it is not Unicode */
+    ptrdiff_t (*list_size)(void *list);                   /* PyList_Size */
+    void *(*list_item)(void *list, ptrdiff_t index);      /* PyList_GetItem: a borrowed reference */
+    void *(*tuple_item)(void *tuple, ptrdiff_t index);    /* PyTuple_GetItem: a borrowed reference */
+    void *(*type_of)(void *object);                       /* PyObject_Type: a new reference */
+    void (*release)(void *object);                        /* Py_DecRef */
+    long long (*integer)(void *object);                   /* PyLong_AsLongLong */
+    double (*real)(void *object);                         /* PyFloat_AsDouble */
+    const char *(*utf8)(void *object, ptrdiff_t *length); /* PyUnicode_AsUTF8AndSize: NULL if it is not Unicode */
     void *none, *int_type, *float_type, *str_type;
 };
 
@@ -258,7 +258,7 @@ struct hdm_stats {
     uint64_t classes[4];           /* SQLite: integers, reals, texts, blobs */
 };
 
-/* Computes the statistics. No row may follow.
+/* Computes the statistics, once: no row and no second call may follow, except for a profile that has failed.
  *
  * Args:
  *     stats: the caller's array, which receives one element per column, in the order of the columns.
@@ -291,9 +291,10 @@ struct hdm_level {
  *     column: its number, from 0 on.
  *     levels: receives the address of the levels, sorted by value unless the column is HDM_TEXT.
  *     texts: receives the address of all their texts, one after the other; NULL when these have no bytes.
- * Returns: the number of levels; -1 when there are more than HDM_MOST_LEVELS or the budget was too small to count them,
- *     when one is free text (more than 50 characters or 4 blanks), or a decimal of more than 400 digits. Then neither
- *     address is set. Both addresses belong to the profile and are valid until hdm_close or hdm_free.
+ * Both addresses belong to the profile and are valid until hdm_close or hdm_free.
+ * Returns: the number of levels. -1, and sets neither address, when the column is HDM_OPAQUE, has more than
+ *     HDM_MOST_LEVELS levels or more than the budget had room for, or when one of them is free text (more than 50
+ *     characters or 4 blanks) or a decimal of more than 400 digits.
  */
 HDM_API int64_t hdm_levels(const struct hdm_profile *profile, uint32_t column, const struct hdm_level **levels,
                            const char **texts);
