@@ -96,13 +96,13 @@ def look_up(options: dict[str, Any], places: list[Registered], *, at_once: int |
     from hdm_airflow.credentials.options import CredentialOptions
     from hdm_airflow.credentials.sources import open_chain
 
-    told: list[str] = []
+    warnings: list[str] = []
     began = time.perf_counter()
     chain = open_chain(
         CredentialOptions.model_validate(options),
         environment="prod",
         pack=None,
-        warn=told.append,
+        warn=warnings.append,
         patience=lambda: 60.0,
     )
     with chain:
@@ -111,7 +111,7 @@ def look_up(options: dict[str, Any], places: list[Registered], *, at_once: int |
         found = chain.find_all(places)
         assert len(found.credentials) == len(places), next(iter(found.faults.values()), "no password")
     took = time.perf_counter() - began
-    assert not told, told
+    assert not warnings, warnings
     return took
 
 

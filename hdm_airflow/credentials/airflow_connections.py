@@ -107,15 +107,15 @@ def look_up(conn_id: str, down: dict[str, SourceDownError] | None = None) -> Any
             what = f"the connection {conn_id!r} cannot be read ({name}: {type(error).__name__})"
             raise ConfigurationError(what, _WHERE, "write it anew: as JSON or as a URI, quoted") from None
         except Exception as error:  # noqa: BLE001  # of any backend: a database, Vault, a cloud's
-            told = error.args[0] if isinstance(error, _ApiError) else type(error).__name__
-            what = f"the connections cannot be looked up ({name}: {told})"
+            reason = error.args[0] if isinstance(error, _ApiError) else type(error).__name__
+            what = f"the connections cannot be looked up ({name}: {reason})"
             hint = "see that the secrets backend is there: nothing else is asked in its place; a retry may help"
             fault = SourceDownError(what, _WHERE, hint)
             if down is not None:
                 down[name] = fault
             raise fault from None
         if connection is not None:
-            return _checked(connection, conn_id)
+            return _validate(connection, conn_id)
     return None
 
 
@@ -137,7 +137,7 @@ def _ask_api(conn_id: str) -> Any:
     raise _ApiError(answer.error.value)
 
 
-def _checked(connection: Any, conn_id: str) -> Any:
+def _validate(connection: Any, conn_id: str) -> Any:
     """The connection. Airflow takes any text for a URI, a password alone, too, and any JSON value for a field.
 
     Raises:

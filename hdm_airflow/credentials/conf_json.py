@@ -23,7 +23,7 @@ _KEYS = {
     "ssl": ("ssl", "db_is_ssl", "is_ssl"),
 }
 _PASSWORD_KEYS = ("password", "db_password", "passwd", "pwd")
-_SAME = {"postgresql": "postgres", "sqlite3": "sqlite"}
+_ALIASES = {"postgresql": "postgres", "sqlite3": "sqlite"}
 
 
 class ConfJson:
@@ -94,10 +94,10 @@ class ConfJson:
         section = found.get(self._environment) if isinstance(found, dict) else None
         for place in (section, found):
             if isinstance(place, dict) and "databases" in place:
-                return self._checked(place["databases"])
+                return self._validate(place["databases"])
         return []
 
-    def _checked(self, entries: Any) -> list[Mapping[str, Any]]:
+    def _validate(self, entries: Any) -> list[Mapping[str, Any]]:
         if isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries):
             return entries
         hint = 'write [{"name": ..., "host": ..., "user": ..., "password": ...}]'
@@ -130,4 +130,4 @@ def _same(part: str, stated: Any, own: Any) -> bool:
     text = str(stated).strip()
     if part in {"host", "type"}:
         text, own = text.lower(), own.lower()
-    return bool(_SAME.get(text, text) == _SAME.get(own, own)) if part == "type" else bool(text == own)
+    return bool(_ALIASES.get(text, text) == _ALIASES.get(own, own)) if part == "type" else bool(text == own)

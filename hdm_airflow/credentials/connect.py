@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 PATIENCE = 10  # seconds to wait for a server
 #: What libpq would otherwise take from the worker's variables, PGHOSTADDR the server's address, for one.
-_NOT_THE_WORKERS: dict[str, Any] = {
+_OVERRIDES: dict[str, Any] = {
     "hostaddr": "", "options": "", "target_session_attrs": "any", "sslcert": "", "sslkey": "",
 }  # fmt: skip
 #: Ways to log in to MySQL that send the password itself; a server chooses the way.
-_IN_CLEAR = ("mysql_clear_password", "dialog")
+_CLEARTEXT_PLUGINS = ("mysql_clear_password", "dialog")
 POSTGRES = {"postgres", "postgresql"}
 MYSQL = {"mysql", "mariadb"}
 
@@ -34,9 +34,9 @@ def postgres(endpoint: Endpoint, password: str | None) -> psycopg.Connection[Any
         user=endpoint.user,
         password=password,
         passfile=os.devnull,  # nobody else's password
-        **_NOT_THE_WORKERS,
+        **_OVERRIDES,
         sslmode="verify-full" if endpoint.ssl else "prefer",  # as the reference packs do
-        sslrootcert=(_authorities() or "system") if endpoint.ssl else "",
+        sslrootcert=(_ca_file() or "system") if endpoint.ssl else "",
         connect_timeout=PATIENCE,
         application_name="hdm",
     )
@@ -62,12 +62,12 @@ def mysql(endpoint: Endpoint, password: str | None) -> Any:
         database=endpoint.name,
         connect_timeout=PATIENCE,
         read_timeout=PATIENCE,
-        ssl=ssl.create_default_context(cafile=_authorities()) if endpoint.ssl else None,
-        auth_plugin_map={} if endpoint.ssl else dict.fromkeys(_IN_CLEAR, _Refusal),
+        ssl=ssl.create_default_context(cafile=_ca_file()) if endpoint.ssl else None,
+        auth_plugin_map={} if endpoint.ssl else dict.fromkeys(_CLEARTEXT_PLUGINS, _RefusedPlugin),
     )
 
 
-class _Refusal:
+class _RefusedPlugin:
     """Stands in PyMySQL for a way to log in that is not taken."""
 
     def __init__(self, connection: Any) -> None:
@@ -81,6 +81,6 @@ class _Refusal:
         )
 
 
-def _authorities() -> str | None:
+def _ca_file() -> str | None:
     """The file of certificate authorities that this machine trusts: SSL_CERT_FILE, else OpenSSL's own."""
     return ssl.get_default_verify_paths().cafile

@@ -21,13 +21,13 @@ from hdm_airflow.credentials.source import (
     Outage,
     SourceDownError,
     Warn,
-    is_readable_on_the_way,
     is_text,
+    is_unencrypted,
 )
 from hdm_airflow.errors import ConfigurationError, HdmError
 
-_LONGEST_LIFE = 365 * 86_400  # seconds; more than that is no life of a token
-_UNKNOWN_LIFE = 60.0  # seconds a token is used that does not say how long it lasts
+_MAX_LIFETIME = 365 * 86_400  # seconds; more than that is no life of a token
+_DEFAULT_LIFETIME = 60.0  # seconds a token is used that does not say how long it lasts
 _MARGIN = 10.0  # seconds before its end, or a tenth of its life, from which on a token is not handed out
 _SERVER_ERROR = 500
 _OK = 200
@@ -49,7 +49,7 @@ class Keycloak:
         self._options, self._warn = options, warn
         self._where = f"Keycloak realm {options.realm} (connection {options.conn_id})"
         self._once, self._outage = Once(), Outage()
-        self._token, self._ends = "", 0.0  # monotonic clock
+        self._token, self._expires_at = "", 0.0  # monotonic clock
 
     def find(self, registered: Registered) -> Credential | None:
         """The token; None for an endpoint that the settings do not name.
@@ -60,16 +60,16 @@ class Keycloak:
         slug = registered.endpoint.slug
         if not any(fnmatchcase(slug, pattern) for pattern in self._options.endpoints):
             return None
-        if time.monotonic() >= self._ends:
+        if time.monotonic() >= self._expires_at:
             with self._outage.watch():
-                self._token, life = self._ask()
-            self._ends = time.monotonic() + life - min(_MARGIN, life / 10)
+                self._token, lifetime = self._fetch_token()
+            self._expires_at = time.monotonic() + lifetime - min(_MARGIN, lifetime / 10)
         return Credential(password=self._token, source=f"Keycloak realm {self._options.realm}")
 
     def close(self, patience: float) -> None:
         """A token of this grant has no session to end."""
 
-    def _ask(self) -> tuple[str, float]:
+    def _fetch_token(self) -> tuple[str, float]:
         """A token and how many seconds it lasts.
 
         Raises:
@@ -85,21 +85,21 @@ class Keycloak:
         except requests.RequestException as error:
             hint = "see that it runs, and that its certificate is trusted; a retry may help"
             raise SourceDownError(f"Keycloak cannot be reached ({type(error).__name__})", self._where, hint) from None
-        body = _object(answer)
+        body = _json_object(answer)
         if answer.status_code != _OK:
             raise self._refusal(answer.status_code, str(body.get("error", "")))
-        token, life = body.get("access_token"), body.get("expires_in", _UNKNOWN_LIFE)
-        if not (token and is_text(token) and _is_life(life)):
+        token, lifetime = body.get("access_token"), body.get("expires_in", _DEFAULT_LIFETIME)
+        if not (token and is_text(token) and _is_lifetime(lifetime)):
             hint = "see that the address and the realm are Keycloak's"
             raise SourceDownError("Keycloak's answer cannot be understood", self._where, hint)
-        return token, float(life)
+        return token, float(lifetime)
 
     def _refusal(self, status: int, code: str) -> HdmError:
-        told = f"{status} {code}" if _CODE.fullmatch(code) else str(status)
+        detail = f"{status} {code}" if _CODE.fullmatch(code) else str(status)
         if status >= _SERVER_ERROR:
-            return SourceDownError(f"Keycloak fails ({told})", self._where, "see its log; a retry may help")
+            return SourceDownError(f"Keycloak fails ({detail})", self._where, "see its log; a retry may help")
         hint = "see the realm, the client's id and secret in the connection, and that its service account is enabled"
-        return SourceDownError(f"Keycloak gives no token ({told})", self._where, hint)
+        return SourceDownError(f"Keycloak gives no token ({detail})", self._where, hint)
 
     def _request(self) -> tuple[str, dict[str, str]]:
         """Where to ask, and with what."""
@@ -124,7 +124,7 @@ class Keycloak:
         except ValueError:  # it quotes the text
             raise ConfigurationError("the connection's host is no address", self._where, _HOST_HINT) from None
         address = f"{host}/realms/{quote(options.realm, safe='')}/protocol/openid-connect/token"
-        if is_readable_on_the_way(address):
+        if is_unencrypted(address):
             self._warn(f"{self._where} is reached without TLS: write https:// before the connection's host")
         return address, {key: value for key, value in form.items() if value}
 
@@ -141,12 +141,12 @@ def _address(connection: Any) -> str:
     return str(parts.geturl())
 
 
-def _is_life(stated: Any) -> bool:
+def _is_lifetime(stated: Any) -> bool:
     """Whether it is a number of seconds. Of a token that has ended already, each endpoint would ask for another one."""
-    return isinstance(stated, int | float) and not isinstance(stated, bool) and 0 < stated <= _LONGEST_LIFE
+    return isinstance(stated, int | float) and not isinstance(stated, bool) and 0 < stated <= _MAX_LIFETIME
 
 
-def _object(answer: requests.Response) -> dict[str, Any]:
+def _json_object(answer: requests.Response) -> dict[str, Any]:
     try:
         body = answer.json()
     except ValueError:

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hdm_airflow.credentials.pool import TimeIsUpError, each, until
+from hdm_airflow.credentials.pool import DeadlineError, each, until
 from hdm_airflow.credentials.source import Warn
 from hdm_airflow.errors import HdmError
 
 _AT_ONCE = 16  # requests
-_AGAIN = 30.0  # seconds at most until a renewal that failed is tried again
-_LEAST = 0.2  # seconds at least between two renewals of one lease
+_RETRY_AFTER = 30.0  # seconds at most until a renewal that failed is tried again
+_MIN_INTERVAL = 0.2  # seconds at least between two renewals of one lease
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Lease:
     name: str  # for people; no secret
     seconds: float  # how long it lasts from now on, and how long each renewal asks for
     renew: Callable[[], float] | None  # how many seconds it lasts then; None: it cannot be renewed
-    end: Callable[[], None]
+    revoke: Callable[[], None]
 
 
 class Leases:
@@ -37,7 +37,7 @@ class Leases:
         self._warn = warn
         self._changed = threading.Condition()
         self._due: dict[Lease, float] = {}  # monotonic clock; infinite: not any more
-        self._ends: dict[Lease, float] = {}  # when it runs out
+        self._expires_at: dict[Lease, float] = {}  # when it runs out
         self._warned: set[Lease] = set()
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -48,18 +48,18 @@ class Leases:
             closed = self._closed
             if not closed:
                 now = time.monotonic()
-                self._ends[lease] = now + lease.seconds
+                self._expires_at[lease] = now + lease.seconds
                 self._due[lease] = now + lease.seconds / 2 if lease.renew else float("inf")
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._keep, name="hdm-leases", daemon=True)
+                    self._thread = threading.Thread(target=self._run, name="hdm-leases", daemon=True)
                     self._thread.start()
                 self._changed.notify()
         if closed:
-            lease.end()
+            lease.revoke()
         elif lease.renew is None:
             self._warn(f"{lease.name} ends in {lease.seconds:.0f} s and cannot be renewed")
 
-    def forget(self) -> list[Lease]:
+    def stop(self) -> list[Lease]:
         """Keep nothing alive from now on; what was kept so far."""
         with self._changed:
             self._closed = True
@@ -72,23 +72,25 @@ class Leases:
         Args:
             patience: seconds.
         """
-        lent = self.forget()
-        given_back: list[Lease] = []
+        kept = self.stop()
+        revoked: list[Lease] = []
 
-        def end(lease: Lease) -> None:
-            lease.end()
-            given_back.append(lease)
+        def revoke(lease: Lease) -> None:
+            lease.revoke()
+            revoked.append(lease)
 
         try:
-            each(end, lent, at_once=_AT_ONCE, heartbeat=until(time.monotonic() + patience))
-        except TimeIsUpError:
+            each(revoke, kept, at_once=_AT_ONCE, heartbeat=until(time.monotonic() + patience))
+        except DeadlineError:
             self._warn(f"{patience:.0f} s were not enough to give everything back")
         now = time.monotonic()
-        for lease in lent:
-            if lease not in given_back:
-                self._warn(f"{lease.name} could not be given back; it ends in {max(0, self._ends[lease] - now):.0f} s")
+        for lease in kept:
+            if lease not in revoked:
+                self._warn(
+                    f"{lease.name} could not be given back; it ends in {max(0, self._expires_at[lease] - now):.0f} s"
+                )
 
-    def _keep(self) -> None:
+    def _run(self) -> None:
         while True:
             with self._changed:
                 wait = min(self._due.values(), default=float("inf")) - time.monotonic()
@@ -101,29 +103,29 @@ class Leases:
             try:
                 each(self._renew, due, at_once=_AT_ONCE)
             except RuntimeError:  # there is no room for a thread; those that were not renewed are still due
-                time.sleep(_LEAST)
+                time.sleep(_MIN_INTERVAL)
 
     def _renew(self, lease: Lease) -> None:
         assert lease.renew is not None  # noqa: S101  # others are never due
         try:
             seconds = lease.renew()
         except Exception as error:  # noqa: BLE001  # the thread must live on: nobody else would renew the others
-            left = self._ends[lease] - time.monotonic()
+            left = self._expires_at[lease] - time.monotonic()
             why = error.what if isinstance(error, HdmError) else type(error).__name__
             self._warn_once(lease, f"{lease.name} could not be renewed, and ends in {max(0, left):.0f} s: {why}")
-            again = time.monotonic() + min(_AGAIN, max(left / 3, _LEAST)) if left > 0 else float("inf")
-            self._plan(lease, again)
+            retry = time.monotonic() + min(_RETRY_AFTER, max(left / 3, _MIN_INTERVAL)) if left > 0 else float("inf")
+            self._schedule(lease, retry)
             return
         now = time.monotonic()
         with self._changed:
-            self._ends[lease] = now + seconds
+            self._expires_at[lease] = now + seconds
         if seconds < lease.seconds / 2:  # Vault grants no more than what is left of the longest time
             self._warn_once(lease, f"{lease.name} ends in {seconds:.0f} s: Vault prolongs it no further")
-            self._plan(lease, float("inf"))
+            self._schedule(lease, float("inf"))
             return
-        self._plan(lease, now + max(seconds / 2, _LEAST))
+        self._schedule(lease, now + max(seconds / 2, _MIN_INTERVAL))
 
-    def _plan(self, lease: Lease, moment: float) -> None:
+    def _schedule(self, lease: Lease, moment: float) -> None:
         with self._changed:
             self._due[lease] = moment
 

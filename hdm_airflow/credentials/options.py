@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from hdm_airflow.credentials.paths import checked
+from hdm_airflow.credentials.paths import validate
 
 SourceName = Literal["airflow", "vault", "keycloak", "conf.json"]
 ORDER: tuple[SourceName, ...] = ("airflow", "vault", "keycloak", "conf.json")
 
 Text = Annotated[str, StringConstraints(min_length=1)]
-PathTemplate = Annotated[str, AfterValidator(checked)]
+PathTemplate = Annotated[str, AfterValidator(validate)]
 
 
 class VaultOptions(BaseModel):
@@ -40,7 +40,7 @@ class VaultOptions(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _asks_something(self) -> VaultOptions:
+    def _has_a_path(self) -> VaultOptions:
         if not (self.path or self.dynamic_path):
             raise ValueError("write path, dynamic_path or both: without them there is nothing to ask Vault for")
         return self
@@ -76,7 +76,7 @@ class CredentialOptions(BaseModel):
 
     @field_validator("sources")
     @classmethod
-    def _once_each(cls, sources: tuple[SourceName, ...]) -> tuple[SourceName, ...]:
+    def _has_no_duplicates(cls, sources: tuple[SourceName, ...]) -> tuple[SourceName, ...]:
         if len(set(sources)) < len(sources):
             raise ValueError("a source is named twice")
         return sources

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PLACEHOLDERS = ("name", "type", "host", "port", "user", "environment")
 
 
-def checked(template: str) -> str:
+def validate(template: str) -> str:
     """The template itself, without slashes around it.
 
     Raises:
@@ -31,16 +31,16 @@ def checked(template: str) -> str:
     if not named:
         raise ValueError(f"no placeholder: one secret would serve every endpoint; there are {known}")
     path = template.strip("/")
-    if _is_wild(path) or not template.isprintable():
+    if _has_bad_part(path) or not template.isprintable():
         raise ValueError("write a path without empty, '.' or '..' parts")
     return path
 
 
-def filled(template: str, endpoint: Endpoint, environment: str | None) -> str:
+def fill(template: str, endpoint: Endpoint, environment: str | None) -> str:
     """The path of an endpoint. What is neither a letter, a digit nor one of `-_.~` in a value is percent-encoded.
 
     Args:
-        template: as `checked` gave it.
+        template: as `validate` gave it.
         endpoint: whose secret it is.
         environment: name of the HDM environment; None where it is not known.
 
@@ -55,11 +55,11 @@ def filled(template: str, endpoint: Endpoint, environment: str | None) -> str:
     if missing:
         raise ConfigurationError(f"the path in Vault needs {', '.join(missing)}, which is empty", endpoint.slug, hint)
     path = template.format(**{name: quote(value, safe="") for name, value in values.items()})
-    if _is_wild(path):
+    if _has_bad_part(path):
         raise ConfigurationError(f"{path!r} is no path in Vault", endpoint.slug, hint)
     return path
 
 
-def _is_wild(path: str) -> bool:
+def _has_bad_part(path: str) -> bool:
     """Whether it leads somewhere else than it reads."""
     return any(part in {"", ".", ".."} for part in path.split("/"))

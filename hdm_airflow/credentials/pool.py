@@ -16,16 +16,16 @@ Answer = TypeVar("Answer")
 _GLANCE = 0.1  # seconds between two looks at whether to go on
 
 
-class TimeIsUpError(Exception):
+class DeadlineError(Exception):
     """What was waited for took too long."""
 
 
 def until(moment: float) -> Callable[[], None]:
-    """A heartbeat for `each` that raises TimeIsUpError from a moment on, on the monotonic clock."""
+    """A heartbeat for `each` that raises DeadlineError from a moment on, on the monotonic clock."""
 
     def heartbeat() -> None:
         if time.monotonic() > moment:
-            raise TimeIsUpError
+            raise DeadlineError
 
     return heartbeat
 

@@ -10,9 +10,9 @@ import requests
 from requests.adapters import HTTPAdapter
 
 _TOO_MANY = 429
-_FIRST = 0.2  # seconds to wait where the server does not say how long; then twice as long each time
-_GUESSED = 10.0  # seconds one request waits in all where the server does not say how long
-_TOLD = 120.0  # where it does
+_FIRST_WAIT = 0.2  # seconds to wait where the server does not say how long; then twice as long each time
+_MAX_WAIT = 10.0  # seconds one request waits in all where the server does not say how long
+_MAX_STATED_WAIT = 120.0  # where it does
 
 
 class RateLimitedAdapter(HTTPAdapter):
@@ -25,21 +25,21 @@ class RateLimitedAdapter(HTTPAdapter):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._turn = threading.Lock()
-        self._in_vain = False
+        self._gave_up = False
 
     def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
         """The server's answer, which is 429 only after waiting for a better one."""
         answer = super().send(request, *arguments, **options)
         if answer.status_code != _TOO_MANY:
-            self._in_vain = False
+            self._gave_up = False
             return answer
         with self._turn:
-            waited, guess = 0.0, _FIRST
-            while answer.status_code == _TOO_MANY and not self._in_vain:
-                told = _seconds(answer)
-                pause, limit = (guess, _GUESSED) if told is None else (max(told, _FIRST), _TOLD)
+            waited, guess = 0.0, _FIRST_WAIT
+            while answer.status_code == _TOO_MANY and not self._gave_up:
+                stated = _seconds(answer)
+                pause, limit = (guess, _MAX_WAIT) if stated is None else (max(stated, _FIRST_WAIT), _MAX_STATED_WAIT)
                 if waited + pause > limit:
-                    self._in_vain = True
+                    self._gave_up = True
                     break
                 answer.content  # noqa: B018  # read to its end, so that the connection serves again
                 time.sleep(pause)

@@ -14,9 +14,9 @@ from hdm_airflow.credentials import connect
 from hdm_airflow.credentials.source import SlowSourceError
 from hdm_airflow.errors import ConfigurationError, HdmError
 
-_SHOWN = 5  # rights that an error names
-_NEARLY = 0.9  # of the patience: who has waited so long was not refused, but not answered
-_WITH_PARAMETERS = 150_000  # version of PostgreSQL
+_MAX_NAMED = 5  # rights that an error names
+_TIMEOUT_SHARE = 0.9  # of the patience: who has waited so long was not refused, but not answered
+_HAS_PARAMETER_RIGHTS = 150_000  # version of PostgreSQL
 #: Rights of MySQL and MariaDB that change nothing that anybody else sees.
 _HARMLESS = {
     "USAGE", "SELECT", "SHOW VIEW", "SHOW DATABASES", "SHOW CREATE ROUTINE", "PROCESS", "LOCK TABLES",
@@ -53,13 +53,13 @@ def check(endpoint: Endpoint, password: str, where: str) -> bool:
         raise HdmError(what, where, error.hint) from None
     except Exception as error:  # noqa: BLE001  # of any driver; its text may quote what it was given
         hint = "see that the database is there, and the user and password right"
-        if time.monotonic() - begin > connect.PATIENCE * _NEARLY:
+        if time.monotonic() - begin > connect.PATIENCE * _TIMEOUT_SHARE:
             server = f"{endpoint.host}:{endpoint.port} did not answer within {connect.PATIENCE} s"
             raise SlowSourceError(f"it cannot be checked what accounts may do: {server}", where, hint) from None
         what = f"it cannot be checked whether {endpoint.user} can only read {endpoint.name}: {type(error).__name__}"
         raise HdmError(what, where, hint) from None
     if rights:
-        shown = ", ".join(rights[:_SHOWN]) + (", ..." if len(rights) > _SHOWN else "")
+        shown = ", ".join(rights[:_MAX_NAMED]) + (", ..." if len(rights) > _MAX_NAMED else "")
         what = f"{endpoint.user} can do more than read {endpoint.name}: {shown}"
         hint = "use an account that can only read, or keep its password in an Airflow connection or in Vault"
         raise ConfigurationError(what, where, hint)
@@ -70,7 +70,7 @@ def _postgres(endpoint: Endpoint, password: str) -> list[str]:
     with connect.postgres(endpoint, password) as connection:
         connection.execute(f"SET statement_timeout = '{connect.PATIENCE}s'".encode())
         rows = connection.execute(Path(__file__).with_name("read_only.sql").read_bytes()).fetchall()
-        if connection.info.server_version >= _WITH_PARAMETERS:
+        if connection.info.server_version >= _HAS_PARAMETER_RIGHTS:
             rows += connection.execute(Path(__file__).with_name("read_only_15.sql").read_bytes()).fetchall()
     return [f"{what} ({place}{f' and {count - 1} more' if count > 1 else ''})" for what, place, count in rows]
 
@@ -81,7 +81,7 @@ def _mysql(endpoint: Endpoint, password: str) -> list[str]:
         grants = list(own)
         if roles := _roles(own):
             grants = _with_roles(cursor, own, roles)
-    return writing(grants)
+    return rights_to_write(grants)
 
 
 def _with_roles(cursor: Any, own: list[str], roles: list[str]) -> list[str]:
@@ -108,7 +108,7 @@ def _roles(grants: Iterable[str]) -> list[str]:
     return [role.strip() for roles in found for role in _split(roles)]
 
 
-def writing(grants: Iterable[str]) -> list[str]:
+def rights_to_write(grants: Iterable[str]) -> list[str]:
     """What lines of SHOW GRANTS allow beyond reading. A line that is not understood counts.
 
     Passwords and their hashes, which MariaDB puts behind IDENTIFIED BY, are not repeated.

@@ -15,7 +15,7 @@ from hdm_airflow.errors import HdmError
 
 #: Seconds to wait for a connection, and for the next piece of an answer, of a source in the network.
 TIMEOUT = (4.0, 10.0)
-_PATIENCE = 3  # requests in a row that may go unanswered before the source counts as down
+_MAX_UNANSWERED = 3  # requests in a row that may go unanswered before the source counts as down
 
 Warn = Callable[[str], None]  # takes a warning; may be called from any thread
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -55,7 +55,7 @@ class Source(Protocol):
         """Give back what was lent, in `patience` seconds at most. Raises nothing."""
 
 
-def is_readable_on_the_way(url: str) -> bool:
+def is_unencrypted(url: str) -> bool:
     """Whether what is sent to an address goes over the network without TLS."""
     parts = urlsplit(url)
     return parts.scheme == "http" and parts.hostname not in _LOOPBACK
@@ -76,14 +76,14 @@ class Outage:
     """Remembers that a source is down, so that a thousand endpoints do not wait for it one after the other.
 
     Args:
-        answers: whether the source answers at all, asked when it has left several questions in a row unanswered.
+        is_alive: whether the source answers at all, asked when it has left several questions in a row unanswered.
     """
 
-    def __init__(self, answers: Callable[[], bool] = lambda: False) -> None:
-        self._answers = answers
+    def __init__(self, is_alive: Callable[[], bool] = lambda: False) -> None:
+        self._is_alive = is_alive
         self._error: SourceDownError | None = None
         self._unanswered = 0
-        self._counting = threading.Lock()
+        self._lock = threading.Lock()
 
     @contextmanager
     def watch(self) -> Iterator[None]:
@@ -98,11 +98,11 @@ class Outage:
             yield
         except SlowSourceError as error:
             # One question may be slow by itself: Vault waits for a database to make an account there.
-            with self._counting:
+            with self._lock:
                 self._unanswered += 1
-                if self._unanswered >= _PATIENCE and self._error is None:
+                if self._unanswered >= _MAX_UNANSWERED and self._error is None:
                     self._unanswered = 0
-                    self._error = None if self._answers() else error
+                    self._error = None if self._is_alive() else error
             raise
         except SourceDownError as error:
             self._error = error

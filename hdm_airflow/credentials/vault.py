@@ -9,13 +9,13 @@ from typing import Any
 from hdm_airflow.base.endpoints import Registered
 from hdm_airflow.credentials.leases import Lease, Leases
 from hdm_airflow.credentials.options import VaultOptions
-from hdm_airflow.credentials.paths import filled
-from hdm_airflow.credentials.pool import TimeIsUpError, each, until
+from hdm_airflow.credentials.paths import fill
+from hdm_airflow.credentials.pool import DeadlineError, each, until
 from hdm_airflow.credentials.source import Credential, Once, SlowSourceError, Warn
 from hdm_airflow.credentials.vault_client import AT_ONCE, VaultClient
 from hdm_airflow.errors import ConfigurationError, HdmError
 
-_NO_END = 365 * 86_400  # seconds: what stands for Vault's 0, a lease that does not run out
+_UNLIMITED = 365 * 86_400  # seconds: what stands for Vault's 0, a lease that does not run out
 
 
 class Vault:
@@ -44,10 +44,10 @@ class Vault:
         options, endpoint = self._options, registered.endpoint
         found: Credential | None = None
         if options.dynamic_path:
-            path = filled(options.dynamic_path, endpoint, self._environment)
-            found = self._once.get(("dynamic", path), lambda: self._lend(path))
+            path = fill(options.dynamic_path, endpoint, self._environment)
+            found = self._once.get(("dynamic", path), lambda: self._create_account(path))
         if found is None and options.path:
-            path = filled(options.path, endpoint, self._environment)
+            path = fill(options.path, endpoint, self._environment)
             found = self._once.get(("kv", path), lambda: self._read(path))
         return found
 
@@ -55,13 +55,13 @@ class Vault:
         """Give back the token of our login, and with it the leases, in one request; else each lease by itself."""
         deadline = time.monotonic() + patience
         try:
-            (ended,) = each(lambda end: end(), [self._client.log_out], at_once=1, heartbeat=until(deadline))
-        except TimeIsUpError:
-            ended = HdmError(f"{patience:.0f} s were not enough")
-        if isinstance(ended, HdmError):
-            self._warn(f"the token of the login to Vault could not be given back: {ended.what}")
-        if ended is True:
-            self._leases.forget()
+            (result,) = each(lambda log_out: log_out(), [self._client.log_out], at_once=1, heartbeat=until(deadline))
+        except DeadlineError:
+            result = HdmError(f"{patience:.0f} s were not enough")
+        if isinstance(result, HdmError):
+            self._warn(f"the token of the login to Vault could not be given back: {result.what}")
+        if result is True:
+            self._leases.stop()
         else:
             self._leases.close(max(0.0, deadline - time.monotonic()))
 
@@ -76,7 +76,7 @@ class Vault:
             source=f"Vault {path}",
         )
 
-    def _lend(self, path: str) -> Credential | None:
+    def _create_account(self, path: str) -> Credential | None:
         try:
             answer = self._client.read(path)
         except SlowSourceError:
@@ -86,14 +86,14 @@ class Vault:
             return None
         lease_id, seconds = answer.get("lease_id"), answer.get("lease_duration")
         if lease_id:
-            seconds = min(seconds, _NO_END) if isinstance(seconds, int) and seconds > 0 else _NO_END
-            self._once.get("token", self._keep_token)
+            seconds = min(seconds, _UNLIMITED) if isinstance(seconds, int) and seconds > 0 else _UNLIMITED
+            self._once.get("token", self._keep_token_alive)
             self._leases.add(
                 Lease(
                     name=f"the account of {path}",
                     seconds=seconds,
                     renew=(lambda: self._client.renew(lease_id, seconds)) if answer.get("renewable") else None,
-                    end=lambda: self._client.revoke(lease_id),
+                    revoke=lambda: self._client.revoke(lease_id),
                 )
             )
         data = answer["data"]
@@ -103,7 +103,7 @@ class Vault:
             source=f"Vault {path}",
         )
 
-    def _keep_token(self) -> None:
+    def _keep_token_alive(self) -> None:
         """What is lent ends with the token that asked for it: the token has to last as long."""
         try:
             seconds, renewable = self._client.token_life()
@@ -112,7 +112,7 @@ class Vault:
             return
         if math.isfinite(seconds):
             renew = self._client.renew_token if renewable else None
-            self._leases.add(Lease(name="Vault's token", seconds=seconds, renew=renew, end=lambda: None))
+            self._leases.add(Lease(name="Vault's token", seconds=seconds, renew=renew, revoke=lambda: None))
 
     def _text(self, fields: Any, key: str, path: str) -> str:
         value = fields.get(key) if isinstance(fields, dict) else None

@@ -23,14 +23,14 @@ from hdm_airflow.credentials.source import (
     Outage,
     SourceDownError,
     Warn,
-    is_readable_on_the_way,
+    is_unencrypted,
 )
-from hdm_airflow.credentials.vault_errors import told
+from hdm_airflow.credentials.vault_errors import explain_errors
 from hdm_airflow.errors import ConfigurationError, HdmError
 
 AT_ONCE = 16  # requests
 #: Answers that may be another one a moment later: a standby, a node that starts.
-_PASSING = (412, 502, 503)
+_TRANSIENT = (412, 502, 503)
 
 
 class VaultClient:
@@ -44,18 +44,18 @@ class VaultClient:
     def __init__(self, conn_id: str, warn: Warn) -> None:
         self.where = f"Vault (connection {conn_id})"
         self._conn_id, self._warn = conn_id, warn
-        self._once, self._outage = Once(), Outage(self._answers)
+        self._once, self._outage = Once(), Outage(self._is_alive)
         self._session = _session()
-        self._ending = threading.Lock()  # around the next two
-        self._lent: Callable[[], None] | None = None  # ends our token
-        self._over = False
+        self._closing = threading.Lock()  # around the next two
+        self._revoke_token: Callable[[], None] | None = None  # ends our token
+        self._closed = False
 
     def read_kv(self, path: str, mount: str | None, version: int | None) -> Any:
         """The fields of a secret in the KV engine; None where there is none, or its newest version is deleted."""
         hook: VaultHook = self._hook
         mount = mount or hook.vault_client.mount_point or "secret"
         version = version or hook.vault_client.kv_engine_version
-        with self._explained(f"{mount}/{path}"):
+        with self._lookup(f"{mount}/{path}"):
             kv = self._hvac.secrets.kv
             try:
                 if version == 1:
@@ -64,8 +64,8 @@ class VaultClient:
                     answer = kv.v2.read_secret_version(path=path, mount_point=mount, raise_on_deleted_version=True)
                     fields = answer["data"]["data"]
             except exceptions.InvalidPath as error:
-                self._refuse_wrong_mount(error, mount)
-                self._refuse_wrong_version(error, mount, version)
+                self._reject_wrong_mount(error, mount)
+                self._reject_wrong_version(error, mount, version)
                 return None
             if not isinstance(fields, dict):
                 raise TypeError
@@ -73,11 +73,11 @@ class VaultClient:
 
     def read(self, path: str) -> Any:
         """The whole answer of any path, such as `database/creds/reader`; None where there is no such role."""
-        with self._explained(path):
+        with self._lookup(path):
             try:
                 answer = self._hvac.adapter.get(f"/v1/{quote(path)}")
             except exceptions.InvalidPath as error:
-                self._refuse_wrong_mount(error, path.partition("/")[0])
+                self._reject_wrong_mount(error, path.partition("/")[0])
                 return None
             except exceptions.InvalidRequest as error:
                 if any("unknown role" in str(text) for text in error.errors or ()):
@@ -89,23 +89,23 @@ class VaultClient:
 
     def renew(self, lease_id: str, seconds: float) -> float:
         """Prolong a lease; how many seconds it lasts now."""
-        with self._told("sys/leases/renew"):
+        with self._explain_errors("sys/leases/renew"):
             return _seconds(self._hvac.sys.renew_lease(lease_id=lease_id, increment=int(seconds))["lease_duration"])
 
     def revoke(self, lease_id: str) -> None:
         """End a lease."""
-        with self._told("sys/leases/revoke"):
+        with self._explain_errors("sys/leases/revoke"):
             self._hvac.sys.revoke_lease(lease_id=lease_id)
 
     def token_life(self) -> tuple[float, bool]:
         """How many seconds our token lasts (infinite where it has no end), and whether it can be renewed."""
-        with self._explained("auth/token/lookup-self"):
+        with self._lookup("auth/token/lookup-self"):
             data = self._hvac.auth.token.lookup_self()["data"]
             return _seconds(data["ttl"]) or math.inf, bool(data.get("renewable"))
 
     def renew_token(self) -> float:
         """Prolong our token, and with it what was lent to it; how many seconds it lasts now."""
-        with self._told("auth/token/renew-self"):
+        with self._explain_errors("auth/token/renew-self"):
             return _seconds(self._hvac.auth.token.renew_self()["auth"]["lease_duration"])
 
     def log_out(self) -> bool:
@@ -114,12 +114,12 @@ class VaultClient:
         Returns:
             Whether there was one. A token that was given to us is not ours to end.
         """
-        with self._ending:
-            self._over, lent = True, self._lent
-        if lent:
-            with self._told("auth/token/revoke-self"):
-                lent()
-        return lent is not None
+        with self._closing:
+            self._closed, revoke_token = True, self._revoke_token
+        if revoke_token:
+            with self._explain_errors("auth/token/revoke-self"):
+                revoke_token()
+        return revoke_token is not None
 
     @property
     def _hook(self) -> VaultHook:
@@ -145,13 +145,13 @@ class VaultClient:
         except (ValueError, TypeError, AttributeError) as error:
             what = f"the connection's extra cannot be understood ({type(error).__name__})"
             raise ConfigurationError(what, self.where, "see the hashicorp provider's page on the connection") from None
-        session.verify = self._authorities(extra.get("verify", True))  # hvac takes the session's over its own
+        session.verify = self._ca_file(extra.get("verify", True))  # hvac takes the session's over its own
         session.cert, session.proxies = extra.get("cert"), extra.get("proxies") or {}
-        if is_readable_on_the_way(hook.vault_client.url or ""):
+        if is_unencrypted(hook.vault_client.url or ""):
             self._warn(f"{self.where} is reached without TLS: use_tls in the connection's extra mends that")
         return hook
 
-    def _authorities(self, stated: Any) -> bool | str:
+    def _ca_file(self, stated: Any) -> bool | str:
         """What certificates are verified with. Whatever Python takes for `no`, such as 0, would turn that off."""
         hint = 'name the authority instead: {"client_kwargs": {"verify": "/path/ca.pem"}}'
         if stated is True:
@@ -166,20 +166,20 @@ class VaultClient:
         hook = self._hook
         with self._outage.watch():
             try:
-                with self._told("login"):
+                with self._explain_errors("login"):
                     client = hook.get_conn()
             except SourceDownError:
                 raise
             except HdmError as error:  # whatever the login answers, nothing can be asked without it
                 raise SourceDownError(f"Vault refuses the login ({error.what})", self.where, error.hint) from None
         if hook.vault_client.auth_type != "token":
-            with self._ending:
-                self._lent, over = client.auth.token.revoke_self, self._over
-            if over:  # whoever asked has left: nobody else would end it
+            with self._closing:
+                self._revoke_token, closed = client.auth.token.revoke_self, self._closed
+            if closed:  # whoever asked has left: nobody else would end it
                 self.log_out()
         return client
 
-    def _answers(self) -> bool:
+    def _is_alive(self) -> bool:
         """Whether Vault answers at all: what was waited for may be the databases in which it makes accounts."""
         address = f"{self._hook.vault_client.url}/v1/sys/health"
         try:
@@ -189,29 +189,29 @@ class VaultClient:
         return True
 
     @contextmanager
-    def _explained(self, path: str) -> Iterator[None]:
+    def _lookup(self, path: str) -> Iterator[None]:
         """Around each question for an endpoint: not asked where Vault is known to be down."""
-        with self._outage.watch(), self._told(path):
+        with self._outage.watch(), self._explain_errors(path):
             yield
 
-    def _told(self, path: str) -> AbstractContextManager[None]:
+    def _explain_errors(self, path: str) -> AbstractContextManager[None]:
         """Around each request: tells what went wrong, and nothing of what was sent."""
-        return told(path, self.where)
+        return explain_errors(path, self.where)
 
-    def _refuse_wrong_mount(self, error: exceptions.VaultError, mount: str) -> None:
+    def _reject_wrong_mount(self, error: exceptions.VaultError, mount: str) -> None:
         """A 404 that is no missing secret: else a typing error in the settings reads as `no entry` everywhere."""
         answer = error.json if isinstance(error.json, dict) else {}
         if any("no handler for route" in str(text) for text in answer.get("errors") or ()):
             raise ConfigurationError(f"Vault has no engine at {mount!r}", self.where, "correct the mount or the path")
 
-    def _refuse_wrong_version(self, error: exceptions.VaultError, mount: str, version: int) -> None:
+    def _reject_wrong_version(self, error: exceptions.VaultError, mount: str, version: int) -> None:
         """The same for a KV engine that is asked as one of the other version. Version 2 warns of that, 1 does not."""
         answer = error.json if isinstance(error.json, dict) else {}
-        is_warned = any("versioned" in str(text).lower() for text in answer.get("warnings") or ())
-        is_of = 2 if is_warned else self._once.get(("engine", mount), lambda: self._engine_version(mount))
-        if is_of not in {None, version}:
-            what = f"the engine at {mount!r} is of KV version {is_of}, and asked as version {version}"
-            raise ConfigurationError(what, self.where, f"set credentials.vault.kv_version to {is_of}")
+        is_version_2 = any("versioned" in str(text).lower() for text in answer.get("warnings") or ())
+        actual = 2 if is_version_2 else self._once.get(("engine", mount), lambda: self._engine_version(mount))
+        if actual not in {None, version}:
+            what = f"the engine at {mount!r} is of KV version {actual}, and asked as version {version}"
+            raise ConfigurationError(what, self.where, f"set credentials.vault.kv_version to {actual}")
 
     def _engine_version(self, mount: str) -> int | None:
         """The version of a KV engine, asked as Vault's own command line does; None where Vault does not tell.
@@ -220,7 +220,7 @@ class VaultClient:
         understood decides nothing.
         """
         try:
-            with self._explained(f"sys/internal/ui/mounts/{mount}"):
+            with self._lookup(f"sys/internal/ui/mounts/{mount}"):
                 engine = self._hvac.adapter.get(f"/v1/sys/internal/ui/mounts/{quote(mount)}")["data"]
                 kind, options = engine.get("type"), engine.get("options") or {}
                 return int(options.get("version") or 1) if kind in {"kv", "generic"} else None
@@ -239,15 +239,15 @@ def _session() -> requests.Session:
         read=False,  # not again: credentials may have been made although no answer came
         status=2,
         backoff_factor=0.2,
-        status_forcelist=_PASSING,
+        status_forcelist=_TRANSIENT,
         raise_on_status=False,
         respect_retry_after_header=False,  # a server must not make a worker sleep
     )
     session = requests.Session()
     session.max_redirects = 0  # requests would send the token along, to any host, with TLS or without
-    paced = RateLimitedAdapter(pool_maxsize=AT_ONCE, max_retries=retries)
+    adapter = RateLimitedAdapter(pool_maxsize=AT_ONCE, max_retries=retries)
     for scheme in ("http://", "https://"):
-        session.mount(scheme, paced)
+        session.mount(scheme, adapter)
     return session
 
 

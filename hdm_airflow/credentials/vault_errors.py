@@ -11,16 +11,16 @@ from hvac import exceptions
 from hdm_airflow.credentials.source import TIMEOUT, SlowSourceError, SourceDownError
 from hdm_airflow.errors import HdmError
 
-_DOWN = (
+_NOT_READY = (
     exceptions.VaultDown,
     exceptions.VaultNotInitialized,
     exceptions.BadGateway,
     exceptions.RateLimitExceeded,
     exceptions.UnexpectedError,
 )
-_NO_ANSWER = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+_INVALID_RESPONSE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 #: Errors -> what becomes of them: the kind, what, hint. The first that fits counts.
-_TELLS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[HdmError], str, str], ...] = (
+_EXPLANATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[HdmError], str, str], ...] = (
     (
         requests.TooManyRedirects,
         SourceDownError,
@@ -39,7 +39,7 @@ _TELLS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[HdmError
         "Vault cannot be reached ({kind})",
         "see that it runs, is unsealed, and that its certificate is trusted; a retry may help",
     ),
-    (_DOWN, SourceDownError, "Vault is not ready ({kind})", "see its health and seal status; a retry may help"),
+    (_NOT_READY, SourceDownError, "Vault is not ready ({kind})", "see its health and seal status; a retry may help"),
     (
         (exceptions.Forbidden, exceptions.Unauthorized),
         HdmError,
@@ -60,7 +60,7 @@ _TELLS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[HdmError
         "install what this login needs, see the hashicorp provider's page on the connection",
     ),
     (
-        _NO_ANSWER,
+        _INVALID_RESPONSE,
         HdmError,
         "Vault's answer at {path} cannot be understood",
         "see that the address in the connection is Vault's",
@@ -69,7 +69,7 @@ _TELLS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[HdmError
 
 
 @contextmanager
-def told(path: str, where: str) -> Iterator[None]:
+def explain_errors(path: str, where: str) -> Iterator[None]:
     """Around a request: its errors become ours.
 
     Args:
@@ -81,7 +81,7 @@ def told(path: str, where: str) -> Iterator[None]:
     except HdmError:
         raise
     except Exception as error:
-        for kinds, fault, what, hint in _TELLS:
+        for kinds, fault, what, hint in _EXPLANATIONS:
             if isinstance(error, kinds):
                 reason = getattr(error, "strerror", None)
                 raise fault(what.format(kind=type(error).__name__, path=path, reason=reason), where, hint) from None

@@ -42,21 +42,21 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ask(folder: Path) -> Callable[..., Any]:
-    """The password of an endpoint with a conf.json, or the fault; warnings in `ask.told`."""
-    told: list[str] = []
+    """The password of an endpoint with a conf.json, or the fault; warnings in `ask.warnings`."""
+    warnings: list[str] = []
 
     def find(conf: Any, endpoint: Endpoint = ORACLE, **options: Any) -> Any:
         text = conf if isinstance(conf, str) else json.dumps(conf)
         (folder / "process" / "conf.json").write_text(text)
         pack: Pack = Catalog.scan(folder.parents[1]).find("mp_basic")
         stated = CredentialOptions.model_validate({"sources": ["conf.json"], **options})
-        with open_chain(stated, environment="prod", pack=pack, warn=told.append) as chain:
+        with open_chain(stated, environment="prod", pack=pack, warn=warnings.append) as chain:
             found = chain.find_all([Registered(id=1, conn_id=None, endpoint=endpoint)])
         credential = found.credentials.get(endpoint.slug)
-        assert SECRET not in "".join(map(str, [*told, *found.faults.values()]))
+        assert SECRET not in "".join(map(str, [*warnings, *found.faults.values()]))
         return found.faults.get(endpoint.slug) or (credential and credential.password)
 
-    find.told = told  # type: ignore[attr-defined]
+    find.warnings = warnings  # type: ignore[attr-defined]
     return find
 
 
@@ -75,9 +75,9 @@ def entry(**parts: Any) -> dict[str, Any]:
 def test_entry_whose_parts_are_the_endpoints_is_used_with_a_warning(ask: Any, parts: dict[str, Any]) -> None:
     """In each spelling in the wild; parts that are left out match."""
     assert ask({"databases": [entry(**parts)]}) == SECRET
-    assert "the password of heart:oracle:db.example:1521:reader:false stands in" in ask.told[0]
-    assert "metric-packs/basic/process/conf.json" in ask.told[0]
-    assert "it is not checked" in ask.told[1]
+    assert "the password of heart:oracle:db.example:1521:reader:false stands in" in ask.warnings[0]
+    assert "metric-packs/basic/process/conf.json" in ask.warnings[0]
+    assert "it is not checked" in ask.warnings[1]
 
 
 @pytest.mark.parametrize("key", ["name", "database", "db_name"])
@@ -92,7 +92,7 @@ def test_database_is_named_by_any_of_three_keys(ask: Any, key: str) -> None:
 def test_entry_of_another_endpoint_is_no_entry(ask: Any, parts: dict[str, Any]) -> None:
     """A password goes where it belongs and nowhere else."""
     assert ask({"databases": [entry(**parts)]}) is None
-    assert not ask.told
+    assert not ask.warnings
 
 
 def test_entry_without_a_name_matches_nothing_and_one_without_a_password_gives_none(ask: Any) -> None:
@@ -122,7 +122,7 @@ def test_entry_without_a_password_does_not_argue_with_one_that_has_one(ask: Any)
 
 
 @pytest.mark.parametrize(
-    ("conf", "told"),
+    ("conf", "expected"),
     [
         ("{", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
@@ -136,9 +136,9 @@ def test_entry_without_a_password_does_not_argue_with_one_that_has_one(ask: Any)
         ({"databases": [entry(), entry(password=["a"])]}, "is no text"),
     ],
 )
-def test_malformed_file_fails_the_endpoints_that_come_to_it(ask: Any, conf: Any, told: str) -> None:
+def test_malformed_file_fails_the_endpoints_that_come_to_it(ask: Any, conf: Any, expected: str) -> None:
     """The others have had their password before."""
-    assert told in ask(conf).what
+    assert expected in ask(conf).what
 
 
 @pytest.mark.parametrize("conf", [{}, [], {"prod": []}, {"databases": []}, "null", {"esHost": "elastic"}])
@@ -186,7 +186,7 @@ def test_postgresql_account_that_can_only_read_is_used(ask: Any, account: Callab
     """PUBLIC's right to make temporary tables is no right to write."""
     endpoint = account()
     assert ask({"databases": [entry(name=endpoint.name)]}, endpoint) == SECRET
-    assert len(ask.told) == 1
+    assert len(ask.warnings) == 1
 
 
 def test_account_is_checked_on_its_own_server_whatever_the_workers_variables_say(
@@ -200,7 +200,7 @@ def test_account_is_checked_on_its_own_server_whatever_the_workers_variables_say
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "expected"),
     [
         ("ALTER ROLE {user} SUPERUSER", "SUPERUSER"),
         ("ALTER ROLE {user} CREATEROLE", "CREATEROLE"),
@@ -248,14 +248,14 @@ def test_account_is_checked_on_its_own_server_whatever_the_workers_variables_say
     ],
 )
 def test_postgresql_account_that_can_do_more_fails_its_endpoint(
-    ask: Any, account: Callable[..., Endpoint], statement: str, told: str
+    ask: Any, account: Callable[..., Endpoint], statement: str, expected: str
 ) -> None:
     """By a right of its own, of everybody, or of a role that it can become."""
     endpoint = account(statement)
     fault = ask({"databases": [entry(name=endpoint.name)]}, endpoint)
     assert isinstance(fault, HdmError)
     assert f"can do more than read {endpoint.name}: " in fault.what
-    assert told in fault.what
+    assert expected in fault.what
 
 
 def test_account_that_can_change_the_servers_settings_fails_its_endpoint(
@@ -321,7 +321,7 @@ def test_mysql_account_that_can_only_read_is_used(ask: Any, mysql_account: Calla
 
 
 @pytest.mark.parametrize(
-    ("statements", "told"),
+    ("statements", "expected"),
     [
         (["GRANT INSERT ON `{database}`.visit TO {user}"], "INSERT on `{database}`.`visit`"),
         (["GRANT ALL ON *.* TO {user}"], "ALL PRIVILEGES on *.*"),
@@ -336,13 +336,13 @@ def test_mysql_account_that_can_only_read_is_used(ask: Any, mysql_account: Calla
     ],
 )
 def test_mysql_account_that_can_do_more_fails_its_endpoint(
-    ask: Any, mysql_account: Callable[..., Endpoint], statements: list[str], told: str
+    ask: Any, mysql_account: Callable[..., Endpoint], statements: list[str], expected: str
 ) -> None:
     """Also by a role that is not active."""
     endpoint = mysql_account(*statements)
     fault = ask({"databases": [entry(name=endpoint.name)]}, endpoint)
     assert isinstance(fault, HdmError)
-    assert told.format(database=endpoint.name) in fault.what
+    assert expected.format(database=endpoint.name) in fault.what
 
 
 def test_mysql_password_is_sent_as_the_server_keeps_it(ask: Any, mysql_account: Callable[..., Endpoint]) -> None:
@@ -397,7 +397,7 @@ def test_server_that_does_not_answer_is_waited_for_once(
         stated = CredentialOptions.model_validate({"sources": ["conf.json"]})
         checks: list[str] = []
         original = read_only.check
-        monkeypatch.setattr(read_only, "check", lambda *told: checks.append(told[0].name) or original(*told))
+        monkeypatch.setattr(read_only, "check", lambda *args: checks.append(args[0].name) or original(*args))
         with open_chain(stated, environment="prod", pack=pack, warn=print) as chain:
             found = chain.find_all([Registered(id=1, conn_id=None, endpoint=one) for one in (*databases, ORACLE)])
     assert len(found.faults) == 48

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from hdm_airflow.credentials.chain import Answers, Chain
 
 
-def open_keycloak(told: list[str] | None = None, **options: Any) -> Chain:
+def open_keycloak(warnings: list[str] | None = None, **options: Any) -> Chain:
     stated = {"conn_id": "keycloak", "realm": REALM, "endpoints": ["*:trino:*"], **options}
     found = CredentialOptions.model_validate({"sources": ["keycloak"], "keycloak": stated})
-    return open_chain(found, environment="prod", pack=None, warn=([] if told is None else told).append)
+    return open_chain(found, environment="prod", pack=None, warn=([] if warnings is None else warnings).append)
 
 
 def places(*names: str, kind: str = "trino") -> list[Registered]:
@@ -61,7 +61,7 @@ def test_token_is_used_until_it_ends_and_no_longer(keycloak: Keycloak) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"password": "wr0ng-s3cret"}, "Keycloak gives no token (401 invalid_client)"),
         ({"password": ""}, "the connection lacks host, login or password"),
@@ -70,26 +70,26 @@ def test_token_is_used_until_it_ends_and_no_longer(keycloak: Keycloak) -> None:
     ],
 )
 def test_wrong_connection_fails_the_endpoints_and_shows_no_secret(
-    keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], told: str
+    keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], expected: str
 ) -> None:
     """With what to do; asked once for all of them."""
     monkeypatch.setenv("AIRFLOW_CONN_KEYCLOAK", keycloak.connection(**changes))
     found = ask("a", "b", "c")
-    assert {error.what for error in found.faults.values()} == {told}
+    assert {error.what for error in found.faults.values()} == {expected}
     assert len(found.faults) == 3
     assert len(keycloak.asked) <= 1
     assert all(error.hint and "s3cret" not in str(error) for error in found.faults.values())
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("broken", "expected"),
     [(503, "Keycloak fails (503)"), ("garbage", "Keycloak's answer cannot be understood"), (302, "no token (302)")],
 )
-def test_keycloak_that_is_broken_fails_the_endpoints(keycloak: Keycloak, broken: int | str, told: str) -> None:
+def test_keycloak_that_is_broken_fails_the_endpoints(keycloak: Keycloak, broken: int | str, expected: str) -> None:
     """It serves them: there is no `no entry`."""
     keycloak.broken = broken
     (error,) = ask("a").faults.values()
-    assert told in error.what
+    assert expected in error.what
 
 
 def test_certificate_of_keycloak_is_verified(
@@ -197,8 +197,8 @@ def test_address_is_by_tls_where_nothing_else_is_said(
 
     monkeypatch.setattr(source.requests.Session, "post", post)
     monkeypatch.setenv("AIRFLOW_CONN_KEYCLOAK", keycloak.connection(**changes))
-    told: list[str] = []
-    with open_keycloak(told) as chain:
+    warnings: list[str] = []
+    with open_keycloak(warnings) as chain:
         chain.find_all(places("a"))
-    assert ["without TLS" in text for text in told] == [True] * address.startswith("http://")
+    assert ["without TLS" in text for text in warnings] == [True] * address.startswith("http://")
     assert asked == [f"{address}/realms/{REALM}/protocol/openid-connect/token"]

@@ -24,10 +24,10 @@ SECRET = "p/ss:w rd+ü"
 WHERE = "secret/data/hdm"
 
 
-def open_vault(told: list[str] | None = None, environment: str | None = "prod", **options: Any) -> Chain:
+def open_vault(warnings: list[str] | None = None, environment: str | None = "prod", **options: Any) -> Chain:
     stated = options if {"path", "dynamic_path"} & options.keys() else {"path": "hdm/{name}", **options}
     found = CredentialOptions.model_validate({"sources": ["vault"], "vault": {"conn_id": "vault", **stated}})
-    lines = [] if told is None else told
+    lines = [] if warnings is None else warnings
     return open_chain(found, environment=environment, pack=None, warn=lines.append)
 
 
@@ -38,8 +38,8 @@ def places(*names: str) -> list[Registered]:
     ]
 
 
-def ask(*names: str, told: list[str] | None = None, **options: Any) -> Answers:
-    with open_vault(told, **options) as chain:
+def ask(*names: str, warnings: list[str] | None = None, **options: Any) -> Answers:
+    with open_vault(warnings, **options) as chain:
         return chain.find_all(places(*names))
 
 
@@ -131,7 +131,7 @@ def test_approle_logs_in_once_for_all_endpoints_and_logs_out(vault: Vault, monke
 def test_kubernetes_logs_in_with_the_token_of_the_service_account(
     vault: Vault, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """From its file; a file that is not there is told."""
+    """From its file; a missing file is named."""
     (tmp_path / "jwt").write_text("eyJ.service.account\n")
     vault.kubernetes = {"hdm": "eyJ.service.account"}
     vault.kv2 = {"hdm/heart": {"password": SECRET}}
@@ -173,7 +173,7 @@ def test_vault_that_is_sealed_or_broken_fails_the_endpoints(
     vault: Vault, broken: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever it answers: only 404 is `no entry`."""
-    monkeypatch.setattr(rate_limit, "_GUESSED", 0.5)
+    monkeypatch.setattr(rate_limit, "_MAX_WAIT", 0.5)
     vault.broken = broken
     found = ask("a", "b")
     assert len(found.faults) == 2
@@ -189,7 +189,7 @@ def test_answer_of_a_node_that_starts_is_asked_for_again(vault: Vault) -> None:
 
 def test_request_that_is_one_too_many_is_made_again(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixteen threads soon ask more than a rate limit allows; the others must not fail for it."""
-    monkeypatch.setattr(rate_limit, "_FIRST", 0.01)
+    monkeypatch.setattr(rate_limit, "_FIRST_WAIT", 0.01)
     vault.kv2 = {f"hdm/e{number}": {"password": SECRET} for number in range(200)}
     vault.statuses = ([0] * 19 + [429]) * 10
     found = ask(*[f"e{number}" for number in range(200)])
@@ -209,7 +209,7 @@ def test_vault_says_when_it_may_be_asked_again(vault: Vault) -> None:
 
 def test_vault_that_grants_nothing_is_waited_for_once(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not by a thousand endpoints, one after the other."""
-    monkeypatch.setattr(rate_limit, "_GUESSED", 0.7)
+    monkeypatch.setattr(rate_limit, "_MAX_WAIT", 0.7)
     with open_vault() as chain:
         chain.find_all(places("nobody"))  # the login
         vault.broken = 429
@@ -221,7 +221,7 @@ def test_vault_that_grants_nothing_is_waited_for_once(vault: Vault, monkeypatch:
 
 
 def test_vault_that_is_not_there_is_asked_once(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The address is told, the token is not."""
+    """The error shows the address and hides the token."""
     vault.__exit__()
     connects = []
     original = rate_limit.HTTPAdapter.send
@@ -259,11 +259,11 @@ def test_slow_databases_do_not_take_the_others_with_them(vault: Vault, monkeypat
     names = [f"e{number}" for number in range(60)]
     vault.roles = {name: {"seconds": 3600} for name in names}
     vault.hanging = {f"/v1/database/creds/{name}" for name in names[:16]}
-    told: list[str] = []
-    found = ask(*names, told=told, dynamic_path="database/creds/{name}")
+    warnings: list[str] = []
+    found = ask(*names, warnings=warnings, dynamic_path="database/creds/{name}")
     assert set(passwords(found)) == set(names[16:])
     assert len(found.faults) == 16
-    assert "an account may yet be made at database/creds/e0, which nobody uses; it ends by itself" in told
+    assert "an account may yet be made at database/creds/e0, which nobody uses; it ends by itself" in warnings
 
 
 def test_wrong_mount_or_version_is_an_error_and_not_no_entry(vault: Vault) -> None:
@@ -377,8 +377,8 @@ def test_lease_and_the_token_it_hangs_on_are_renewed(vault: Vault, monkeypatch: 
     vault.token_seconds = 2
     vault.roles = {"heart": {"seconds": 2}}
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(auth_type="approle", login="role-1", password="id-1"))
-    told: list[str] = []
-    with open_vault(told, dynamic_path="database/creds/{name}") as chain:
+    warnings: list[str] = []
+    with open_vault(warnings, dynamic_path="database/creds/{name}") as chain:
         assert chain.find_all(places("heart")).credentials
         deadline = time.monotonic() + 20
         wanted = {"/v1/sys/leases/renew", "/v1/auth/token/renew-self"}
@@ -387,22 +387,22 @@ def test_lease_and_the_token_it_hangs_on_are_renewed(vault: Vault, monkeypatch: 
     assert wanted <= {*vault.paths()}
     assert not vault.leases
     assert set(vault.tokens) == {ROOT}
-    assert told == []
+    assert warnings == []
 
 
 def test_vault_that_goes_away_during_the_run_is_told_and_the_run_goes_on(vault: Vault) -> None:
     """In words, and when the account ends."""
     vault.roles = {"heart": {"seconds": 3}}
-    told: list[str] = []
-    with open_vault(told, dynamic_path="database/creds/{name}") as chain:
+    warnings: list[str] = []
+    with open_vault(warnings, dynamic_path="database/creds/{name}") as chain:
         chain.find_all(places("heart"))
         vault.broken = 503
         deadline = time.monotonic() + 20
-        while not told and time.monotonic() < deadline:
+        while not warnings and time.monotonic() < deadline:
             chain.pass_on_warnings()
             time.sleep(0.05)
-    assert told[0].startswith("the account of database/creds/heart could not be renewed, and ends in")
-    assert "the account of database/creds/heart could not be given back; it ends in" in told[-1]
+    assert warnings[0].startswith("the account of database/creds/heart could not be renewed, and ends in")
+    assert "the account of database/creds/heart could not be given back; it ends in" in warnings[-1]
 
 
 def test_token_of_the_login_takes_its_accounts_with_it(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,10 +424,10 @@ def test_accounts_are_given_back_one_by_one_where_their_token_cannot_be_ended(
     vault.roles = {"heart": {"seconds": 3600}}
     vault.broken_paths = {"auth/token/revoke-self": 400}
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(auth_type="approle", login="role-1", password="id-1"))
-    told: list[str] = []
-    assert ask("heart", told=told, dynamic_path="database/creds/{name}").credentials
+    warnings: list[str] = []
+    assert ask("heart", warnings=warnings, dynamic_path="database/creds/{name}").credentials
     assert not vault.leases
-    assert "the token of the login to Vault could not be given back" in told[0]
+    assert "the token of the login to Vault could not be given back" in warnings[0]
 
 
 def test_login_that_nobody_waits_for_any_more_is_ended(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:

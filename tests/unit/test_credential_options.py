@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from hdm_airflow.base.endpoints import Endpoint
 from hdm_airflow.credentials.options import CredentialOptions
-from hdm_airflow.credentials.paths import PLACEHOLDERS, checked, filled
+from hdm_airflow.credentials.paths import PLACEHOLDERS, fill, validate
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.settings import Settings
 
@@ -78,8 +78,8 @@ def test_template_that_is_no_path_or_names_no_endpoint_is_refused(template: str)
 
 def test_template_is_filled_from_the_parts_of_the_slug() -> None:
     """And from the environment."""
-    template = checked("/hdm/{environment}/{type}/{host}-{port}/{user}@{name}/")
-    assert filled(template, HEART, "prod") == "hdm/prod/postgres/db.example-5432/reader@heart"
+    template = validate("/hdm/{environment}/{type}/{host}-{port}/{user}@{name}/")
+    assert fill(template, HEART, "prod") == "hdm/prod/postgres/db.example-5432/reader@heart"
 
 
 @pytest.mark.parametrize("name", ["..", ".", ""])
@@ -87,26 +87,26 @@ def test_endpoint_cannot_lead_its_path_elsewhere(name: str) -> None:
     """Whoever may register endpoints may not choose secrets by it."""
     endpoint = Endpoint(name=name, type="mysql", host="h")
     with pytest.raises(ConfigurationError):
-        filled("hdm/{name}", endpoint, "prod")
+        fill("hdm/{name}", endpoint, "prod")
 
 
 def test_placeholder_without_a_value_is_an_error_that_names_it() -> None:
     """An empty part would read another endpoint's secret, or a folder of them."""
     with pytest.raises(ConfigurationError, match=r"needs environment, which is empty"):
-        filled("{environment}/{name}", HEART, None)
+        fill("{environment}/{name}", HEART, None)
 
 
 @given(name=st.text(min_size=1), host=st.text(min_size=1))
 def test_two_endpoints_never_share_a_path_of_all_their_parts(name: str, host: str) -> None:
     """Whatever signs are in them: nothing that is encoded can be confused with what is not."""
     try:
-        path = filled("hdm/{host}/{name}", Endpoint(name=name, type="t", host=host), None)
+        path = fill("hdm/{host}/{name}", Endpoint(name=name, type="t", host=host), None)
     except ConfigurationError:
         assert {name, host} & {".", ".."}
         return
     except UnicodeEncodeError:
         return
-    other = filled("hdm/{host}/{name}", Endpoint(name=f"{name}/x", type="t", host=host), None)
+    other = fill("hdm/{host}/{name}", Endpoint(name=f"{name}/x", type="t", host=host), None)
     assert path.count("/") == 2
     assert path != other
 

@@ -15,7 +15,7 @@ from hdm_airflow.base.endpoints import Endpoint, Registered
 from hdm_airflow.credentials import leases as credential_leases
 from hdm_airflow.credentials.chain import Chain, WarningQueue
 from hdm_airflow.credentials.leases import Lease, Leases
-from hdm_airflow.credentials.pool import TimeIsUpError, each, until
+from hdm_airflow.credentials.pool import DeadlineError, each, until
 from hdm_airflow.credentials.source import Credential, Once, Outage, SlowSourceError, SourceDownError
 from hdm_airflow.errors import HdmError
 
@@ -105,14 +105,14 @@ def test_source_without_an_entry_passes_on_and_one_that_is_down_does_not() -> No
 
 
 def test_fault_that_nobody_foresaw_fails_its_endpoint_and_no_other() -> None:
-    """Its text may quote a password: the place in the code is told in its stead."""
+    """Its text may quote a password: the error names the place in the code instead."""
     book = Book({"a": OverflowError("s3cret"), "b": "fine", "c": "half a \ud800 letter"})
     found = chain(book).find_all(places("a", "b", "c", "d"))
     assert [one.password for one in found.credentials.values()] == ["fine"]
-    told = {slug.partition(":")[0]: error.what for slug, error in found.faults.items()}
-    assert told.keys() == {"a", "c"}
-    assert told["a"].startswith("the look-up failed (OverflowError at test_credential_sources.py:")
-    assert told["c"] == "the password or user is no text"
+    reasons = {slug.partition(":")[0]: error.what for slug, error in found.faults.items()}
+    assert reasons.keys() == {"a", "c"}
+    assert reasons["a"].startswith("the look-up failed (OverflowError at test_credential_sources.py:")
+    assert reasons["c"] == "the password or user is no text"
     assert "s3cret" not in "".join(map(str, found.faults.values()))
 
 
@@ -151,7 +151,7 @@ def test_pool_asks_so_many_at_once_and_no_more() -> None:
 def test_whoever_waits_for_the_pool_can_leave_while_a_request_hangs() -> None:
     """Airflow kills a task five seconds after it has asked it to end."""
     hanging = threading.Event()
-    with pytest.raises(TimeIsUpError):
+    with pytest.raises(DeadlineError):
         each(lambda _: hanging.wait(60), [1, 2, 3], at_once=1, heartbeat=until(time.monotonic() + 0.05))
     threads = [thread for thread in threading.enumerate() if thread.name == "hdm-credentials"]
     assert all(thread.daemon for thread in threads)
@@ -218,16 +218,16 @@ def test_answer_in_between_shows_that_a_slow_source_is_not_down() -> None:
 
 def test_lease_is_renewed_in_time_and_ended_once(haste) -> None:
     """The thread that runs the pack waits for neither."""
-    told: list[str] = []
+    warned: list[str] = []
     renewed, ended = Counter[str](), Counter[str]()
-    leases = Leases(told.append)
+    leases = Leases(warned.append)
 
     def lease(name: str, seconds: float) -> Lease:
         def renew() -> float:
             renewed[name] += 1
             return seconds
 
-        return Lease(name=name, seconds=seconds, renew=renew, end=lambda: ended.update([name]))
+        return Lease(name=name, seconds=seconds, renew=renew, revoke=lambda: ended.update([name]))
 
     leases.add(lease("long", 3600))
     leases.add(lease("short", 0.4))
@@ -235,16 +235,16 @@ def test_lease_is_renewed_in_time_and_ended_once(haste) -> None:
     leases.close(5)
     assert ended == {"long": 1, "short": 1}
     assert renewed["long"] == 0
-    assert told == []
+    assert warned == []
     leases.add(lease("late", 60))
     assert ended["late"] == 1
 
 
 def test_lease_that_cannot_be_kept_is_told_once_and_the_others_are_renewed(haste) -> None:
     """The run goes on: the pack may be done with it."""
-    told: list[str] = []
+    warned: list[str] = []
     renewed = Counter[str]()
-    leases = Leases(told.append)
+    leases = Leases(warned.append)
 
     def refuse() -> float:
         renewed["refused"] += 1
@@ -257,14 +257,14 @@ def test_lease_that_cannot_be_kept_is_told_once_and_the_others_are_renewed(haste
     def nothing() -> None:
         pass
 
-    leases.add(Lease(name="refused", seconds=1.5, renew=refuse, end=nothing))
-    leases.add(Lease(name="capped", seconds=0.6, renew=lambda: 0.1, end=nothing))
-    leases.add(Lease(name="fixed", seconds=90, renew=None, end=nothing))
-    leases.add(Lease(name="good", seconds=0.4, renew=prolong, end=nothing))
+    leases.add(Lease(name="refused", seconds=1.5, renew=refuse, revoke=nothing))
+    leases.add(Lease(name="capped", seconds=0.6, renew=lambda: 0.1, revoke=nothing))
+    leases.add(Lease(name="fixed", seconds=90, renew=None, revoke=nothing))
+    leases.add(Lease(name="good", seconds=0.4, renew=prolong, revoke=nothing))
     assert eventually(lambda: renewed["refused"] >= 2 and renewed["good"] >= 3)
     leases.close(5)
-    assert sorted(one.partition(" ")[0] for one in told) == ["capped", "fixed", "refused"]
-    assert "Vault is not ready" in "".join(told)
+    assert sorted(one.partition(" ")[0] for one in warned) == ["capped", "fixed", "refused"]
+    assert "Vault is not ready" in "".join(warned)
 
 
 def test_fault_that_nobody_foresaw_does_not_end_the_renewal_of_other_leases(haste) -> None:
@@ -273,45 +273,45 @@ def test_fault_that_nobody_foresaw_does_not_end_the_renewal_of_other_leases(hast
     def fail() -> float:
         raise LookupError("s3cret")
 
-    renewed, told = threading.Semaphore(0), []
-    leases = Leases(told.append)
-    leases.add(Lease(name="one", seconds=0.4, renew=fail, end=lambda: None))
-    leases.add(Lease(name="other", seconds=0.4, renew=lambda: renewed.release() or 0.4, end=lambda: None))
+    renewed, warned = threading.Semaphore(0), []
+    leases = Leases(warned.append)
+    leases.add(Lease(name="one", seconds=0.4, renew=fail, revoke=lambda: None))
+    leases.add(Lease(name="other", seconds=0.4, renew=lambda: renewed.release() or 0.4, revoke=lambda: None))
     assert all(renewed.acquire(timeout=10) for _ in range(3))
     leases.close(1)
-    assert told == ["one could not be renewed, and ends in 0 s: LookupError"]
+    assert warned == ["one could not be renewed, and ends in 0 s: LookupError"]
 
 
 def test_lease_that_cannot_be_given_back_is_told_and_holds_nobody_up() -> None:
     """It ends by itself; the text says when."""
-    told: list[str] = []
-    leases = Leases(told.append)
+    warned: list[str] = []
+    leases = Leases(warned.append)
     hanging = threading.Event()
 
     def refuse() -> None:
         raise HdmError("no")
 
-    leases.add(Lease(name="hangs", seconds=60, renew=lambda: 60.0, end=lambda: (hanging.wait(60), None)[1]))
-    leases.add(Lease(name="refused", seconds=60, renew=lambda: 60.0, end=refuse))
+    leases.add(Lease(name="hangs", seconds=60, renew=lambda: 60.0, revoke=lambda: (hanging.wait(60), None)[1]))
+    leases.add(Lease(name="refused", seconds=60, renew=lambda: 60.0, revoke=refuse))
     began = time.monotonic()
     leases.close(0.05)
     took = time.monotonic() - began
     hanging.set()
     assert took < 30
-    assert {one.partition(" ")[0] for one in told[1:]} == {"hangs", "refused"}
-    assert "could not be given back; it ends in" in told[-1]
+    assert {one.partition(" ")[0] for one in warned[1:]} == {"hangs", "refused"}
+    assert "could not be given back; it ends in" in warned[-1]
 
 
 def test_notes_of_other_threads_are_told_in_the_thread_that_may_log() -> None:
     """Airflow's log of a task is one pipe."""
-    warnings, told = WarningQueue(), []
+    warnings, logged = WarningQueue(), []
 
     class Teller(Book):
         def find(self, registered: Registered) -> Credential | None:
             warnings(f"note on {registered.endpoint.name}")
             return super().find(registered)
 
-    both = chain(Teller({}), warn=lambda text: told.append((text, threading.current_thread())), warnings=warnings)
+    both = chain(Teller({}), warn=lambda text: logged.append((text, threading.current_thread())), warnings=warnings)
     both.find_all(places("a", "b"))
-    assert {text for text, _ in told} == {"note on a", "note on b"}
-    assert {thread for _, thread in told} == {threading.current_thread()}
+    assert {text for text, _ in logged} == {"note on a", "note on b"}
+    assert {thread for _, thread in logged} == {threading.current_thread()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hdm_airflow.credentials.read_only import _roles, writing
+from hdm_airflow.credentials.read_only import _roles, rights_to_write
 
 READING = [
     "GRANT USAGE ON *.* TO `r`@`%` IDENTIFIED BY PASSWORD '*6BB4837EB74329105EE4568DDA7DC67ED2CA2AD9'",
@@ -17,7 +17,7 @@ READING = [
 
 def test_rights_that_change_nothing_are_reading() -> None:
     """Temporary tables are the session's own; a column may have any name."""
-    assert writing(READING) == []
+    assert rights_to_write(READING) == []
 
 
 @pytest.mark.parametrize(
@@ -34,13 +34,13 @@ def test_rights_that_change_nothing_are_reading() -> None:
 )
 def test_right_that_may_change_something_is_named(line: str, right: str) -> None:
     """And what nobody understands counts as one."""
-    assert writing([*READING, line]) == [right]
+    assert rights_to_write([*READING, line]) == [right]
 
 
 def test_hash_of_a_password_is_not_repeated() -> None:
     """MariaDB prints it to everybody who may see the grants."""
     line = "GRANT INSERT ON *.* TO `r`@`%` IDENTIFIED BY PASSWORD '*6BB4837EB74329105EE4568DDA7DC67ED2CA2AD9'"
-    assert writing([line]) == ["INSERT on *.*"]
+    assert rights_to_write([line]) == ["INSERT on *.*"]
 
 
 def test_roles_are_found_as_the_server_quotes_them() -> None:
