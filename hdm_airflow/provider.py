@@ -10,7 +10,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "hdm-airflow",
         "name": "HDM",
-        "description": "Data quality packs for the databases of hospitals.",
+        "description": "Data quality packs for hospital databases.",
         "operators": [
             {"integration-name": "HDM", "python-modules": ["hdm_airflow.operators.pack"]},
         ],

@@ -20,6 +20,7 @@ from hdm_airflow.credentials.source import Credential, Once, SourceDownError, is
 from hdm_airflow.errors import ConfigurationError
 
 _WHERE = "Airflow connections"
+_REWRITE_HINT = "write it again, as JSON or as a URI with its parts percent-encoded"
 #: What Airflow raises over a connection's text that it cannot parse. Their messages quote it, with the password.
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, AirflowException)
 
@@ -55,13 +56,13 @@ class AirflowConnections:
         if connection is None:
             if registered.conn_id is None:
                 return None
-            hint = f"add the connection, or correct it: airflow hdm endpoints add {endpoint.slug} --conn-id ..."
+            hint = f"add the connection, or name another one: airflow hdm endpoints add {endpoint.slug} --conn-id ..."
             raise ConfigurationError(f"there is no connection {conn_id!r}", endpoint.slug, hint)
         host = (connection.host or "").lower()
         if host and host != endpoint.host.lower():
-            # Its host is not told: of a URI whose password was not quoted, it is the end of the password.
-            what = f"the connection {conn_id!r} is for another host than the endpoint's {endpoint.host!r}"
-            hint = "correct the connection's host, or leave it empty; in a URI, quote what is in the password"
+            # Do not show its host: in a URI whose password is not percent-encoded, it is the end of the password.
+            what = f"the connection {conn_id!r} is for a host other than the endpoint's {endpoint.host!r}"
+            hint = "correct the connection's host or leave it empty; in a URI, percent-encode the password"
             raise ConfigurationError(what, endpoint.slug, hint)
         if not connection.password:
             return None
@@ -101,15 +102,15 @@ def look_up(conn_id: str, down: dict[str, SourceDownError] | None = None) -> Any
             else:
                 connection = backend.get_connection(conn_id=conn_id)
         except AirflowSecretsBackendAccessDenied:
-            hint = "give the Dag's team or the worker the right to read it"
-            raise ConfigurationError(f"the connection {conn_id!r} is refused by {name}", _WHERE, hint) from None
+            hint = "grant the Dag's team or the worker the right to read it"
+            raise ConfigurationError(f"{name} denies access to the connection {conn_id!r}", _WHERE, hint) from None
         except _MALFORMED as error:
             what = f"the connection {conn_id!r} cannot be read ({name}: {type(error).__name__})"
-            raise ConfigurationError(what, _WHERE, "write it anew: as JSON or as a URI, quoted") from None
+            raise ConfigurationError(what, _WHERE, _REWRITE_HINT) from None
         except Exception as error:  # noqa: BLE001  # of any backend: a database, Vault, a cloud's
             reason = error.args[0] if isinstance(error, _ApiError) else type(error).__name__
-            what = f"the connections cannot be looked up ({name}: {reason})"
-            hint = "see that the secrets backend is there: nothing else is asked in its place; a retry may help"
+            what = f"connections cannot be looked up ({name}: {reason})"
+            hint = "check that the secrets backend is running: other backends are not asked instead; a retry may help"
             fault = SourceDownError(what, _WHERE, hint)
             if down is not None:
                 down[name] = fault
@@ -143,12 +144,11 @@ def _validate(connection: Any, conn_id: str) -> Any:
     Raises:
         ConfigurationError: there is nothing in it, or a field is no text.
     """
-    hint = "write it anew: as JSON or as a URI, quoted"
     for name in ("conn_type", "host", "login", "password", "schema", "extra"):
         value = getattr(connection, name, None)
         if value is not None and not is_text(value):
-            raise ConfigurationError(f"the {name} of the connection {conn_id!r} is no text", _WHERE, hint)
+            raise ConfigurationError(f"the {name} of the connection {conn_id!r} is not text", _WHERE, _REWRITE_HINT)
     if any((connection.host, connection.login, connection.password, connection.port)):
         return connection
-    what = f"the connection {conn_id!r} has neither host, port, login nor password"
-    raise ConfigurationError(what, _WHERE, hint)
+    what = f"the connection {conn_id!r} has no host, port, login or password"
+    raise ConfigurationError(what, _WHERE, _REWRITE_HINT)

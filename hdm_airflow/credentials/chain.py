@@ -73,7 +73,7 @@ class Chain:
             try:
                 source.close(self._patience())
             except Exception as fault:  # noqa: BLE001  # the run is over, and its ledger closed: this changes nothing of it
-                self._warnings(f"what was lent may not have been given back ({type(fault).__name__})")
+                self._warnings(f"temporary credentials might not have been revoked ({type(fault).__name__})")
         self.pass_on_warnings()
 
     def find_all(self, registered: Sequence[Registered], heartbeat: Callable[[], None] = lambda: None) -> Answers:
@@ -118,8 +118,8 @@ def _find(source: Source, registered: Registered) -> Credential | None:
     except Exception as error:  # noqa: BLE001  # its text may quote a secret
         place = traceback.extract_tb(error.__traceback__)[-1]
         what = f"the look-up failed ({type(error).__name__} at {Path(place.filename).name}:{place.lineno})"
-        hint = "see the entry of this endpoint; if it is sound, report this as a fault of hdm_airflow"
+        hint = "check the entry of this endpoint; if it is correct, report a bug in hdm_airflow"
         raise HdmError(what, type(source).__name__, hint) from None
     if found and not (is_text(found.password) and (found.user is None or is_text(found.user))):
-        raise ConfigurationError("the password or user is no text", found.source, "write it anew there")
+        raise ConfigurationError("the password or user is not text", found.source, "correct it there")
     return found

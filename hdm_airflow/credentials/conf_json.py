@@ -59,24 +59,24 @@ class ConfJson:
         entries = self._once.get("file", self._entries)
         stated = [_password(entry) for entry in entries if _matches(entry, endpoint)]
         if any(not isinstance(password, str) for password in stated):
-            raise ConfigurationError(f"the password of {endpoint.slug} is no text", self._where, "write it in quotes")
+            raise ConfigurationError(f"the password of {endpoint.slug} is not text", self._where, "write it in quotes")
         passwords = {password for password in stated if password}
         if len(passwords) > 1:
-            what = f"{len(passwords)} entries of `databases` match, with different passwords"
-            raise ConfigurationError(f"{what}: {endpoint.slug}", self._where, "give them host, port and user, too")
+            what = f"{len(passwords)} entries of `databases` match {endpoint.slug}, with different passwords"
+            raise ConfigurationError(what, self._where, "add host, port and user to these entries")
         if not passwords:
             return None
         password = passwords.pop()
-        hint = "keep it in an Airflow connection or in Vault, and remove it from the file and its history"
+        hint = "move it to an Airflow connection or to Vault, and remove it from the file and its history"
         if self._refuse:
-            what = f"the password of {endpoint.slug} stands in the pack's conf.json, which the settings refuse"
+            what = f"the password of {endpoint.slug} is in the pack's conf.json, which the settings forbid"
             raise ConfigurationError(what, self._where, hint)
-        self._warn(f"the password of {endpoint.slug} stands in {self._where}: {hint}")
+        self._warn(f"the password of {endpoint.slug} is in {self._where}: {hint}")
         with self._servers.setdefault((endpoint.host, endpoint.port), Outage()).watch():
             is_checked = read_only.check(endpoint, password, self._where)
         if not is_checked:
-            kind = f"{endpoint.type} databases"
-            self._warn(f"it is not checked whether {endpoint.slug} can only be read: not known how for {kind}")
+            reason = f"{endpoint.type} databases are not supported"
+            self._warn(f"the account of {endpoint.slug} was not checked for write access: {reason}")
         return Credential(password=password, source=self._where)
 
     def close(self, patience: float) -> None:
@@ -90,7 +90,7 @@ class ConfJson:
         except files.Unreadable as error:
             raise ConfigurationError(f"conf.json {error.reason}", self._where, error.hint) from None
         except (ValueError, RecursionError):  # its message may quote the text
-            raise ConfigurationError("conf.json is not JSON", self._where, "correct it there") from None
+            raise ConfigurationError("conf.json is not JSON", self._where, "correct the file") from None
         section = found.get(self._environment) if isinstance(found, dict) else None
         for place in (section, found):
             if isinstance(place, dict) and "databases" in place:

@@ -51,7 +51,7 @@ def mysql(endpoint: Endpoint, password: str | None) -> Any:
         ConfigurationError: the driver is not installed, or the server wants the password in clear, without TLS.
     """
     if importlib.util.find_spec("pymysql") is None:
-        raise ConfigurationError("PyMySQL is not installed here", endpoint.slug, "pip install PyMySQL to test MySQL")
+        raise ConfigurationError("PyMySQL is not installed", endpoint.slug, "run: pip install PyMySQL")
     import pymysql
 
     return pymysql.connect(
@@ -75,10 +75,9 @@ class _RefusedPlugin:
 
     def authenticate(self, _packet: Any) -> Any:
         """Refuse, whatever the server asks."""
-        what = "the server wants the password in clear, over a connection without TLS"
-        raise ConfigurationError(
-            what, self._connection.host, "register the endpoint with TLS, or see who answers there"
-        )
+        what = "the server asks for the password in clear text over a connection without TLS"
+        hint = "register the endpoint with TLS, or check which server answers at this address"
+        raise ConfigurationError(what, self._connection.host, hint)
 
 
 def _ca_file() -> str | None:

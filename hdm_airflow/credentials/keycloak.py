@@ -81,35 +81,36 @@ class Keycloak:
                 # `auth`: a .netrc file must not add its own. No redirect: the secret goes to the one address alone.
                 answer = session.post(url, data=form, timeout=TIMEOUT, allow_redirects=False, auth=lambda one: one)
         except ValueError:  # of what requests takes for an address and cannot look up; it quotes the text
-            raise SourceDownError("the connection's host is no address", self._where, _HOST_HINT) from None
+            raise SourceDownError("the connection's host is not a valid address", self._where, _HOST_HINT) from None
         except requests.RequestException as error:
-            hint = "see that it runs, and that its certificate is trusted; a retry may help"
+            hint = "check that Keycloak is running and that its certificate is trusted; a retry may help"
             raise SourceDownError(f"Keycloak cannot be reached ({type(error).__name__})", self._where, hint) from None
         body = _json_object(answer)
         if answer.status_code != _OK:
             raise self._refusal(answer.status_code, str(body.get("error", "")))
         token, lifetime = body.get("access_token"), body.get("expires_in", _DEFAULT_LIFETIME)
         if not (token and is_text(token) and _is_lifetime(lifetime)):
-            hint = "see that the address and the realm are Keycloak's"
-            raise SourceDownError("Keycloak's answer cannot be understood", self._where, hint)
+            hint = "check that the connection's host is Keycloak's address, and the realm"
+            raise SourceDownError("Keycloak sent an invalid response", self._where, hint)
         return token, float(lifetime)
 
     def _refusal(self, status: int, code: str) -> HdmError:
         detail = f"{status} {code}" if _CODE.fullmatch(code) else str(status)
         if status >= _SERVER_ERROR:
-            return SourceDownError(f"Keycloak fails ({detail})", self._where, "see its log; a retry may help")
-        hint = "see the realm, the client's id and secret in the connection, and that its service account is enabled"
-        return SourceDownError(f"Keycloak gives no token ({detail})", self._where, hint)
+            hint = "see Keycloak's log; a retry may help"
+            return SourceDownError(f"Keycloak reports an error ({detail})", self._where, hint)
+        hint = "check the realm, the client's id and secret in the connection, and that its service account is enabled"
+        return SourceDownError(f"Keycloak refuses to issue a token ({detail})", self._where, hint)
 
     def _request(self) -> tuple[str, dict[str, str]]:
         """Where to ask, and with what."""
         options = self._options
         connection = look_up(options.conn_id)
         if connection is None:
-            hint = "add it, or name another in credentials.keycloak.conn_id"
+            hint = "add it, or name another one in credentials.keycloak.conn_id"
             raise ConfigurationError(f"there is no connection {options.conn_id!r}", "Airflow connections", hint)
         if not (connection.host and connection.login and connection.password):
-            hint = "host: Keycloak's address, login: the client's id, password: its secret"
+            hint = "set host to Keycloak's address, login to the client id and password to the client secret"
             raise ConfigurationError("the connection lacks host, login or password", self._where, hint)
         mask_secret(connection.password)
         form = {
@@ -122,10 +123,10 @@ class Keycloak:
         try:
             host = _address(connection)
         except ValueError:  # it quotes the text
-            raise ConfigurationError("the connection's host is no address", self._where, _HOST_HINT) from None
+            raise ConfigurationError("the connection's host is not a valid address", self._where, _HOST_HINT) from None
         address = f"{host}/realms/{quote(options.realm, safe='')}/protocol/openid-connect/token"
         if is_unencrypted(address):
-            self._warn(f"{self._where} is reached without TLS: write https:// before the connection's host")
+            self._warn(f"{self._where} is reached without TLS: put https:// before the connection's host")
         return address, {key: value for key, value in form.items() if value}
 
 

@@ -57,7 +57,7 @@ class Leases:
         if closed:
             lease.revoke()
         elif lease.renew is None:
-            self._warn(f"{lease.name} ends in {lease.seconds:.0f} s and cannot be renewed")
+            self._warn(f"{lease.name} expires in {lease.seconds:.0f} s and cannot be renewed")
 
     def stop(self) -> list[Lease]:
         """Keep nothing alive from now on; what was kept so far."""
@@ -82,13 +82,12 @@ class Leases:
         try:
             each(revoke, kept, at_once=_AT_ONCE, heartbeat=until(time.monotonic() + patience))
         except DeadlineError:
-            self._warn(f"{patience:.0f} s were not enough to give everything back")
+            self._warn(f"not all leases could be revoked within {patience:.0f} s")
         now = time.monotonic()
         for lease in kept:
             if lease not in revoked:
-                self._warn(
-                    f"{lease.name} could not be given back; it ends in {max(0, self._expires_at[lease] - now):.0f} s"
-                )
+                left = max(0, self._expires_at[lease] - now)
+                self._warn(f"{lease.name} could not be revoked; it expires in {left:.0f} s")
 
     def _run(self) -> None:
         while True:
@@ -112,7 +111,7 @@ class Leases:
         except Exception as error:  # noqa: BLE001  # the thread must live on: nobody else would renew the others
             left = self._expires_at[lease] - time.monotonic()
             why = error.what if isinstance(error, HdmError) else type(error).__name__
-            self._warn_once(lease, f"{lease.name} could not be renewed, and ends in {max(0, left):.0f} s: {why}")
+            self._warn_once(lease, f"{lease.name} could not be renewed and expires in {max(0, left):.0f} s: {why}")
             retry = time.monotonic() + min(_RETRY_AFTER, max(left / 3, _MIN_INTERVAL)) if left > 0 else float("inf")
             self._schedule(lease, retry)
             return
@@ -120,7 +119,7 @@ class Leases:
         with self._changed:
             self._expires_at[lease] = now + seconds
         if seconds < lease.seconds / 2:  # Vault grants no more than what is left of the longest time
-            self._warn_once(lease, f"{lease.name} ends in {seconds:.0f} s: Vault prolongs it no further")
+            self._warn_once(lease, f"{lease.name} expires in {seconds:.0f} s: Vault does not extend it further")
             self._schedule(lease, float("inf"))
             return
         self._schedule(lease, now + max(seconds / 2, _MIN_INTERVAL))

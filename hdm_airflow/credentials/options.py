@@ -23,26 +23,26 @@ class VaultOptions(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    conn_id: Text = Field(description="Airflow connection of type vault: address and login.")
+    conn_id: Text = Field(description="Airflow connection of type vault, with address and login.")
     path: PathTemplate | None = Field(None, description="Path of an endpoint's secret in the KV engine.")
     mount: Text | None = Field(
-        None, description="Mount of the KV engine; left out: the connection's schema, else secret."
+        None, description="Mount of the KV engine; if not set, the connection's schema, else secret."
     )
     kv_version: Literal[1, 2] | None = Field(
-        None, description="Version of the KV engine; left out: the connection's, else 2."
+        None, description="Version of the KV engine; if not set, the connection's, else 2."
     )
     password_key: Text = Field("password", description="Field of the secret that holds the password.")
     user_key: Text | None = Field(
-        None, description="Field of the secret that holds a user, for packs instead of the slug's."
+        None, description="Field of the secret that holds a user, which packs get instead of the slug's."
     )
     dynamic_path: PathTemplate | None = Field(
-        None, description="Path of dynamic database credentials, mount included; asked before path."
+        None, description="Path of dynamic database credentials, including the mount; looked up before path."
     )
 
     @model_validator(mode="after")
     def _has_a_path(self) -> VaultOptions:
         if not (self.path or self.dynamic_path):
-            raise ValueError("write path, dynamic_path or both: without them there is nothing to ask Vault for")
+            raise ValueError("set path, dynamic_path or both: without them there is nothing to look up in Vault")
         return self
 
 
@@ -51,13 +51,15 @@ class KeycloakOptions(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    conn_id: Text = Field(description="Airflow connection: address, client id as login, client secret as password.")
+    conn_id: Text = Field(
+        description="Airflow connection: Keycloak's address, client id as login, client secret as password."
+    )
     realm: Text = Field(description="Name of the realm.")
     endpoints: tuple[Text, ...] = Field(
-        strict=False, min_length=1, description="Patterns of the slugs that take a token, such as *:trino:*."
+        strict=False, min_length=1, description="Patterns of the slugs that get a token, such as *:trino:*."
     )
-    scope: Text | None = Field(None, description="Scopes to ask for, separated by blanks.")
-    audience: Text | None = Field(None, description="Audience to ask for.")
+    scope: Text | None = Field(None, description="Scopes to request, separated by spaces.")
+    audience: Text | None = Field(None, description="Audience to request.")
 
 
 class CredentialOptions(BaseModel):
@@ -66,17 +68,19 @@ class CredentialOptions(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     sources: tuple[SourceName, ...] = Field(
-        ORDER, strict=False, min_length=1, description="Which sources are asked, in this order."
+        ORDER, strict=False, min_length=1, description="Sources to ask, in this order."
     )
-    vault: VaultOptions | None = Field(None, description="How Vault is asked; left out: it is not.")
-    keycloak: KeycloakOptions | None = Field(None, description="How Keycloak is asked; left out: it is not.")
+    vault: VaultOptions | None = Field(None, description="How to ask Vault; if not set, Vault is not asked.")
+    keycloak: KeycloakOptions | None = Field(
+        None, description="How to ask Keycloak; if not set, Keycloak is not asked."
+    )
     conf_json: Literal["warn", "refuse"] = Field(
-        "warn", description="A password in a pack's conf.json is used with a warning, or fails its endpoint."
+        "warn", description="warn: use a password in a pack's conf.json, with a warning; refuse: fail its endpoint."
     )
 
     @field_validator("sources")
     @classmethod
     def _has_no_duplicates(cls, sources: tuple[SourceName, ...]) -> tuple[SourceName, ...]:
         if len(set(sources)) < len(sources):
-            raise ValueError("a source is named twice")
+            raise ValueError("a source appears twice")
         return sources

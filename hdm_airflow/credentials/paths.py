@@ -24,12 +24,12 @@ def validate(template: str) -> str:
     try:
         parts = list(Formatter().parse(template))
     except ValueError:
-        raise ValueError(f"braces that do not match; placeholders are {known}") from None
+        raise ValueError(f"the braces do not match; the placeholders are {known}") from None
     named = [name for _, name, _, _ in parts if name is not None]
     if any(spec or conversion for _, _, spec, conversion in parts) or set(named) - {*PLACEHOLDERS}:
-        raise ValueError(f"an unknown placeholder; there are {known}")
+        raise ValueError(f"unknown placeholder; the placeholders are {known}")
     if not named:
-        raise ValueError(f"no placeholder: one secret would serve every endpoint; there are {known}")
+        raise ValueError(f"no placeholder: all endpoints would get the same secret; the placeholders are {known}")
     path = template.strip("/")
     if _has_bad_part(path) or not template.isprintable():
         raise ValueError("write a path without empty, '.' or '..' parts")
@@ -56,7 +56,7 @@ def fill(template: str, endpoint: Endpoint, environment: str | None) -> str:
         raise ConfigurationError(f"the path in Vault needs {', '.join(missing)}, which is empty", endpoint.slug, hint)
     path = template.format(**{name: quote(value, safe="") for name, value in values.items()})
     if _has_bad_part(path):
-        raise ConfigurationError(f"{path!r} is no path in Vault", endpoint.slug, hint)
+        raise ConfigurationError(f"{path!r} is not a valid path in Vault", endpoint.slug, hint)
     return path
 
 

@@ -49,19 +49,19 @@ def check(endpoint: Endpoint, password: str, where: str) -> bool:
     try:
         rights = _postgres(endpoint, password) if kind in connect.POSTGRES else _mysql(endpoint, password)
     except HdmError as error:
-        what = f"it cannot be checked whether {endpoint.user} can only read {endpoint.name}: {error.what}"
+        what = f"cannot check whether {endpoint.user} can only read {endpoint.name}: {error.what}"
         raise HdmError(what, where, error.hint) from None
     except Exception as error:  # noqa: BLE001  # of any driver; its text may quote what it was given
-        hint = "see that the database is there, and the user and password right"
+        hint = "check that the database is running, and that the user and password are correct"
         if time.monotonic() - begin > connect.PATIENCE * _TIMEOUT_SHARE:
             server = f"{endpoint.host}:{endpoint.port} did not answer within {connect.PATIENCE} s"
-            raise SlowSourceError(f"it cannot be checked what accounts may do: {server}", where, hint) from None
-        what = f"it cannot be checked whether {endpoint.user} can only read {endpoint.name}: {type(error).__name__}"
+            raise SlowSourceError(f"cannot check the rights of accounts: {server}", where, hint) from None
+        what = f"cannot check whether {endpoint.user} can only read {endpoint.name}: {type(error).__name__}"
         raise HdmError(what, where, hint) from None
     if rights:
         shown = ", ".join(rights[:_MAX_NAMED]) + (", ..." if len(rights) > _MAX_NAMED else "")
         what = f"{endpoint.user} can do more than read {endpoint.name}: {shown}"
-        hint = "use an account that can only read, or keep its password in an Airflow connection or in Vault"
+        hint = "use a read-only account, or move its password to an Airflow connection or to Vault"
         raise ConfigurationError(what, where, hint)
     return True
 
@@ -118,7 +118,7 @@ def rights_to_write(grants: Iterable[str]) -> list[str]:
         match = _GRANT.fullmatch(line)
         if match is None:
             if not _ROLES.match(line) and not line.startswith("SET DEFAULT ROLE "):
-                found.append("a grant that is not understood")
+                found.append("an unrecognized grant")
             continue
         rights = [re.sub(r"\s*\(.*\)", "", right, flags=re.DOTALL).strip().upper() for right in _split(match["rights"])]
         bad = [right for right in rights if right not in _HARMLESS] + ["GRANT OPTION"] * bool(match["option"])

@@ -56,7 +56,7 @@ WITH role AS (
           'pg_catalog.pg_database', 'pg_catalog.pg_default_acl', 'pg_catalog.pg_user_mapping'
       ]::pg_catalog.regclass[]) AND coalesce(object.schema, '') !~ '^pg_'
     UNION ALL
-    SELECT 4, 'UPDATE of a large object', l.oid::text
+    SELECT 4, 'UPDATE on a large object', l.oid::text
     FROM pg_catalog.pg_largeobject_metadata AS l CROSS JOIN LATERAL pg_catalog.aclexplode(lomacl) AS a
     WHERE a.privilege_type = 'UPDATE' AND (a.grantee = 0 OR a.grantee IN (SELECT oid FROM role))
     UNION ALL
@@ -64,11 +64,11 @@ WITH role AS (
     FROM relation CROSS JOIN role CROSS JOIN unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS priv
     WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_catalog.has_table_privilege(role.oid, relation.oid, priv)
     UNION ALL
-    SELECT 4, priv || ' of a column', relation.name
+    SELECT 4, priv || ' on a column', relation.name
     FROM relation CROSS JOIN role CROSS JOIN unnest(ARRAY['INSERT', 'UPDATE']) AS priv
     WHERE relkind IN ('r', 'p', 'v', 'f') AND pg_catalog.has_any_column_privilege(role.oid, relation.oid, priv)
     UNION ALL
-    SELECT 4, priv || ' of a sequence', relation.name  -- USAGE is enough for nextval()
+    SELECT 4, priv || ' on a sequence', relation.name  -- USAGE is enough for nextval()
     FROM relation CROSS JOIN role CROSS JOIN unnest(ARRAY['USAGE', 'UPDATE']) AS priv
     WHERE CASE WHEN relkind = 'S' THEN pg_catalog.has_sequence_privilege(role.oid, relation.oid, priv) END
     UNION ALL
@@ -79,11 +79,11 @@ WITH role AS (
     SELECT 4, 'GRANT OPTION', grantable.name FROM grantable CROSS JOIN LATERAL pg_catalog.aclexplode(acl) AS a
     WHERE a.is_grantable AND a.grantee IN (SELECT oid FROM role)
     UNION ALL
-    SELECT 4, 'USAGE of a foreign server', pg_catalog.quote_ident(srvname)  -- makes user mappings
+    SELECT 4, 'USAGE on a foreign server', pg_catalog.quote_ident(srvname)  -- makes user mappings
     FROM pg_catalog.pg_foreign_server AS s CROSS JOIN role
     WHERE pg_catalog.has_server_privilege(role.oid, s.oid, 'USAGE')
     UNION ALL
-    SELECT 4, 'USAGE of a foreign-data wrapper', pg_catalog.quote_ident(fdwname)  -- makes foreign servers
+    SELECT 4, 'USAGE on a foreign-data wrapper', pg_catalog.quote_ident(fdwname)  -- makes foreign servers
     FROM pg_catalog.pg_foreign_data_wrapper AS f CROSS JOIN role
     WHERE pg_catalog.has_foreign_data_wrapper_privilege(role.oid, f.oid, 'USAGE')
     UNION ALL

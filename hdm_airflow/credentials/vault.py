@@ -57,9 +57,9 @@ class Vault:
         try:
             (result,) = each(lambda log_out: log_out(), [self._client.log_out], at_once=1, heartbeat=until(deadline))
         except DeadlineError:
-            result = HdmError(f"{patience:.0f} s were not enough")
+            result = HdmError(f"no answer within {patience:.0f} s")
         if isinstance(result, HdmError):
-            self._warn(f"the token of the login to Vault could not be given back: {result.what}")
+            self._warn(f"the token of the Vault login could not be revoked: {result.what}")
         if result is True:
             self._leases.stop()
         else:
@@ -80,7 +80,7 @@ class Vault:
         try:
             answer = self._client.read(path)
         except SlowSourceError:
-            self._warn(f"an account may yet be made at {path}, which nobody uses; it ends by itself")
+            self._warn(f"Vault might still create an account from {path}; it would expire unused")
             raise
         if answer is None:
             return None
@@ -90,7 +90,7 @@ class Vault:
             self._once.get("token", self._keep_token_alive)
             self._leases.add(
                 Lease(
-                    name=f"the account of {path}",
+                    name=f"the account from {path}",
                     seconds=seconds,
                     renew=(lambda: self._client.renew(lease_id, seconds)) if answer.get("renewable") else None,
                     revoke=lambda: self._client.revoke(lease_id),
@@ -108,7 +108,7 @@ class Vault:
         try:
             seconds, renewable = self._client.token_life()
         except HdmError as error:
-            self._warn(f"it is not known how long Vault's token lasts, and with it its accounts: {error.what}")
+            self._warn(f"cannot find out when Vault's token expires, and its accounts with it: {error.what}")
             return
         if math.isfinite(seconds):
             renew = self._client.renew_token if renewable else None
@@ -118,5 +118,5 @@ class Vault:
         value = fields.get(key) if isinstance(fields, dict) else None
         if isinstance(value, str) and value:
             return value
-        what = f"the secret at {path} has no text {key!r}"
-        raise ConfigurationError(what, self._client.where, "add it there, or set credentials.vault.password_key")
+        what = f"the secret at {path} has no text in its field {key!r}"
+        raise ConfigurationError(what, self._client.where, "add it there, or correct the field in credentials.vault")

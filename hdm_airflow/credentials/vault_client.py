@@ -29,6 +29,7 @@ from hdm_airflow.credentials.vault_errors import explain_errors
 from hdm_airflow.errors import ConfigurationError, HdmError
 
 AT_ONCE = 16  # requests
+_PAGE_HINT = "see the page on the connection in the documentation of Airflow's hashicorp provider"
 #: Answers that may be another one a moment later: a standby, a node that starts.
 _TRANSIENT = (412, 502, 503)
 
@@ -133,45 +134,44 @@ class VaultClient:
     def _make_hook(self) -> VaultHook:
         with self._outage.watch():
             if look_up(self._conn_id) is None:
-                hint = "add a connection of type vault, or name another in credentials.vault.conn_id"
+                hint = "add a connection of type vault, or name another one in credentials.vault.conn_id"
                 raise ConfigurationError(f"there is no connection {self._conn_id!r}", "Airflow connections", hint)
         session = self._session
         try:
             hook = VaultHook(self._conn_id, session=session, timeout=TIMEOUT)
             extra = dict(hook.connection.extra_dejson.get("client_kwargs") or {})
         except exceptions.VaultError as error:  # about the connection's fields; it quotes no secret
-            hint = "see the hashicorp provider's page on the connection"
-            raise ConfigurationError(f"the connection is wrong: {error.args[0]}", self.where, hint) from None
+            raise ConfigurationError(f"the connection is invalid: {error.args[0]}", self.where, _PAGE_HINT) from None
         except (ValueError, TypeError, AttributeError) as error:
-            what = f"the connection's extra cannot be understood ({type(error).__name__})"
-            raise ConfigurationError(what, self.where, "see the hashicorp provider's page on the connection") from None
+            what = f"the connection's extra is invalid ({type(error).__name__})"
+            raise ConfigurationError(what, self.where, _PAGE_HINT) from None
         session.verify = self._ca_file(extra.get("verify", True))  # hvac takes the session's over its own
         session.cert, session.proxies = extra.get("cert"), extra.get("proxies") or {}
         if is_unencrypted(hook.vault_client.url or ""):
-            self._warn(f"{self.where} is reached without TLS: use_tls in the connection's extra mends that")
+            self._warn(f"{self.where} is reached without TLS: set use_tls in the connection's extra")
         return hook
 
     def _ca_file(self, stated: Any) -> bool | str:
         """What certificates are verified with. Whatever Python takes for `no`, such as 0, would turn that off."""
-        hint = 'name the authority instead: {"client_kwargs": {"verify": "/path/ca.pem"}}'
+        hint = 'name your CA file instead: {"client_kwargs": {"verify": "/path/ca.pem"}}'
         if stated is True:
             return True
         if not isinstance(stated, str) or not stated:
-            raise ConfigurationError("the connection turns the verification of certificates off", self.where, hint)
+            raise ConfigurationError("the connection disables the verification of certificates", self.where, hint)
         if not Path(stated).exists():
-            raise ConfigurationError("the connection's `verify` is no file of authorities", self.where, hint)
+            raise ConfigurationError("the CA file in the connection's `verify` does not exist", self.where, hint)
         return stated
 
     def _log_in(self) -> Any:
         hook = self._hook
         with self._outage.watch():
             try:
-                with self._explain_errors("login"):
+                with self._explain_errors("the login"):
                     client = hook.get_conn()
             except SourceDownError:
                 raise
             except HdmError as error:  # whatever the login answers, nothing can be asked without it
-                raise SourceDownError(f"Vault refuses the login ({error.what})", self.where, error.hint) from None
+                raise SourceDownError(f"the login to Vault failed ({error.what})", self.where, error.hint) from None
         if hook.vault_client.auth_type != "token":
             with self._closing:
                 self._revoke_token, closed = client.auth.token.revoke_self, self._closed
@@ -202,7 +202,8 @@ class VaultClient:
         """A 404 that is no missing secret: else a typing error in the settings reads as `no entry` everywhere."""
         answer = error.json if isinstance(error.json, dict) else {}
         if any("no handler for route" in str(text) for text in answer.get("errors") or ()):
-            raise ConfigurationError(f"Vault has no engine at {mount!r}", self.where, "correct the mount or the path")
+            what = f"Vault has no secrets engine at {mount!r}"
+            raise ConfigurationError(what, self.where, "correct the mount or the path")
 
     def _reject_wrong_version(self, error: exceptions.VaultError, mount: str, version: int) -> None:
         """The same for a KV engine that is asked as one of the other version. Version 2 warns of that, 1 does not."""
@@ -210,7 +211,7 @@ class VaultClient:
         is_version_2 = any("versioned" in str(text).lower() for text in answer.get("warnings") or ())
         actual = 2 if is_version_2 else self._once.get(("engine", mount), lambda: self._engine_version(mount))
         if actual not in {None, version}:
-            what = f"the engine at {mount!r} is of KV version {actual}, and asked as version {version}"
+            what = f"the engine at {mount!r} has KV version {actual}, but was read as version {version}"
             raise ConfigurationError(what, self.where, f"set credentials.vault.kv_version to {actual}")
 
     def _engine_version(self, mount: str) -> int | None:

@@ -128,7 +128,7 @@ def load() -> Run:
         raise ContextError(f"HDM_CONTEXT {str(path)!r} is not a JSON file") from None
     if not isinstance(context, dict) or context.get("contract") != CONTRACT:
         found = context.get("contract") if isinstance(context, dict) else None
-        raise ContextError(f"HDM_CONTEXT is of contract {found!r}; this hdm.py speaks contract {CONTRACT}")
+        raise ContextError(f"HDM_CONTEXT has contract {found!r}; this hdm.py supports contract {CONTRACT}")
     try:
         return Run(
             environment=context["environment"],
@@ -141,14 +141,14 @@ def load() -> Run:
         )
     except (KeyError, TypeError, ValueError) as error:
         # The text of the error may quote the context, which holds passwords: name only a missing key.
-        missing = f": no {error.args[0]!r}" if isinstance(error, KeyError) else f" ({type(error).__name__})"
+        missing = f": {error.args[0]!r} is missing" if isinstance(error, KeyError) else f" ({type(error).__name__})"
         raise ContextError(f"HDM_CONTEXT does not follow contract {CONTRACT}{missing}") from None
 
 
 def _variable(name: str, meaning: str) -> str:
     value = os.environ.get(name, "")
     if not value:
-        raise ContextError(f"{name} is not set: it must hold {meaning}. Packs are started by PackOperator")
+        raise ContextError(f"{name} is not set: it must hold {meaning}. Start packs with `airflow hdm packs run`")
     return value
 
 

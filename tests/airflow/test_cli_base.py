@@ -142,7 +142,7 @@ def test_endpoints_are_tested_with_the_password_that_packs_get(
     assert "there is no file" in found["missing"]["message"]
     assert "not a database" in found["garbage"]["message"]
     assert "cannot be tested here" in found["strange"]["message"]
-    assert "is for another host than the endpoint's" in found["host"]["message"]
+    assert "is for a host other than the endpoint's" in found["host"]["message"]
     assert not (tmp_path / "file.db.not").exists()
     assert server.password not in done.out + done.err
     assert "wr0ng-w0rd" not in done.out + done.err

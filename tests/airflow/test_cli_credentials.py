@@ -80,7 +80,7 @@ def test_connection_with_a_number_for_a_password_fails_its_row(hdm: Hdm, monkeyp
     monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", '{"conn_type": "generic", "password": 12345}')
     hdm("endpoints", "add", "heart:postgres:127.0.0.1:1:me:false")
     (row,) = hdm.json("endpoints", "test", code=1)
-    assert "the password of the connection 'hdm_heart' is no text" in row["message"]
+    assert "the password of the connection 'hdm_heart' is not text" in row["message"]
     assert "12345" not in row["message"]
 
 

@@ -110,7 +110,7 @@ def test_piece_of_a_password_that_reads_as_the_host_is_not_told(monkeypatch: pyt
     """A URI whose password is not quoted has the wrong host: a part of the password."""
     monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", f"postgres://hdm:{password}@db.example/heart")
     (fault,) = ask(registered())
-    assert "is for another host than the endpoint's 'db.example'" in fault.what
+    assert "is for a host other than the endpoint's 'db.example'" in fault.what
     assert "ecret-9" not in str(fault)
 
 
@@ -144,7 +144,7 @@ def test_refusal_of_a_backend_fails_the_endpoint(monkeypatch: pytest.MonkeyPatch
     """It is an answer: a less careful backend must not give what this one refuses."""
     backends(monkeypatch, Backend(AirflowSecretsBackendAccessDenied("no")), Other(connection()))
     (fault,) = ask(registered())
-    assert "is refused by Backend" in fault.what
+    assert "Backend denies access to the connection" in fault.what
 
 
 def test_connection_is_looked_up_once_for_all_its_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,10 +181,13 @@ def result(**fields: Any) -> ConnectionResult:
     ("answer", "expected"),
     [
         (result(), SECRET),
-        (result(host="elsewhere"), "is for another host than the endpoint's 'db.example'"),
+        (result(host="elsewhere"), "is for a host other than the endpoint's 'db.example'"),
         (ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND), None),
         (AirflowRuntimeError(ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND)), None),
-        (ErrorResponse(error=ErrorType.PERMISSION_DENIED), "is refused by ExecutionAPISecretsBackend"),
+        (
+            ErrorResponse(error=ErrorType.PERMISSION_DENIED),
+            "ExecutionAPISecretsBackend denies access to the connection",
+        ),
         (ErrorResponse(error=ErrorType.API_SERVER_ERROR), "(ExecutionAPISecretsBackend: API_SERVER_ERROR)"),
         (AirflowRuntimeError(ErrorResponse(error=ErrorType.GENERIC_ERROR)), "GENERIC_ERROR"),
         (EOFError(), "(ExecutionAPISecretsBackend: EOFError)"),

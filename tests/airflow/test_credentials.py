@@ -154,7 +154,7 @@ def test_vault_that_does_not_take_an_account_back_changes_no_result(stage: Stage
     stage.activate("mp_basic", HEART)
     stage.run("mp_basic", credentials=OPTIONS)
     assert stage.ledger("mp_basic") == [("heart", "success")]
-    assert "the account of database/creds/heart could not be given back; it ends in" in stage.log
+    assert "the account from database/creds/heart could not be revoked; it expires in" in stage.log
 
 
 def test_kill_during_the_lookups_does_not_wait_for_vault(
@@ -194,9 +194,9 @@ def test_password_of_conf_json_reaches_the_pack_with_a_warning_or_is_refused(sta
     stage.activate("mp_basic", LIVER)
     stage.run("mp_basic")
     assert stage.ledger("mp_basic", "reason") == [("liver", "success", f"reader {len(SECRET)}")]
-    assert "stands in metric-packs/basic/process/conf.json: keep it in an Airflow connection" in stage.log
-    assert "it is not checked whether" in stage.log
-    with pytest.raises(PackFailedError, match="which the settings refuse"):
+    assert "is in metric-packs/basic/process/conf.json: move it to an Airflow connection" in stage.log
+    assert "was not checked for write access" in stage.log
+    with pytest.raises(PackFailedError, match="which the settings forbid"):
         stage.run("mp_basic", credentials={"conf_json": "refuse"})
     assert not found_in([SECRET], stage.log)
 

@@ -63,7 +63,7 @@ def test_token_is_used_until_it_ends_and_no_longer(keycloak: Keycloak) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"password": "wr0ng-s3cret"}, "Keycloak gives no token (401 invalid_client)"),
+        ({"password": "wr0ng-s3cret"}, "Keycloak refuses to issue a token (401 invalid_client)"),
         ({"password": ""}, "the connection lacks host, login or password"),
         ({"host": "http://127.0.0.1:1"}, "Keycloak cannot be reached (ConnectionError)"),
         ({"host": "https://127.0.0.1:1"}, "Keycloak cannot be reached (ConnectionError)"),
@@ -83,7 +83,11 @@ def test_wrong_connection_fails_the_endpoints_and_shows_no_secret(
 
 @pytest.mark.parametrize(
     ("broken", "expected"),
-    [(503, "Keycloak fails (503)"), ("garbage", "Keycloak's answer cannot be understood"), (302, "no token (302)")],
+    [
+        (503, "Keycloak reports an error (503)"),
+        ("garbage", "Keycloak sent an invalid response"),
+        (302, "issue a token (302)"),
+    ],
 )
 def test_keycloak_that_is_broken_fails_the_endpoints(keycloak: Keycloak, broken: int | str, expected: str) -> None:
     """It serves them: there is no `no entry`."""
@@ -120,7 +124,7 @@ def test_host_that_is_no_address_fails_the_endpoints_and_is_not_told(
     """It may be a piece of a password; and what the libraries say of it quotes it."""
     monkeypatch.setenv("AIRFLOW_CONN_KEYCLOAK", keycloak.connection(host=host, port=8443))
     found = ask("a", "b")
-    assert {error.what for error in found.faults.values()} == {"the connection's host is no address"}
+    assert {error.what for error in found.faults.values()} == {"the connection's host is not a valid address"}
     assert len(found.faults) == 2
     assert "S3cr" not in "".join(map(str, found.faults.values()))
 
@@ -150,11 +154,11 @@ def test_token_that_ends_soon_is_not_handed_out(keycloak: Keycloak, monkeypatch:
 
 
 def test_redirect_takes_the_clients_secret_nowhere(keycloak: Keycloak) -> None:
-    """It is sent to the address of the connection alone."""
+    """It is sent only to the address in the connection."""
     with Keycloak() as elsewhere:
         keycloak.broken, keycloak.headers = 307, {"Location": f"http://127.0.0.1:{elsewhere.port}/x"}
         (error,) = ask("a").faults.values()
-        assert "no token (307)" in error.what
+        assert "issue a token (307)" in error.what
         assert not elsewhere.asked
 
 
@@ -165,13 +169,13 @@ def test_life_of_a_token_that_is_no_time_is_no_answer(keycloak: Keycloak, second
     """Nobody would know until when to use it; of one that has ended, each endpoint would ask for another one."""
     keycloak.seconds = seconds
     (error,) = ask("a").faults.values()
-    assert "cannot be understood" in error.what
+    assert error.what == "Keycloak sent an invalid response"
 
 
 def test_realm_that_does_not_exist_is_told(keycloak: Keycloak) -> None:
     """Its answer is a text that may hold anything: it is not repeated."""
     (error,) = ask("a", realm="../master").faults.values()
-    assert error.what == "Keycloak gives no token (404)"
+    assert error.what == "Keycloak refuses to issue a token (404)"
     assert keycloak.paths() == ["/realms/../master/protocol/openid-connect/token"]
 
 

@@ -345,7 +345,7 @@ def test_password_comes_from_the_connection_and_its_host_must_be_the_endpoints(
     assert rows["heart"] == ("success", str(len("s3cret!")))
     assert rows["liver"] == ("success", "0")
     assert rows["lung"][0] == "failed"
-    assert "is for another host than the endpoint's" in rows["lung"][1]
+    assert "is for a host other than the endpoint's" in rows["lung"][1]
     assert "there is no connection 'shared_reader'" in rows["kidney"][1]
 
 

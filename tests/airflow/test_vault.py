@@ -93,17 +93,17 @@ def test_sign_that_means_something_in_a_path_is_encoded(vault: Vault) -> None:
 def test_secret_without_a_password_fails_the_endpoint(vault: Vault, fields: dict[str, Any]) -> None:
     """It is an entry, and it is wrong: to go on would hide that."""
     vault.kv2 = {"hdm/heart": fields}
-    assert "the secret at hdm/heart has no text 'password'" in fault(ask("heart")).what
+    assert "the secret at hdm/heart has no text in its field 'password'" in fault(ask("heart")).what
 
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_answer_without_fields_is_no_missing_secret(vault: Vault, version: int) -> None:
     """Something answers there, and not as Vault does."""
     vault.odd = {"hdm/heart": None, "hdm/lung": "text"}
-    found = ask("heart", "lung", mount={1: "kv1", 2: "secret"}[version], kv_version=version)
-    assert [error.what.rpartition("/")[2] for error in found.faults.values()] == [
-        "heart cannot be understood",
-        "lung cannot be understood",
+    mount = {1: "kv1", 2: "secret"}[version]
+    found = ask("heart", "lung", mount=mount, kv_version=version)
+    assert [error.what for error in found.faults.values()] == [
+        f"Vault's response for {mount}/hdm/{name} is invalid" for name in ("heart", "lung")
     ]
 
 
@@ -147,7 +147,9 @@ def test_refused_login_fails_every_endpoint_with_one_request(vault: Vault, monke
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(auth_type="approle", login="role-1", password="wr0ng-1d"))
     found = ask("a", "b", "c")
     assert len(found.faults) == 3
-    assert all("refuses the login" in str(error) and "wr0ng-1d" not in str(error) for error in found.faults.values())
+    assert all(
+        "the login to Vault failed" in str(error) and "wr0ng-1d" not in str(error) for error in found.faults.values()
+    )
     assert vault.paths() == ["/v1/auth/approle/login"]
 
 
@@ -263,16 +265,16 @@ def test_slow_databases_do_not_take_the_others_with_them(vault: Vault, monkeypat
     found = ask(*names, warnings=warnings, dynamic_path="database/creds/{name}")
     assert set(passwords(found)) == set(names[16:])
     assert len(found.faults) == 16
-    assert "an account may yet be made at database/creds/e0, which nobody uses; it ends by itself" in warnings
+    assert "Vault might still create an account from database/creds/e0; it would expire unused" in warnings
 
 
 def test_wrong_mount_or_version_is_an_error_and_not_no_entry(vault: Vault) -> None:
     """Both answer 404, as a missing secret does: a typing error would leave every pack without its password."""
     vault.kv1 = {"hdm/heart": {"password": SECRET}}
-    assert "is of KV version 1, and asked as version 2" in fault(ask("heart", mount="kv1")).what
-    assert "Vault has no engine at 'sekret'" in fault(ask("heart", mount="sekret")).what
-    assert "is of KV version 2" in fault(ask("heart", mount="secret", kv_version=1)).what
-    assert "Vault has no engine at 'db'" in fault(ask("heart", dynamic_path="db/creds/{name}")).what
+    assert "has KV version 1, but was read as version 2" in fault(ask("heart", mount="kv1")).what
+    assert "Vault has no secrets engine at 'sekret'" in fault(ask("heart", mount="sekret")).what
+    assert "has KV version 2" in fault(ask("heart", mount="secret", kv_version=1)).what
+    assert "Vault has no secrets engine at 'db'" in fault(ask("heart", dynamic_path="db/creds/{name}")).what
 
 
 def test_missing_or_malformed_connection_to_vault_fails_the_endpoints(
@@ -285,7 +287,7 @@ def test_missing_or_malformed_connection_to_vault_fails_the_endpoints(
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(auth_type="smartcard"))
     assert "auth_type is not supported" in fault(ask("heart")).what
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(client_kwargs="verify"))
-    assert "extra cannot be understood" in fault(ask("heart")).what
+    assert "the connection's extra is invalid" in fault(ask("heart")).what
 
 
 def test_version_of_an_engine_that_vault_does_not_tell_is_believed(vault: Vault) -> None:
@@ -300,14 +302,14 @@ def test_version_of_an_engine_that_vault_does_not_tell_is_believed(vault: Vault)
 def test_certificates_are_always_verified(vault: Vault, monkeypatch: pytest.MonkeyPatch, verify: Any) -> None:
     """A connection that turns it off would hand its token to anybody in between. Python knows many words for no."""
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(client_kwargs={"verify": verify}))
-    assert "turns the verification of certificates off" in fault(ask("heart")).what
+    assert "disables the verification of certificates" in fault(ask("heart")).what
     assert not vault.asked
 
 
 def test_file_of_authorities_that_is_not_there_is_told(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     """`false` as a text is one, too."""
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(client_kwargs={"verify": "false"}))
-    assert "`verify` is no file of authorities" in fault(ask("heart")).what
+    assert "the CA file in the connection's `verify` does not exist" in fault(ask("heart")).what
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -368,7 +370,7 @@ def test_database_that_vault_cannot_reach_fails_alone(vault: Vault) -> None:
     vault.broken_paths = {"database/creds/lung": 500}
     found = ask("lung", "heart", dynamic_path="database/creds/{name}")
     assert list(passwords(found)) == ["heart"]
-    assert "Vault fails at database/creds/lung" in fault(found).what
+    assert "Vault reports an error at database/creds/lung" in fault(found).what
 
 
 def test_lease_and_the_token_it_hangs_on_are_renewed(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,8 +403,8 @@ def test_vault_that_goes_away_during_the_run_is_told_and_the_run_goes_on(vault: 
         while not warnings and time.monotonic() < deadline:
             chain.pass_on_warnings()
             time.sleep(0.05)
-    assert warnings[0].startswith("the account of database/creds/heart could not be renewed, and ends in")
-    assert "the account of database/creds/heart could not be given back; it ends in" in warnings[-1]
+    assert warnings[0].startswith("the account from database/creds/heart could not be renewed and expires in")
+    assert "the account from database/creds/heart could not be revoked; it expires in" in warnings[-1]
 
 
 def test_token_of_the_login_takes_its_accounts_with_it(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,7 +429,7 @@ def test_accounts_are_given_back_one_by_one_where_their_token_cannot_be_ended(
     warnings: list[str] = []
     assert ask("heart", warnings=warnings, dynamic_path="database/creds/{name}").credentials
     assert not vault.leases
-    assert "the token of the login to Vault could not be given back" in warnings[0]
+    assert "the token of the Vault login could not be revoked" in warnings[0]
 
 
 def test_login_that_nobody_waits_for_any_more_is_ended(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,10 +49,10 @@ def test_every_option_can_be_written_into_the_variable() -> None:
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"sources": ["vault", "vault"]}, "named twice"),
+        ({"sources": ["vault", "vault"]}, "appears twice"),
         ({"sources": []}, "sources"),
         ({"sources": ["ldap"]}, "sources.0"),
-        ({"vault": {"conn_id": "v"}}, "write path, dynamic_path or both"),
+        ({"vault": {"conn_id": "v"}}, "set path, dynamic_path or both"),
         ({"vault": {**VAULT, "kv_version": 3}}, "vault.kv_version"),
         ({"vault": {"path": "a/{name}"}}, "vault.conn_id"),
         ({"keycloak": {"conn_id": "k", "realm": "r", "endpoints": []}}, "keycloak.endpoints"),

@@ -112,7 +112,7 @@ def test_fault_that_nobody_foresaw_fails_its_endpoint_and_no_other() -> None:
     reasons = {slug.partition(":")[0]: error.what for slug, error in found.faults.items()}
     assert reasons.keys() == {"a", "c"}
     assert reasons["a"].startswith("the look-up failed (OverflowError at test_credential_sources.py:")
-    assert reasons["c"] == "the password or user is no text"
+    assert reasons["c"] == "the password or user is not text"
     assert "s3cret" not in "".join(map(str, found.faults.values()))
 
 
@@ -279,7 +279,7 @@ def test_fault_that_nobody_foresaw_does_not_end_the_renewal_of_other_leases(hast
     leases.add(Lease(name="other", seconds=0.4, renew=lambda: renewed.release() or 0.4, revoke=lambda: None))
     assert all(renewed.acquire(timeout=10) for _ in range(3))
     leases.close(1)
-    assert warned == ["one could not be renewed, and ends in 0 s: LookupError"]
+    assert warned == ["one could not be renewed and expires in 0 s: LookupError"]
 
 
 def test_lease_that_cannot_be_given_back_is_told_and_holds_nobody_up() -> None:
@@ -299,7 +299,7 @@ def test_lease_that_cannot_be_given_back_is_told_and_holds_nobody_up() -> None:
     hanging.set()
     assert took < 30
     assert {one.partition(" ")[0] for one in warned[1:]} == {"hangs", "refused"}
-    assert "could not be given back; it ends in" in warned[-1]
+    assert "could not be revoked; it expires in" in warned[-1]
 
 
 def test_notes_of_other_threads_are_told_in_the_thread_that_may_log() -> None:

@@ -29,7 +29,7 @@ def test_rights_that_change_nothing_are_reading() -> None:
         ("GRANT SELECT, FILE ON *.* TO `r`@`%`", "FILE on *.*"),
         ("GRANT EXECUTE ON PROCEDURE `heart`.`purge` TO `r`@`%`", "EXECUTE on PROCEDURE `heart`.`purge`"),
         ("GRANT PROXY ON ''@'%' TO 'r'@'%'", "PROXY on ''@'%'"),
-        ("REVOKE INSERT ON `heart`.* FROM `r`@`%`", "a grant that is not understood"),
+        ("REVOKE INSERT ON `heart`.* FROM `r`@`%`", "an unrecognized grant"),
     ],
 )
 def test_right_that_may_change_something_is_named(line: str, right: str) -> None:

@@ -105,9 +105,9 @@ def test_a_pack_started_without_its_environment_does_not_exit_with_zero() -> Non
     ("text", "message"),
     [
         ("no json", "is not a JSON file"),
-        ("[]", "of contract None"),
-        (json.dumps({**CONTEXT, "contract": 2}), "of contract 2"),
-        (json.dumps({**CONTEXT, "endpoints": [{"password": "s3cret"}]}), "no 'slug'"),
+        ("[]", "has contract None"),
+        (json.dumps({**CONTEXT, "contract": 2}), "has contract 2"),
+        (json.dumps({**CONTEXT, "endpoints": [{"password": "s3cret"}]}), ": 'slug' is missing"),
         (json.dumps({**CONTEXT, "date": "s3cret"}), "ValueError"),
     ],
 )

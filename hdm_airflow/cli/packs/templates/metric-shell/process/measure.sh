@@ -34,11 +34,11 @@ SQL
 
 while IFS= read -rd '' json && for part in slug type host port user password ssl database; do IFS= read -rd '' $part; done; do
     if [[ ! ${type,,} =~ ^postgres(ql)?$ ]]; then
-        report "$json" skipped '"message": "this pack reads PostgreSQL only"'
+        report "$json" skipped '"message": "this pack supports only PostgreSQL"'
     elif tables=$(measure) && store "$tables"; then
         report "$json" ok '"metrics": 1'
     else
-        report "$json" failed '"message": "not measured: the log has what psql said"'
+        report "$json" failed '"message": "not measured: the log shows the error from psql"'
     fi
 done < <(python3 -c "$endpoints")
 wait $!

@@ -24,7 +24,7 @@ while IFS= read -rd '' json && for part in slug database version max_drop; do IF
     if alerts=$(judge); then
         report "$json" ok "\"alerts\": $alerts"
     else
-        report "$json" failed '"message": "not judged: the log has what psql said"'
+        report "$json" failed '"message": "not judged: the log shows the error from psql"'
     fi
 done < <(python3 -c "$endpoints")
 wait $!
