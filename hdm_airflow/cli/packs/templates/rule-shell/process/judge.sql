@@ -1,8 +1,8 @@
--- Runs at the HDM base: the date's alerts of one endpoint are replaced in one transaction.
+-- Runs at the HDM base: replaces the alerts of one endpoint and date in one transaction.
 DELETE FROM hdm_alerts WHERE rule_pack = :'pack' AND endpoint = :'slug' AND "date" = :'date';
 
--- One INSERT per metric table, that is, per table `metric_...` with an endpoint and a date; \gexec runs them.
--- A table without rows of this date was not measured: that is no alert.
+-- One INSERT per metric table (`metric_...` with the columns endpoint and date); \gexec runs them.
+-- A table without rows of this date was not measured, which is not an alert.
 SELECT format(
     $$INSERT INTO hdm_alerts (endpoint, "database", dbversion, "date", alert_level, alert_message, alert_class,
         alert_scope, rule_id, rule_pack)
