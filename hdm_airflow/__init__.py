@@ -1,4 +1,4 @@
-"""HDM for Apache Airflow: a folder of data quality packs as a Dag.
+"""HDM for Apache Airflow: turns a folder of data quality packs into a Dag.
 
 from hdm_airflow import HdmDag
 
@@ -7,15 +7,15 @@ HdmDag("hdm_pipeline", packs_dir="packs")
 
 from __future__ import annotations
 
-__version__ = "0.1.0"  # nowhere else: pyproject.toml and the wheel take it from here
+__version__ = "0.1.0"  # the only place: pyproject.toml and the wheel read it from here
 __all__ = ["Catalog", "HdmDag", "HdmTaskGroup", "PackOperator", "__version__"]
 
-TYPE_CHECKING = False  # not from typing: the guard imports this package before each pack, and starts twice as fast
+TYPE_CHECKING = False  # not from typing: the guard, started before each pack, imports this package
 if TYPE_CHECKING:
     from hdm_airflow.dag import HdmDag, HdmTaskGroup
     from hdm_airflow.operators.pack import PackOperator
     from hdm_airflow.packs.catalog import Catalog
-else:  # out of sight of type checkers: they would take every name that is misspelt for one that is there
+else:  # hidden from type checkers, which would otherwise accept every misspelt name
     _HOME = {
         "HdmDag": "hdm_airflow.dag",
         "HdmTaskGroup": "hdm_airflow.dag",
@@ -24,7 +24,7 @@ else:  # out of sight of type checkers: they would take every name that is missp
     }
 
     def __getattr__(name: str) -> object:
-        """Import a public name when it is asked for: whoever reads packs need not load Airflow."""
+        """Import a public name on first use, so that code that only reads packs does not load Airflow."""
         if name not in _HOME:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module

@@ -1,4 +1,4 @@
-"""What Airflow is told about this provider. Registration only."""
+"""Provider info: registers hdm_airflow with Airflow. Registration only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The provider's entry, as airflow/provider_info.schema.json describes it."""
+    """Return the provider's entry, in the format of airflow/provider_info.schema.json."""
     return {
         "package-name": "hdm-airflow",
         "name": "HDM",

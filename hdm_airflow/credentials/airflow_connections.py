@@ -21,19 +21,19 @@ from hdm_airflow.errors import ConfigurationError
 
 _WHERE = "Airflow connections"
 _REWRITE_HINT = "write it again, as JSON or as a URI with its parts percent-encoded"
-#: What Airflow raises over a connection's text that it cannot parse. Their messages quote it, with the password.
+#: What Airflow raises if it cannot parse a connection's text. The messages quote that text, with the password.
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, AirflowException)
 
 
 class _ApiError(Exception):
-    """The API server could not answer; the argument is what kind of error it was."""
+    """The API server could not answer; the argument is the kind of error."""
 
 
 class AirflowConnections:
     """The connection that the endpoint names, else `hdm_<database name>`; only its password is used.
 
-    Looked up once per connection: a look-up takes about 10 ms, and one connection may serve many endpoints. Not several
-    at once: a task has one pipe to its supervisor, so that threads only wait for each other.
+    Each connection is looked up once: a look-up takes about 10 ms, and one connection may serve many endpoints.
+    Look-ups do not run in parallel: a task has one pipe to its supervisor, so threads would only wait for each other.
     """
 
     at_once = 1
@@ -43,12 +43,12 @@ class AirflowConnections:
         self._down: dict[str, SourceDownError] = {}
 
     def find(self, registered: Registered) -> Credential | None:
-        """The connection's password; None where there is no connection and none was named, or it has no password.
+        """Return the connection's password; None if it has none, or if there is no connection and none was named.
 
         Raises:
-            ConfigurationError: the connection that the endpoint names is missing, it is for another host, or
-                malformed.
-            SourceDownError: Airflow's connections cannot be looked up.
+            ConfigurationError: if the connection that the endpoint names is missing, or if the connection is malformed
+                or for another host.
+            SourceDownError: if Airflow's connections cannot be looked up.
         """
         endpoint = registered.endpoint
         conn_id = registered.conn_id or default_conn_id(endpoint.name)
@@ -69,28 +69,28 @@ class AirflowConnections:
         return Credential(password=connection.password, source=f"Airflow connection {conn_id}")
 
     def close(self, patience: float) -> None:
-        """Nothing was lent."""
+        """Do nothing: there is nothing to give back."""
 
 
 def default_conn_id(name: str) -> str:
-    """The id of the connection of a database that names none: `hdm_<name>`, other characters as `_`."""
+    """Return the default connection id, `hdm_<name>`, in which characters other than letters and digits become `_`."""
     return "hdm_" + re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
 def look_up(conn_id: str, down: dict[str, SourceDownError] | None = None) -> Any:
-    """An Airflow connection, or None where there is none.
+    """Return an Airflow connection, or None if it does not exist.
 
-    Airflow's own look-up passes over a secrets backend that fails, and over text that it cannot parse, as if there were
-    no connection: the pack would then run without a password, or with one from elsewhere. So each backend is asked
-    here.
+    Airflow's own look-up ignores a secrets backend that fails and text that it cannot parse, as if the connection did
+    not exist: the pack would then run without a password, or with one from elsewhere. So this function asks each
+    backend itself.
 
     Args:
         conn_id: its id.
-        down: secrets backends that could not be asked before, and are not asked again; changed here.
+        down: secrets backends that have failed before and are not asked again; this function adds to it.
 
     Raises:
-        ConfigurationError: the connection is malformed.
-        SourceDownError: a backend cannot be asked, or refuses.
+        ConfigurationError: if the connection is malformed, or a backend denies access to it.
+        SourceDownError: if a backend cannot be asked.
     """
     for backend in ensure_secrets_backend_loaded():
         name = type(backend).__name__
@@ -107,7 +107,7 @@ def look_up(conn_id: str, down: dict[str, SourceDownError] | None = None) -> Any
         except _MALFORMED as error:
             what = f"the connection {conn_id!r} cannot be read ({name}: {type(error).__name__})"
             raise ConfigurationError(what, _WHERE, _REWRITE_HINT) from None
-        except Exception as error:  # noqa: BLE001  # of any backend: a database, Vault, a cloud's
+        except Exception as error:  # noqa: BLE001  # any backend's: a database, Vault, a cloud service
             reason = error.args[0] if isinstance(error, _ApiError) else type(error).__name__
             what = f"connections cannot be looked up ({name}: {reason})"
             hint = "check that the secrets backend is running: other backends are not asked instead; a retry may help"
@@ -121,7 +121,7 @@ def look_up(conn_id: str, down: dict[str, SourceDownError] | None = None) -> Any
 
 
 def _ask_api(conn_id: str) -> Any:
-    """From the API server, by way of the task's supervisor. Airflow's backend takes each failure for a `not found`."""
+    """Ask the API server through the task's supervisor. Airflow's own backend treats every failure as `not found`."""
     from airflow.sdk import Connection
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
@@ -139,10 +139,10 @@ def _ask_api(conn_id: str) -> Any:
 
 
 def _validate(connection: Any, conn_id: str) -> Any:
-    """The connection. Airflow takes any text for a URI, a password alone, too, and any JSON value for a field.
+    """Return the connection if it is valid: Airflow accepts any text as a URI and any JSON value as a field.
 
     Raises:
-        ConfigurationError: there is nothing in it, or a field is no text.
+        ConfigurationError: if it is empty (as a bare password is, read as a URI), or a field is not text.
     """
     for name in ("conn_type", "host", "login", "password", "schema", "extra"):
         value = getattr(connection, name, None)

@@ -22,36 +22,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What was found for some endpoints, by slug. One that is in neither has no password, and may need none."""
+    """The results for several endpoints, by slug. An endpoint in neither has no password, and might not need one."""
 
     credentials: Mapping[str, Credential]
     faults: Mapping[str, HdmError]  # why a password could not be looked up
 
 
 class WarningQueue:
-    """Warnings of sources, from any thread, kept until the thread that may log takes them."""
+    """Warnings of sources, from any thread, kept until the thread that may log collects them."""
 
     def __init__(self) -> None:
         self._texts: deque[str] = deque()
 
     def __call__(self, text: str) -> None:
-        """Keep one."""
+        """Keep a warning."""
         self._texts.append(text)
 
     def pass_on(self, warn: Callable[[str], None]) -> None:
-        """Hand over what has come since the last time."""
+        """Pass the warnings since the last call to `warn`."""
         while self._texts:
             warn(self._texts.popleft())
 
 
 class Chain:
-    """Asks each source in turn; the first entry counts. A context manager: what was lent is given back at its end.
+    """Asks each source in turn; the first entry counts. A context manager, which revokes leases when it exits.
 
     Args:
         sources: in the order in which they are asked.
-        warnings: what the sources have to tell.
-        warn: told the warnings, in the thread that calls the chain.
-        patience: seconds that giving back may take, asked when it comes to that.
+        warnings: the warnings of the sources.
+        warn: receives the warnings, in the thread that calls the chain.
+        patience: returns the seconds that each source may take to close; called then.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class Chain:
         for source in self.sources:
             try:
                 source.close(self._patience())
-            except Exception as fault:  # noqa: BLE001  # the run is over, and its ledger closed: this changes nothing of it
+            except Exception as fault:  # noqa: BLE001  # the run is over and its ledger closed: its result stays
                 self._warnings(f"temporary credentials might not have been revoked ({type(fault).__name__})")
         self.pass_on_warnings()
 
     def find_all(self, registered: Sequence[Registered], heartbeat: Callable[[], None] = lambda: None) -> Answers:
-        """The credentials of some endpoints: source after source, and of each source several at once.
+        """Look up the credentials of several endpoints: one source after another, each with several look-ups at once.
 
         Args:
             registered: the endpoints, each once.
@@ -101,21 +101,21 @@ class Chain:
         return Answers(credentials=credentials, faults=faults)
 
     def pass_on_warnings(self) -> None:
-        """Pass on what the sources have to tell; never waits."""
+        """Pass on the warnings of the sources; never waits."""
         self._warnings.pass_on(self._warn)
 
 
 def _find(source: Source, registered: Registered) -> Credential | None:
-    """What a source has for one endpoint. What nobody foresaw fails that endpoint, and no other.
+    """Ask a source about one endpoint. An unexpected error fails that endpoint and no other.
 
     Raises:
-        HdmError: the source cannot be asked, or its entry cannot be used.
+        HdmError: if the source cannot be asked, or its entry is invalid.
     """
     try:
         found = source.find(registered)
     except HdmError:
         raise
-    except Exception as error:  # noqa: BLE001  # its text may quote a secret
+    except Exception as error:  # noqa: BLE001  # any error: its text may quote a secret
         place = traceback.extract_tb(error.__traceback__)[-1]
         what = f"the look-up failed ({type(error).__name__} at {Path(place.filename).name}:{place.lineno})"
         hint = "check the entry of this endpoint; if it is correct, report a bug in hdm_airflow"

@@ -1,4 +1,4 @@
-"""Passwords from a pack's own `process/conf.json`: as packs of the original keep them, and as they should not."""
+"""Passwords from a pack's own `process/conf.json`, where packs of the original keep them (and should not)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs import conf, files
 from hdm_airflow.packs.pack import Pack
 
-#: Part of a slug -> the keys under which packs in the wild write it.
+#: Part of a slug -> the keys that existing packs use for it.
 _KEYS = {
     "name": ("name", "database", "db_name"),
     "type": ("type", "db_type"),
@@ -29,13 +29,13 @@ _ALIASES = {"postgresql": "postgres", "sqlite3": "sqlite"}
 class ConfJson:
     """The entry of the list `databases` that matches an endpoint; its account must only be able to read.
 
-    The list is that of the section named after the environment, where there is one, else the one at the top.
+    The list is the one in the section named after the environment or, if there is none, the one at the top level.
 
     Args:
-        pack: whose file it is.
+        pack: the pack with the file.
         environment: name of the HDM environment.
         warn: takes warnings.
-        refuse: a password there fails its endpoint.
+        refuse: whether a password in the file fails its endpoint.
     """
 
     at_once = 8
@@ -48,12 +48,12 @@ class ConfJson:
         self._servers: dict[tuple[str, str], Outage] = {}  # by host and port
 
     def find(self, registered: Registered) -> Credential | None:
-        """The password of the entry that matches; None where none does, or it has no password.
+        """Return the password of the matching entry; None if no entry matches, or it has no password.
 
         Raises:
-            ConfigurationError: the file is malformed, several entries match, its passwords are refused, or the account
-                may write.
-            HdmError: it cannot be checked whether the account may write.
+            ConfigurationError: if the file is malformed, matching entries have different passwords, the settings forbid
+                such passwords, or the account may write.
+            HdmError: if the check whether the account may write fails.
         """
         endpoint = registered.endpoint
         entries = self._once.get("file", self._entries)
@@ -80,7 +80,7 @@ class ConfJson:
         return Credential(password=password, source=self._where)
 
     def close(self, patience: float) -> None:
-        """Nothing was lent."""
+        """Do nothing: there is nothing to give back."""
 
     def _entries(self) -> list[Mapping[str, Any]]:
         try:
@@ -89,7 +89,7 @@ class ConfJson:
             return []
         except files.Unreadable as error:
             raise ConfigurationError(f"conf.json {error.reason}", self._where, error.hint) from None
-        except (ValueError, RecursionError):  # its message may quote the text
+        except (ValueError, RecursionError):  # the error's text may quote the file
             raise ConfigurationError("conf.json is not JSON", self._where, "correct the file") from None
         section = found.get(self._environment) if isinstance(found, dict) else None
         for place in (section, found):
@@ -105,19 +105,19 @@ class ConfJson:
 
 
 def _password(entry: Mapping[str, Any]) -> Any:
-    """What stands under the first password key that has something; '' where none has. It may be no text."""
+    """Return the first non-empty value of the password keys, else ''. It might not be text."""
     stated = [entry[key] for key in _PASSWORD_KEYS if key in entry and entry[key] is not None]
     return next((value for value in stated if value != ""), "")
 
 
 def _first(entry: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
-    """The value under the first of some keys that is there; lists and objects are no value."""
+    """Return the value of the first key that is present; lists and objects as JSON, which matches no endpoint."""
     value = next((entry[key] for key in keys if entry.get(key) is not None), None)
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def _matches(entry: Mapping[str, Any], endpoint: Endpoint) -> bool:
-    """Whether the entry names the database, and whatever else it says is the endpoint's."""
+    """Return whether the entry names the database, and its other parts match the endpoint."""
     stated = {part: _first(entry, keys) for part, keys in _KEYS.items()}
     if stated["name"] is None:
         return False

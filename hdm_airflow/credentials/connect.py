@@ -1,4 +1,4 @@
-"""Connecting to an endpoint as a pack would: with TLS verified where the slug says so, and no worker's variables."""
+"""Connecting to an endpoint as packs do: with verified TLS if the slug requires it, without the worker's variables."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from hdm_airflow.base.endpoints import Endpoint
 
 PATIENCE = 10  # seconds to wait for a server
-#: What libpq would otherwise take from the worker's variables, PGHOSTADDR the server's address, for one.
+#: Otherwise libpq would use the worker's variables, for example the server address from PGHOSTADDR.
 _OVERRIDES: dict[str, Any] = {
     "hostaddr": "", "options": "", "target_session_attrs": "any", "sslcert": "", "sslkey": "",
 }  # fmt: skip
-#: Ways to log in to MySQL that send the password itself; a server chooses the way.
+#: Authentication plugins of MySQL that send the password in clear text; the server chooses the plugin.
 _CLEARTEXT_PLUGINS = ("mysql_clear_password", "dialog")
 POSTGRES = {"postgres", "postgresql"}
 MYSQL = {"mysql", "mariadb"}
 
 
 def postgres(endpoint: Endpoint, password: str | None) -> psycopg.Connection[Any]:
-    """A connection that only reads. Raises the driver's errors."""
+    """Open a read-only connection. Raises the driver's errors."""
     connection: psycopg.Connection[Any] = psycopg.connect(
         host=endpoint.host or "localhost",
         port=endpoint.port or "5432",
         dbname=endpoint.name,
         user=endpoint.user,
         password=password,
-        passfile=os.devnull,  # nobody else's password
+        passfile=os.devnull,  # never a password from the worker's file
         **_OVERRIDES,
         sslmode="verify-full" if endpoint.ssl else "prefer",  # as the reference packs do
         sslrootcert=(_ca_file() or "system") if endpoint.ssl else "",
@@ -45,10 +45,11 @@ def postgres(endpoint: Endpoint, password: str | None) -> psycopg.Connection[Any
 
 
 def mysql(endpoint: Endpoint, password: str | None) -> Any:
-    """A connection to MySQL or MariaDB. Raises the driver's errors.
+    """Open a connection to MySQL or MariaDB. Also raises the driver's errors.
 
     Raises:
-        ConfigurationError: the driver is not installed, or the server wants the password in clear, without TLS.
+        ConfigurationError: if the driver is not installed, or if the server asks for the password in clear text without
+            TLS.
     """
     if importlib.util.find_spec("pymysql") is None:
         raise ConfigurationError("PyMySQL is not installed", endpoint.slug, "run: pip install PyMySQL")
@@ -58,7 +59,7 @@ def mysql(endpoint: Endpoint, password: str | None) -> Any:
         host=endpoint.host or "localhost",
         port=int(endpoint.port or 3306),
         user=endpoint.user,
-        password=(password or "").encode(),  # text would be sent as Latin-1, which no server asks for
+        password=(password or "").encode(),  # PyMySQL would send a str as Latin-1, which no server expects
         database=endpoint.name,
         connect_timeout=PATIENCE,
         read_timeout=PATIENCE,
@@ -68,18 +69,18 @@ def mysql(endpoint: Endpoint, password: str | None) -> Any:
 
 
 class _RefusedPlugin:
-    """Stands in PyMySQL for a way to log in that is not taken."""
+    """Replaces an authentication plugin of PyMySQL that must not be used."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
     def authenticate(self, _packet: Any) -> Any:
-        """Refuse, whatever the server asks."""
+        """Refuse every request of the server."""
         what = "the server asks for the password in clear text over a connection without TLS"
         hint = "register the endpoint with TLS, or check which server answers at this address"
         raise ConfigurationError(what, self._connection.host, hint)
 
 
 def _ca_file() -> str | None:
-    """The file of certificate authorities that this machine trusts: SSL_CERT_FILE, else OpenSSL's own."""
+    """Return the file of CA certificates that this machine trusts: SSL_CERT_FILE, else OpenSSL's default."""
     return ssl.get_default_verify_paths().cafile

@@ -26,24 +26,24 @@ from hdm_airflow.credentials.source import (
 )
 from hdm_airflow.errors import ConfigurationError, HdmError
 
-_MAX_LIFETIME = 365 * 86_400  # seconds; more than that is no life of a token
-_DEFAULT_LIFETIME = 60.0  # seconds a token is used that does not say how long it lasts
-_MARGIN = 10.0  # seconds before its end, or a tenth of its life, from which on a token is not handed out
+_MAX_LIFETIME = 365 * 86_400  # seconds; longer lifetimes are invalid
+_DEFAULT_LIFETIME = 60.0  # seconds that a token is used if Keycloak does not state its lifetime
+_MARGIN = 10.0  # seconds before it expires (or a tenth of its lifetime, if less) in which a token is not handed out
 _SERVER_ERROR = 500
 _OK = 200
 _HOST_HINT = "write it as https://sso.hospital.example"
-_CODE = re.compile(r"[a-z_]{1,40}")  # of OAuth, such as invalid_client
+_CODE = re.compile(r"[a-z_]{1,40}")  # an error code of OAuth, such as invalid_client
 
 
 class Keycloak:
-    """One token for all endpoints that take one, until it ends.
+    """One token for all endpoints that get one, until it expires.
 
     Args:
         options: from the settings.
         warn: takes warnings.
     """
 
-    at_once = 1  # whoever comes second has the first one's token
+    at_once = 1  # the others reuse the first one's token
 
     def __init__(self, options: KeycloakOptions, warn: Warn) -> None:
         self._options, self._warn = options, warn
@@ -52,10 +52,10 @@ class Keycloak:
         self._token, self._expires_at = "", 0.0  # monotonic clock
 
     def find(self, registered: Registered) -> Credential | None:
-        """The token; None for an endpoint that the settings do not name.
+        """Return the token; None if the settings do not name the endpoint.
 
         Raises:
-            HdmError: Keycloak cannot be asked, or refuses.
+            HdmError: if Keycloak cannot be asked, or refuses.
         """
         slug = registered.endpoint.slug
         if not any(fnmatchcase(slug, pattern) for pattern in self._options.endpoints):
@@ -67,20 +67,21 @@ class Keycloak:
         return Credential(password=self._token, source=f"Keycloak realm {self._options.realm}")
 
     def close(self, patience: float) -> None:
-        """A token of this grant has no session to end."""
+        """Do nothing: a token of this grant has no session to end."""
 
     def _fetch_token(self) -> tuple[str, float]:
-        """A token and how many seconds it lasts.
+        """Request a token; return it and its lifetime in seconds.
 
         Raises:
-            SourceDownError: there is none, and none for the other endpoints either.
+            ConfigurationError: if the connection is missing or incomplete.
+            SourceDownError: if Keycloak issues no token; the other endpoints would get none either.
         """
         url, form = self._once.get("connection", self._request)
         try:
             with requests.Session() as session:
-                # `auth`: a .netrc file must not add its own. No redirect: the secret goes to the one address alone.
+                # `auth`: a .netrc file must not add its own login. No redirects: they could leak the secret.
                 answer = session.post(url, data=form, timeout=TIMEOUT, allow_redirects=False, auth=lambda one: one)
-        except ValueError:  # of what requests takes for an address and cannot look up; it quotes the text
+        except ValueError:  # requests cannot parse the address; its error quotes it
             raise SourceDownError("the connection's host is not a valid address", self._where, _HOST_HINT) from None
         except requests.RequestException as error:
             hint = "check that Keycloak is running and that its certificate is trusted; a retry may help"
@@ -103,7 +104,7 @@ class Keycloak:
         return SourceDownError(f"Keycloak refuses to issue a token ({detail})", self._where, hint)
 
     def _request(self) -> tuple[str, dict[str, str]]:
-        """Where to ask, and with what."""
+        """Return the URL and the form of the token request."""
         options = self._options
         connection = look_up(options.conn_id)
         if connection is None:
@@ -122,7 +123,7 @@ class Keycloak:
         }
         try:
             host = _address(connection)
-        except ValueError:  # it quotes the text
+        except ValueError:  # its text quotes the host
             raise ConfigurationError("the connection's host is not a valid address", self._where, _HOST_HINT) from None
         address = f"{host}/realms/{quote(options.realm, safe='')}/protocol/openid-connect/token"
         if is_unencrypted(address):
@@ -131,7 +132,7 @@ class Keycloak:
 
 
 def _address(connection: Any) -> str:
-    """Keycloak's address, by TLS where neither the host nor the schema says otherwise."""
+    """Return Keycloak's address, with https unless the connection's host or schema says http."""
     host = connection.host.rstrip("/")
     if "://" not in host:
         scheme = connection.schema if connection.schema in {"http", "https"} else "https"
@@ -143,7 +144,7 @@ def _address(connection: Any) -> str:
 
 
 def _is_lifetime(stated: Any) -> bool:
-    """Whether it is a number of seconds. Of a token that has ended already, each endpoint would ask for another one."""
+    """Return whether it is a valid number of seconds, above 0: else each endpoint would request a token of its own."""
     return isinstance(stated, int | float) and not isinstance(stated, bool) and 0 < stated <= _MAX_LIFETIME
 
 

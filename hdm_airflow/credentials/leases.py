@@ -1,4 +1,4 @@
-"""Leases: what Vault lends for a time. Renewed while the pack runs, given back at its end."""
+"""Leases: accounts and tokens that Vault grants for a limited time; renewed while the pack runs, then revoked."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from hdm_airflow.credentials.source import Warn
 from hdm_airflow.errors import HdmError
 
 _AT_ONCE = 16  # requests
-_RETRY_AFTER = 30.0  # seconds at most until a renewal that failed is tried again
-_MIN_INTERVAL = 0.2  # seconds at least between two renewals of one lease
+_RETRY_AFTER = 30.0  # seconds at most until a failed renewal is retried
+_MIN_INTERVAL = 0.2  # seconds at least between two renewals of a lease
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """Something lent."""
+    """One lease."""
 
-    name: str  # for people; no secret
-    seconds: float  # how long it lasts from now on, and how long each renewal asks for
-    renew: Callable[[], float] | None  # how many seconds it lasts then; None: it cannot be renewed
+    name: str  # for messages; contains no secret
+    seconds: float  # its lifetime from now on, and the lifetime that each renewal requests
+    renew: Callable[[], float] | None  # returns its new lifetime in seconds; None: it cannot be renewed
     revoke: Callable[[], None]
 
 
 class Leases:
-    """Keeps leases alive from a thread of its own, so that nobody waits for Vault.
+    """Renews leases in a separate thread, so that the run never waits for Vault.
 
     Args:
         warn: takes warnings; called from that thread.
@@ -36,14 +36,14 @@ class Leases:
     def __init__(self, warn: Warn) -> None:
         self._warn = warn
         self._changed = threading.Condition()
-        self._due: dict[Lease, float] = {}  # monotonic clock; infinite: not any more
-        self._expires_at: dict[Lease, float] = {}  # when it runs out
+        self._due: dict[Lease, float] = {}  # when to renew it, on the monotonic clock; infinite: never again
+        self._expires_at: dict[Lease, float] = {}  # on the monotonic clock
         self._warned: set[Lease] = set()
         self._closed = False
         self._thread: threading.Thread | None = None
 
     def add(self, lease: Lease) -> None:
-        """Keep one from now on. After `close` it is given back at once: somebody left the look-ups early."""
+        """Renew a lease from now on. After `close`, revoke it at once: the run has stopped waiting for the look-ups."""
         with self._changed:
             closed = self._closed
             if not closed:
@@ -60,14 +60,14 @@ class Leases:
             self._warn(f"{lease.name} expires in {lease.seconds:.0f} s and cannot be renewed")
 
     def stop(self) -> list[Lease]:
-        """Keep nothing alive from now on; what was kept so far."""
+        """Stop all renewals; return the leases."""
         with self._changed:
             self._closed = True
             self._changed.notify()
             return list(self._due)
 
     def close(self, patience: float) -> None:
-        """Give everything back, and tell what could not be.
+        """Revoke all leases, and warn about those that could not be revoked.
 
         Args:
             patience: seconds.
@@ -101,14 +101,14 @@ class Leases:
                 due = [lease for lease, moment in self._due.items() if moment <= now]
             try:
                 each(self._renew, due, at_once=_AT_ONCE)
-            except RuntimeError:  # there is no room for a thread; those that were not renewed are still due
+            except RuntimeError:  # no thread could be started; the leases not renewed are still due
                 time.sleep(_MIN_INTERVAL)
 
     def _renew(self, lease: Lease) -> None:
-        assert lease.renew is not None  # noqa: S101  # others are never due
+        assert lease.renew is not None  # noqa: S101  # other leases are never due
         try:
             seconds = lease.renew()
-        except Exception as error:  # noqa: BLE001  # the thread must live on: nobody else would renew the others
+        except Exception as error:  # noqa: BLE001  # any error: the thread must continue to renew the others
             left = self._expires_at[lease] - time.monotonic()
             why = error.what if isinstance(error, HdmError) else type(error).__name__
             self._warn_once(lease, f"{lease.name} could not be renewed and expires in {max(0, left):.0f} s: {why}")
@@ -118,7 +118,7 @@ class Leases:
         now = time.monotonic()
         with self._changed:
             self._expires_at[lease] = now + seconds
-        if seconds < lease.seconds / 2:  # Vault grants no more than what is left of the longest time
+        if seconds < lease.seconds / 2:  # Vault grants only what is left of max_ttl
             self._warn_once(lease, f"{lease.name} expires in {seconds:.0f} s: Vault does not extend it further")
             self._schedule(lease, float("inf"))
             return

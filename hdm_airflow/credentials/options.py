@@ -1,6 +1,6 @@
-"""Options: which sources of passwords are asked, in which order, and how. The key `credentials` of the settings.
+"""Options: which sources of passwords to ask, in which order, and how; the key `credentials` of the settings.
 
-Read at each parse of a Dag file: nothing heavy is imported here.
+Read at each parse of a Dag file, so this module imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class VaultOptions(BaseModel):
 
 
 class KeycloakOptions(BaseModel):
-    """Access tokens of Keycloak that serve as passwords."""
+    """Access tokens of Keycloak, used as passwords."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""Path templates: where in Vault an endpoint's secret lies, from the parts of its slug."""
+"""Path templates: the path in Vault of an endpoint's secret, from the parts of its slug."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ PLACEHOLDERS = ("name", "type", "host", "port", "user", "environment")
 
 
 def validate(template: str) -> str:
-    """The template itself, without slashes around it.
+    """Return the template without leading and trailing slashes.
 
     Raises:
-        ValueError: it is no path, has an unknown placeholder, or none: it would then answer for every endpoint.
+        ValueError: if it is not a valid path, has an unknown placeholder, or has no placeholder, which would make it
+            the same path for every endpoint.
     """
     known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
     try:
@@ -37,15 +38,15 @@ def validate(template: str) -> str:
 
 
 def fill(template: str, endpoint: Endpoint, environment: str | None) -> str:
-    """The path of an endpoint. What is neither a letter, a digit nor one of `-_.~` in a value is percent-encoded.
+    """Return the path for an endpoint. In values, characters other than letters, digits and `-_.~` are percent-encoded.
 
     Args:
-        template: as `validate` gave it.
-        endpoint: whose secret it is.
-        environment: name of the HDM environment; None where it is not known.
+        template: as returned by `validate`.
+        endpoint: the endpoint whose secret is at the path.
+        environment: name of the HDM environment; None if it is not known.
 
     Raises:
-        ConfigurationError: the endpoint lacks a part, or the path would lead elsewhere.
+        ConfigurationError: if the endpoint lacks a part, or the path has an empty, `.` or `..` part.
     """
     parts = {**vars(endpoint), "environment": environment or ""}
     values: dict[str, str] = {name: parts[name] for name in PLACEHOLDERS}
@@ -61,5 +62,5 @@ def fill(template: str, endpoint: Endpoint, environment: str | None) -> str:
 
 
 def _has_bad_part(path: str) -> bool:
-    """Whether it leads somewhere else than it reads."""
+    """Return whether a part is empty, `.` or `..`, so that the path might lead elsewhere."""
     return any(part in {"", ".", ".."} for part in path.split("/"))

@@ -1,4 +1,4 @@
-"""A bounded pool for look-ups, which whoever waits for it can leave at any time."""
+"""A bounded pool of threads for look-ups; the caller can stop waiting for it at any time."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from hdm_airflow.errors import HdmError
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-_GLANCE = 0.1  # seconds between two looks at whether to go on
+_GLANCE = 0.1  # seconds between two calls of the heartbeat
 
 
 class DeadlineError(Exception):
-    """What was waited for took too long."""
+    """The deadline has passed."""
 
 
 def until(moment: float) -> Callable[[], None]:
-    """A heartbeat for `each` that raises DeadlineError from a moment on, on the monotonic clock."""
+    """Return a heartbeat for `each` that raises DeadlineError after `moment`, on the monotonic clock."""
 
     def heartbeat() -> None:
         if time.monotonic() > moment:
@@ -39,17 +39,17 @@ def each(
 ) -> list[Answer | HdmError]:
     """Call a function for each item in a few threads.
 
-    The threads are daemons: a request that hangs holds up neither the caller, who may have to end at once, nor the end
-    of the process. `concurrent.futures` waits for its threads at the end.
+    The threads are daemons, so a hanging request delays neither the caller, which may have to stop at once, nor the end
+    of the process. `concurrent.futures` would wait for its threads at the end.
 
     Args:
         function: called in threads.
         items: its arguments.
         at_once: how many threads.
-        heartbeat: called in the caller's thread some times a second; what it raises ends the waiting.
+        heartbeat: called in the caller's thread several times a second; what it raises ends the waiting.
 
     Returns:
-        In the order of the items, what the function returned, or the HdmError that it raised.
+        In the order of the items: the result of the function, or the HdmError that it raised.
     """
     waiting: SimpleQueue[int] = SimpleQueue()
     done: SimpleQueue[tuple[int, Answer | BaseException]] = SimpleQueue()

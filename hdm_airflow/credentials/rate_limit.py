@@ -1,4 +1,4 @@
-"""Pace: a server that limits how often it is asked is asked as often as it allows."""
+"""Rate limit: requests that a server rejects as too many are repeated when it allows them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import requests
 from requests.adapters import HTTPAdapter
 
 _TOO_MANY = 429
-_FIRST_WAIT = 0.2  # seconds to wait where the server does not say how long; then twice as long each time
-_MAX_WAIT = 10.0  # seconds one request waits in all where the server does not say how long
-_MAX_STATED_WAIT = 120.0  # where it does
+_FIRST_WAIT = 0.2  # seconds of the first wait if the server does not state one; doubled each time
+_MAX_WAIT = 10.0  # seconds that a request waits in total if the server does not state a time
+_MAX_STATED_WAIT = 120.0  # the same if it does
 
 
 class RateLimitedAdapter(HTTPAdapter):
-    """Sends a request again that was one too many.
+    """Repeats requests that the server rejects as too many (429).
 
-    Such requests queue, and one of them waits and tries at a time: what the server grants then serves each in turn.
-    Where one has waited in vain, the others wait no more, until the server takes a request again.
+    Rejected requests queue; only one at a time waits and tries again, so the server's allowance serves them in turn.
+    After one of them has given up, the others do not wait either, until the server accepts a request again.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -28,7 +28,7 @@ class RateLimitedAdapter(HTTPAdapter):
         self._gave_up = False
 
     def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
-        """The server's answer, which is 429 only after waiting for a better one."""
+        """Return the server's response; it is 429 only after all permitted waiting."""
         answer = super().send(request, *arguments, **options)
         if answer.status_code != _TOO_MANY:
             self._gave_up = False
@@ -41,7 +41,7 @@ class RateLimitedAdapter(HTTPAdapter):
                 if waited + pause > limit:
                     self._gave_up = True
                     break
-                answer.content  # noqa: B018  # read to its end, so that the connection serves again
+                answer.content  # noqa: B018  # read the whole body, so that the connection can be reused
                 time.sleep(pause)
                 waited, guess = waited + pause, guess * 2
                 answer = super().send(request, *arguments, **options)
@@ -49,6 +49,6 @@ class RateLimitedAdapter(HTTPAdapter):
 
 
 def _seconds(answer: requests.Response) -> float | None:
-    """How long the server asks to wait; None where it does not say so, or not in seconds."""
+    """Return how many seconds the server asks to wait; None if it does not say, or not in seconds."""
     text = answer.headers.get("Retry-After", "").strip()
     return float(text) if text.isdecimal() and len(text) < len("1000000") else None

@@ -1,4 +1,4 @@
-"""Read-only: whether an account can only read, as the server itself says."""
+"""Read-only: whether an account can only read, according to the server itself."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from hdm_airflow.credentials import connect
 from hdm_airflow.credentials.source import SlowSourceError
 from hdm_airflow.errors import ConfigurationError, HdmError
 
-_MAX_NAMED = 5  # rights that an error names
-_TIMEOUT_SHARE = 0.9  # of the patience: who has waited so long was not refused, but not answered
-_HAS_PARAMETER_RIGHTS = 150_000  # version of PostgreSQL
-#: Rights of MySQL and MariaDB that change nothing that anybody else sees.
+_MAX_NAMED = 5  # how many rights an error names
+_TIMEOUT_SHARE = 0.9  # of PATIENCE: a failure after so long is a timeout, not a refusal
+_HAS_PARAMETER_RIGHTS = 150_000  # the PostgreSQL version that has them, as a number
+#: Rights of MySQL and MariaDB that change nothing visible to others.
 _HARMLESS = {
     "USAGE", "SELECT", "SHOW VIEW", "SHOW DATABASES", "SHOW CREATE ROUTINE", "PROCESS", "LOCK TABLES",
     "CREATE TEMPORARY TABLES", "REPLICATION CLIENT", "BINLOG MONITOR", "SLAVE MONITOR", "REPLICA MONITOR",
@@ -30,17 +30,17 @@ def check(endpoint: Endpoint, password: str, where: str) -> bool:
     """Ask the server what the endpoint's account may do.
 
     Args:
-        endpoint: with its user.
-        password: of the user.
-        where: the file that holds the account, for errors.
+        endpoint: the endpoint, with its user.
+        password: the user's password.
+        where: the file that holds the password, for errors.
 
     Returns:
-        Whether it was checked: not known how for types other than PostgreSQL and MySQL.
+        Whether the check was made; types other than PostgreSQL and MySQL are not supported.
 
     Raises:
-        ConfigurationError: the account may write.
-        HdmError: the server cannot be asked.
-        SlowSourceError: it has not answered in time.
+        ConfigurationError: if the account may write.
+        SlowSourceError: if the server does not answer in time.
+        HdmError: if the server cannot be asked.
     """
     kind = endpoint.type.strip().lower()
     if kind not in connect.POSTGRES | connect.MYSQL:
@@ -51,7 +51,7 @@ def check(endpoint: Endpoint, password: str, where: str) -> bool:
     except HdmError as error:
         what = f"cannot check whether {endpoint.user} can only read {endpoint.name}: {error.what}"
         raise HdmError(what, where, error.hint) from None
-    except Exception as error:  # noqa: BLE001  # of any driver; its text may quote what it was given
+    except Exception as error:  # noqa: BLE001  # any driver's: its text may quote the password
         hint = "check that the database is running, and that the user and password are correct"
         if time.monotonic() - begin > connect.PATIENCE * _TIMEOUT_SHARE:
             server = f"{endpoint.host}:{endpoint.port} did not answer within {connect.PATIENCE} s"
@@ -85,33 +85,33 @@ def _mysql(endpoint: Endpoint, password: str) -> list[str]:
 
 
 def _with_roles(cursor: Any, own: list[str], roles: list[str]) -> list[str]:
-    """The grants of the account with those of its roles, active or not."""
+    """Return the grants of the account and of its roles, active or not."""
     cursor.execute("SELECT version()")
     if "MariaDB" not in str(cursor.fetchone()[0]):
         return _lines(cursor, f"SHOW GRANTS FOR CURRENT_USER() USING {', '.join(roles)}")
     grants = list(own)
-    for role in roles:  # MariaDB shows a role's grants, and those of its own roles, to whoever has become it
+    for role in roles:  # MariaDB shows a role's grants, and those of its own roles, only after SET ROLE
         cursor.execute(f"SET ROLE {role}")
         grants += _lines(cursor, "SHOW GRANTS FOR CURRENT_ROLE")
     return grants
 
 
 def _lines(cursor: Any, statement: str) -> list[str]:
-    """The lines of SHOW GRANTS. The names in the statement are the server's own words, quoted by it."""
+    """Return the lines of SHOW GRANTS. The server itself has quoted the names in the statement."""
     cursor.execute(statement)
     return [str(row[0]) for row in cursor.fetchall()]
 
 
 def _roles(grants: Iterable[str]) -> list[str]:
-    """The roles that some lines of SHOW GRANTS name, as the server quotes them."""
+    """Return the roles that lines of SHOW GRANTS name, as the server quotes them."""
     found = [match["roles"] for line in grants if (match := _ROLES.match(line)) and not _GRANT.fullmatch(line)]
     return [role.strip() for roles in found for role in _split(roles)]
 
 
 def rights_to_write(grants: Iterable[str]) -> list[str]:
-    """What lines of SHOW GRANTS allow beyond reading. A line that is not understood counts.
+    """Return the rights beyond reading in lines of SHOW GRANTS. An unrecognized line counts as one.
 
-    Passwords and their hashes, which MariaDB puts behind IDENTIFIED BY, are not repeated.
+    Passwords and their hashes, which MariaDB shows after IDENTIFIED BY, are left out.
     """
     found: list[str] = []
     for line in grants:
@@ -127,5 +127,5 @@ def rights_to_write(grants: Iterable[str]) -> list[str]:
 
 
 def _split(text: str) -> list[str]:
-    """The parts between commas that stand in no brackets and no quotes."""
+    """Split the text at commas outside brackets and quotes."""
     return [part.strip() for part in re.findall(r"(?:[^,(`'\"]|\([^)]*\)|`[^`]*`|'[^']*'|\"[^\"]*\")+", text)]

@@ -1,6 +1,6 @@
--- What the account of this session may change, by itself or as a role that it can become; one row per kind of right.
--- TEMP on a database, which PUBLIC has by default, changes nothing that anybody else sees. What PostgreSQL lets every
--- account do does not count: to change its own password and settings, to make large objects, to have a user mapping.
+-- What the account of this session may change, itself or as a role that it can assume; one row per kind of right.
+-- TEMP on a database, which PUBLIC has by default, does not count: it changes nothing visible to others. Nor does what
+-- every account may do: change its own password and settings, create large objects, have a user mapping.
 WITH role AS (
     SELECT * FROM pg_catalog.pg_roles WHERE pg_catalog.pg_has_role(current_user, oid, 'MEMBER')
 ), relation AS (
@@ -46,7 +46,7 @@ WITH role AS (
     SELECT 3, 'ownership of a database', pg_catalog.quote_ident(datname)
     FROM pg_catalog.pg_database JOIN role ON role.oid = datdba
     UNION ALL
-    SELECT 3, 'ownership of a ' || object.type, object.identity  -- whatever else there is: types, servers, extensions
+    SELECT 3, 'ownership of a ' || object.type, object.identity  -- all other kinds: types, servers, extensions
     FROM pg_catalog.pg_shdepend AS d JOIN role ON role.oid = d.refobjid
     CROSS JOIN LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) AS object
     WHERE d.deptype = 'o' AND d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
@@ -72,18 +72,18 @@ WITH role AS (
     FROM relation CROSS JOIN role CROSS JOIN unnest(ARRAY['USAGE', 'UPDATE']) AS priv
     WHERE CASE WHEN relkind = 'S' THEN pg_catalog.has_sequence_privilege(role.oid, relation.oid, priv) END
     UNION ALL
-    SELECT 4, 'MAINTAIN', relation.name  -- of PostgreSQL 17, which others refuse to be asked for
+    SELECT 4, 'MAINTAIN', relation.name  -- since PostgreSQL 17; older versions reject its name as a privilege
     FROM relation CROSS JOIN LATERAL pg_catalog.aclexplode(relacl) AS a
     WHERE a.privilege_type = 'MAINTAIN' AND (a.grantee = 0 OR a.grantee IN (SELECT oid FROM role))
     UNION ALL
     SELECT 4, 'GRANT OPTION', grantable.name FROM grantable CROSS JOIN LATERAL pg_catalog.aclexplode(acl) AS a
     WHERE a.is_grantable AND a.grantee IN (SELECT oid FROM role)
     UNION ALL
-    SELECT 4, 'USAGE on a foreign server', pg_catalog.quote_ident(srvname)  -- makes user mappings
+    SELECT 4, 'USAGE on a foreign server', pg_catalog.quote_ident(srvname)  -- can create user mappings
     FROM pg_catalog.pg_foreign_server AS s CROSS JOIN role
     WHERE pg_catalog.has_server_privilege(role.oid, s.oid, 'USAGE')
     UNION ALL
-    SELECT 4, 'USAGE on a foreign-data wrapper', pg_catalog.quote_ident(fdwname)  -- makes foreign servers
+    SELECT 4, 'USAGE on a foreign-data wrapper', pg_catalog.quote_ident(fdwname)  -- can create foreign servers
     FROM pg_catalog.pg_foreign_data_wrapper AS f CROSS JOIN role
     WHERE pg_catalog.has_foreign_data_wrapper_privilege(role.oid, f.oid, 'USAGE')
     UNION ALL

@@ -1,4 +1,4 @@
-"""Source: one place where passwords are kept; and what is remembered of one that is down."""
+"""Source: one place that stores passwords; also what is remembered about a source that is down."""
 
 from __future__ import annotations
 
@@ -13,56 +13,56 @@ from urllib.parse import urlsplit
 from hdm_airflow.base.endpoints import Registered
 from hdm_airflow.errors import HdmError
 
-#: Seconds to wait for a connection, and for the next piece of an answer, of a source in the network.
+#: Seconds to wait for a connection to a source on the network, and for the next piece of its answer.
 TIMEOUT = (4.0, 10.0)
-_MAX_UNANSWERED = 3  # requests in a row that may go unanswered before the source counts as down
+_MAX_UNANSWERED = 3  # unanswered requests in a row after which the source counts as down
 
 Warn = Callable[[str], None]  # takes a warning; may be called from any thread
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class SourceDownError(HdmError):
-    """The source cannot be asked, whatever for: it is unreachable, or refuses the login."""
+    """The source cannot be asked about any endpoint: it is unreachable, or refuses the login."""
 
 
 class SlowSourceError(SourceDownError):
-    """The source did not answer one question in time."""
+    """The source did not answer one look-up in time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Credential:
-    """What a source gave for an endpoint."""
+    """An endpoint's password, and where it came from."""
 
     password: str = field(repr=False)
-    source: str  # where it came from, for people; no secret
-    user: str | None = None  # None: the slug's
+    source: str  # for messages; contains no secret
+    user: str | None = None  # None: the slug's user
 
 
 class Source(Protocol):
-    """One place where passwords are kept."""
+    """One place that stores passwords."""
 
-    at_once: int  # how many threads may ask it
+    at_once: int  # how many threads may ask it at once
 
     def find(self, registered: Registered) -> Credential | None:
-        """The credential of an endpoint, or None where this source has no entry for it.
+        """Return the credential of an endpoint, or None if this source has no entry for it.
 
         Raises:
-            HdmError: the source cannot be asked, or its entry cannot be used. That is not the same as having no
-                entry: the endpoint fails, and the next source is not asked.
+            HdmError: if the source cannot be asked, or its entry is invalid. Unlike a missing entry, this fails the
+                endpoint, and the next source is not asked.
         """
 
     def close(self, patience: float) -> None:
-        """Give back what was lent, in `patience` seconds at most. Raises nothing."""
+        """Revoke all leases, within `patience` seconds. Raises nothing."""
 
 
 def is_unencrypted(url: str) -> bool:
-    """Whether what is sent to an address goes over the network without TLS."""
+    """Return whether requests to an address cross the network without TLS."""
     parts = urlsplit(url)
     return parts.scheme == "http" and parts.hostname not in _LOOPBACK
 
 
 def is_text(value: object) -> bool:
-    """Whether it is text that can be sent somewhere: JSON may hold a number in its place, or half a character."""
+    """Return whether it is text that can be encoded: JSON may contain a number instead, or half a surrogate pair."""
     if not isinstance(value, str):
         return False
     try:
@@ -76,7 +76,7 @@ class Outage:
     """Remembers that a source is down, so that a thousand endpoints do not wait for it one after the other.
 
     Args:
-        is_alive: whether the source answers at all, asked when it has left several questions in a row unanswered.
+        is_alive: returns whether the source answers at all; called after several unanswered requests in a row.
     """
 
     def __init__(self, is_alive: Callable[[], bool] = lambda: False) -> None:
@@ -87,17 +87,17 @@ class Outage:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Around each request.
+        """Wrap each request.
 
         Raises:
-            SourceDownError: it is known to be down; the request is not made.
+            SourceDownError: if the source is known to be down; the request is not made.
         """
         if self._error is not None:
-            raise SourceDownError(*self._error.args)  # not the same one: threads would share its traceback
+            raise SourceDownError(*self._error.args)  # a copy: threads would share the traceback
         try:
             yield
         except SlowSourceError as error:
-            # One question may be slow by itself: Vault waits for a database to make an account there.
+            # One look-up may be slow by itself: Vault waits for a database in which it creates an account.
             with self._lock:
                 self._unanswered += 1
                 if self._unanswered >= _MAX_UNANSWERED and self._error is None:
@@ -114,14 +114,14 @@ class Outage:
 
 
 class Once:
-    """Asks each question once, whichever thread asks first; the others wait for its answer. Failures are kept, too."""
+    """Makes each look-up once: the first thread makes it, and the others wait for its result. Keeps failures too."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._answers: dict[Any, Future[Any]] = {}
 
     def get(self, key: Any, ask: Callable[[], Any]) -> Any:
-        """The answer to `key`; `ask` finds it."""
+        """Return the result for `key`; the first call gets it from `ask`."""
         with self._lock:
             first = key not in self._answers
             answer = self._answers.setdefault(key, Future())

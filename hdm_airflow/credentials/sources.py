@@ -9,7 +9,7 @@ from hdm_airflow.credentials.options import CredentialOptions, SourceName
 from hdm_airflow.credentials.source import Source
 from hdm_airflow.packs.pack import Pack
 
-PATIENCE = 5.0  # seconds to give back what was lent; Airflow's timeout comes ten seconds after ours
+PATIENCE = 5.0  # seconds for revoking leases; Airflow's timeout comes ten seconds after ours
 
 
 def open_chain(
@@ -20,14 +20,14 @@ def open_chain(
     warn: Callable[[str], None],
     patience: Callable[[], float] = lambda: PATIENCE,
 ) -> Chain:
-    """The chain over those sources that are named and set up. Nothing is asked yet.
+    """Return the chain over the sources that the settings name and set up. Nothing is asked yet.
 
     Args:
         options: from the settings.
-        environment: name of the HDM environment; None where it is not known.
-        pack: whose conf.json is read; None: no pack's.
-        warn: told what needs somebody's care.
-        patience: seconds that giving back leases may take, asked when it comes to that.
+        environment: name of the HDM environment; None if it is not known.
+        pack: the pack whose conf.json is read; None: no conf.json is read.
+        warn: receives warnings.
+        patience: returns the seconds that revoking leases may take; called then.
     """
     warnings = WarningQueue()
     found = [_open(name, options, environment, pack, warnings) for name in options.sources]

@@ -15,15 +15,15 @@ from hdm_airflow.credentials.source import Credential, Once, SlowSourceError, Wa
 from hdm_airflow.credentials.vault_client import AT_ONCE, VaultClient
 from hdm_airflow.errors import ConfigurationError, HdmError
 
-_UNLIMITED = 365 * 86_400  # seconds: what stands for Vault's 0, a lease that does not run out
+_UNLIMITED = 365 * 86_400  # seconds: used for a lease that does not expire, which Vault states as 0
 
 
 class Vault:
-    """Asks Vault for an endpoint's dynamic credentials, then for its secret; each path once.
+    """Looks up an endpoint's dynamic credentials, then its secret; each path once.
 
     Args:
         options: from the settings.
-        environment: name of the HDM environment; None where it is not known.
+        environment: name of the HDM environment; None if it is not known.
         warn: takes warnings.
     """
 
@@ -36,10 +36,10 @@ class Vault:
         self._leases = Leases(warn)
 
     def find(self, registered: Registered) -> Credential | None:
-        """The endpoint's credential; None where neither path has an entry.
+        """Return the endpoint's credential; None if neither path has an entry.
 
         Raises:
-            HdmError: Vault cannot be asked, or its answer has no password.
+            HdmError: if Vault cannot be asked, or its answer contains no password.
         """
         options, endpoint = self._options, registered.endpoint
         found: Credential | None = None
@@ -52,7 +52,7 @@ class Vault:
         return found
 
     def close(self, patience: float) -> None:
-        """Give back the token of our login, and with it the leases, in one request; else each lease by itself."""
+        """Revoke the token of our login, and all leases with it, in one request; else revoke each lease separately."""
         deadline = time.monotonic() + patience
         try:
             (result,) = each(lambda log_out: log_out(), [self._client.log_out], at_once=1, heartbeat=until(deadline))
@@ -104,7 +104,7 @@ class Vault:
         )
 
     def _keep_token_alive(self) -> None:
-        """What is lent ends with the token that asked for it: the token has to last as long."""
+        """Renew the token too: when it expires, Vault revokes the leases that it created."""
         try:
             seconds, renewable = self._client.token_life()
         except HdmError as error:

@@ -1,4 +1,4 @@
-"""VaultClient: the few requests that are made of Vault, through the hook of Airflow's hashicorp provider."""
+"""VaultClient: the few requests to Vault, through the hook of Airflow's hashicorp provider."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from hdm_airflow.errors import ConfigurationError, HdmError
 
 AT_ONCE = 16  # requests
 _PAGE_HINT = "see the page on the connection in the documentation of Airflow's hashicorp provider"
-#: Answers that may be another one a moment later: a standby, a node that starts.
+#: Status codes that may change a moment later: of a standby node, or one that is starting.
 _TRANSIENT = (412, 502, 503)
 
 
 class VaultClient:
-    """One login to Vault, made when the first question is asked, and shared by all threads.
+    """One login to Vault, made at the first look-up and shared by all threads.
 
     Args:
         conn_id: an Airflow connection of type vault.
@@ -47,12 +47,12 @@ class VaultClient:
         self._conn_id, self._warn = conn_id, warn
         self._once, self._outage = Once(), Outage(self._is_alive)
         self._session = _session()
-        self._closing = threading.Lock()  # around the next two
-        self._revoke_token: Callable[[], None] | None = None  # ends our token
+        self._closing = threading.Lock()  # guards the next two
+        self._revoke_token: Callable[[], None] | None = None  # revokes the token of our login
         self._closed = False
 
     def read_kv(self, path: str, mount: str | None, version: int | None) -> Any:
-        """The fields of a secret in the KV engine; None where there is none, or its newest version is deleted."""
+        """Return the fields of a secret in the KV engine; None if it is missing or its newest version is deleted."""
         hook: VaultHook = self._hook
         mount = mount or hook.vault_client.mount_point or "secret"
         version = version or hook.vault_client.kv_engine_version
@@ -61,7 +61,7 @@ class VaultClient:
             try:
                 if version == 1:
                     fields = kv.v1.read_secret(path=path, mount_point=mount)["data"]
-                else:  # a deleted version answers 404 with its metadata; raised like one that never was
+                else:  # a deleted version answers 404 with its metadata; raise as for a missing secret
                     answer = kv.v2.read_secret_version(path=path, mount_point=mount, raise_on_deleted_version=True)
                     fields = answer["data"]["data"]
             except exceptions.InvalidPath as error:
@@ -73,7 +73,7 @@ class VaultClient:
             return fields
 
     def read(self, path: str) -> Any:
-        """The whole answer of any path, such as `database/creds/reader`; None where there is no such role."""
+        """Return the whole response for a path, such as `database/creds/reader`; None if there is no such role."""
         with self._lookup(path):
             try:
                 answer = self._hvac.adapter.get(f"/v1/{quote(path)}")
@@ -89,31 +89,31 @@ class VaultClient:
             return answer
 
     def renew(self, lease_id: str, seconds: float) -> float:
-        """Prolong a lease; how many seconds it lasts now."""
+        """Renew a lease; return its new lifetime in seconds."""
         with self._explain_errors("sys/leases/renew"):
             return _seconds(self._hvac.sys.renew_lease(lease_id=lease_id, increment=int(seconds))["lease_duration"])
 
     def revoke(self, lease_id: str) -> None:
-        """End a lease."""
+        """Revoke a lease."""
         with self._explain_errors("sys/leases/revoke"):
             self._hvac.sys.revoke_lease(lease_id=lease_id)
 
     def token_life(self) -> tuple[float, bool]:
-        """How many seconds our token lasts (infinite where it has no end), and whether it can be renewed."""
+        """Return the token's lifetime in seconds (infinite if it does not expire), and whether it can be renewed."""
         with self._lookup("auth/token/lookup-self"):
             data = self._hvac.auth.token.lookup_self()["data"]
             return _seconds(data["ttl"]) or math.inf, bool(data.get("renewable"))
 
     def renew_token(self) -> float:
-        """Prolong our token, and with it what was lent to it; how many seconds it lasts now."""
+        """Renew the token; return its new lifetime in seconds."""
         with self._explain_errors("auth/token/renew-self"):
             return _seconds(self._hvac.auth.token.renew_self()["auth"]["lease_duration"])
 
     def log_out(self) -> bool:
-        """End the token that our login made, and with it whatever was lent to it.
+        """Revoke the token that our login created, and all its leases with it.
 
         Returns:
-            Whether there was one. A token that was given to us is not ours to end.
+            Whether there was one. A token from the connection is not revoked.
         """
         with self._closing:
             self._closed, revoke_token = True, self._revoke_token
@@ -140,19 +140,19 @@ class VaultClient:
         try:
             hook = VaultHook(self._conn_id, session=session, timeout=TIMEOUT)
             extra = dict(hook.connection.extra_dejson.get("client_kwargs") or {})
-        except exceptions.VaultError as error:  # about the connection's fields; it quotes no secret
+        except exceptions.VaultError as error:  # about the connection's fields; its text quotes no secret
             raise ConfigurationError(f"the connection is invalid: {error.args[0]}", self.where, _PAGE_HINT) from None
         except (ValueError, TypeError, AttributeError) as error:
             what = f"the connection's extra is invalid ({type(error).__name__})"
             raise ConfigurationError(what, self.where, _PAGE_HINT) from None
-        session.verify = self._ca_file(extra.get("verify", True))  # hvac takes the session's over its own
+        session.verify = self._ca_file(extra.get("verify", True))  # hvac prefers the session's over its own
         session.cert, session.proxies = extra.get("cert"), extra.get("proxies") or {}
         if is_unencrypted(hook.vault_client.url or ""):
             self._warn(f"{self.where} is reached without TLS: set use_tls in the connection's extra")
         return hook
 
     def _ca_file(self, stated: Any) -> bool | str:
-        """What certificates are verified with. Whatever Python takes for `no`, such as 0, would turn that off."""
+        """Return what verifies certificates. A false value such as 0, which would disable verification, is rejected."""
         hint = 'name your CA file instead: {"client_kwargs": {"verify": "/path/ca.pem"}}'
         if stated is True:
             return True
@@ -170,17 +170,17 @@ class VaultClient:
                     client = hook.get_conn()
             except SourceDownError:
                 raise
-            except HdmError as error:  # whatever the login answers, nothing can be asked without it
+            except HdmError as error:  # without a login, nothing can be looked up
                 raise SourceDownError(f"the login to Vault failed ({error.what})", self.where, error.hint) from None
         if hook.vault_client.auth_type != "token":
             with self._closing:
                 self._revoke_token, closed = client.auth.token.revoke_self, self._closed
-            if closed:  # whoever asked has left: nobody else would end it
+            if closed:  # the run is no longer waiting: nothing else would revoke the token
                 self.log_out()
         return client
 
     def _is_alive(self) -> bool:
-        """Whether Vault answers at all: what was waited for may be the databases in which it makes accounts."""
+        """Return whether Vault answers at all: look-ups may be slow due to databases in which it creates accounts."""
         address = f"{self._hook.vault_client.url}/v1/sys/health"
         try:
             self._session.get(address, params={"standbyok": "true", "perfstandbyok": "true"}, timeout=TIMEOUT)
@@ -190,23 +190,23 @@ class VaultClient:
 
     @contextmanager
     def _lookup(self, path: str) -> Iterator[None]:
-        """Around each question for an endpoint: not asked where Vault is known to be down."""
+        """Wrap each look-up for an endpoint: it is not made if Vault is known to be down."""
         with self._outage.watch(), self._explain_errors(path):
             yield
 
     def _explain_errors(self, path: str) -> AbstractContextManager[None]:
-        """Around each request: tells what went wrong, and nothing of what was sent."""
+        """Wrap each request: its errors say what went wrong, without quoting what was sent."""
         return explain_errors(path, self.where)
 
     def _reject_wrong_mount(self, error: exceptions.VaultError, mount: str) -> None:
-        """A 404 that is no missing secret: else a typing error in the settings reads as `no entry` everywhere."""
+        """Raise if a 404 means a missing mount: else a typo in the settings would read as `no entry` everywhere."""
         answer = error.json if isinstance(error.json, dict) else {}
         if any("no handler for route" in str(text) for text in answer.get("errors") or ()):
             what = f"Vault has no secrets engine at {mount!r}"
             raise ConfigurationError(what, self.where, "correct the mount or the path")
 
     def _reject_wrong_version(self, error: exceptions.VaultError, mount: str, version: int) -> None:
-        """The same for a KV engine that is asked as one of the other version. Version 2 warns of that, 1 does not."""
+        """Raise if a 404 comes from a KV engine of the other version. Only version 2 warns about that itself."""
         answer = error.json if isinstance(error.json, dict) else {}
         is_version_2 = any("versioned" in str(text).lower() for text in answer.get("warnings") or ())
         actual = 2 if is_version_2 else self._once.get(("engine", mount), lambda: self._engine_version(mount))
@@ -215,10 +215,10 @@ class VaultClient:
             raise ConfigurationError(what, self.where, f"set credentials.vault.kv_version to {actual}")
 
     def _engine_version(self, mount: str) -> int | None:
-        """The version of a KV engine, asked as Vault's own command line does; None where Vault does not tell.
+        """Return the version of a KV engine, found as Vault's own command line does; None if Vault does not show it.
 
-        Whoever may read a path of the engine may ask that. What it answers is not promised to stay: what is not
-        understood decides nothing.
+        Every login that may read a path of the engine may ask for it. The format of the response might change, so an
+        unexpected one counts as unknown.
         """
         try:
             with self._lookup(f"sys/internal/ui/mounts/{mount}"):
@@ -232,20 +232,20 @@ class VaultClient:
 
 
 def _session() -> requests.Session:
-    """What the hook would make for itself retries more often, and does what the server says about when."""
+    """Return a session for the hook. Its own would retry more often, and wait for as long as the server says."""
     retries = Retry(
         total=2,
         connect=1,
-        other=0,  # a certificate is not trusted the second time either
-        read=False,  # not again: credentials may have been made although no answer came
+        other=0,  # an untrusted certificate stays untrusted
+        read=False,  # no retry: Vault may have created credentials although no answer came
         status=2,
         backoff_factor=0.2,
         status_forcelist=_TRANSIENT,
         raise_on_status=False,
-        respect_retry_after_header=False,  # a server must not make a worker sleep
+        respect_retry_after_header=False,  # RateLimitedAdapter waits, within limits
     )
     session = requests.Session()
-    session.max_redirects = 0  # requests would send the token along, to any host, with TLS or without
+    session.max_redirects = 0  # requests would send the token to any host, with or without TLS
     adapter = RateLimitedAdapter(pool_maxsize=AT_ONCE, max_retries=retries)
     for scheme in ("http://", "https://"):
         session.mount(scheme, adapter)
@@ -253,10 +253,10 @@ def _session() -> requests.Session:
 
 
 def _seconds(stated: Any) -> float:
-    """A time that Vault states.
+    """Return a time that Vault states.
 
     Raises:
-        ValueError: it is none, such as NaN, which Python's JSON knows, or one without end.
+        ValueError: if it is not a finite number of seconds; Python's JSON reads NaN and Infinity.
     """
     seconds = float(stated)
     if not 0 <= seconds < math.inf:

@@ -1,4 +1,4 @@
-"""What went wrong with a request of Vault, told without anything that was sent or answered."""
+"""Explains errors of requests to Vault, without quoting what was sent or answered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOT_READY = (
     exceptions.UnexpectedError,
 )
 _INVALID_RESPONSE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
-#: Errors -> what becomes of them: the kind, what, hint. The first that fits counts.
+#: Errors of the libraries -> the error to raise instead: its class, what, hint. The first match counts.
 _EXPLANATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[HdmError], str, str], ...] = (
     (
         requests.TooManyRedirects,
@@ -53,7 +53,7 @@ _EXPLANATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[H
     ),
     (exceptions.VaultError, HdmError, "Vault reports an error at {path} ({kind})", "see Vault's log; a retry may help"),
     (
-        OSError,  # the file of a token
+        OSError,  # of a token's file
         SourceDownError,
         "a file for the login cannot be read ({reason})",
         "check the paths in the connection's extra",
@@ -75,10 +75,10 @@ _EXPLANATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[H
 
 @contextmanager
 def explain_errors(path: str, where: str) -> Iterator[None]:
-    """Around a request: its errors become ours.
+    """Wrap a request: replace its errors by HdmErrors.
 
     Args:
-        path: what is asked for, without anything secret.
+        path: the path that is requested; contains no secret.
         where: the name of this Vault.
     """
     try:

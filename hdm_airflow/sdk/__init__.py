@@ -1,5 +1,5 @@
-"""What a pack written in Python may import: one file without dependencies, `hdm.py`.
+"""What a pack written in Python can import: one file without dependencies, `hdm.py`.
 
-The runner puts that file on the child's path, so that a pack says `import hdm` in any environment, whether
-hdm_airflow is installed there or not.
+The runner puts that file on the pack's path, so that `import hdm` works in any venv, whether or not hdm_airflow is
+installed there.
 """

@@ -1,4 +1,4 @@
-"""The run a pack is part of, and the report it owes: contract 1 for packs written in Python.
+"""The run of a pack, and its report: contract 1 for packs written in Python.
 
     import hdm
 
@@ -10,7 +10,7 @@
 Standard library only, one file, Python 3.8 or later.
 """
 
-from __future__ import annotations  # the modern spelling of types, on 3.8 too
+from __future__ import annotations  # modern type syntax, also on 3.8
 
 import datetime as dt
 import json
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
 __all__ = ["CONTRACT", "ContextError", "Endpoint", "Run", "load"]
 
 CONTRACT = 1
-SKIPPED = 99  # exit code that says: there was nothing to do
+SKIPPED = 99  # exit code for: there was nothing to do
 STATUSES = ("ok", "partial", "failed", "skipped")
 
 
 class ContextError(RuntimeError):
-    """The pack was not started the way contract 1 says. Left uncaught it ends the pack with exit code 1."""
+    """The pack was not started as contract 1 requires. If not caught, it ends the pack with exit code 1."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One database to work on. Its password, URL and configuration stay out of its repr."""
+    """One database to work on. Its repr does not show its password, URL and configuration."""
 
     slug: str  # name:type:host:port:user:ssl, the endpoint's identity everywhere
     database: str
     type: str  # as configured: postgres, postgresql, mysql, mariadb, sqlite, sqlite3
     host: str  # SQLite: the path of the file
-    port: str  # "" = the engine's usual one
+    port: str  # "": the default port of the database
     user: str
     ssl: bool
     password: str = field(repr=False)
-    url: str = field(repr=False)  # SQLAlchemy form, password included
-    version: str  # last known dbversion, "0.0" when none is
-    config: dict[str, Any] | str = field(repr=False)  # external configuration and the endpoint's own merged
+    url: str = field(repr=False)  # SQLAlchemy URL, with the password
+    version: str  # last known dbversion; "0.0" if unknown
+    config: dict[str, Any] | str = field(repr=False)  # external configuration merged with the endpoint's own
     incomplete: tuple[str, ...]  # objects whose metrics are missing (packs with "partial": true)
 
 
@@ -57,7 +57,7 @@ class Run:
     """One run of one pack: what to work on, and where to report."""
 
     environment: str
-    date: dt.date  # the metric date: every row the pack writes carries it
+    date: dt.date  # the metric date, for every row that the pack writes
     pack: str
     version: str
     config: dict[str, Any] | str = field(repr=False)
@@ -75,16 +75,19 @@ class Run:
         incomplete: Iterable[str] = (),
         version: str | None = None,
     ) -> None:
-        """Say how the pack fared on one endpoint; the last report per endpoint wins.
+        """Report the result for one endpoint; the last report per endpoint counts.
 
         Args:
             endpoint: the endpoint, or its slug.
             status: ok, partial, failed or skipped.
-            message: one line for people; never a value out of the data.
+            message: one line for people; never a value from the data.
             metrics: number of metric rows written.
             alerts: number of alerts written.
-            incomplete: names of the objects that could not be worked on (with status partial).
+            incomplete: names of the objects that could not be processed (with status partial).
             version: the endpoint's dbversion as measured.
+
+        Raises:
+            ValueError: if the status is unknown.
         """
         if status not in STATUSES:
             raise ValueError(f"status must be one of {', '.join(STATUSES)}, not {status!r}")
@@ -98,17 +101,17 @@ class Run:
         self._append(line)
 
     def progress(self, share: float, message: str = "") -> None:
-        """Say how far the run is (0 to 1), and what it is at."""
+        """Report how far the run is (0 to 1), and what it is working on."""
         self._append({"progress": round(min(max(share, 0.0), 1.0), 4), "message": message})
 
     def skip(self, message: str = "") -> NoReturn:
-        """End the pack now: there was nothing to do (exit code 99)."""
+        """End the pack now, because there was nothing to do (exit code 99)."""
         if message:
-            print(message, flush=True)  # noqa: T201 - standard output of a pack is its log
+            print(message, flush=True)  # noqa: T201  # the standard output of a pack is its log
         sys.exit(SKIPPED)
 
     def _append(self, line: dict[str, Any]) -> None:
-        # One write per line: two processes of one pack may report at once.
+        # One write per line: two processes of a pack may report at the same time.
         with self.report_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
@@ -116,7 +119,8 @@ class Run:
 def load() -> Run:
     """Read the run from HDM_CONTEXT and HDM_REPORT.
 
-    Raises: ContextError when a variable is missing, or the context cannot be read or is of another contract.
+    Raises:
+        ContextError: if a variable is missing, or the context cannot be read or has another contract.
     """
     path = Path(_variable("HDM_CONTEXT", "the path of the run's context file"))
     report_path = Path(_variable("HDM_REPORT", "the path of the run's report file"))
@@ -140,7 +144,7 @@ def load() -> Run:
             report_path=report_path,
         )
     except (KeyError, TypeError, ValueError) as error:
-        # The text of the error may quote the context, which holds passwords: name only a missing key.
+        # The text of the error may quote the context, which contains passwords: name only a missing key.
         missing = f": {error.args[0]!r} is missing" if isinstance(error, KeyError) else f" ({type(error).__name__})"
         raise ContextError(f"HDM_CONTEXT does not follow contract {CONTRACT}{missing}") from None
 
