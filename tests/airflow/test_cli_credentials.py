@@ -1,4 +1,4 @@
-"""`airflow hdm endpoints test` asks the same sources as packs do, and names the one that answered."""
+"""`airflow hdm endpoints test` asks the same sources as packs do and names the one that answered."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def test_source_of_each_password_is_named_and_none_is_shown(
     assert "eyJ-token" not in done.out + done.err
 
 
-def test_account_that_vault_makes_is_tried_and_ended(hdm: Hdm, database: Database, vault: Vault) -> None:
-    """On the real server: it logs in with the user that Vault made there, and the user is gone afterwards."""
+def test_account_that_vault_creates_is_tested_and_revoked(hdm: Hdm, database: Database, vault: Vault) -> None:
+    """On a real server: the command logs in as the user that Vault created, which is gone afterwards."""
     server = database.server
     slug = f"{database.name}:postgres:{server.host}:{server.port}:nobody-is-called-so:false"
     vault.roles = {database.name: {"seconds": 3600}}
@@ -75,7 +75,7 @@ def test_account_that_vault_makes_is_tried_and_ended(hdm: Hdm, database: Databas
 
 
 def test_connection_with_a_number_for_a_password_fails_its_row(hdm: Hdm, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And not the whole command."""
+    """The rest of the command works."""
     monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"credentials": {"sources": ["airflow"]}}))
     monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", '{"conn_type": "generic", "password": 12345}')
     hdm("endpoints", "add", "heart:postgres:127.0.0.1:1:me:false")
@@ -84,8 +84,8 @@ def test_connection_with_a_number_for_a_password_fails_its_row(hdm: Hdm, monkeyp
     assert "12345" not in row["message"]
 
 
-def test_source_that_is_down_is_told_for_each_endpoint(hdm: Hdm, vault: Vault) -> None:
-    """As the task would."""
+def test_source_that_is_down_is_reported_for_each_endpoint(hdm: Hdm, vault: Vault) -> None:
+    """As in a task."""
     vault.broken = 503
     hdm("endpoints", "add", "heart:postgres:127.0.0.1:1:me:false")
     (row,) = hdm.json("endpoints", "test", code=1)

@@ -1,4 +1,4 @@
-"""Passwords from a pack's conf.json: matched, warned about, refused, and only of accounts that can only read."""
+"""Passwords from a pack's conf.json: matched, warned about, forbidden, and only for read-only accounts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ask(folder: Path) -> Callable[..., Any]:
-    """The password of an endpoint with a conf.json, or the fault; warnings in `ask.warnings`."""
+    """Returns the password of an endpoint with a conf.json, or the fault; warnings are in `ask.warnings`."""
     warnings: list[str] = []
 
     def find(conf: Any, endpoint: Endpoint = ORACLE, **options: Any) -> Any:
@@ -72,8 +72,8 @@ def entry(**parts: Any) -> dict[str, Any]:
         {"db_type": "oracle", "db_host": "db.example", "db_port": "1521", "db_user": "reader", "db_is_ssl": "false"},
     ],
 )
-def test_entry_whose_parts_are_the_endpoints_is_used_with_a_warning(ask: Any, parts: dict[str, Any]) -> None:
-    """In each spelling in the wild; parts that are left out match."""
+def test_entry_that_matches_the_endpoint_is_used_with_a_warning(ask: Any, parts: dict[str, Any]) -> None:
+    """In each spelling that packs use; missing parts match."""
     assert ask({"databases": [entry(**parts)]}) == SECRET
     assert "the password of heart:oracle:db.example:1521:reader:false is in" in ask.warnings[0]
     assert "metric-packs/basic/process/conf.json" in ask.warnings[0]
@@ -82,15 +82,15 @@ def test_entry_whose_parts_are_the_endpoints_is_used_with_a_warning(ask: Any, pa
 
 @pytest.mark.parametrize("key", ["name", "database", "db_name"])
 def test_database_is_named_by_any_of_three_keys(ask: Any, key: str) -> None:
-    """As the packs of the original have them."""
+    """The packs of the original use all three."""
     assert ask({"databases": [{key: "heart", "password": SECRET}, {key: "lung", "password": "other"}]}) == SECRET
 
 
 @pytest.mark.parametrize(
     "parts", [{"name": "lung"}, {"type": "mysql"}, {"host": "h"}, {"port": 1}, {"user": "root"}, {"ssl": True}]
 )
-def test_entry_of_another_endpoint_is_no_entry(ask: Any, parts: dict[str, Any]) -> None:
-    """A password goes where it belongs and nowhere else."""
+def test_entry_of_another_endpoint_does_not_count(ask: Any, parts: dict[str, Any]) -> None:
+    """A password is sent only to its own database."""
     assert ask({"databases": [entry(**parts)]}) is None
     assert not ask.warnings
 
@@ -100,23 +100,23 @@ def test_entry_without_a_name_matches_nothing_and_one_without_a_password_gives_n
     assert ask({"databases": [{"password": SECRET}, {"name": "heart"}]}) is None
 
 
-def test_section_of_the_environment_counts_before_the_top(ask: Any) -> None:
-    """`dev` and `prod` of one file have different passwords."""
+def test_section_of_the_environment_overrides_the_top_level(ask: Any) -> None:
+    """`dev` and `prod` in one file can have different passwords."""
     conf = {"databases": [entry(password="top")], "dev": {"databases": [entry(password="dev")]}}
     assert ask(conf) == "top"
     assert ask({**conf, "prod": {"databases": [entry()]}}) == SECRET
     assert ask({**conf, "prod": {"host": "x"}}) == "top"
 
 
-def test_several_entries_that_match_are_an_error_where_their_passwords_differ(ask: Any) -> None:
-    """Nobody knows which one is meant."""
+def test_matching_entries_with_different_passwords_are_an_error(ask: Any) -> None:
+    """It is unclear which one is meant."""
     assert ask({"databases": [entry(), entry()]}) == SECRET
     fault = ask({"databases": [entry(), entry(password="other", host="db.example")]})
     assert f"2 entries of `databases` match {ORACLE.slug}, with different passwords" in fault.what
 
 
-def test_entry_without_a_password_does_not_argue_with_one_that_has_one(ask: Any) -> None:
-    """It says nothing that differs; nor does an empty key beside a full one."""
+def test_entry_without_a_password_does_not_conflict_with_one_that_has_one(ask: Any) -> None:
+    """Nor does an empty key next to a set one."""
     assert ask({"databases": [{"name": "heart"}, entry(), entry(password=""), entry(password=None)]}) == SECRET
     assert ask({"databases": [{"name": "heart", "password": "", "db_password": SECRET}]}) == SECRET
 
@@ -136,19 +136,19 @@ def test_entry_without_a_password_does_not_argue_with_one_that_has_one(ask: Any)
         ({"databases": [entry(), entry(password=["a"])]}, "is not text"),
     ],
 )
-def test_malformed_file_fails_the_endpoints_that_come_to_it(ask: Any, conf: Any, expected: str) -> None:
-    """The others have had their password before."""
+def test_malformed_file_fails_the_endpoints_that_need_it(ask: Any, conf: Any, expected: str) -> None:
+    """Earlier sources have answered for the others."""
     assert expected in ask(conf).what
 
 
 @pytest.mark.parametrize("conf", [{}, [], {"prod": []}, {"databases": []}, "null", {"esHost": "elastic"}])
 def test_file_without_databases_has_no_entry(ask: Any, conf: Any) -> None:
-    """conf.json is the pack's, for whatever it needs."""
+    """conf.json belongs to the pack, for any purpose."""
     assert ask(conf) is None
 
 
-def test_settings_can_refuse_passwords_of_packs(ask: Any) -> None:
-    """Only where one would be used: an entry for another database fails nothing."""
+def test_settings_can_forbid_passwords_of_packs(ask: Any) -> None:
+    """Only if one would be used: an entry for another database fails nothing."""
     fault = ask({"databases": [entry()]}, conf_json="refuse")
     assert "which the settings forbid" in fault.what
     assert "remove it from the file and its history" in fault.hint
@@ -183,16 +183,16 @@ def account(database: Database) -> Iterator[Callable[..., Endpoint]]:
 
 
 def test_postgresql_account_that_can_only_read_is_used(ask: Any, account: Callable[..., Endpoint]) -> None:
-    """PUBLIC's right to make temporary tables is no right to write."""
+    """PUBLIC's right to create temporary tables does not count as a right to write."""
     endpoint = account()
     assert ask({"databases": [entry(name=endpoint.name)]}, endpoint) == SECRET
     assert len(ask.warnings) == 1
 
 
-def test_account_is_checked_on_its_own_server_whatever_the_workers_variables_say(
+def test_account_is_checked_on_its_own_server_despite_the_workers_variables(
     ask: Any, account: Callable[..., Endpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PGHOSTADDR goes before the host: the password would be sent there."""
+    """PGHOSTADDR overrides the host: the password would be sent there."""
     monkeypatch.setenv("PGHOSTADDR", "127.255.255.254")
     monkeypatch.setenv("PGOPTIONS", "-c role=nobody")
     endpoint = account()
@@ -250,7 +250,7 @@ def test_account_is_checked_on_its_own_server_whatever_the_workers_variables_say
 def test_postgresql_account_that_can_do_more_fails_its_endpoint(
     ask: Any, account: Callable[..., Endpoint], statement: str, expected: str
 ) -> None:
-    """By a right of its own, of everybody, or of a role that it can become."""
+    """By a right of its own, of PUBLIC, or of a role that it can assume."""
     endpoint = account(statement)
     fault = ask({"databases": [entry(name=endpoint.name)]}, endpoint)
     assert isinstance(fault, HdmError)
@@ -261,7 +261,7 @@ def test_postgresql_account_that_can_do_more_fails_its_endpoint(
 def test_account_that_can_change_the_servers_settings_fails_its_endpoint(
     ask: Any, account: Callable[..., Endpoint], database: Database
 ) -> None:
-    """For good, by ALTER SYSTEM; such a right there is from PostgreSQL 15 on."""
+    """Permanently, by ALTER SYSTEM; this right exists since PostgreSQL 15."""
     with database.connect() as connection:
         if connection.info.server_version < 150_000:
             pytest.skip("this PostgreSQL has no rights on parameters")
@@ -270,10 +270,10 @@ def test_account_that_can_change_the_servers_settings_fails_its_endpoint(
     assert "ALTER SYSTEM (work_mem)" in fault.what
 
 
-def test_password_of_somebody_else_is_not_sent(
+def test_password_from_the_workers_pgpass_file_is_not_sent(
     account: Callable[..., Endpoint], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The worker's pgpass file may name the server."""
+    """That file may name the server."""
     passwords = tmp_path / "pgpass"
     passwords.write_text(f"*:*:*:*:{SECRET}\n")
     passwords.chmod(0o600)
@@ -283,7 +283,7 @@ def test_password_of_somebody_else_is_not_sent(
 
 
 def test_account_that_cannot_log_in_fails_its_endpoint(ask: Any, account: Callable[..., Endpoint]) -> None:
-    """What cannot be checked is not used; the server's words are left out."""
+    """An account that cannot be checked is not used; the error does not quote the server."""
     endpoint = account()
     fault = ask({"databases": [entry(name=endpoint.name, password="wr0ng-w0rd")]}, endpoint)
     assert fault.what.endswith(f"can only read {endpoint.name}: OperationalError")
@@ -315,7 +315,7 @@ def mysql_account(mariadb: MariaDB, mariadb_database: str) -> Iterator[Callable[
 
 
 def test_mysql_account_that_can_only_read_is_used(ask: Any, mysql_account: Callable[..., Endpoint]) -> None:
-    """Also where it reads by a role."""
+    """Also if it reads through a role."""
     endpoint = mysql_account("GRANT SELECT ON `{database}`.* TO {role}", "GRANT {role} TO {user}")
     assert ask({"databases": [entry(name=endpoint.name)]}, endpoint) == SECRET
 
@@ -338,7 +338,7 @@ def test_mysql_account_that_can_only_read_is_used(ask: Any, mysql_account: Calla
 def test_mysql_account_that_can_do_more_fails_its_endpoint(
     ask: Any, mysql_account: Callable[..., Endpoint], statements: list[str], expected: str
 ) -> None:
-    """Also by a role that is not active."""
+    """Also through a role that is not active."""
     endpoint = mysql_account(*statements)
     fault = ask({"databases": [entry(name=endpoint.name)]}, endpoint)
     assert isinstance(fault, HdmError)
@@ -346,15 +346,15 @@ def test_mysql_account_that_can_do_more_fails_its_endpoint(
 
 
 def test_mysql_password_is_sent_as_the_server_keeps_it(ask: Any, mysql_account: Callable[..., Endpoint]) -> None:
-    """In UTF-8: with another letter than those of ASCII, PyMySQL's own Latin-1 is another password."""
+    """In UTF-8: for characters beyond ASCII, PyMySQL's own Latin-1 would be another password."""
     for password in ("grüße-1", "pass€word"):
         endpoint = mysql_account(f"ALTER USER {{user}} IDENTIFIED BY '{password}'")
         assert ask({"databases": [entry(name=endpoint.name, password=password)]}, endpoint) == password
 
 
 @pytest.mark.parametrize("plugin", [b"mysql_clear_password", b"dialog"])
-def test_mysql_password_is_not_given_in_clear_without_tls(ask: Any, plugin: bytes) -> None:
-    """Whoever answers in the server's place could ask for it so."""
+def test_mysql_password_is_not_sent_in_clear_text_without_tls(ask: Any, plugin: bytes) -> None:
+    """Another server in its place could ask for it."""
     received: list[bytes] = []
 
     def serve(listening: socket.socket) -> None:
@@ -385,7 +385,7 @@ def test_mysql_password_is_not_given_in_clear_without_tls(ask: Any, plugin: byte
 def test_server_that_does_not_answer_is_waited_for_once(
     folder: Path, ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not by each of its databases; the other servers are asked as ever."""
+    """Its other databases do not wait again; other servers are asked as usual."""
     monkeypatch.setattr(connect, "PATIENCE", 0.5)
     with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
         port = str(silent.getsockname()[1])
@@ -409,7 +409,7 @@ def test_server_that_does_not_answer_is_waited_for_once(
 
 
 def test_mysql_account_cannot_be_checked_without_the_driver(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And is not used then; the hint says what to install."""
+    """Then it is not used; the hint says what to install."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     fault = ask({"databases": [entry()]}, Endpoint(name="heart", type="mysql", host="h", user="reader"))
     assert "PyMySQL is not installed" in fault.what

@@ -1,4 +1,4 @@
-"""Passwords from Airflow connections: what Airflow passes over in silence fails the endpoint here."""
+"""Passwords from Airflow connections: errors that Airflow silently ignores fail the endpoint here."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def connection(**fields: Any) -> Any:
 
 
 def test_endpoint_without_a_connection_and_one_without_a_password_get_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no password is needed there is nothing to set up."""
+    """If no password is needed, nothing has to be set up."""
     monkeypatch.setenv("AIRFLOW_CONN_HDM_LUNG", json.dumps({"conn_type": "generic", "host": "db.example"}))
     monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART_2", json.dumps({"conn_type": "generic", "password": SECRET}))
     assert ask(registered("heart"), registered("lung"), registered("heart-2")) == [None, None, SECRET]
@@ -95,7 +95,7 @@ def test_endpoint_without_a_connection_and_one_without_a_password_get_none(monke
     ],
 )
 def test_malformed_connection_fails_its_endpoint_and_no_other(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """Airflow takes some of them for a connection that is not there: the pack would run without a password."""
+    """Airflow treats some of them as missing connections: the pack would run without a password."""
     monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", text)
     monkeypatch.setenv("AIRFLOW_CONN_HDM_LUNG", json.dumps({"conn_type": "generic", "password": SECRET}))
     fault, other = ask(registered(), registered("lung"))
@@ -106,22 +106,22 @@ def test_malformed_connection_fails_its_endpoint_and_no_other(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("password", ["Sup3r@Secret-9/x", "Sup3r@Secret-9#x", "Sup3r@Secret-9?x"])
-def test_piece_of_a_password_that_reads_as_the_host_is_not_told(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
-    """A URI whose password is not quoted has the wrong host: a part of the password."""
+def test_part_of_a_password_that_reads_as_the_host_is_not_shown(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    """A URI whose password is not percent-encoded has part of the password as its host."""
     monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", f"postgres://hdm:{password}@db.example/heart")
     (fault,) = ask(registered())
     assert "is for a host other than the endpoint's 'db.example'" in fault.what
     assert "ecret-9" not in str(fault)
 
 
-def test_letters_of_a_host_may_be_capital_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They mean the same."""
+def test_case_of_a_host_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Host names are case-insensitive."""
     monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", json.dumps({"host": "DB.Example", "password": SECRET}))
     assert ask(registered()) == [SECRET]
 
 
 def test_backend_that_is_down_fails_the_endpoint_and_no_other_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next one may hold an old password. Asked once: each of a thousand endpoints would wait for it."""
+    """The next one may hold an old password. Asked once: else each of a thousand endpoints would wait for it."""
     broken, behind = Backend(OSError(f"no route, password {SECRET}")), Other(connection())
     backends(monkeypatch, broken, behind)
     faults = ask(*[registered(f"e{number}") for number in range(20)])
@@ -130,8 +130,8 @@ def test_backend_that_is_down_fails_the_endpoint_and_no_other_is_asked(monkeypat
     assert not behind.asked
 
 
-def test_backend_that_is_down_does_not_hide_one_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is found before is what counts in any case."""
+def test_backend_that_is_down_does_not_affect_one_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first backend that has the connection counts anyway."""
     first = Other()
     first.get_connection = lambda conn_id: connection() if conn_id == "hdm_lung" else None  # type: ignore[method-assign]
     backends(monkeypatch, first, Backend(OSError()))
@@ -141,7 +141,7 @@ def test_backend_that_is_down_does_not_hide_one_before_it(monkeypatch: pytest.Mo
 
 
 def test_refusal_of_a_backend_fails_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is an answer: a less careful backend must not give what this one refuses."""
+    """It is an answer: a less careful backend must not provide what this one denies."""
     backends(monkeypatch, Backend(AirflowSecretsBackendAccessDenied("no")), Other(connection()))
     (fault,) = ask(registered())
     assert "Backend denies access to the connection" in fault.what
@@ -193,10 +193,10 @@ def result(**fields: Any) -> ConnectionResult:
         (EOFError(), "(ExecutionAPISecretsBackend: EOFError)"),
     ],
 )
-def test_api_server_that_fails_is_not_one_that_has_no_such_connection(
+def test_failing_api_server_is_not_a_missing_connection(
     monkeypatch: pytest.MonkeyPatch, answer: Any, expected: str | None
 ) -> None:
-    """Airflow's own look-up says `not defined` to both, in every task."""
+    """Airflow's own look-up says `not defined` for both, in every task."""
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(answer), raising=False)
     (found,) = ask(registered())
     if isinstance(found, HdmError):
@@ -206,8 +206,8 @@ def test_api_server_that_fails_is_not_one_that_has_no_such_connection(
         assert found == expected
 
 
-def test_piece_of_the_bases_password_is_not_told_as_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unquoted password with an `@` in it: what comes behind that is taken for the host."""
+def test_part_of_the_bases_password_is_not_shown_as_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a password is not percent-encoded, the part after its `@` is read as the host."""
     monkeypatch.setenv("AIRFLOW_CONN_HDM", "postgres://hdm:Sup3r@Secret-9/x@127.0.0.1/hdm")
     hook = HdmHook()
     hook.load()

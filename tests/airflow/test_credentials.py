@@ -1,4 +1,4 @@
-"""One task with passwords from Vault, Keycloak and conf.json: what the pack gets, what nobody sees, how it ends."""
+"""A task with passwords from Vault, Keycloak and conf.json: what the pack gets, what stays hidden, how it ends."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ OPTIONS = {
     "vault": {"conn_id": "vault", "path": "hdm/{name}", "dynamic_path": "database/creds/{name}"},
     "keycloak": {"conn_id": "keycloak", "realm": REALM, "endpoints": ["*:trino:*"]},
 }
-#: Reports what the pack was given, but for the password.
-TELL = (
+#: Reports the user that the pack was given, and the length of the password.
+REPORT_USER = (
     "python -c \"import hdm; [hdm.load().report(e, 'ok', message=e.user + ' ' + str(len(e.password or ''))) "
     'for e in hdm.load().endpoints]"\n'
 )
 
 
 def coded(secret: str) -> list[str]:
-    """What a reader could make the secret of."""
+    """Every form from which a reader could recover the secret."""
     raw = secret.encode()
     pieces = [base64.b64encode(before + raw).decode()[4:-4] for before in (b"", b"x", b"ab")]
     return [secret, quote(secret, safe=""), quote(secret), quote_plus(secret), *pieces]
 
 
 def found_in(secrets: list[str], text: str) -> list[str]:
-    """Which of them a text holds, in whatever form."""
+    """Return the forms of these secrets that a text contains."""
     return [form for secret in secrets for form in coded(secret) if form in text]
 
 
 def processes() -> str:
-    """Command lines and environments of every process that may be looked at."""
+    """Command lines and variables of every process that this user may inspect."""
     texts = []
     for folder in Path("/proc").glob("[0-9]*"):
         for name in ("cmdline", "environ"):
@@ -70,10 +70,10 @@ def on_disk(*folders: Path) -> str:
 def test_pack_gets_the_first_entry_of_the_sources_in_their_order(
     stage: Stage, vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the settings have it; an endpoint that is in no source runs without a password."""
+    """The settings define the order; an endpoint in no source runs without a password."""
     monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", json.dumps({"conn_type": "generic", "password": "four"}))
     vault.kv2 = {"hdm/heart": {"password": "seven77"}, "hdm/lung": {"password": "seven77"}}
-    stage.pack("basic", TELL)
+    stage.pack("basic", REPORT_USER)
     stage.activate("mp_basic", HEART, LUNG, LIVER)
     options = {"vault": {"conn_id": "vault", "path": "hdm/{name}"}}
     for sources, heart in ((["airflow", "vault"], 4), (["vault", "airflow"], 7), (["vault"], 7)):
@@ -85,7 +85,7 @@ def test_pack_gets_the_first_entry_of_the_sources_in_their_order(
 def test_source_that_is_down_fails_its_endpoints_and_the_others_run(
     stage: Stage, vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the reason in the ledger; the next source is not asked."""
+    """The ledger gives the reason; the next source is not asked."""
     monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", json.dumps({"conn_type": "generic", "password": SECRET}))
     vault.broken = 503
     stage.pack("basic", ALL_OK)
@@ -98,13 +98,13 @@ def test_source_that_is_down_fails_its_endpoints_and_the_others_run(
     assert stage.summary["success"] == 1
 
 
-def test_dynamic_account_is_the_packs_user_is_renewed_while_it_runs_and_ended_after_it(
+def test_pack_gets_a_dynamic_account_which_is_renewed_while_it_runs_and_then_revoked(
     stage: Stage, vault: Vault
 ) -> None:
-    """The slug keeps the user it was registered with: it is the endpoint's name in every table."""
+    """The slug keeps the registered user: it identifies the endpoint in every table."""
     vault.roles = {"heart": {"seconds": 2}}
     script = "import hdm; e = hdm.load().endpoints[0]; print('slug', e.slug); print('url', e.url)"
-    stage.pack("basic", f'python -c "{script}"\nsleep 2.5\n' + TELL)
+    stage.pack("basic", f'python -c "{script}"\nsleep 2.5\n' + REPORT_USER)
     stage.activate("mp_basic", HEART)
     stage.run("mp_basic", credentials=OPTIONS)
     assert stage.ledger("mp_basic", "reason")[0][2].startswith("v-token-heart-1 ")
@@ -115,7 +115,7 @@ def test_dynamic_account_is_the_packs_user_is_renewed_while_it_runs_and_ended_af
 
 
 @pytest.mark.parametrize("script", ["exit 3\n", "sleep 60\n"])
-def test_dynamic_account_is_ended_however_the_pack_ends(stage: Stage, vault: Vault, script: str) -> None:
+def test_dynamic_account_is_revoked_however_the_pack_ends(stage: Stage, vault: Vault, script: str) -> None:
     """Failed or timed out."""
     vault.roles = {"heart": {"seconds": 3600}}
     stage.pack("basic", script, timeout=2)
@@ -126,8 +126,8 @@ def test_dynamic_account_is_ended_however_the_pack_ends(stage: Stage, vault: Vau
     assert not vault.leases
 
 
-def test_dynamic_account_is_ended_when_the_task_is_killed(stage: Stage, vault: Vault) -> None:
-    """After the ledger, and not from the signal handler."""
+def test_dynamic_account_is_revoked_when_the_task_is_killed(stage: Stage, vault: Vault) -> None:
+    """After the ledger is closed, and not in the signal handler."""
     vault.roles = {"heart": {"seconds": 3600}}
     stage.pack("basic", "echo it runs\nsleep 60\n")
     stage.activate("mp_basic", HEART)
@@ -146,8 +146,8 @@ def test_dynamic_account_is_ended_when_the_task_is_killed(stage: Stage, vault: V
     assert not vault.leases
 
 
-def test_vault_that_does_not_take_an_account_back_changes_no_result(stage: Stage, vault: Vault) -> None:
-    """The pack has run; somebody is warned."""
+def test_failed_revocation_of_an_account_does_not_change_the_result(stage: Stage, vault: Vault) -> None:
+    """The pack has run; the log has a warning."""
     vault.roles = {"heart": {"seconds": 3600}}
     vault.broken_paths = {"sys/leases/revoke": 500}
     stage.pack("basic", ALL_OK)
@@ -178,7 +178,7 @@ def test_kill_during_the_lookups_does_not_wait_for_vault(
 def test_lookups_end_with_the_time_limit_of_the_pack(
     stage: Stage, vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A source may answer byte by byte, which no timeout of a request ends."""
+    """A source may answer byte by byte, so that no request ever times out."""
     monkeypatch.setattr(vault_client, "TIMEOUT", (50.0, 50.0))
     vault.broken = "hang"
     stage.pack("basic", ALL_OK, timeout=1)
@@ -187,10 +187,10 @@ def test_lookups_end_with_the_time_limit_of_the_pack(
         stage.run("mp_basic", credentials=OPTIONS)
 
 
-def test_password_of_conf_json_reaches_the_pack_with_a_warning_or_is_refused(stage: Stage) -> None:
-    """Other types than PostgreSQL and MySQL are not checked, and that is told."""
+def test_password_of_conf_json_reaches_the_pack_with_a_warning_or_is_forbidden(stage: Stage) -> None:
+    """Types other than PostgreSQL and MySQL are not checked; the log warns about that."""
     conf = json.dumps({"prod": {"databases": [{"db_name": "liver", "password": SECRET}]}})
-    stage.pack("basic", TELL, files={"process/conf.json": conf})
+    stage.pack("basic", REPORT_USER, files={"process/conf.json": conf})
     stage.activate("mp_basic", LIVER)
     stage.run("mp_basic")
     assert stage.ledger("mp_basic", "reason") == [("liver", "success", f"reader {len(SECRET)}")]
@@ -201,10 +201,10 @@ def test_password_of_conf_json_reaches_the_pack_with_a_warning_or_is_refused(sta
     assert not found_in([SECRET], stage.log)
 
 
-def test_passwords_of_vault_and_keycloak_are_seen_nowhere(
+def test_passwords_of_vault_and_keycloak_appear_nowhere(
     stage: Stage, vault: Vault, keycloak: Keycloak, tmp_path: Path
 ) -> None:
-    """Log, error, XCom, ledger, every process while the pack runs, and every file after it."""
+    """In no log, error, XCom or ledger row, no process while the pack runs, and no file after it."""
     vault.kv2 = {"hdm/lung": {"password": SECRET}}
     vault.roles = {"heart": {"seconds": 3600}}
     flags = stage.folder.parent / "flags"

@@ -35,8 +35,8 @@ def ask(*names: str, **options: Any) -> Answers:
         return chain.find_all(places(*names))
 
 
-def test_one_token_serves_all_endpoints_that_take_one(keycloak: Keycloak) -> None:
-    """And none of the others: a token is no password of theirs."""
+def test_one_token_serves_all_endpoints_that_get_one(keycloak: Keycloak) -> None:
+    """The others get none: a token is not their password."""
     with open_keycloak(scope="openid hdm", audience="trino") as chain:
         found = chain.find_all([*places("a", "b"), *places("c", kind="postgres")])
     (password,) = {one.password for one in found.credentials.values()}
@@ -48,8 +48,8 @@ def test_one_token_serves_all_endpoints_that_take_one(keycloak: Keycloak) -> Non
     assert (form["grant_type"], form["scope"], form["audience"]) == ("client_credentials", "openid hdm", "trino")
 
 
-def test_token_is_used_until_it_ends_and_no_longer(keycloak: Keycloak) -> None:
-    """A tenth of its life before, since the pack needs some of it."""
+def test_token_is_used_until_it_expires(keycloak: Keycloak) -> None:
+    """Up to a tenth of its lifetime before, since the pack needs some of it."""
     keycloak.seconds = 1
     with open_keycloak() as chain:
         first = chain.find_all(places("a"))
@@ -72,7 +72,7 @@ def test_token_is_used_until_it_ends_and_no_longer(keycloak: Keycloak) -> None:
 def test_wrong_connection_fails_the_endpoints_and_shows_no_secret(
     keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], expected: str
 ) -> None:
-    """With what to do; asked once for all of them."""
+    """The hint says what to do; Keycloak is asked once for all endpoints."""
     monkeypatch.setenv("AIRFLOW_CONN_KEYCLOAK", keycloak.connection(**changes))
     found = ask("a", "b", "c")
     assert {error.what for error in found.faults.values()} == {expected}
@@ -90,7 +90,7 @@ def test_wrong_connection_fails_the_endpoints_and_shows_no_secret(
     ],
 )
 def test_keycloak_that_is_broken_fails_the_endpoints(keycloak: Keycloak, broken: int | str, expected: str) -> None:
-    """It serves them: there is no `no entry`."""
+    """It serves them, so this is not `no entry`."""
     keycloak.broken = broken
     (error,) = ask("a").faults.values()
     assert expected in error.what
@@ -99,7 +99,7 @@ def test_keycloak_that_is_broken_fails_the_endpoints(keycloak: Keycloak, broken:
 def test_certificate_of_keycloak_is_verified(
     keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The client's secret is sent to nobody else; an authority of the site is named as for every program."""
+    """The client's secret is sent to no other server; a site names its CA file as for every program."""
     certificate = keycloak.encrypt(tmp_path)
     monkeypatch.setenv("AIRFLOW_CONN_KEYCLOAK", keycloak.connection(host=f"https://127.0.0.1:{keycloak.port}"))
     (error,) = ask("a").faults.values()
@@ -109,8 +109,8 @@ def test_certificate_of_keycloak_is_verified(
     assert len(ask("a").credentials) == 1
 
 
-def test_keycloak_that_hangs_is_given_up(keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once, for all endpoints."""
+def test_keycloak_that_hangs_counts_as_down(keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One timeout serves for all endpoints."""
     monkeypatch.setattr(source, "TIMEOUT", (1.0, 0.2))
     keycloak.broken = "hang"
     assert len(ask(*[f"e{number}" for number in range(50)]).faults) == 50
@@ -118,10 +118,10 @@ def test_keycloak_that_hangs_is_given_up(keycloak: Keycloak, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("host", ["https://[::1", "https://kc..x", "https://hdm:S3cr/et@kc"])
-def test_host_that_is_no_address_fails_the_endpoints_and_is_not_told(
+def test_host_that_is_not_an_address_fails_the_endpoints_and_is_not_shown(
     keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    """It may be a piece of a password; and what the libraries say of it quotes it."""
+    """It may be part of a password, and the libraries' errors quote it."""
     monkeypatch.setenv("AIRFLOW_CONN_KEYCLOAK", keycloak.connection(host=host, port=8443))
     found = ask("a", "b")
     assert {error.what for error in found.faults.values()} == {"the connection's host is not a valid address"}
@@ -129,8 +129,8 @@ def test_host_that_is_no_address_fails_the_endpoints_and_is_not_told(
     assert "S3cr" not in "".join(map(str, found.faults.values()))
 
 
-def test_file_of_logins_adds_none(keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A worker's .netrc may name the host; requests would send that login along, in place of nothing."""
+def test_netrc_file_adds_no_login(keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A worker's .netrc may name the host; requests would then send that login."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     netrc.chmod(0o600)
@@ -139,8 +139,8 @@ def test_file_of_logins_adds_none(keycloak: Keycloak, monkeypatch: pytest.Monkey
     assert [one.login for one in keycloak.asked] == [""]
 
 
-def test_token_that_ends_soon_is_not_handed_out(keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten seconds before its end, or a tenth of a short life."""
+def test_token_that_expires_soon_is_not_handed_out(keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds before it expires, or a tenth of a short lifetime."""
     passed = [0.0]
     monkeypatch.setattr(source, "time", SimpleNamespace(monotonic=lambda: passed[0]))
     for seconds, lasts in ((300, 290), (20, 18)):
@@ -153,7 +153,7 @@ def test_token_that_ends_soon_is_not_handed_out(keycloak: Keycloak, monkeypatch:
         assert tokens[0] == tokens[1] != tokens[2]
 
 
-def test_redirect_takes_the_clients_secret_nowhere(keycloak: Keycloak) -> None:
+def test_redirect_does_not_leak_the_clients_secret(keycloak: Keycloak) -> None:
     """It is sent only to the address in the connection."""
     with Keycloak() as elsewhere:
         keycloak.broken, keycloak.headers = 307, {"Location": f"http://127.0.0.1:{elsewhere.port}/x"}
@@ -165,15 +165,15 @@ def test_redirect_takes_the_clients_secret_nowhere(keycloak: Keycloak) -> None:
 @pytest.mark.parametrize(
     "seconds", ["300", None, True, 0, -1, float("nan"), float("inf"), pytest.param(10**400, id="huge")]
 )
-def test_life_of_a_token_that_is_no_time_is_no_answer(keycloak: Keycloak, seconds: Any) -> None:
-    """Nobody would know until when to use it; of one that has ended, each endpoint would ask for another one."""
+def test_invalid_lifetime_of_a_token_is_an_invalid_response(keycloak: Keycloak, seconds: Any) -> None:
+    """The token's expiry would be unknown; of an expired one, each endpoint would request another."""
     keycloak.seconds = seconds
     (error,) = ask("a").faults.values()
     assert error.what == "Keycloak sent an invalid response"
 
 
-def test_realm_that_does_not_exist_is_told(keycloak: Keycloak) -> None:
-    """Its answer is a text that may hold anything: it is not repeated."""
+def test_missing_realm_is_an_error(keycloak: Keycloak) -> None:
+    """The response may contain any text, so the error does not quote it."""
     (error,) = ask("a", realm="../master").faults.values()
     assert error.what == "Keycloak refuses to issue a token (404)"
     assert keycloak.paths() == ["/realms/../master/protocol/openid-connect/token"]
@@ -189,10 +189,10 @@ def test_realm_that_does_not_exist_is_told(keycloak: Keycloak) -> None:
         ({"host": "http://kc.example", "port": 8080}, "http://kc.example:8080"),
     ],
 )
-def test_address_is_by_tls_where_nothing_else_is_said(
+def test_address_is_https_unless_the_connection_says_http(
     keycloak: Keycloak, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], address: str
 ) -> None:
-    """Airflow's forms for a host are many."""
+    """Airflow connections can state a host in many forms."""
     asked: list[str] = []
 
     def post(_session: Any, url: str, **_more: Any) -> None:

@@ -55,7 +55,7 @@ def fault(found: Answers) -> HdmError:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_password_of_either_kv_engine_is_found_and_no_entry_is_no_error(vault: Vault, version: int) -> None:
+def test_password_of_either_kv_engine_is_found_and_a_missing_entry_is_not_an_error(vault: Vault, version: int) -> None:
     """KV v2 wraps the fields, keeps deleted versions, and has `data` in its path."""
     vault.kv1 = {"hdm/heart": {"password": SECRET, "other": 1}}
     vault.kv2 = {"hdm/heart": {"password": SECRET}, "hdm/deleted": None}
@@ -66,10 +66,10 @@ def test_password_of_either_kv_engine_is_found_and_no_entry_is_no_error(vault: V
     assert next(iter(found.credentials.values())).source == "Vault hdm/heart"
 
 
-def test_mount_and_version_are_the_connections_where_the_settings_name_none(
+def test_mount_and_version_come_from_the_connection_if_the_settings_have_none(
     vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A site that has set up Airflow's Vault connection has said it once."""
+    """A site that has set up Airflow's Vault connection need not repeat them."""
     stated = json.loads(vault.connection(kv_engine_version=1))
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", json.dumps({**stated, "schema": "kv1"}))
     vault.kv1 = {"hdm/heart": {"password": SECRET}}
@@ -83,22 +83,22 @@ def test_other_fields_can_hold_password_and_user(vault: Vault) -> None:
     assert [one.user for one in found.credentials.values()] == ["somebody"]
 
 
-def test_sign_that_means_something_in_a_path_is_encoded(vault: Vault) -> None:
-    """The entry lies under the encoded name; it never leads to another one."""
+def test_characters_with_a_meaning_in_paths_are_encoded(vault: Vault) -> None:
+    """The entry is under the encoded name; the path never leads to another entry."""
     vault.kv2 = {"hdm/a%2Fb%20c": {"password": SECRET}, "hdm/a/b c": {"password": "another's"}}
     assert passwords(ask("a/b c")) == {"a/b c": SECRET}
 
 
 @pytest.mark.parametrize("fields", [{}, {"password": ""}, {"password": 7}, {"Password": SECRET}])
 def test_secret_without_a_password_fails_the_endpoint(vault: Vault, fields: dict[str, Any]) -> None:
-    """It is an entry, and it is wrong: to go on would hide that."""
+    """It is an entry, and it is invalid: asking the next source would hide that."""
     vault.kv2 = {"hdm/heart": fields}
     assert "the secret at hdm/heart has no text in its field 'password'" in fault(ask("heart")).what
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_answer_without_fields_is_no_missing_secret(vault: Vault, version: int) -> None:
-    """Something answers there, and not as Vault does."""
+def test_answer_without_fields_is_an_error_and_not_a_missing_secret(vault: Vault, version: int) -> None:
+    """Something answers, but not as Vault does."""
     vault.odd = {"hdm/heart": None, "hdm/lung": "text"}
     mount = {1: "kv1", 2: "secret"}[version]
     found = ask("heart", "lung", mount=mount, kv_version=version)
@@ -108,14 +108,14 @@ def test_answer_without_fields_is_no_missing_secret(vault: Vault, version: int) 
 
 
 def test_path_that_serves_many_is_read_once(vault: Vault) -> None:
-    """A thousand databases of one server may have one password."""
+    """A thousand databases of one server may share a password."""
     vault.kv2 = {"hdm/h": {"password": SECRET}}
     assert len(ask(*[f"e{number}" for number in range(40)], path="hdm/{host}").credentials) == 40
     assert vault.paths().count("/v1/secret/data/hdm/h") == 1
 
 
 def test_approle_logs_in_once_for_all_endpoints_and_logs_out(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand endpoints are no thousand logins, and no token is left behind."""
+    """A thousand endpoints do not cause a thousand logins, and no token is left behind."""
     vault.app_roles = {"role-1": "secret-id-1"}
     vault.kv2 = {f"hdm/e{number}": {"password": f"pw{number}"} for number in range(40)}
     monkeypatch.setenv(
@@ -143,7 +143,7 @@ def test_kubernetes_logs_in_with_the_token_of_the_service_account(
 
 
 def test_refused_login_fails_every_endpoint_with_one_request(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More would lock the role."""
+    """More requests could lock the role."""
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(auth_type="approle", login="role-1", password="wr0ng-1d"))
     found = ask("a", "b", "c")
     assert len(found.faults) == 3
@@ -154,7 +154,7 @@ def test_refused_login_fails_every_endpoint_with_one_request(vault: Vault, monke
 
 
 def test_forbidden_path_fails_its_endpoint_and_no_other(vault: Vault) -> None:
-    """A policy may allow the rest; and it is not the same as `no entry`."""
+    """A policy may allow the rest; and a denial is not `no entry`."""
     vault.kv2 = {"hdm/heart": {"password": SECRET}, "hdm/lung": {"password": SECRET}}
     vault.denied = {f"{WHERE}/lung"}
     found = ask("heart", "lung")
@@ -162,8 +162,8 @@ def test_forbidden_path_fails_its_endpoint_and_no_other(vault: Vault) -> None:
     assert "refuses access to secret/hdm/lung" in fault(found).what
 
 
-def test_token_that_has_ended_fails_the_endpoint(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Vault answers 403 then, never 404."""
+def test_expired_token_fails_the_endpoint(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vault then answers 403, never 404."""
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(password="hvs.ended"))
     error = fault(ask("heart"))
     assert "Forbidden" in error.what
@@ -174,7 +174,7 @@ def test_token_that_has_ended_fails_the_endpoint(vault: Vault, monkeypatch: pyte
 def test_vault_that_is_sealed_or_broken_fails_the_endpoints(
     vault: Vault, broken: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever it answers: only 404 is `no entry`."""
+    """Only 404 means `no entry`."""
     monkeypatch.setattr(rate_limit, "_MAX_WAIT", 0.5)
     vault.broken = broken
     found = ask("a", "b")
@@ -182,15 +182,15 @@ def test_vault_that_is_sealed_or_broken_fails_the_endpoints(
     assert not found.credentials
 
 
-def test_answer_of_a_node_that_starts_is_asked_for_again(vault: Vault) -> None:
+def test_request_to_a_node_that_is_starting_is_repeated(vault: Vault) -> None:
     """Another node answers a moment later."""
     vault.kv2 = {"hdm/heart": {"password": SECRET}}
     vault.statuses = [0, 503, 412]  # the first answers the login
     assert passwords(ask("heart")) == {"heart": SECRET}
 
 
-def test_request_that_is_one_too_many_is_made_again(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sixteen threads soon ask more than a rate limit allows; the others must not fail for it."""
+def test_request_beyond_the_rate_limit_is_repeated(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen threads soon exceed a rate limit; no endpoint may fail because of that."""
     monkeypatch.setattr(rate_limit, "_FIRST_WAIT", 0.01)
     vault.kv2 = {f"hdm/e{number}": {"password": SECRET} for number in range(200)}
     vault.statuses = ([0] * 19 + [429]) * 10
@@ -198,8 +198,8 @@ def test_request_that_is_one_too_many_is_made_again(vault: Vault, monkeypatch: p
     assert (len(found.credentials), found.faults) == (200, {})
 
 
-def test_vault_says_when_it_may_be_asked_again(vault: Vault) -> None:
-    """Not before; and whoever should wait for too long fails instead."""
+def test_rejected_request_waits_for_as_long_as_vault_says(vault: Vault) -> None:
+    """No less; if the wait is too long, the endpoint fails instead."""
     vault.kv2 = {"hdm/heart": {"password": SECRET}}
     vault.statuses, vault.headers = [0, 429], {"Retry-After": "1"}
     began = time.monotonic()
@@ -209,8 +209,8 @@ def test_vault_says_when_it_may_be_asked_again(vault: Vault) -> None:
     assert "Vault is not ready (RateLimitExceeded)" in fault(ask("heart")).what
 
 
-def test_vault_that_grants_nothing_is_waited_for_once(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not by a thousand endpoints, one after the other."""
+def test_vault_that_rejects_every_request_is_waited_for_once(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand endpoints do not wait one after the other."""
     monkeypatch.setattr(rate_limit, "_MAX_WAIT", 0.7)
     with open_vault() as chain:
         chain.find_all(places("nobody"))  # the login
@@ -222,7 +222,7 @@ def test_vault_that_grants_nothing_is_waited_for_once(vault: Vault, monkeypatch:
     assert len(vault.asked) - before <= 2 * vault_client.AT_ONCE + 3
 
 
-def test_vault_that_is_not_there_is_asked_once(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_vault_is_asked_once(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error shows the address and hides the token."""
     vault.__exit__()
     connects = []
@@ -241,8 +241,8 @@ def test_vault_that_is_not_there_is_asked_once(vault: Vault, monkeypatch: pytest
     assert len(connects) == 1
 
 
-def test_vault_that_hangs_is_given_up_after_a_few_waits(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not a thousand times ten seconds: after the first threads have waited, nobody else does."""
+def test_vault_that_hangs_counts_as_down_after_a_few_timeouts(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the first threads wait, not a thousand endpoints for ten seconds each."""
     monkeypatch.setattr(vault_client, "TIMEOUT", (1.0, 0.3))
     with open_vault() as chain:
         vault.kv2 = {"hdm/first": {"password": SECRET}}
@@ -255,8 +255,8 @@ def test_vault_that_hangs_is_given_up_after_a_few_waits(vault: Vault, monkeypatc
     assert len(vault.asked) - before <= 2 * vault_client.AT_ONCE
 
 
-def test_slow_databases_do_not_take_the_others_with_them(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Vault waits for each of them before it answers; its own health says that it is there."""
+def test_slow_databases_do_not_fail_the_others(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vault waits for each of them before it answers; its health endpoint shows that it is running."""
     monkeypatch.setattr(vault_client, "TIMEOUT", (1.0, 0.5))
     names = [f"e{number}" for number in range(60)]
     vault.roles = {name: {"seconds": 3600} for name in names}
@@ -268,8 +268,8 @@ def test_slow_databases_do_not_take_the_others_with_them(vault: Vault, monkeypat
     assert "Vault might still create an account from database/creds/e0; it would expire unused" in warnings
 
 
-def test_wrong_mount_or_version_is_an_error_and_not_no_entry(vault: Vault) -> None:
-    """Both answer 404, as a missing secret does: a typing error would leave every pack without its password."""
+def test_wrong_mount_or_version_is_an_error_and_not_a_missing_entry(vault: Vault) -> None:
+    """Both answer 404, as a missing secret does: a typo would leave every pack without its password."""
     vault.kv1 = {"hdm/heart": {"password": SECRET}}
     assert "has KV version 1, but was read as version 2" in fault(ask("heart", mount="kv1")).what
     assert "Vault has no secrets engine at 'sekret'" in fault(ask("heart", mount="sekret")).what
@@ -280,7 +280,7 @@ def test_wrong_mount_or_version_is_an_error_and_not_no_entry(vault: Vault) -> No
 def test_missing_or_malformed_connection_to_vault_fails_the_endpoints(
     vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Vault is configured: not to be able to ask it is no `no entry`."""
+    """Vault is configured: if it cannot be asked, that is not `no entry`."""
     assert "there is no connection 'nowhere'" in fault(ask("heart", conn_id="nowhere", path="hdm/{name}")).what
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", '{"conn_type": "vault", "password": "' + ROOT)
     assert "cannot be read" in fault(ask("heart")).what
@@ -290,8 +290,8 @@ def test_missing_or_malformed_connection_to_vault_fails_the_endpoints(
     assert "the connection's extra is invalid" in fault(ask("heart")).what
 
 
-def test_version_of_an_engine_that_vault_does_not_tell_is_believed(vault: Vault) -> None:
-    """A missing secret is then no entry, as ever; asked once."""
+def test_configured_version_is_trusted_if_vault_does_not_show_the_engines(vault: Vault) -> None:
+    """A missing secret is then `no entry`, as usual; the version is asked for once."""
     vault.denied = {"sys/internal/ui/mounts/secret"}
     found = ask("heart", "lung")
     assert (found.credentials, found.faults) == ({}, {})
@@ -300,21 +300,21 @@ def test_version_of_an_engine_that_vault_does_not_tell_is_believed(vault: Vault)
 
 @pytest.mark.parametrize("verify", [False, 0, 0.0, "", None, []])
 def test_certificates_are_always_verified(vault: Vault, monkeypatch: pytest.MonkeyPatch, verify: Any) -> None:
-    """A connection that turns it off would hand its token to anybody in between. Python knows many words for no."""
+    """A connection that disables this would give its token to anyone in between. Many values are false in Python."""
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(client_kwargs={"verify": verify}))
     assert "disables the verification of certificates" in fault(ask("heart")).what
     assert not vault.asked
 
 
-def test_file_of_authorities_that_is_not_there_is_told(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`false` as a text is one, too."""
+def test_missing_ca_file_is_an_error(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text `false` counts as one."""
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(client_kwargs={"verify": "false"}))
     assert "the CA file in the connection's `verify` does not exist" in fault(ask("heart")).what
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirect_takes_the_token_nowhere(vault: Vault, status: int) -> None:
-    """Whoever answers there would have it, and could answer with a password of his own."""
+    """The other server would get it, and could answer with a password of its own."""
     with Vault() as elsewhere:
         elsewhere.kv2 = {"hdm/heart": {"password": "evil"}}
         vault.broken, vault.headers = status, {"Location": f"http://127.0.0.1:{elsewhere.port}/v1/x"}
@@ -322,10 +322,10 @@ def test_redirect_takes_the_token_nowhere(vault: Vault, status: int) -> None:
         assert not elsewhere.asked
 
 
-def test_certificate_that_nobody_vouches_for_is_refused_and_an_authority_can_be_named(
+def test_untrusted_certificate_is_refused_and_a_ca_file_can_be_named(
     vault: Vault, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The token is sent to nobody who cannot prove to be Vault."""
+    """The token is sent only to a server that proves to be Vault."""
     vault.kv2 = {"hdm/heart": {"password": SECRET}}
     certificate = vault.encrypt(tmp_path)
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(use_tls=True))
@@ -336,8 +336,8 @@ def test_certificate_that_nobody_vouches_for_is_refused_and_an_authority_can_be_
     assert passwords(ask("heart")) == {"heart": SECRET}
 
 
-def test_dynamic_account_comes_with_its_user_and_is_taken_back(vault: Vault) -> None:
-    """One per path and run, whatever is asked how often."""
+def test_dynamic_account_comes_with_its_user_and_is_revoked(vault: Vault) -> None:
+    """One per path and run, however often it is looked up."""
     vault.roles = {"heart": {"seconds": 3600}}
     with open_vault(dynamic_path="database/creds/{name}") as chain:
         found = chain.find_all(places("heart", "lung"))
@@ -356,7 +356,7 @@ def test_endpoints_of_one_path_share_one_account(vault: Vault) -> None:
     assert vault.paths("GET").count("/v1/database/creds/h") == 1
 
 
-def test_secret_of_the_kv_engine_is_used_where_there_is_no_role(vault: Vault) -> None:
+def test_secret_of_the_kv_engine_is_used_if_there_is_no_role(vault: Vault) -> None:
     """Some databases have dynamic accounts, the others not yet."""
     vault.roles = {"heart": {"seconds": 3600}}
     vault.kv2 = {"hdm/heart": {"password": "old"}, "hdm/lung": {"password": SECRET}}
@@ -365,7 +365,7 @@ def test_secret_of_the_kv_engine_is_used_where_there_is_no_role(vault: Vault) ->
 
 
 def test_database_that_vault_cannot_reach_fails_alone(vault: Vault) -> None:
-    """Vault answers 500 for it, and works otherwise."""
+    """Vault answers 500 for it, and works for the others."""
     vault.roles = {"heart": {"seconds": 3600}, "lung": {"seconds": 3600}}
     vault.broken_paths = {"database/creds/lung": 500}
     found = ask("lung", "heart", dynamic_path="database/creds/{name}")
@@ -373,8 +373,8 @@ def test_database_that_vault_cannot_reach_fails_alone(vault: Vault) -> None:
     assert "Vault reports an error at database/creds/lung" in fault(found).what
 
 
-def test_lease_and_the_token_it_hangs_on_are_renewed(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Vault ends what was lent to a token together with it: a login of 2 s would end an account of an hour."""
+def test_lease_and_the_token_that_created_it_are_renewed(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vault revokes a token's leases with it: a token of 2 s would end an account of an hour."""
     vault.app_roles = {"role-1": "id-1"}
     vault.token_seconds = 2
     vault.roles = {"heart": {"seconds": 2}}
@@ -392,8 +392,8 @@ def test_lease_and_the_token_it_hangs_on_are_renewed(vault: Vault, monkeypatch: 
     assert warnings == []
 
 
-def test_vault_that_goes_away_during_the_run_is_told_and_the_run_goes_on(vault: Vault) -> None:
-    """In words, and when the account ends."""
+def test_vault_that_fails_during_the_run_causes_a_warning_and_the_run_continues(vault: Vault) -> None:
+    """The warning says why, and when the account expires."""
     vault.roles = {"heart": {"seconds": 3}}
     warnings: list[str] = []
     with open_vault(warnings, dynamic_path="database/creds/{name}") as chain:
@@ -407,8 +407,8 @@ def test_vault_that_goes_away_during_the_run_is_told_and_the_run_goes_on(vault: 
     assert "the account from database/creds/heart could not be revoked; it expires in" in warnings[-1]
 
 
-def test_token_of_the_login_takes_its_accounts_with_it(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One request for hundreds of accounts, which the last seconds of a task would not be enough for."""
+def test_revoking_the_token_of_the_login_revokes_its_accounts(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request instead of hundreds, for which the last seconds of a task would not be enough."""
     names = [f"e{number}" for number in range(40)]
     vault.app_roles = {"role-1": "id-1"}
     vault.roles = {name: {"seconds": 3600} for name in names}
@@ -418,10 +418,10 @@ def test_token_of_the_login_takes_its_accounts_with_it(vault: Vault, monkeypatch
     assert (vault.leases, set(vault.tokens)) == ({}, {ROOT})
 
 
-def test_accounts_are_given_back_one_by_one_where_their_token_cannot_be_ended(
+def test_accounts_are_revoked_one_by_one_if_their_token_cannot_be_revoked(
     vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one of the kind `batch` cannot."""
+    """A `batch` token cannot."""
     vault.app_roles = {"role-1": "id-1"}
     vault.roles = {"heart": {"seconds": 3600}}
     vault.broken_paths = {"auth/token/revoke-self": 400}
@@ -432,8 +432,8 @@ def test_accounts_are_given_back_one_by_one_where_their_token_cannot_be_ended(
     assert "the token of the Vault login could not be revoked" in warnings[0]
 
 
-def test_login_that_nobody_waits_for_any_more_is_ended(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The task is killed while Vault makes the token."""
+def test_token_of_an_abandoned_login_is_revoked(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task is killed while Vault creates the token."""
     vault.app_roles = {"role-1": "id-1"}
     vault.delay = 0.5
     monkeypatch.setenv("AIRFLOW_CONN_VAULT", vault.connection(auth_type="approle", login="role-1", password="id-1"))
@@ -454,15 +454,15 @@ def test_login_that_nobody_waits_for_any_more_is_ended(vault: Vault, monkeypatch
 
 
 @pytest.mark.parametrize("stated", [pytest.param(10**400, id="huge"), float("nan"), -1, True, "3600"])
-def test_time_of_a_lease_that_cannot_be_understood_harms_nobody(vault: Vault, stated: Any) -> None:
-    """The account is used, and given back."""
+def test_invalid_lifetime_of_a_lease_does_no_harm(vault: Vault, stated: Any) -> None:
+    """The account is used, and revoked."""
     vault.roles = {"heart": {"seconds": 3600, "stated": stated}}
     assert ask("heart", dynamic_path="database/creds/{name}").credentials
     assert not vault.leases
 
 
-def test_lookups_that_are_left_early_do_not_wait_and_leave_no_account(vault: Vault) -> None:
-    """The task is killed: Vault's answer comes when nobody waits for it."""
+def test_abandoned_lookups_do_not_wait_and_leave_no_account(vault: Vault) -> None:
+    """The task is killed: Vault's answer comes when it is no longer needed."""
     vault.roles = {"heart": {"seconds": 3600}}
     gone = time.monotonic() + 0.5
 

@@ -1,4 +1,4 @@
-"""Where passwords come from, as the settings say it: options and path templates."""
+"""Where passwords come from, according to the settings: options and path templates."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def test_every_option_can_be_written_into_the_variable() -> None:
         ({"passwords": {}}, "passwords"),
     ],
 )
-def test_option_that_would_not_work_is_an_error_at_its_key(options: dict[str, Any], fault: str) -> None:
-    """When the Variable is read, not at night."""
+def test_invalid_option_is_an_error_that_names_its_key(options: dict[str, Any], fault: str) -> None:
+    """When the Variable is read, not during the nightly run."""
     assert any(fault in one for one in faults(options))
 
 
@@ -71,8 +71,8 @@ def test_option_that_would_not_work_is_an_error_at_its_key(options: dict[str, An
     ["hdm/all", "", "/", "a//{name}", "../{name}", "a/./{name}", "{name", "{}", "{0}", "{password}", "{name!r}",
      "{name:>9}", "{name.type}", "a\n/{name}"],
 )  # fmt: skip
-def test_template_that_is_no_path_or_names_no_endpoint_is_refused(template: str) -> None:
-    """One without a placeholder would hand one secret to every endpoint."""
+def test_template_that_is_not_a_path_or_has_no_placeholder_is_rejected(template: str) -> None:
+    """Without a placeholder, every endpoint would get the same secret."""
     assert faults({"vault": {"conn_id": "v", "path": template}})
 
 
@@ -84,21 +84,21 @@ def test_template_is_filled_from_the_parts_of_the_slug() -> None:
 
 @pytest.mark.parametrize("name", ["..", ".", ""])
 def test_endpoint_cannot_lead_its_path_elsewhere(name: str) -> None:
-    """Whoever may register endpoints may not choose secrets by it."""
+    """Registering endpoints must not allow choosing any secret."""
     endpoint = Endpoint(name=name, type="mysql", host="h")
     with pytest.raises(ConfigurationError):
         fill("hdm/{name}", endpoint, "prod")
 
 
 def test_placeholder_without_a_value_is_an_error_that_names_it() -> None:
-    """An empty part would read another endpoint's secret, or a folder of them."""
+    """With an empty part, the path could lead to another endpoint's secret, or to a folder of secrets."""
     with pytest.raises(ConfigurationError, match=r"needs environment, which is empty"):
         fill("{environment}/{name}", HEART, None)
 
 
 @given(name=st.text(min_size=1), host=st.text(min_size=1))
 def test_two_endpoints_never_share_a_path_of_all_their_parts(name: str, host: str) -> None:
-    """Whatever signs are in them: nothing that is encoded can be confused with what is not."""
+    """Whatever characters they contain: encoded ones cannot be confused with others."""
     try:
         path = fill("hdm/{host}/{name}", Endpoint(name=name, type="t", host=host), None)
     except ConfigurationError:
@@ -112,5 +112,5 @@ def test_two_endpoints_never_share_a_path_of_all_their_parts(name: str, host: st
 
 
 def test_every_placeholder_is_a_part_of_an_endpoint_or_the_environment() -> None:
-    """A name that nothing fills would be empty for all."""
+    """Any other placeholder would always be empty."""
     assert set(PLACEHOLDERS) - {"environment"} <= set(vars(HEART))

@@ -1,4 +1,4 @@
-"""What all sources of passwords share: the chain, the pool, the memory of one that is down, leases."""
+"""What all sources of passwords share: chain, pool, outages, leases."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def places(*names: str) -> list[Registered]:
 
 
 class Book:
-    """A source that has entries in a dict; an error there is raised."""
+    """A source with its entries in a dict; an error in it is raised."""
 
     at_once = 4
 
@@ -49,14 +49,14 @@ def chain(*sources: Any, warn: Callable[[str], None] = print, warnings: WarningQ
 
 
 def request(outage: Outage, error: HdmError, asked: list[str]) -> None:
-    """A request that fails; `asked` tells that it was made."""
+    """A request that fails; `asked` records that it was made."""
     with outage.watch():
         asked.append(error.what)
         raise error
 
 
 class Haste(threading.Condition):
-    """A clock, and a condition that is never waited for longer than a moment: the clock jumps over the rest."""
+    """A condition that waits only for a moment, and a clock that skips the rest of the wait."""
 
     ahead = 0.0  # seconds
 
@@ -73,7 +73,7 @@ class Haste(threading.Condition):
 
 @pytest.fixture
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leases whose time passes as fast as it can: nobody waits for half of a lease to be over."""
+    """Make time pass fast for leases, so that tests need not wait for half of a lease."""
     clock = Haste()
     monkeypatch.setattr(credential_leases, "time", SimpleNamespace(monotonic=clock.monotonic, sleep=time.sleep))
     monkeypatch.setattr(
@@ -91,7 +91,7 @@ def eventually(condition: Callable[[], object], seconds: float = 10) -> bool:
 
 
 def test_source_without_an_entry_passes_on_and_one_that_is_down_does_not() -> None:
-    """A password from the next source may be an old one, or somebody else's."""
+    """A password from the next source may be old, or for another account."""
     first = Book({"a": "first", "b": SourceDownError("down")})
     second = Book({"a": "second", "b": "second", "c": "second"})
     with chain(first, second) as both:
@@ -104,8 +104,8 @@ def test_source_without_an_entry_passes_on_and_one_that_is_down_does_not() -> No
     assert second.closed
 
 
-def test_fault_that_nobody_foresaw_fails_its_endpoint_and_no_other() -> None:
-    """Its text may quote a password: the error names the place in the code instead."""
+def test_unexpected_error_fails_its_endpoint_and_no_other() -> None:
+    """Its text may quote a password, so the fault names the place in the code instead."""
     book = Book({"a": OverflowError("s3cret"), "b": "fine", "c": "half a \ud800 letter"})
     found = chain(book).find_all(places("a", "b", "c", "d"))
     assert [one.password for one in found.credentials.values()] == ["fine"]
@@ -125,12 +125,12 @@ def test_file_endpoint_is_never_looked_up() -> None:
 
 
 def test_credential_does_not_show_its_password() -> None:
-    """It may end up in a traceback."""
+    """It may appear in a traceback."""
     assert "s3cret" not in repr(Credential(password="s3cret", source="book"))
 
 
-def test_pool_asks_so_many_at_once_and_no_more() -> None:
-    """The source is somebody else's server."""
+def test_pool_asks_no_more_at_once_than_the_limit() -> None:
+    """The source is a server that others use too."""
     running, most, lock = 0, 0, threading.Lock()
     together = threading.Barrier(3, timeout=10)
 
@@ -148,8 +148,8 @@ def test_pool_asks_so_many_at_once_and_no_more() -> None:
     assert most == 3
 
 
-def test_whoever_waits_for_the_pool_can_leave_while_a_request_hangs() -> None:
-    """Airflow kills a task five seconds after it has asked it to end."""
+def test_caller_can_stop_waiting_for_the_pool_while_a_request_hangs() -> None:
+    """Airflow kills a task five seconds after asking it to stop."""
     hanging = threading.Event()
     with pytest.raises(DeadlineError):
         each(lambda _: hanging.wait(60), [1, 2, 3], at_once=1, heartbeat=until(time.monotonic() + 0.05))
@@ -159,8 +159,8 @@ def test_whoever_waits_for_the_pool_can_leave_while_a_request_hangs() -> None:
     assert eventually(lambda: not any(thread.is_alive() for thread in threads))
 
 
-def test_error_that_is_no_answer_comes_out_of_the_pool() -> None:
-    """A fault of ours is not an endpoint's."""
+def test_error_other_than_hdmerror_is_raised_by_the_pool() -> None:
+    """Our own bug is not an endpoint's fault."""
 
     def fail(_: int) -> None:
         raise ZeroDivisionError
@@ -169,7 +169,7 @@ def test_error_that_is_no_answer_comes_out_of_the_pool() -> None:
         each(fail, [1], at_once=1)
 
 
-def test_question_is_asked_once_however_many_ask_it_at_once() -> None:
+def test_lookup_is_made_once_however_many_threads_need_it() -> None:
     """Also when it fails."""
     asked = Counter[str]()
 
@@ -187,7 +187,7 @@ def test_question_is_asked_once_however_many_ask_it_at_once() -> None:
 
 
 def test_source_that_is_down_is_not_asked_again_and_a_slow_one_after_three_times() -> None:
-    """A thousand endpoints would wait ten seconds each; one slow answer may be one slow database."""
+    """Else a thousand endpoints would wait ten seconds each; a single slow answer may be due to one slow database."""
     for error, times in ((SourceDownError("refused"), 1), (SlowSourceError("no answer"), 3)):
         outage, asked = Outage(), list[str]()
         for _ in range(10):
@@ -196,8 +196,8 @@ def test_source_that_is_down_is_not_asked_again_and_a_slow_one_after_three_times
         assert len(asked) == times
 
 
-def test_source_that_answers_otherwise_is_not_down_for_slow_questions() -> None:
-    """Asked only when several in a row were left unanswered."""
+def test_source_that_is_alive_does_not_count_as_down_for_slow_lookups() -> None:
+    """Whether it is alive is asked only after several unanswered look-ups in a row."""
     glances, asked = [True, False], list[str]()
     outage = Outage(lambda: glances.pop(0))
     for _ in range(10):
@@ -208,7 +208,7 @@ def test_source_that_answers_otherwise_is_not_down_for_slow_questions() -> None:
 
 
 def test_answer_in_between_shows_that_a_slow_source_is_not_down() -> None:
-    """A refusal is an answer, too."""
+    """A refusal is an answer too."""
     outage, asked = Outage(), list[str]()
     for error in [SlowSourceError("slow"), SlowSourceError("slow"), HdmError("refused")] * 3:
         with pytest.raises(HdmError):
@@ -216,8 +216,8 @@ def test_answer_in_between_shows_that_a_slow_source_is_not_down() -> None:
     assert len(asked) == 9
 
 
-def test_lease_is_renewed_in_time_and_ended_once(haste) -> None:
-    """The thread that runs the pack waits for neither."""
+def test_lease_is_renewed_in_time_and_revoked_once(haste) -> None:
+    """The thread that runs the pack does not wait for either."""
     warned: list[str] = []
     renewed, ended = Counter[str](), Counter[str]()
     leases = Leases(warned.append)
@@ -240,8 +240,8 @@ def test_lease_is_renewed_in_time_and_ended_once(haste) -> None:
     assert ended["late"] == 1
 
 
-def test_lease_that_cannot_be_kept_is_told_once_and_the_others_are_renewed(haste) -> None:
-    """The run goes on: the pack may be done with it."""
+def test_lease_that_cannot_be_renewed_is_warned_about_once_and_the_others_are_renewed(haste) -> None:
+    """The run continues: the pack may no longer need it."""
     warned: list[str] = []
     renewed = Counter[str]()
     leases = Leases(warned.append)
@@ -267,8 +267,8 @@ def test_lease_that_cannot_be_kept_is_told_once_and_the_others_are_renewed(haste
     assert "Vault is not ready" in "".join(warned)
 
 
-def test_fault_that_nobody_foresaw_does_not_end_the_renewal_of_other_leases(haste) -> None:
-    """The accounts of the others would end in silence."""
+def test_unexpected_error_does_not_stop_the_renewal_of_other_leases(haste) -> None:
+    """Else the others would expire without a warning."""
 
     def fail() -> float:
         raise LookupError("s3cret")
@@ -282,8 +282,8 @@ def test_fault_that_nobody_foresaw_does_not_end_the_renewal_of_other_leases(hast
     assert warned == ["one could not be renewed and expires in 0 s: LookupError"]
 
 
-def test_lease_that_cannot_be_given_back_is_told_and_holds_nobody_up() -> None:
-    """It ends by itself; the text says when."""
+def test_lease_that_cannot_be_revoked_is_warned_about_and_delays_nothing() -> None:
+    """It expires by itself; the warning says when."""
     warned: list[str] = []
     leases = Leases(warned.append)
     hanging = threading.Event()
@@ -302,16 +302,18 @@ def test_lease_that_cannot_be_given_back_is_told_and_holds_nobody_up() -> None:
     assert "could not be revoked; it expires in" in warned[-1]
 
 
-def test_notes_of_other_threads_are_told_in_the_thread_that_may_log() -> None:
-    """Airflow's log of a task is one pipe."""
+def test_warnings_of_other_threads_are_logged_in_the_callers_thread() -> None:
+    """A task's log in Airflow is a single pipe."""
     warnings, logged = WarningQueue(), []
 
-    class Teller(Book):
+    class WarningBook(Book):
         def find(self, registered: Registered) -> Credential | None:
-            warnings(f"note on {registered.endpoint.name}")
+            warnings(f"warning about {registered.endpoint.name}")
             return super().find(registered)
 
-    both = chain(Teller({}), warn=lambda text: logged.append((text, threading.current_thread())), warnings=warnings)
+    both = chain(
+        WarningBook({}), warn=lambda text: logged.append((text, threading.current_thread())), warnings=warnings
+    )
     both.find_all(places("a", "b"))
-    assert {text for text, _ in logged} == {"note on a", "note on b"}
+    assert {text for text, _ in logged} == {"warning about a", "warning about b"}
     assert {thread for _, thread in logged} == {threading.current_thread()}

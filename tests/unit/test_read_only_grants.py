@@ -1,4 +1,4 @@
-"""What MySQL's SHOW GRANTS says of an account: whether it can only read."""
+"""Whether an account can only read, according to MySQL's SHOW GRANTS."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ READING = [
 ]
 
 
-def test_rights_that_change_nothing_are_reading() -> None:
-    """Temporary tables are the session's own; a column may have any name."""
+def test_rights_that_change_nothing_do_not_count() -> None:
+    """Temporary tables belong to the session; a column can have any name."""
     assert rights_to_write(READING) == []
 
 
@@ -33,16 +33,16 @@ def test_rights_that_change_nothing_are_reading() -> None:
     ],
 )
 def test_right_that_may_change_something_is_named(line: str, right: str) -> None:
-    """And what nobody understands counts as one."""
+    """An unrecognized line counts as one."""
     assert rights_to_write([*READING, line]) == [right]
 
 
 def test_hash_of_a_password_is_not_repeated() -> None:
-    """MariaDB prints it to everybody who may see the grants."""
+    """MariaDB shows it to everyone who may see the grants."""
     line = "GRANT INSERT ON *.* TO `r`@`%` IDENTIFIED BY PASSWORD '*6BB4837EB74329105EE4568DDA7DC67ED2CA2AD9'"
     assert rights_to_write([line]) == ["INSERT on *.*"]
 
 
 def test_roles_are_found_as_the_server_quotes_them() -> None:
-    """They are put into the next statement in its own words."""
+    """They go into the next statement unchanged."""
     assert _roles(READING) == ["`reading`@`%`", "`more`@`%`"]

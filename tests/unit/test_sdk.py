@@ -1,4 +1,4 @@
-"""The SDK that packs import: what it reads, what it writes, what it refuses."""
+"""The SDK that packs import: what it reads, writes and rejects."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def reported(context: Path) -> list[object]:
 
 
 def test_load_gives_everything_the_context_says(context: Path) -> None:
-    """Dates are dates, ports are text, ssl is a truth, and configuration that is no JSON stays text."""
+    """Dates become dates, ports text and ssl a boolean; configuration that is not JSON stays text."""
     run = hdm.load()
     (endpoint,) = run.endpoints
     assert (run.environment, run.date, run.pack, run.version) == ("prod", dt.date(2026, 1, 31), "basic", "1.0.0")
@@ -65,7 +65,7 @@ def test_load_gives_everything_the_context_says(context: Path) -> None:
 
 
 def test_an_endpoint_without_password_port_or_version_has_empty_ones(context: Path) -> None:
-    """Null and left out are the same; an unknown dbversion is 0.0."""
+    """Null and missing are the same; an unknown dbversion is 0.0."""
     bare = {"slug": "lab:sqlite:/lab.db:::false", "database": "lab", "type": "sqlite", "password": None}
     context.write_text(json.dumps({**CONTEXT, "endpoints": [bare]}))
     (endpoint,) = hdm.load().endpoints
@@ -74,7 +74,7 @@ def test_an_endpoint_without_password_port_or_version_has_empty_ones(context: Pa
 
 
 def test_no_repr_shows_the_password(context: Path) -> None:
-    """What a pack prints for debugging ends up in the task log."""
+    """Whatever a pack prints for debugging is in the task log."""
     run = hdm.load()
     assert "s3cret" not in repr(run) + repr(run.endpoints) + str(run.endpoints[0])
     assert "heart" in repr(run.endpoints[0])
@@ -84,7 +84,7 @@ def test_no_repr_shows_the_password(context: Path) -> None:
 def test_a_missing_variable_is_an_error_that_names_it(
     context: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """Fault 14 of the original: without its environment it did nothing, and ended well."""
+    """Fault 14 of the original: without its variables, it did nothing and exited with success."""
     monkeypatch.delenv(variable)
     with pytest.raises(hdm.ContextError, match=f"{variable} is not set"):
         hdm.load()
@@ -114,24 +114,22 @@ def test_a_pack_started_without_its_environment_does_not_exit_with_zero() -> Non
 def test_a_context_that_is_not_of_contract_1_is_refused_without_quoting_it(
     context: Path, text: str, message: str
 ) -> None:
-    """The context holds passwords: an error about it names keys only."""
+    """The context contains passwords: an error about it names only keys."""
     context.write_text(text)
     with pytest.raises(hdm.ContextError, match=message) as caught:
         hdm.load()
     assert "s3cret" not in str(caught.value)
 
 
-def test_a_context_file_that_is_not_there_is_an_error_of_its_own(
-    context: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The message names the path."""
+def test_a_missing_context_file_is_an_error_that_names_it(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message shows the path."""
     monkeypatch.setenv("HDM_CONTEXT", "/nowhere/context.json")
     with pytest.raises(hdm.ContextError, match=r"/nowhere/context\.json"):
         hdm.load()
 
 
-def test_reports_are_json_lines_with_only_what_was_said(context: Path) -> None:
-    """Zero metrics are something to say; no metrics at all are not."""
+def test_reports_are_json_lines_with_only_what_was_passed(context: Path) -> None:
+    """Zero metrics are reported; an unset number of metrics is not."""
     run = hdm.load()
     run.report(run.endpoints[0], "ok", "über alles\nzweite Zeile", metrics=0, version="2.2")
     run.report("other", "partial", incomplete=["a", "b"])
@@ -148,14 +146,14 @@ def test_reports_are_json_lines_with_only_what_was_said(context: Path) -> None:
 
 
 def test_an_unknown_status_is_refused(context: Path) -> None:
-    """A typing error must not become a report that the runner drops."""
+    """A typo must not become a report that the runner drops."""
     with pytest.raises(ValueError, match="success"):
         hdm.load().report(SLUG, "success")
 
 
 @pytest.mark.parametrize(("share", "written"), [(-1.0, 0.0), (0.4, 0.4), (7.0, 1.0)])
 def test_progress_stays_between_0_and_1(context: Path, share: float, written: float) -> None:
-    """A pack that counts wrongly still says something."""
+    """A pack that miscounts still reports progress."""
     hdm.load().progress(share, "patients")
     assert reported(context) == [{"progress": written, "message": "patients"}]
 
@@ -169,7 +167,7 @@ def test_skip_ends_the_pack_with_99(context: Path, capsys: pytest.CaptureFixture
 
 
 def test_the_sdk_is_one_small_file_of_python_3_8_and_the_standard_library() -> None:
-    """A pack may run in an environment that has nothing of ours, on an old Python."""
+    """A pack may run in a venv without hdm_airflow, on an old Python."""
     source = SDK.read_text()
     assert source.count("\n") < 200
     imported = set()
