@@ -104,11 +104,11 @@ class Vault:
         )
 
     def _keep_token_alive(self) -> None:
-        """Renew the token too: when it expires, Vault revokes the leases that it created."""
+        """Renew the token too: when it expires, Vault revokes its leases."""
         try:
             seconds, renewable = self._client.token_life()
         except HdmError as error:
-            self._warn(f"cannot find out when Vault's token expires, and its accounts with it: {error.what}")
+            self._warn(f"cannot find out when Vault's token and its accounts expire: {error.what}")
             return
         if math.isfinite(seconds):
             renew = self._client.renew_token if renewable else None

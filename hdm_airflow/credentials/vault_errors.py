@@ -75,7 +75,7 @@ _EXPLANATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[H
 
 @contextmanager
 def explain_errors(path: str, where: str) -> Iterator[None]:
-    """Wrap a request: replace its errors by HdmErrors.
+    """Wrap a request: turn its errors into HdmErrors.
 
     Args:
         path: the path that is requested; contains no secret.
