@@ -10,7 +10,7 @@ from __future__ import annotations
 __version__ = "0.1.0"  # the only place: pyproject.toml and the wheel read it from here
 __all__ = ["Catalog", "HdmDag", "HdmTaskGroup", "PackOperator", "__version__"]
 
-TYPE_CHECKING = False  # not from typing: the guard, started before each pack, imports this package
+TYPE_CHECKING = False  # not from typing, which would double the time to start the guard before each pack
 if TYPE_CHECKING:
     from hdm_airflow.dag import HdmDag, HdmTaskGroup
     from hdm_airflow.operators.pack import PackOperator
