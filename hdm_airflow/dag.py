@@ -22,7 +22,7 @@ from hdm_airflow.operators.problem import ProblemOperator
 from hdm_airflow.packs.catalog import Catalog
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.packs.selection import choose, matches
-from hdm_airflow.settings import WHERE, Settings
+from hdm_airflow.settings import WHERE, RunOptions, Settings
 
 _OWN_FOLDER = f"{Path(__file__).parent.absolute()}{os.sep}"
 #: Keys of the manifest that become arguments of the task; pack_args override them.
@@ -208,10 +208,12 @@ def _task(pack: Pack, settings: Settings, environment: str) -> BaseOperator:
     for selector, stated in settings.pack_args.items():
         if matches(selector, pack):
             arguments.update(_as_durations(stated))
-    options = dict(settings.run_options(pack))
-    options.update({name: arguments.pop(name) for name in options.keys() & arguments})
+    options = settings.run_options.for_pack(pack)
+    changes = {name: arguments.pop(name) for name in RunOptions.model_fields.keys() & arguments}
     try:
-        return PackOperator(task_id=pack.task_id, pack=pack, options=options, **arguments)
+        return PackOperator(
+            task_id=pack.task_id, pack=pack, options={**dict(options), **changes} if changes else options, **arguments
+        )
     except Exception as error:  # noqa: BLE001  # no error of Airflow about an argument may keep the file from loading
         _forget(pack.task_id)
         fault = error.what if isinstance(error, ConfigurationError) else error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
@@ -77,6 +78,11 @@ class RunOptions(BaseModel):
         if isinstance(options, Mapping):
             options = {key: value for key, value in options.items() if value is not None}
         return cls.validate_all({} if options is None else options, where)
+
+    def for_pack(self, pack: Pack) -> RunOptions:
+        """The options for runs of a pack: the timeout of its manifest overrides this one."""
+        timeout = pack.manifest and pack.manifest.timeout
+        return self.model_copy(update={"timeout": timeout}) if timeout else self
 
     @classmethod
     def validate_all(cls, value: object, where: str) -> Self:
@@ -167,12 +173,10 @@ class Settings(RunOptions):
         """
         return self.validate_all({**self.model_dump(), **changes}, "arguments of HdmDag")
 
-    def run_options(self, pack: Pack) -> RunOptions:
-        """The options for runs of a pack: the timeout of its manifest overrides the setting."""
-        options = {name: getattr(self, name) for name in RunOptions.model_fields}
-        if pack.manifest and pack.manifest.timeout:
-            options["timeout"] = pack.manifest.timeout
-        return RunOptions.model_construct(**options)
+    @cached_property
+    def run_options(self) -> RunOptions:
+        """The part of the settings that a run needs: one object, however many packs a Dag has."""
+        return RunOptions.model_construct(**{name: getattr(self, name) for name in RunOptions.model_fields})
 
 
 def _text(message: str) -> str:
