@@ -32,6 +32,7 @@ root_doc = "README"
 myst_heading_anchors = 6  # links such as page.md#a-heading, as code hosts make them
 smartquotes = False  # `--option` in a sentence stays what can be typed
 highlight_language = "none"  # of indented blocks: commands, trees, what programs print
+pygments_dark_style = "github-dark"
 
 html_theme = "furo"
 html_static_path = ["_static"]
