@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,15 @@ if TYPE_CHECKING:
 _WAIT = 30  # seconds for a page to show what is asked for
 
 
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """An Airflow that somebody else has started."""
+
+    url: str
+    user: str
+    password: str
+
+
 class Browser:
     """Headless Chromium, logged in to Airflow as its user `admin`.
 
@@ -25,7 +37,7 @@ class Browser:
         size: of the window, in pixels.
     """
 
-    def __init__(self, airflow: Airflow, folder: Path, *, size: tuple[int, int] = (1400, 900)) -> None:
+    def __init__(self, airflow: Airflow | Login, folder: Path, *, size: tuple[int, int] = (1400, 900)) -> None:
         self.airflow, self.folder, self.size = airflow, folder, size
         self._driver: Any = None
 
@@ -68,6 +80,23 @@ class Browser:
         self._driver.get(f"{self.airflow.url}{path}")
         WebDriverWait(self._driver, _WAIT).until(lambda driver: until in driver.find_element(By.TAG_NAME, "body").text)
         return str(self._driver.find_element(By.TAG_NAME, "body").text)
+
+    def links(self, path: str, among: str) -> list[str]:
+        """Open a page and wait for links that hold `among`; their paths."""
+        from selenium.webdriver.common.by import By
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        self._driver.get(f"{self.airflow.url}{path}")
+        choice = f"a[href*='{among}']"
+        WebDriverWait(self._driver, _WAIT).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, choice))
+        found = self._driver.find_elements(By.CSS_SELECTOR, choice)
+        return [str(one.get_attribute("href")).removeprefix(self.airflow.url) for one in found]
+
+    def remember(self, values: Mapping[str, str]) -> None:
+        """Store what Airflow's pages remember of how somebody wants them, key by key."""
+        self._driver.execute_script(
+            f"for (const [key, value] of Object.entries({json.dumps(dict(values))})) localStorage.setItem(key, value)"
+        )
 
     def screenshot(self, file: Path) -> None:
         """Save what the window shows as a PNG."""

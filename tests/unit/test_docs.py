@@ -236,6 +236,19 @@ def test_dag_file_of_the_readme_is_the_one_that_is_shipped() -> None:
     assert code == shipped
 
 
+def test_table_of_the_readme_has_the_faults_that_the_demo_plants() -> None:
+    """It is a part of what `make demo` prints: its lines for one database, and its last line."""
+    from demo.hospital import PLANTED_FAULTS
+
+    text = (ROOT / "README.md").read_text("utf-8")
+    rows = re.findall(r"^│ hospital +│(.*)│$", text, re.MULTILINE)
+    stated = [tuple(cell.strip() for cell in row.split("│")) for row in rows]
+    places = [f"{one.table}.{one.column}" if one.column else one.table for one in PLANTED_FAULTS]
+    kinds = [one.kind.replace("_", " ") for one in PLANTED_FAULTS]
+    assert stated == [(kind, place, "yes") for kind, place in zip(kinds, places, strict=True)]
+    assert f"{3 * len(stated)} of {3 * len(stated)} planted faults found; 0 alerts on the sound night" in text
+
+
 def test_version_is_the_same_everywhere() -> None:
     """The package states it, and the changelog tells of it; the image tag of Compose is in `test_compose.py`."""
     import hdm_airflow
