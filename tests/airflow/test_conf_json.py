@@ -248,9 +248,11 @@ def test_account_is_checked_on_its_own_server_despite_the_workers_variables(
     ],
 )
 def test_postgresql_account_that_can_do_more_fails_its_endpoint(
-    ask: Any, account: Callable[..., Endpoint], statement: str, expected: str
+    ask: Any, account: Callable[..., Endpoint], database: Database, statement: str, expected: str
 ) -> None:
     """By a right of its own, of PUBLIC, or of a role that it can assume."""
+    if "pg_write_all_data" in statement and database.server.version < 14:
+        pytest.skip("this PostgreSQL has no such role")
     endpoint = account(statement)
     fault = ask({"databases": [entry(name=endpoint.name)]}, endpoint)
     assert isinstance(fault, HdmError)

@@ -23,7 +23,7 @@ RATIO = 1e-9  # doubles are summed in different orders
 # What is a number to the metrics: neither NaN nor infinite, nor beyond a double.
 FINITE = {
     "integer": "{c} IS NOT NULL",
-    "float": "{c} NOT IN ('NaN', 'Infinity', '-Infinity') AND abs({c}) <= 1.7976931348623157e308::numeric",
+    "float": "{c}::text NOT IN ('NaN', 'Infinity', '-Infinity') AND abs({c}) <= 1.7976931348623157e308::numeric",
     "double": "{c} NOT IN ('NaN', 'Infinity', '-Infinity')",
 }
 NUMBER = {"oid": "{c}::bigint", "real": "{c}::float8"}

@@ -72,6 +72,15 @@ def begin(session, attempt, slugs):
     return ids
 
 
+def end_session(session, other):
+    """The server ends the other session; PostgreSQL 13 does not wait for that by itself."""
+    pid, limit = other.info.backend_pid, time.monotonic() + 5
+    session.execute("SELECT pg_terminate_backend(%s)", [pid])
+    while session.execute("SELECT pid FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
 def newest(session, attempt=FIRST, required=()):
     found = runs.newest(session, attempt, required, [HEART, LUNGS])
     return {(run.kind, run.pack, run.endpoint): run.status for run in found}
@@ -202,7 +211,7 @@ def test_an_attempt_that_lost_its_lock_before_its_first_row_is_older_than_whoeve
     """Its rows were never begun, and it says so later: the success in between counts all the same."""
     assert runs.try_lock(other, FIRST)
     ids = runs.reserve(other, [HEART])
-    session.execute("SELECT pg_terminate_backend(%s, 5000)", [other.info.backend_pid])
+    end_session(session, other)
     assert runs.try_lock(session, SECOND)
     runs.close(session, SECOND, begin(session, SECOND, [HEART]), [Outcome(endpoint=HEART, status="success")])
     failed = [Outcome(endpoint=HEART, status="failed", reason="the lock was lost")]
@@ -326,7 +335,7 @@ def test_a_session_that_the_server_ends_is_missed_at_once(session, other):
     heartbeat = LockKeeper(session, {})
     beat(heartbeat, 0.2)
     assert not heartbeat._query
-    other.execute("SELECT pg_terminate_backend(%s, 5000)", [session.info.backend_pid])
+    end_session(other, session)
     with pytest.raises(HdmBaseError, match="the pack's lock was lost: the connection to the HDM base ended"):
         beat(heartbeat, 0.5)
     session.close()
@@ -452,7 +461,7 @@ def test_rules_wait_for_the_metric_pack_that_they_require_and_keep_it_from_runni
     with pytest.raises(HdmBaseError, match="mp_basic did not end in time"):
         lock.take(session, FIRST, rules, deadline=time.monotonic() + 0.5)
     assert rows(session, "status") == [("running",)]
-    session.execute("SELECT pg_terminate_backend(%s, 5000)", [other.info.backend_pid])
+    end_session(session, other)
     lock.take(session, FIRST, rules, deadline=0)
     assert rows(session, "status", "reason") == [("failed", "the worker died")]
     with HdmHook().session() as third:
@@ -544,5 +553,5 @@ def test_a_required_metric_pack_is_locked_by_many_readers_or_one_writer(session,
 def test_a_lock_ends_with_its_session_however_that_ends(session, other):
     """A worker killed hard leaves no lock behind."""
     assert runs.try_lock(session, FIRST) is True
-    other.execute("SELECT pg_terminate_backend(%s, 5000)", [session.info.backend_pid])
+    end_session(other, session)
     assert runs.try_lock(other, SECOND) is True

@@ -17,10 +17,20 @@ if TYPE_CHECKING:
     from tests.integration.metric_basic_harness import Ward
     from tests.integration.pack_harness import Row
 
+
+def survives_squaring(number: float) -> bool:
+    """Whether pandas finds its deviation: the square of a smaller number is 0 to it."""
+    return number == 0 or abs(number) > 1e-140
+
+
 # Column name -> PostgreSQL's type, pandas', values
 COLUMNS: dict[str, tuple[str, str, st.SearchStrategy[Any]]] = {
     "whole": ("bigint", "Int64", st.integers(-4, 4) | st.integers(-(10**9), 10**9)),
-    "share": ("double precision", "Float64", st.sampled_from([0.0, 0.5]) | st.floats(-1e9, 1e9, allow_subnormal=False)),
+    "share": (
+        "double precision",
+        "Float64",
+        st.sampled_from([0.0, 0.5]) | st.floats(-1e9, 1e9).filter(survives_squaring),
+    ),
     "word": ("text", "string", st.sampled_from(["", "a", "A", "é"]) | st.text("abc é😀", max_size=8)),
     "seen": (
         "timestamp",

@@ -86,7 +86,8 @@ def test_retry_does_not_read_finished_tables_again(ward: Ward) -> None:
         wait_until(lambda: len(ward.tables()) == 20)  # what was read is stored although the next table takes long
         running.kill()
     assert not ward.base.rows("SELECT FROM metric_basic_version")
-    ward.execute("SELECT pg_stat_force_next_flush()")
+    if ward.database.server.version >= 15:  # before, what a session has read is known when it has ended
+        ward.execute("SELECT pg_stat_force_next_flush()")
     wait_until(lambda: ward.ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hdm basic'") == 0)
     before = ward.ask(reads)
     run = ward.measure(**RUN)

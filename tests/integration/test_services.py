@@ -179,6 +179,7 @@ def test_a_missing_server_says_what_to_install(monkeypatch):
     monkeypatch.setattr("demo.services.service.PROGRAM_PATH", "")
     monkeypatch.setattr("demo.services.mariadb.PROGRAM_PATH", "")
     monkeypatch.setattr("demo.services.redis.PROGRAM_PATH", "")
+    monkeypatch.delenv("HDM_TEST_POSTGRES", raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert "apt-get install mariadb-server" in MariaDB.available()
     assert "apt-get install redis-server" in Redis.available()
@@ -234,6 +235,25 @@ def test_postgres_data_folder_in_use_is_an_error(postgres):
         Postgres(postgres.folder).start()
     with psycopg.connect(postgres.dsn()) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_postgres_of_another_folder_takes_the_place_of_the_wheels(require, tmp_path, monkeypatch):
+    """HDM_TEST_POSTGRES names it; psql comes from the wheel where it has none, and a folder without a server is told."""
+    require("integration", Postgres.available())
+    own = Path(Postgres(tmp_path)._program("postgres")).parent
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("HDM_TEST_POSTGRES", str(tmp_path / "bin"))
+    assert f"HDM_TEST_POSTGRES names a folder without `postgres`: {tmp_path / 'bin'}" in Postgres.available()
+    for name in ("initdb", "postgres"):
+        (tmp_path / "bin" / name).write_text(f'#!/bin/sh\nexec {own / name} "$@"\n')
+        (tmp_path / "bin" / name).chmod(0o755)
+    assert Postgres.available() is None
+    server = Postgres(tmp_path / "server")
+    assert server.bin_dir.name == "bin"
+    assert (server.bin_dir / "psql").exists()
+    assert server._command()[0] == str(tmp_path / "bin" / "postgres")
+    with server, psycopg.connect(server.dsn()) as connection:
+        assert connection.info.server_version // 10_000 == server.version
 
 
 def test_postgres_copies_a_template_database(postgres, database):
