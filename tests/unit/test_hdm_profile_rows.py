@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from typing import Any
 
 import hdm_profile as hp
@@ -144,4 +145,5 @@ def test_what_are_no_rows_is_told(rows: Any) -> None:
     one = profile(Spec(hp.INTEGER, hp.ANY_INTEGER))
     with pytest.raises((ProfileError, IndexError, OverflowError, SystemError, UnicodeEncodeError)):
         one.feed_rows(rows)
-    assert sqlite3.connect(":memory:").execute("SELECT 1").fetchall() == [(1,)]
+    with closing(sqlite3.connect(":memory:")) as connection:
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]
