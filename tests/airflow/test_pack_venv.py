@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from hdm_airflow.errors import HdmError, PackFailedError, VenvBuildError
 from hdm_airflow.runner.processes.supervision import Supervision
+from hdm_airflow.runner.venvs.interpreter import find_interpreter
 from hdm_airflow.runner.venvs.options import VenvOptions
 from hdm_airflow.runner.venvs.store import VenvStore
 from tests.airflow.processes import ROOT, RUN_IN_CHILD, alive, eventually, left_behind
@@ -315,6 +317,35 @@ def test_manifest_chooses_the_python_that_runs_the_pack(stage: Stage) -> None:
     with pytest.raises(VenvBuildError, match=r"no Python on this machine matches '3\.99'"):
         stage.run("mp_future")
     assert stage.ledger("mp_future", "reason") == [("heart", "failed", "no Python on this machine matches '3.99'")]
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_oldest_and_newest_python_of_this_machine_run_packs_from_3_8_on(
+    stage: Stage, index: Index, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tool: str
+) -> None:
+    """The venv is built for it, its `pip` is served, and the SDK works under it."""
+    find_interpreter.cache_clear()
+    if tool == "pip":
+        without_uv(monkeypatch)
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    others = [str(path) for path in pyenv.glob("versions/*/bin")]  # its shims on the PATH need not work
+    monkeypatch.setenv("PATH", os.pathsep.join([*others, os.environ["PATH"]]))
+    found = []
+    for version in (f"3.{minor}" for minor in range(8, 15)):
+        with suppress(VenvBuildError):
+            find_interpreter(version)
+            found.append(version)
+    assert found
+    stage.store = tmp_path / "own store"
+    files = {"requirements.txt": "hdmone\n", "process/metric_basic.py": PROGRAM}
+    chosen = {found[0], found[-1]}
+    for version in chosen:
+        stage.pack(f"on{version[2:]}", f"set -e\npython --version\n{ORIGINAL}", files=files, python=version)
+        stage.activate(f"mp_on{version[2:]}", HEART)
+        assert stage.run(f"mp_on{version[2:]}")["success"] == 1
+        assert any(line.startswith(f"Python {version}.") for line in stage.lines)
+    assert stage.lines.count("installed: ['hdmone']") == len(chosen)
+    find_interpreter.cache_clear()
 
 
 def test_build_of_the_venv_is_under_the_timeout_and_the_guard(stage: Stage, tmp_path: Path, pids: Path) -> None:
