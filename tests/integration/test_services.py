@@ -238,7 +238,7 @@ def test_postgres_data_folder_in_use_is_an_error(postgres):
 
 
 def test_postgres_of_another_folder_takes_the_place_of_the_wheels(require, tmp_path, monkeypatch):
-    """HDM_TEST_POSTGRES names it; psql comes from the wheel where it has none, and a folder without a server is told."""
+    """HDM_TEST_POSTGRES names it. Where it has no psql, the wheel's does; a folder without a server is refused."""
     require("integration", Postgres.available())
     own = Path(Postgres(tmp_path)._program("postgres")).parent
     (tmp_path / "bin").mkdir()
