@@ -110,7 +110,7 @@ def _outcome(slug: str, reports: Reports, fault: str, exit_code: int) -> Outcome
     if exit_code == SKIPPED:
         return Outcome(endpoint=slug, status="skipped", reason="the pack had nothing to do (exit code 99)")
     if reports.silent:
-        return Outcome(endpoint=slug, status="success", reason="unreported: taken at the exit code")
+        return Outcome(endpoint=slug, status="success", reason="unreported: judged by the exit code alone")
     count = len(reports.problems) + reports.dropped
     bad = f": {count} bad report line(s), first: {reports.problems[0]}" if count else ""
     return Outcome(endpoint=slug, status="failed", reason=f"not reported{bad}")

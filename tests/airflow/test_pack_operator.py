@@ -71,7 +71,7 @@ def test_last_report_of_an_endpoint_counts_and_the_others_are_failed_as_not_repo
 @pytest.mark.parametrize(
     ("script", "status", "reason"),
     [
-        ("exit 0", "success", "unreported: taken at the exit code"),
+        ("exit 0", "success", "unreported: judged by the exit code alone"),
         ("exit 3", "failed", "the bootstrap script ended with exit code 3"),
         ("exit 99", "skipped", "the pack had nothing to do (exit code 99)"),
         ("kill -SEGV $$", "failed", "the bootstrap script ended with exit code 139 (SIGSEGV)"),
