@@ -1,7 +1,7 @@
 """`make demo`: a real Airflow runs the reference packs on a synthetic hospital for two nights.
 
-Environment variables: ONCE=1 ends instead of staying up; ROWS is the size of the hospital (1,000 to 1,000,000 lab
-results); DEMO_DIR is where servers and files live (.demo).
+Environment variables: ONCE=1 ends the demo after the second night; ROWS is the number of lab results in the hospital
+(1,000 to 1,000,000); DEMO_DIR is the folder of the servers and files (default: .demo).
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from hdm_airflow.errors import HdmError
 
 ROOT = Path(__file__).resolve().parent.parent
 _ROWS = 10_000
-_MOST_ROWS = 1_000_000  # what the demo is made for
+_MOST_ROWS = 1_000_000  # the largest hospital that the demo is made for
 _ACTOR = "demo"
-_PACKS = "hdm_packs"  # the packs' own role, its schema, and the Airflow connection
+_PACKS = "hdm_packs"  # name of the packs' own role, of its schema, and of the Airflow connection
 
 
 def main() -> int:
     """Run the demo.
 
     Returns:
-        0 when every planted fault was found and the sound night raised no alert.
+        0 if every planted fault was found, the first night raised no alert, and the second run succeeded.
 
     Raises:
-        HdmError: the environment variable ROWS is wrong; nothing was started.
+        HdmError: if the environment variable ROWS is wrong; nothing was started.
     """
     rows = rows_from(os.environ.get("ROWS", ""))
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -50,7 +50,7 @@ def main() -> int:
     first = second - timedelta(days=1)
     hospital = Hospital(rows=rows, first_day=first)
     with ExitStack() as stack:
-        console.print(f"[bold]1[/] databases below {folder}")
+        console.print(f"[bold]1[/] Starting the databases in {folder}")
         postgres = stack.enter_context(Postgres(folder / "postgres"))
         postgres.drop_database("hdm")
         base = postgres.create_database("hdm")
@@ -59,11 +59,11 @@ def main() -> int:
             with site.connect() as connection:
                 hospital.first_night(connection)
             console.print(f"  {site.endpoint.slug}")
-        console.print("[bold]2[/] Airflow, with all its components")
+        console.print("[bold]2[/] Starting Airflow with all its components")
         airflow = _airflow(folder, postgres, base)
         began = time.monotonic()
         stack.enter_context(airflow)
-        console.print(f"  {airflow.url} after {time.monotonic() - began:.0f} s")
+        console.print(f"  {airflow.url} is ready after {time.monotonic() - began:.0f} s")
         code = _nights(console, airflow, base, places, hospital, (first, second))
         _say_where_to_look(console, airflow, postgres)
         if os.environ.get("ONCE") != "1":
@@ -75,26 +75,26 @@ def rows_from(text: str) -> int:
     """The size of the hospital.
 
     Args:
-        text: of the environment variable ROWS; empty for the usual size.
+        text: value of the environment variable ROWS; empty for the default.
 
     Returns:
-        How many lab results it has.
+        The number of lab results.
 
     Raises:
-        HdmError: that is no number, or too few or too many rows.
+        HdmError: if the value is not a whole number, or is too small or too large.
     """
-    hint = f"set it to a whole number from {FEWEST_ROWS} to {_MOST_ROWS}, or leave it out for {_ROWS}"
+    hint = f"set it to a whole number from {FEWEST_ROWS} to {_MOST_ROWS}, or unset it for {_ROWS}"
     try:
         rows = int(text.strip() or _ROWS)
     except ValueError:
         raise HdmError("the size of the hospital is not a whole number", "ROWS", hint) from None
     if not FEWEST_ROWS <= rows <= _MOST_ROWS:
-        raise HdmError(f"a hospital of {rows} rows is too {'small' if rows < FEWEST_ROWS else 'big'}", "ROWS", hint)
+        raise HdmError(f"a hospital of {rows} rows is too {'small' if rows < FEWEST_ROWS else 'large'}", "ROWS", hint)
     return rows
 
 
 def _airflow(folder: Path, postgres: Postgres, base: Database) -> Airflow:
-    """An Airflow that is not started yet, with the HDM base made."""
+    """Create the tables of the HDM base. Return an Airflow that is not started yet."""
     os.environ["AIRFLOW_HOME"] = str(folder / "airflow")
     os.environ["AIRFLOW_CONN_HDM"] = base.dsn
     from hdm_airflow.base import migrate
@@ -115,7 +115,7 @@ def _make_role(base: Database) -> None:
 
     name, password = sql.Identifier(_PACKS), secrets.token_urlsafe(18)
     with HdmHook().session() as owner:
-        owner.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(name))  # of a former demo, whose base is gone
+        owner.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(name))  # of an earlier demo, whose base is gone
         owner.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(password)))
         grant_rights(owner, _PACKS, actor=_ACTOR)
     server = base.server
@@ -140,10 +140,10 @@ def _nights(
     with HdmHook().session() as owner:
         _activate(owner, places)
     with HdmHook(_PACKS).session(pinned=False) as connection:
-        console.print("[bold]3[/] the first night: all is well")
+        console.print("[bold]3[/] First night: the data is sound")
         pipeline.run(airflow, first)
         connection.execute((ROOT / "demo" / "rules.sql").read_text("utf-8").encode())
-        console.print("[bold]4[/] the second night: faults are planted")
+        console.print("[bold]4[/] Second night: the data has planted faults")
         for site in places:
             with site.connect() as endpoint:
                 hospital.second_night(endpoint)
@@ -153,8 +153,8 @@ def _nights(
         false = results.false_alerts(connection, first)
     missed = sum(not one.found for one in checks)
     console.print(
-        f"{len(checks) - missed} of {len(checks)} planted faults found; {false} alerts on the sound night; "
-        f"the second run ended as {state}"
+        f"{len(checks) - missed} of {len(checks)} planted faults found; {false} false alerts on the first night; "
+        f"the second run's state is {state}"
     )
     return 1 if missed or false or state != "success" else 0
 
@@ -185,7 +185,7 @@ def _connection(conn_id: str, database: Database) -> dict[str, Any]:
 
 
 def _connections(places: list[Site]) -> list[dict[str, Any]]:
-    """One Airflow connection per endpoint that has a password, under the id that the operator looks for."""
+    """One Airflow connection per endpoint with a password, under the id that the operator looks for."""
     from hdm_airflow.credentials.airflow_connections import default_conn_id
 
     return [
@@ -205,17 +205,17 @@ def _say_where_to_look(console: Console, airflow: Airflow, postgres: Postgres) -
     console.print("\n[bold]Where to look[/]")
     console.print(f"  Airflow   {airflow.url}/dags/{pipeline.DAG}   user {airflow.user}, password {airflow.password}")
     psql = postgres.bin_dir / "psql"
-    console.print(f"  HDM base  {psql} {os.environ['AIRFLOW_CONN_HDM_PACKS']}   as packs see it", soft_wrap=True)
+    console.print(f"  HDM base  {psql} {os.environ['AIRFLOW_CONN_HDM_PACKS']}   as the packs' role", soft_wrap=True)
     console.print(f"            {psql} {Database(postgres, 'hdm').dsn}   as its owner", soft_wrap=True)
 
 
 def _wait(console: Console) -> None:
-    console.print("\nAll stays up until you press Ctrl-C.")
+    console.print("\nEverything keeps running until you press Ctrl-C.")
     try:
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
-        console.print("stopping")
+        console.print("Stopping")
 
 
 if __name__ == "__main__":

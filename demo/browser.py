@@ -1,4 +1,4 @@
-"""A real browser on a demo Airflow: for tests of what a page shows, and for screenshots."""
+"""Browser: a real one on the demo's Airflow, to test pages and to take screenshots."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-_WAIT = 30  # seconds for a page to show what is asked for
+_WAIT = 30  # seconds until a page must show the expected text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +32,9 @@ class Browser:
     """Headless Chromium, logged in to Airflow as its user `admin`.
 
     Args:
-        airflow: which Airflow.
-        folder: an empty one, for the browser's profile.
-        size: of the window, in pixels.
+        airflow: a running Airflow.
+        folder: an empty folder for the browser's profile.
+        size: width and height of the window, in pixels.
     """
 
     def __init__(self, airflow: Airflow | Login, folder: Path, *, size: tuple[int, int] = (1400, 900)) -> None:
@@ -43,7 +43,7 @@ class Browser:
 
     @classmethod
     def available(cls) -> str | None:
-        """Why there is no browser on this machine, or None when there is."""
+        """Why this machine has no browser; None if it has one."""
         missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
         return f"{' and '.join(missing)} not found; apt-get install chromium chromium-driver" if missing else None
 
@@ -69,10 +69,10 @@ class Browser:
         self._driver.quit()
 
     def read(self, path: str, until: str) -> str:
-        """Open a page and wait until its text holds `until`; the whole text.
+        """Open a page and wait until its text contains `until`. Return the page's whole text.
 
         Raises:
-            TimeoutException: it never did; selenium's.
+            TimeoutException: if the text does not appear in time (an error of selenium).
         """
         from selenium.webdriver.common.by import By
         from selenium.webdriver.support.ui import WebDriverWait
@@ -99,7 +99,7 @@ class Browser:
         )
 
     def screenshot(self, file: Path) -> None:
-        """Save what the window shows as a PNG."""
+        """Save the contents of the window as a PNG."""
         self._driver.save_screenshot(str(file))
 
     def _log_in(self) -> None:

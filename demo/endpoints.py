@@ -1,4 +1,4 @@
-"""The demo's three databases: the hospital in PostgreSQL, SQLite and, where a server is there, MariaDB."""
+"""The demo's endpoints: the hospital in PostgreSQL, in SQLite and, if its server is installed, in MariaDB."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Site:
 
 
 def sites(folder: Path, postgres: Postgres, stack: ExitStack) -> list[Site]:
-    """Make the demo's empty databases.
+    """Create the demo's empty databases.
 
     Args:
-        folder: where servers and files live.
+        folder: the folder of the servers and files.
         postgres: the server that also holds the HDM base.
-        stack: closes what is started here.
+        stack: stops the servers that are started here.
     """
     found = [_postgres(postgres), _sqlite(folder / "laboratory.sqlite")]
     if MariaDB.available() is None:

@@ -1,4 +1,4 @@
-"""The demo's Dag run, started over Airflow's API and followed until it ends."""
+"""The demo's Dag runs, started with Airflow's API and followed until they end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STYLES = {"success": "green", "failed": "red", "running": "cyan", "skipped": "m
 
 
 def prepare(airflow: Airflow, connections: list[dict[str, Any]], variable: str) -> None:
-    """Make the connections and the Variable `hdm` as a user would in the UI, and wait for the Dag."""
+    """Create the connections and the Variable `hdm` as a user would in the UI, then wait for the Dag."""
     for connection in connections:
         airflow.call("POST", "/connections", connection)
     airflow.call("POST", "/variables", {"key": "hdm", "value": variable})
@@ -35,13 +35,13 @@ def prepare(airflow: Airflow, connections: list[dict[str, Any]], variable: str) 
 
 
 def run(airflow: Airflow, metric_date: date) -> tuple[str, str]:
-    """Start a run for a metric date and show its tasks until it has ended.
+    """Start a run for a metric date and show its tasks until it ends.
 
     Returns:
         The run's id and state.
 
     Raises:
-        ServiceError: it did not end in time.
+        ServiceError: if the run does not end in time.
     """
     conf = {"logical_date": None, "conf": {"metric_date": metric_date.isoformat()}}
     run_id = airflow.call("POST", f"/dags/{DAG}/dagRuns", conf)["dag_run_id"]
@@ -53,7 +53,8 @@ def run(airflow: Airflow, metric_date: date) -> tuple[str, str]:
             if state in {"success", "failed"}:
                 break
             if time.monotonic() > deadline:
-                raise ServiceError(f"the run {run_id} did not end in {_RUN_SECONDS:g} s", airflow.url, "look there")
+                what = f"the run {run_id} did not end within {_RUN_SECONDS:g} s"
+                raise ServiceError(what, airflow.url, "see the run's tasks in Airflow")
     display.console.print()
     return run_id, state
 
@@ -72,7 +73,7 @@ def _exists(airflow: Airflow) -> bool:
 def _table(metric_date: date, state: str, tasks: list[dict[str, Any]]) -> Table:
     counts = Counter(task["state"] or "waiting" for task in tasks)
     done = sum(counts[name] for name in ("success", "failed", "skipped", "upstream_failed"))
-    table = Table(title=f"metric date {metric_date}: {state}, {done} of {len(tasks)} tasks", title_justify="left")
+    table = Table(title=f"metric date {metric_date}: {state}, {done} of {len(tasks)} tasks done", title_justify="left")
     table.add_column("task")
     table.add_column("state")
     table.add_column("seconds", justify="right")

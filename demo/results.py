@@ -1,4 +1,4 @@
-"""What the two nights left in the HDM base, and whether every planted fault was found."""
+"""The demo's results: metrics and alerts of the two nights, and whether every planted fault was found."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _RULES: dict[FaultKind, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One planted fault of one endpoint, and whether an alert of the second night names it."""
+    """Whether an alert of the second night reports one planted fault of one endpoint."""
 
     endpoint: str
     fault: PlantedFault
@@ -39,7 +39,7 @@ class Check:
 
 
 def check(base: BaseConnection, sites: Iterable[Site], second: date) -> list[Check]:
-    """Look for an alert of the right rule at the right place for each fault planted in each endpoint."""
+    """Search for each planted fault of each endpoint: an alert of the right rule on the right column."""
     alerts = base.execute(
         """SELECT a.endpoint, a."table", a."column", r.rule_name FROM hdm_alerts a
         JOIN rule_basic r ON r.id_rule::text = a.rule_id WHERE a."date" = %s AND a.rule_pack = 'basic'""",
@@ -57,7 +57,7 @@ def check(base: BaseConnection, sites: Iterable[Site], second: date) -> list[Che
 
 
 def false_alerts(base: BaseConnection, first: date) -> int:
-    """How many alerts the first, sound night has: none are planted there."""
+    """The number of alerts of the first night, which are all false: its data is sound."""
     row = base.execute('SELECT count(*) AS n FROM hdm_alerts WHERE "date" = %s', [first]).fetchone()
     return int(row["n"]) if row else 0
 

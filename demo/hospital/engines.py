@@ -1,4 +1,4 @@
-"""How rows get into each engine fast, and how SQL files are run there."""
+"""Engines: how to insert rows fast and run SQL files on PostgreSQL, MariaDB and SQLite."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     Connection: TypeAlias = psycopg.Connection[Any] | pymysql.connections.Connection[Any] | sqlite3.Connection
 
 
-ROWS_PER_STATEMENT = 5_000  # about half a megabyte; MariaDB takes 16
+ROWS_PER_STATEMENT = 5_000  # about half a megabyte; MariaDB accepts up to 16
 
 
 class Engine:
-    """One open connection; `commit` makes lasting what it was given (MariaDB commits DDL by itself)."""
+    """One open connection; changes last after `commit` (MariaDB commits DDL at once)."""
 
     name: str
 
@@ -34,80 +34,80 @@ class Engine:
         self.begin()
 
     def begin(self) -> None:
-        """Open a transaction where the driver does not do so by itself."""
+        """Prepare the session; open a transaction if the driver does not do so itself."""
 
     def run(self, statement: str) -> None:
         """Run one statement of a SQL file."""
         self.cursor.execute(statement)
 
     def insert(self, table: str, rows: Iterable[Row]) -> None:
-        """Add rows that fill every column of the table."""
+        """Insert rows that have a value for every column of the table."""
         raise NotImplementedError
 
     def commit(self) -> None:
-        """Make it last."""
+        """Commit the transaction."""
         self.connection.commit()
 
 
 class PostgresEngine(Engine):
-    """PostgreSQL by psycopg 3: COPY."""
+    """PostgreSQL with psycopg 3."""
 
     name = "postgres"
 
     def begin(self) -> None:
-        """Skip the foreign keys' check per row, which doubles the time of a load; only a superuser may."""
+        """Skip the check of foreign keys per row, which doubles the time of a load; only a superuser can."""
         if self.connection.info.parameter_status("is_superuser") == "on" and not self.connection.autocommit:
             self.cursor.execute("SET LOCAL session_replication_role = replica")
 
     def insert(self, table: str, rows: Iterable[Row]) -> None:
-        """Add rows by COPY."""
+        """Insert rows with COPY."""
         with self.cursor.copy(f"COPY {table} FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
 
 
 class MariaDBEngine(Engine):
-    """MariaDB by PyMySQL: statements of many rows."""
+    """MariaDB with PyMySQL."""
 
     name = "mariadb"
 
     def begin(self) -> None:
-        """PyMySQL writes timestamps without their zone; ours are UTC."""
+        """Set the time zone: PyMySQL writes timestamps without a zone, and ours are in UTC."""
         self.cursor.execute("SET time_zone = '+00:00'")
 
     def run(self, statement: str) -> None:
-        """Run one statement; what PostgreSQL calls `timestamp with time zone` is `timestamp` in MariaDB."""
+        """Run one statement; PostgreSQL's `timestamp with time zone` is `timestamp` in MariaDB."""
         self.cursor.execute(statement.replace("timestamp with time zone", "timestamp"))
 
     def insert(self, table: str, rows: Iterable[Row]) -> None:
-        """Add rows, thousands in one statement.
+        """Insert rows, thousands per statement.
 
-        The literals are written here, for values that this package made up: PyMySQL's `executemany` does the
-        same in three times the time.
+        It writes the literals itself, which is safe because this package generates the values. PyMySQL's `executemany`
+        takes three times as long.
         """
         literal = LITERALS
         batches = iter(rows)
         while batch := list(islice(batches, ROWS_PER_STATEMENT)):
             values = ",".join(["(" + ",".join([literal[type(v)](v) for v in row]) + ")" for row in batch])
-            self.cursor.execute(f"INSERT INTO {table} VALUES {values}")  # noqa: S608 - see above
+            self.cursor.execute(f"INSERT INTO {table} VALUES {values}")  # noqa: S608  # see above
 
 
 class SQLiteEngine(Engine):
-    """SQLite by the standard library; dates and timestamps are ISO 8601 text."""
+    """SQLite with the standard library; dates and timestamps are ISO 8601 text."""
 
     name = "sqlite"
 
     def begin(self) -> None:
-        """The module opens no transaction before DDL; and nobody waits for the disk."""
+        """Open a transaction, because the module does not open one before DDL. Do not wait for the disk."""
         self.cursor.execute("PRAGMA synchronous = off")
         self.cursor.execute("BEGIN")
 
     def insert(self, table: str, rows: Iterable[Row]) -> None:
-        """Add rows."""
+        """Insert rows."""
         plain = PLAIN
         iterator = ([plain[type(v)](v) if type(v) in plain else v for v in row] for row in rows)
         first = next(iterator)
-        insert = f"INSERT INTO {table} VALUES ({', '.join('?' * len(first))})"  # noqa: S608 - our own table names
+        insert = f"INSERT INTO {table} VALUES ({', '.join('?' * len(first))})"  # noqa: S608  # our own table names
         self.cursor.executemany(insert, chain([first], iterator))
 
 
@@ -121,8 +121,8 @@ LITERALS: dict[type, Callable[[Any], str]] = {
     date: lambda day: f"'{day}'",
     datetime: lambda moment: f"'{moment.replace(tzinfo=None)}'",
 }
-# What SQLite has no type for. Said here, because the module's own adapters are deprecated, and adding to them
-# would change them for the whole process.
+# Types that SQLite does not have. The sqlite3 module's own adapters are deprecated, and registering new ones would
+# change them for the whole process.
 PLAIN: dict[type, Callable[[Any], str]] = {
     datetime: lambda moment: moment.isoformat(sep=" "),
     date: date.isoformat,
@@ -132,10 +132,10 @@ ENGINES = {"psycopg": PostgresEngine, "pymysql": MariaDBEngine, "sqlite3": SQLit
 
 
 def engine_of(connection: Connection) -> Engine:
-    """The engine behind a driver's connection.
+    """The engine of a driver's connection.
 
     Raises:
-        TypeError: it is none of the three drivers'.
+        TypeError: if the connection belongs to none of the three drivers.
     """
     for kind in type(connection).__mro__:
         engine = ENGINES.get(kind.__module__.partition(".")[0])
@@ -145,7 +145,7 @@ def engine_of(connection: Connection) -> Engine:
 
 
 def statements(file: str) -> dict[str, list[str]]:
-    """The statements of one of this folder's SQL files by the name of their block, without comments."""
+    """The statements of a SQL file in this folder, without comments, by the name of their block."""
     blocks: dict[str, list[str]] = {}
     for block in files(__package__).joinpath(file).read_text(encoding="utf-8").split("-- name: ")[1:]:
         name, *lines = block.splitlines()

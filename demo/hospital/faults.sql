@@ -1,7 +1,7 @@
--- What goes wrong on the second night. `name: kind` runs on every engine, `name: kind.engine` on that one only.
+-- The faults of the second night. `name: kind` runs on every engine, `name: kind.engine` only on that engine.
 
 -- name: duplicate_key
--- A load that ran twice for some rows; no constraint stops it.
+-- A load that ran twice for one row in twenty; no constraint prevents it.
 INSERT INTO prescriptions SELECT * FROM prescriptions WHERE prescription_id % 20 = 3;
 
 -- name: empty_column
@@ -30,7 +30,7 @@ ALTER TABLE stays DROP COLUMN old_severity;
 UPDATE patients SET postcode = NULL WHERE patient_id % 5 < 2;
 
 -- name: date_in_future
--- "For ever", as one ward's software writes it.
+-- One ward's software writes "for ever" as this date.
 UPDATE prescriptions SET ends_on = '2999-12-31' WHERE prescription_id % 25 = 4;
 
 -- name: date_in_past

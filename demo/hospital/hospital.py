@@ -1,4 +1,4 @@
-"""The hospital's two nights."""
+"""Hospital: its two nights, and the faults planted in the second one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from demo.hospital.engines import Connection
 
-FEWEST_ROWS = 1_000  # with fewer, some fault would find no row to be planted in
+FEWEST_ROWS = 1_000  # with fewer rows, some faults could not be planted
 
 FaultKind: TypeAlias = Literal[
     "duplicate_key",
@@ -34,7 +34,7 @@ class PlantedFault:
     kind: FaultKind
     table: str
     column: str | None  # None: the whole table
-    description: str  # for people: what is there on the second night, and what was on the first
+    description: str  # for people: the data on the second night, compared with the first
 
 
 PLANTED_FAULTS: tuple[PlantedFault, ...] = (
@@ -42,31 +42,31 @@ PLANTED_FAULTS: tuple[PlantedFault, ...] = (
         kind="duplicate_key",
         table="prescriptions",
         column="prescription_id",
-        description="one prescription in twenty is there twice; on the first night each was there once",
+        description="one prescription in twenty appears twice; on the first night, each appeared once",
     ),
     PlantedFault(
         kind="empty_column",
         table="stays",
         column="drg",
-        description="no stay has a diagnosis-related group any more; on the first night nine in ten had one",
+        description="no stay has a diagnosis-related group; on the first night, nine in ten had one",
     ),
     PlantedFault(
         kind="vanished_table",
         table="allergies",
         column=None,
-        description="the table is gone",
+        description="the table no longer exists",
     ),
     PlantedFault(
         kind="changed_type",
         table="stays",
         column="severity",
-        description="S1 to S4 as text; on the first night 1 to 4 as numbers",
+        description="S1 to S4 as text; on the first night, 1 to 4 as numbers",
     ),
     PlantedFault(
         kind="null_jump",
         table="patients",
         column="postcode",
-        description="two patients in five have no postcode; on the first night three in a hundred",
+        description="two patients in five have no postcode; on the first night, three in a hundred had none",
     ),
     PlantedFault(
         kind="date_in_future",
@@ -85,17 +85,16 @@ PLANTED_FAULTS: tuple[PlantedFault, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Hospital:
-    """A hospital that is the same for the same arguments, on every engine and every machine.
+    """A hospital; the same arguments give the same rows on every engine and every machine.
 
     Args:
-        seed: another seed, other patients.
-        rows: how many lab results it has on the first night, 1,000 at least; the other tables follow: a tenth
-            as many stays, a sixteenth as many patients, a quarter as many prescriptions.
-        first_day: the day that begins with the first night; nothing has happened after its midnight (UTC).
-            The second night is the day after.
+        seed: a different seed gives different patients.
+        rows: number of lab results on the first night, at least 1,000. There are a tenth as many stays, a sixteenth as
+            many patients, and a quarter as many prescriptions.
+        first_day: the day that begins with the first night; all events are before its midnight (UTC). The second night
+            is one day later.
 
-    Connections are psycopg's, PyMySQL's or the standard library's for SQLite, with no transaction open. Both
-    methods commit.
+    Connections are those of psycopg, PyMySQL or sqlite3, without an open transaction. Both methods commit.
     """
 
     seed: int = 1
@@ -104,10 +103,10 @@ class Hospital:
 
     def __post_init__(self) -> None:
         if self.rows < FEWEST_ROWS:
-            raise ValueError(f"rows must be {FEWEST_ROWS} at least, not {self.rows}")
+            raise ValueError(f"rows must be at least {FEWEST_ROWS}, not {self.rows}")
 
     def first_night(self, connection: Connection) -> None:
-        """Make the tables, all sound, in an empty database: a table that is already there is an error."""
+        """Create the tables, with sound data, in an empty database; an existing table is an error."""
         engine = engine_of(connection)
         for block in statements("schema.sql").values():
             for statement in block:
@@ -117,7 +116,7 @@ class Hospital:
         engine.commit()
 
     def second_night(self, connection: Connection) -> tuple[PlantedFault, ...]:
-        """Let the hospital of `first_night` grow by a day, then plant the faults.
+        """Add a day to the hospital of `first_night`, then plant the faults.
 
         Returns:
             PLANTED_FAULTS.

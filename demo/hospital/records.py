@@ -1,8 +1,8 @@
-"""The rows of the hospital, drawn table by table.
+"""Records: the random rows of the hospital, table by table.
 
-Every table and night has a random stream of its own, seeded with text: more rows in one table do not change
-the others. Nobody is under three, and nobody is treated before birth or after death: only the planted
-faults are faults.
+Every table and night has its own random stream, seeded with text, so that more rows in one table do not change the
+others. No patient is younger than three, and none is treated before birth or after death: the planted faults are the
+only faults.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ NOT_MEASURED = 0.01
 WITHOUT_UNIT = 0.005
 WITHOUT_LIMIT = 0.02
 WITH_COMMENT = 0.05
-WITH_EMPTY_COMMENT = 0.01  # '' is not NULL, and neither is it a comment
+WITH_EMPTY_COMMENT = 0.01  # '' is neither NULL nor a comment
 CENTURY = 100 * 365
 
 
 @dataclass(frozen=True, kw_only=True)
 class Night:
-    """The ids that one night adds: all of them on the first, the day's on the second."""
+    """The ids that one night adds: all ids on the first night, one day's ids on the second."""
 
     number: int
-    at: datetime  # nothing happened after it
-    days: int  # over how many days before `at` it happened
+    at: datetime  # all events are before it
+    days: int  # number of days before `at` that the events cover
     patients: range
     stays: range
     lab_results: range
     prescriptions: range
-    known_patients: int  # 1..n, from earlier nights too
+    known_patients: int  # ids 1 to n, earlier nights included
 
 
 @dataclass(kw_only=True)
@@ -55,13 +55,13 @@ class Records:
 
     seed: int
     night: Night
-    # Who died when, patients of earlier nights included; filled while the patients are drawn
+    # Patient id -> time of death, earlier nights included; filled while the patients are drawn
     deaths: dict[int, datetime] = field(default_factory=dict)
-    # Per stay of this night: since when, how many seconds
+    # Per stay of this night: its begin, and its length in seconds
     _admissions: list[tuple[datetime, int]] = field(default_factory=list)
 
     def tables(self) -> Iterator[tuple[str, Iterator[Row]]]:
-        """Table by table its rows. Take them in order: lab results happen during the stays drawn before."""
+        """Each table with its rows. Consume them in order: lab results fall into stays that were drawn before."""
         if self.night.number == 1:
             yield "version", iter([("5.4",)])
             yield "wards", iter(words.WARDS)
@@ -73,10 +73,10 @@ class Records:
             yield "allergies", self._allergies()
 
     def _random(self, table: str) -> Random:
-        return Random(f"{self.seed} {self.night.number} {table}")  # noqa: S311 - nothing here is secret
+        return Random(f"{self.seed} {self.night.number} {table}")  # noqa: S311  # nothing here is secret
 
     def patients(self) -> Iterator[Row]:
-        """The patients whom this night adds."""
+        """The patients that this night adds."""
         random = self._random("patients")
         youngest = self.night.at.date() - timedelta(days=DAYS_OF_HISTORY)
         for patient_id in self.night.patients:
@@ -84,7 +84,7 @@ class Records:
             first_names = words.MALE_NAMES if sex == "M" else words.FEMALE_NAMES
             # The mean of two draws: few children, few centenarians
             born = youngest - timedelta(days=int((random.random() + random.random()) / 2 * CENTURY))
-            # The first patient is dead, so that no hospital is small enough to have an empty death_date
+            # The first patient has died, so that the column death_date is never empty, however small the hospital
             if patient_id == self.night.patients.start or _happens(random, 0.05):
                 self.deaths[patient_id] = self._moment(random)
             died = self.deaths.get(patient_id)
@@ -146,7 +146,7 @@ class Records:
             # The sum of three draws is near enough to a normal distribution (its standard deviation is 0.5)
             result = abs(round(mean + (draw() + draw() + draw() - 1.5) * 2 * spread, 3))
             measured = draw() > NOT_MEASURED
-            chance = draw()  # one draw decides on all that follows: no comment on what has no unit
+            chance = draw()  # one draw decides on all that follows: a result without a unit has no comment
             comment = None
             if chance > 1 - WITH_COMMENT:
                 comment = comments[int(draw() * len(comments))]
@@ -196,7 +196,7 @@ class Records:
             )
 
     def _patient_alive(self, random: Random) -> int:
-        """A patient who was still alive when the time that this night covers began."""
+        """A patient who was alive at the begin of the time that this night covers."""
         begin = self.night.at - timedelta(days=self.night.days)
         while True:
             patient_id = 1 + int(random.random() * self.night.known_patients)
@@ -204,7 +204,7 @@ class Records:
                 return patient_id
 
     def _moment(self, random: Random, until: datetime | None = None) -> datetime:
-        """A moment in the time that this night covers, before `until` (which lies in it) where given."""
+        """A moment in the time that this night covers, before `until` if given (which is within that time)."""
         begin = self.night.at - timedelta(days=self.night.days)
         seconds = ((until or self.night.at) - begin).total_seconds()
         return begin + timedelta(seconds=int(random.random() * seconds))

@@ -1,8 +1,8 @@
--- One schema for three engines; MariaDB has no `with time zone` and gets UTC. Foreign keys that a warehouse would
--- check are checked; allergies and prescriptions come "from another system", which declares no keys at all.
+-- One schema for three engines; MariaDB has no `with time zone` and stores UTC. Most tables declare their keys;
+-- allergies and prescriptions come "from another system", which declares none.
 
 -- name: version
--- The endpoint's own version, which HDM calls dbversion.
+-- The database's own version, which HDM calls dbversion.
 CREATE TABLE version (
     version varchar(20) NOT NULL
 );

@@ -1,4 +1,4 @@
-"""The words of the hospital: names, wards, codes; accents, apostrophes and signs like % and µ on purpose."""
+"""The hospital's vocabulary: names, wards, codes; with accents, apostrophes and signs such as % and µ on purpose."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Analyte(NamedTuple):
     unit: str
     mean: float
     spread: float  # the standard deviation, in `unit`
-    upper_limit: float  # above it the result is abnormal
+    upper_limit: float  # a result above it is abnormal
 
 
 class Drug(NamedTuple):

@@ -1,8 +1,7 @@
-"""Real servers for as long as a `with` block lasts: one module per server, and what they share in `service`.
+"""Services: real servers that run as long as a `with` block; one module per server, common code in `service`.
 
-Each binds to 127.0.0.1 on a free port, asks for a password, keeps data and log in the folder it was given,
-and is stopped by its process id. A second start in the same folder finds the data, the password and, where
-it is still free, the port again.
+Each binds to 127.0.0.1 on a free port, requires a password, keeps its data and log in its folder, and is stopped by
+its process id. A second start in the same folder uses the same data, password and, if it is still free, port.
 """
 
 from demo.services.airflow import Airflow

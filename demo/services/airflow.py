@@ -1,4 +1,4 @@
-"""Airflow: all its components on one machine, with an API client for whoever started it."""
+"""Airflow: all its components on one machine, and a client of its REST API."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _CALL_SECONDS = 30.0
 
 
 class Airflow(Service):
-    """What `airflow standalone` starts, on 127.0.0.1 alone: its log servers would listen on every interface.
+    """The components of `airflow standalone`, on 127.0.0.1 only: its log servers would listen on every interface.
 
-    A user `admin`, SQLite metadata, and a LocalExecutor of four workers; with a queue a CeleryExecutor, whose workers
-    are servers of their own (CeleryWorker).
+    There is a user `admin`, a metadata database in SQLite, and a LocalExecutor with four workers. With a queue, there
+    is a CeleryExecutor instead, whose workers are separate servers (CeleryWorker).
 
     Args:
-        folder: becomes AIRFLOW_HOME; its metadata database is made anew at each start.
+        folder: AIRFLOW_HOME; each start creates its metadata database again.
         dags: the dags folder.
-        variables: environment variables on top, for Airflow and all its tasks.
-        path: folders that go before the search path.
-        queue: where a CeleryExecutor leaves tasks for its workers; it must run. None: a LocalExecutor.
-        start_seconds: how long a start may take.
+        variables: additional environment variables for Airflow and all its tasks.
+        path: folders to put first in the search path.
+        queue: a running queue, from which the workers of a CeleryExecutor take tasks; None: a LocalExecutor.
+        start_seconds: time limit for a start.
     """
 
     title: ClassVar[str] = "Airflow"
@@ -57,12 +57,12 @@ class Airflow(Service):
 
     @classmethod
     def available(cls) -> str | None:
-        """Airflow is one of our own requirements: it is always there."""
+        """None: Airflow is one of our own requirements, so it is always installed."""
         return None
 
     @property
     def url(self) -> str:
-        """Where the UI is."""
+        """The address of the UI."""
         return f"http://localhost:{self.port}"
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
@@ -70,14 +70,14 @@ class Airflow(Service):
 
         Args:
             method: GET, POST, PATCH ...
-            path: below /api/v2, e.g. `/dags/hdm_pipeline`.
+            path: below /api/v2, for example `/dags/hdm_pipeline`.
             body: sent as JSON; None sends nothing.
 
         Returns:
-            The answer's JSON; None where it has no content.
+            The JSON of the answer; None if it has no content.
 
         Raises:
-            ServiceError: Airflow refuses the call.
+            ServiceError: if Airflow refuses the call.
         """
         if not self._token:
             login = {"username": self.user, "password": self.password}
@@ -99,7 +99,7 @@ class Airflow(Service):
         return json.loads(text) if text else None
 
     def environment(self) -> dict[str, str]:
-        """The environment variables of every component, those of workers included."""
+        """The environment variables of every component, workers included."""
         return self._environment()
 
     def _prepare(self) -> None:
@@ -157,7 +157,7 @@ class Airflow(Service):
 
 
 def _secrets() -> dict[str, str]:
-    """What components on several machines must agree on; without them each would make up its own."""
+    """The secrets that components on several machines must share; otherwise each would generate its own."""
     return {
         "API_AUTH__JWT_SECRET": secrets.token_urlsafe(48),
         "API__SECRET_KEY": secrets.token_urlsafe(32),
@@ -166,6 +166,6 @@ def _secrets() -> dict[str, str]:
 
 
 def _reaches_network(name: str) -> bool:
-    """Whether a variable tells how packages are fetched: the packs' environments are built behind the same proxy."""
+    """Whether a variable controls how packages are downloaded: the packs' venvs are built behind the same proxy."""
     prefixes = ("UV_", "PIP_", "SSL_CERT", "REQUESTS_CA", "CURL_CA", "HTTP_", "HTTPS_", "NO_PROXY", "ALL_PROXY")
     return name.upper().startswith(prefixes)

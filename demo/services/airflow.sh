@@ -1,6 +1,6 @@
 #!/bin/bash
-# Airflow's components; one that ends takes the others along. The log servers are left out: on one machine the
-# api-server reads the files.
+# Starts Airflow's components; if one ends, all end. There are no log servers: on one machine, the api-server reads the
+# log files itself.
 set -e
 airflow db migrate
 trap 'trap - EXIT TERM INT; kill $(jobs -p); wait' EXIT TERM INT

@@ -1,4 +1,4 @@
-"""A Celery worker of an Airflow: it takes tasks from the queue and runs them."""
+"""CeleryWorker: takes tasks of an Airflow from its queue and runs them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from demo.services.service import Service
 class CeleryWorker(Service):
     """One `airflow celery worker`, as on a machine of its own.
 
-    It listens on no port: tasks come from the queue, and its log server would listen on every interface; on one
-    machine the api-server reads the files.
+    It does not listen on any port: tasks come from the queue, and its log server, which would listen on every
+    interface, is off. On one machine, the api-server reads the log files itself.
 
     Args:
-        airflow: whose tasks it runs; it has a queue.
-        name: told apart by it from the other workers.
-        concurrency: how many tasks it runs at once.
+        airflow: the Airflow whose tasks it runs; it must have a queue.
+        name: distinguishes it from other workers.
+        concurrency: maximum number of tasks at once.
     """
 
     title: ClassVar[str] = "Celery worker"
@@ -33,7 +33,7 @@ class CeleryWorker(Service):
 
     @classmethod
     def available(cls) -> str | None:
-        """Why a worker cannot run on this machine, or None when it can."""
+        """Why a worker cannot run on this machine; None if it can."""
         found = importlib.util.find_spec("airflow.providers.celery")
         return None if found else "pip install apache-airflow-providers-celery redis"
 

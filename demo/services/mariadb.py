@@ -1,4 +1,4 @@
-"""MariaDB, from the system's packages (Debian: mariadb-server)."""
+"""MariaDB, from the system's package (Debian: mariadb-server)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PROGRAMS = ("mariadbd", "mariadb-install-db")
 
 
 class MariaDB(Service):
-    """A MariaDB server with one all-powerful user, reached by TCP and password."""
+    """A MariaDB server with one user, who has all privileges and logs in by TCP and password."""
 
     title: ClassVar[str] = "MariaDB"
 
     @classmethod
     def available(cls) -> str | None:
-        """Why MariaDB cannot run on this machine, or None when it can."""
+        """Why MariaDB cannot run on this machine; None if it can."""
         missing = [name for name in PROGRAMS if shutil.which(name, path=PROGRAM_PATH) is None]
         return f"{' and '.join(missing)} not found; apt-get install mariadb-server" if missing else None
 
@@ -32,12 +32,12 @@ class MariaDB(Service):
         return self.folder / "data"
 
     def url(self, database: str) -> str:
-        """The SQLAlchemy URL of one database, with the password in it."""
+        """The SQLAlchemy URL of a database; it includes the password."""
         login = f"{self.user}:{quote(self.password, safe='')}"
         return f"mysql+pymysql://{login}@{self.host}:{self.port}/{quote(database, safe='')}"
 
     def connect(self, database: str | None = None, **options: Any) -> Any:
-        """A new PyMySQL connection (`pymysql.Connection`; options as there). The caller closes it."""
+        """Open a PyMySQL connection (`pymysql.Connection`, with its options). The caller closes it."""
         import pymysql
 
         return pymysql.connect(
@@ -51,11 +51,11 @@ class MariaDB(Service):
         )
 
     def create_database(self, name: str) -> None:
-        """Make a database; text in it is compared without regard to case, as MariaDB does unless told."""
+        """Create a database; it compares text case-insensitively, as is MariaDB's default."""
         self._execute(f"CREATE DATABASE {_quoted(name)}")
 
     def drop_database(self, name: str) -> None:
-        """Remove a database if it is there."""
+        """Drop a database if it exists."""
         self._execute(f"DROP DATABASE IF EXISTS {_quoted(name)}")
 
     def _execute(self, statement: str) -> None:
@@ -64,8 +64,8 @@ class MariaDB(Service):
 
     def _prepare(self) -> None:
         if not (self.folder / "installed").exists():
-            shutil.rmtree(self.data, ignore_errors=True)  # a first start that was cut short
-            # `socket`: the built-in accounts have no password and answer to the machine's root, never by TCP.
+            shutil.rmtree(self.data, ignore_errors=True)  # left by a first start that was interrupted
+            # `socket`: the built-in accounts have no password; only the machine's root can use them, and not over TCP.
             options = ["--auth-root-authentication-method=socket", "--skip-test-db", "--skip-name-resolve"]
             self._install([_program("mariadb-install-db"), *self._options(), *options])
             (self.folder / "installed").touch()
@@ -92,18 +92,18 @@ class MariaDB(Service):
             f"--pid-file={self.folder / 'mariadbd.pid'}",
             "--character-set-server=utf8mb4",
             "--default-time-zone=+00:00",
-            # A crash may cost the data, as with PostgreSQL
+            # A crash may lose the data, as with PostgreSQL
             "--innodb-flush-log-at-trx-commit=0",
             "--skip-innodb-doublewrite",
             "--skip-log-bin",
-            "--innodb-buffer-pool-size=512M",  # a quarter off the load of a million rows; used only as far as needed
+            "--innodb-buffer-pool-size=512M",  # loads a million rows in a quarter less time; used only as needed
         ]
 
     def _is_ready(self) -> bool:
         import pymysql
 
         try:
-            # read_timeout: a stranger on this port may accept and say nothing
+            # read_timeout: another server on this port may accept the connection and not answer
             self.connect(connect_timeout=1, read_timeout=1, write_timeout=1).close()
         except (pymysql.err.Error, OSError):
             return False

@@ -22,7 +22,7 @@ from demo.services.service import Service, ServiceError
 PROGRAMS = "HDM_TEST_POSTGRES"
 BUILTIN_LOCALES = 17  # the first version that has them; others take the C library's C.UTF-8, which sorts alike
 
-# A crash of the machine may cost the data: nobody misses a test's, and it makes writes several times as fast.
+# A crash of the machine may lose the data; that is acceptable here, and writes are several times as fast.
 SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -43,18 +43,18 @@ class Database:
 
     @property
     def dsn(self) -> str:
-        """Its address as a URL, with the password in it."""
+        """Its URL; it includes the password."""
         return self.server.dsn(self.name)
 
     def connect(self, **options: Any) -> Any:
-        """A new psycopg connection (`psycopg.Connection`; options as there). The caller closes it."""
+        """Open a psycopg connection (`psycopg.Connection`, with its options). The caller closes it."""
         import psycopg
 
         return psycopg.connect(self.dsn, **options)
 
 
 class Postgres(Service):
-    """A PostgreSQL server with one superuser, reached by TCP and password only."""
+    """A PostgreSQL server with one superuser, who logs in by TCP and password only."""
 
     title: ClassVar[str] = "PostgreSQL"
     # "fast"; SIGTERM would wait for every client to leave
@@ -97,7 +97,7 @@ class Postgres(Service):
         return f"postgresql://{login}@{self.host}:{self.port}/{quote(database, safe='')}"
 
     def create_database(self, name: str, template: str | None = None) -> Database:
-        """Make a database, as a copy of `template` (which nobody may be connected to) where one is given."""
+        """Create a database; a copy of `template` if given, to which no session may be connected."""
         from psycopg import sql
 
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
@@ -107,7 +107,7 @@ class Postgres(Service):
         return Database(self, name)
 
     def drop_database(self, name: str) -> None:
-        """Remove a database if it is there, together with the connections to it."""
+        """Drop a database if it exists, and end the sessions in it."""
         from psycopg import sql
 
         self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -119,7 +119,7 @@ class Postgres(Service):
     def _prepare(self) -> None:
         if (self.data / "PG_VERSION").exists():
             return
-        # A first start that was cut short leaves a folder without PG_VERSION, which initdb refuses.
+        # An interrupted first start leaves a folder without PG_VERSION, which initdb refuses.
         shutil.rmtree(self.data, ignore_errors=True)
         self.data.mkdir(mode=0o700)
         if os.geteuid() == 0:
@@ -150,7 +150,7 @@ class Postgres(Service):
         return str(folder / name)
 
     def _is_ready(self) -> bool:
-        """The postmaster writes `ready` into its own data folder: no other server can be taken for it."""
+        """Whether the postmaster has written `ready` into its own data folder, which no other server does."""
         try:
             lines = (self.data / "postmaster.pid").read_text().split("\n")
         except FileNotFoundError:
@@ -160,10 +160,9 @@ class Postgres(Service):
     def _privileges(self) -> list[str]:
         """PostgreSQL refuses to run as root; root runs it as `nobody`.
 
-        `nobody` often may not enter the folders above the data or the virtual environment (pytest's are
-        0700). Opening them for everybody, as the wheel's own starter does up to the root folder, is not
-        ours to do: one capability lets the server pass instead. PostgreSQL asks access(2) about its own
-        binary, which heeds that capability only with `no_setuid_fixup`.
+        Often, `nobody` cannot enter the folders above the data or the venv (pytest's have mode 0700). The wheel's own
+        starter opens them for all users, up to the root folder; instead, one capability lets the server pass.
+        PostgreSQL checks its own binary with access(2), which respects that capability only with `no_setuid_fixup`.
         """
         if os.geteuid() != 0:
             return []

@@ -1,4 +1,4 @@
-"""Redis, from the system's packages: the queue of a CeleryExecutor."""
+"""Redis, from the system's package: the queue of a CeleryExecutor."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from demo.services.service import PROGRAM_PATH, Service
 
 
 class Redis(Service):
-    """A Redis server with a password, which forgets everything when it stops."""
+    """A Redis server with a password; it loses all data when it stops."""
 
     title: ClassVar[str] = "Redis"
     user: ClassVar[str] = "default"
 
     @classmethod
     def available(cls) -> str | None:
-        """Why Redis cannot run on this machine, or None when it can."""
+        """Why Redis cannot run on this machine; None if it can."""
         found = shutil.which("redis-server", path=PROGRAM_PATH)
         return None if found else "redis-server not found; apt-get install redis-server"
 
     def url(self, database: int = 0) -> str:
-        """The address for Celery and redis-py, with the password in it."""
+        """The URL for Celery and redis-py; it includes the password."""
         return f"redis://:{self.password}@{self.host}:{self.port}/{database}"
 
     def _command(self) -> list[str]:
-        """The settings go through a file: a password on the command line could be read by everybody."""
+        """The command line. The settings are in a file, because every user can read a password on a command line."""
         settings = self._write_private(
             "redis.conf",
             f"bind {self.host}\nport {self.port}\nrequirepass {self.password}\n"

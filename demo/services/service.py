@@ -1,4 +1,4 @@
-"""One local server process: started, waited for, stopped."""
+"""Service: one local server process, from start to stop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 HOST = "127.0.0.1"
-# Between `free_port` and the server's own bind somebody else may take the port: then another one is tried.
+# Another process may take the port between `free_port` and the server's own bind: then another port is tried.
 PORT_TAKEN = b"ddress already in use"
 PORT_ATTEMPTS = 3
 POLL_SECONDS = 0.02
@@ -32,26 +32,26 @@ PROGRAM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin",
 
 
 class ServiceError(HdmError):
-    """A local server is not installed, did not start, or stopped by itself."""
+    """A local server is not installed, did not start, stopped unexpectedly, or refused a request."""
 
 
 class Service:
     """A server that runs while its `with` block does.
 
     Args:
-        folder: where it keeps data, log, password and port; made if it is not there.
-        start_seconds: how long a start may take.
+        folder: keeps its data, log, password and port; created if missing.
+        start_seconds: time limit for a start.
 
-    A server also ends when this process is killed hard: `setpriv --pdeathsig` (Linux, util-linux) makes the
-    kernel signal it. The kernel watches the thread that started the server, so start one from a thread that
-    lives as long as it is needed. Without setpriv a killed parent leaves the server behind.
+    A server ends even if this process is killed: `setpriv --pdeathsig` (Linux, util-linux) makes the kernel signal it.
+    The kernel watches the thread that started the server, so start servers from a thread that lives as long as they are
+    needed. Without setpriv, a server survives the kill.
     """
 
     title: ClassVar[str]
     user: ClassVar[str] = "hdm"
     host: ClassVar[str] = HOST
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
-    # Where `stop_signal` was not enough; the last resort is SIGKILL.
+    # Sent if `stop_signal` was not enough; the last resort is SIGKILL.
     quit_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
     def __init__(self, folder: Path | str, *, start_seconds: float = 30.0) -> None:
@@ -63,24 +63,24 @@ class Service:
 
     @classmethod
     def available(cls) -> str | None:
-        """Why this server cannot run on this machine, or None when it can."""
+        """Why this server cannot run on this machine; None if it can."""
         raise NotImplementedError
 
     @property
     def log(self) -> Path:
-        """The file that receives everything the server and its installer print."""
+        """The file with all output of the server and its installer."""
         return self.folder / "log"
 
     @property
     def pid(self) -> int:
-        """The server's process id; 0 when it does not run."""
+        """The server's process id; 0 if it is not running."""
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
-        """Start the server and return once it answers.
+        """Start the server and return as soon as it answers.
 
         Raises:
-            ServiceError: not installed, it stopped at once, or it does not answer within `start_seconds`.
+            ServiceError: if the server is not installed, stops at once, or does not answer within `start_seconds`.
         """
         if self._process:
             raise ServiceError(f"{self.title} is already running", str(self.folder), "stop it first")
@@ -104,7 +104,7 @@ class Service:
                 return
 
     def stop(self) -> None:
-        """Stop the server; nothing happens when it does not run."""
+        """Stop the server if it is running."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -113,7 +113,7 @@ class Service:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
                 break
-        with contextlib.suppress(ProcessLookupError):  # what a leader that was killed, or gave up, has left behind
+        with contextlib.suppress(ProcessLookupError):  # processes that the server left behind when it ended
             os.killpg(process.pid, signal.SIGKILL)
 
     def __enter__(self) -> Self:
@@ -125,23 +125,23 @@ class Service:
     ) -> None:
         self.stop()
 
-    # What each server says for itself
+    # Each server defines
 
     def _prepare(self) -> None:
-        """Make the data folder, the first time."""
+        """Create the data folder at the first start."""
 
     def _command(self) -> list[str]:
-        """The command line; never a password in it, every user of the machine can read it."""
+        """The command line, without passwords: every user of the machine can read it."""
         raise NotImplementedError
 
     def _is_ready(self) -> bool:
-        """Whether OUR server answers: the one on this port may be another one, while ours fails to bind."""
+        """Whether this server answers, and not another one on the same port while this one fails to bind."""
         raise NotImplementedError
 
-    # What they share
+    # Common to all servers
 
     def _remember(self) -> None:
-        """Take password and port of the last start in this folder: slugs and connections stay valid."""
+        """Use password and port of the last start in this folder, so that slugs and connections stay valid."""
         known = {}
         with contextlib.suppress(FileNotFoundError):
             known = json.loads((self.folder / "service.json").read_text())
@@ -161,11 +161,11 @@ class Service:
         return path
 
     def _privileges(self) -> list[str]:
-        """The options of setpriv with which the server runs, besides the signal."""
+        """The options of setpriv for this server, in addition to the signal."""
         return []
 
     def _environment(self) -> dict[str, str]:
-        """The server's environment variables: none of ours but the search path."""
+        """The server's environment variables; of ours, it gets only the search path."""
         return {"PATH": PROGRAM_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
     def _leash(self) -> list[str]:
@@ -174,9 +174,9 @@ class Service:
             return [setpriv, f"--pdeathsig={self.stop_signal.name[3:]}", *self._privileges()]
         if self._privileges():
             raise ServiceError(
-                f"{self.title} does not run as root, and without setpriv there is no other user",
+                f"{self.title} refuses to run as root, and setpriv, which would run it as another user, is missing",
                 str(self.folder),
-                "install util-linux, or start this as an ordinary user",
+                "install util-linux, or run this as an ordinary user",
             )
         return []
 
@@ -193,16 +193,16 @@ class Service:
             )
 
     def _install(self, command: list[str]) -> None:
-        """Run the server's own installer to its end.
+        """Run the server's own installer until it ends.
 
         Raises:
-            ServiceError: it failed, or takes longer than `start_seconds`.
+            ServiceError: if it fails or takes longer than `start_seconds`.
         """
         process = self._spawn(command)
         try:
             code = process.wait(self.start_seconds)
         except subprocess.TimeoutExpired:
-            raise self._failed(f"making its data folder took more than {self.start_seconds:g} s") from None
+            raise self._failed(f"creating its data folder took longer than {self.start_seconds:g} s") from None
         finally:
             if process.poll() is None:
                 process.kill()
@@ -211,7 +211,7 @@ class Service:
             raise self._failed(f"{Path(command[0]).name} ended with exit code {code}")
 
     def _wait_until_ready(self) -> None:
-        assert self._process is not None  # noqa: S101 - for the type checker
+        assert self._process is not None  # noqa: S101  # for the type checker
         deadline = time.monotonic() + self.start_seconds
         while time.monotonic() < deadline:
             code = self._process.poll()
@@ -227,12 +227,12 @@ class Service:
         return ServiceError(
             f"{self.title} did not start: {reason}",
             f"{self.log}, which ends with: {' | '.join(lines[-3:])}",
-            "read the log; if the data folder is broken or in use, take another folder",
+            "read the log; if the data folder is damaged or in use, choose another folder",
         )
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 on which nothing listens now."""
+    """A TCP port of 127.0.0.1 that is free now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -241,7 +241,7 @@ def free_port() -> int:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As the servers do: connections in TIME_WAIT are no obstacle
+        # As the servers do: connections in TIME_WAIT do not block the port
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))

@@ -1,4 +1,4 @@
-"""The demo's environment variables: a wrong one is told before anything is made or started."""
+"""The demo's environment variables: a wrong one is reported before anything is created or started."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hdm_airflow.errors import HdmError
 
 @pytest.mark.parametrize(("text", "rows"), [("", 10_000), ("1000", 1_000), (" 2345 ", 2_345), ("1000000", 1_000_000)])
 def test_rows_is_the_size_of_the_hospital(text: str, rows: int) -> None:
-    """Both ends of the range included; nothing means the usual size."""
+    """Both ends of the range are allowed; an empty value means the default."""
     assert rows_from(text) == rows
 
 
@@ -22,7 +22,7 @@ def test_rows_is_the_size_of_the_hospital(text: str, rows: int) -> None:
         ("500", "too small"),
         ("999", "too small"),
         ("-1", "too small"),
-        ("1000001", "too big"),
+        ("1000001", "too large"),
         ("abc", "not a whole number"),
         ("1e5", "not a whole number"),
         ("9" * 5_000, "not a whole number"),  # more digits than Python converts
@@ -31,7 +31,7 @@ def test_rows_is_the_size_of_the_hospital(text: str, rows: int) -> None:
 def test_wrong_rows_end_the_demo_before_anything_starts(
     text: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With what, where and what to do; not even the demo's folder is made."""
+    """The error says what, where and what to do; not even the demo's folder is created."""
     folder = tmp_path / "demo"
     monkeypatch.setenv("ROWS", text)
     monkeypatch.setenv("DEMO_DIR", str(folder))
