@@ -73,7 +73,7 @@ def _exists(airflow: Airflow) -> bool:
 def _table(metric_date: date, state: str, tasks: list[dict[str, Any]]) -> Table:
     counts = Counter(task["state"] or "waiting" for task in tasks)
     done = sum(counts[name] for name in ("success", "failed", "skipped", "upstream_failed"))
-    table = Table(title=f"metric date {metric_date}: {state}, {done} of {len(tasks)} tasks done", title_justify="left")
+    table = Table(title=f"metric date {metric_date}: {state}, {done} of {len(tasks)} done", title_justify="left")
     table.add_column("task")
     table.add_column("state")
     table.add_column("seconds", justify="right")

@@ -1,4 +1,4 @@
-"""PackOperator: one task per pack. Thin: `attempt` does the work, for the command line too.
+"""Operators: one attempt of one pack, for tasks and for the command line.
 
-What an attempt decides is in `plan`, what a run meant in `verdict`.
+`pack` is the thin operator, `attempt` has the steps, `plan` chooses the endpoints, and `verdict` derives the outcomes.
 """

@@ -1,4 +1,4 @@
-"""Execution: a pack run from its first ledger row to its last, closed exactly once however it ends."""
+"""Execution: one run of a pack and its ledger rows, which are closed exactly once however the run ends."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from hdm_airflow.runner.report import Reports
 from hdm_airflow.runner.run import PackProcess, RunResult
 from hdm_airflow.runner.venvs.store import VenvStore
 
-_PATIENCE = 60.0  # seconds to try to write the end of a run
+_PATIENCE = 60.0  # seconds during which writing the end of a run is tried
 _PAUSE = 2.0  # seconds between two tries
-_IN_USE = 20.0, 2.0  # seconds that one try waits for a row lock held elsewhere: at most, and at least
+_IN_USE = 20.0, 2.0  # seconds that one try waits for a row that another session has locked: maximum, minimum
 _NOTED = 1.0  # seconds between two notes of endpoints reported ok; the first is written at once
 _REASON_LIMIT = 300  # characters
 
 
 class Execution:
-    """Runs a job and keeps its ledger rows true.
+    """Runs a job and keeps its ledger rows up to date.
 
     Args:
-        hook: the HDM base. The end is written on a new connection: the one that wrote the beginning may be lost.
+        hook: the HDM base. The end is written on a new connection, because the first one may be lost.
         attempt: the attempt that the rows belong to.
-        ids: slug -> id of its row, as reserved.
+        ids: slug -> reserved id of its row.
         log: called with each line of output.
-        heartbeat: keeps the lock and notes what the pack reports; called several times a second; what it raises
-            ends the run.
-        keep: keep the run's folder, without its secrets.
+        heartbeat: keeps the lock and notes the pack's reports in the ledger; called several times a second; an error
+            that it raises ends the run.
+        keep: keep the run folder, without its secrets.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class Execution:
         self._run: PackProcess | None = None
         self._progress = Progress()
         self._abort_reason = ""
-        self._outcomes: list[runs.Outcome] = []  # as the ledger has them; none before the end
-        self._noted: dict[str, runs.Outcome] = {}  # slug -> what the ledger heard of it before the end
+        self._outcomes: list[runs.Outcome] = []  # as in the ledger; none before the end
+        self._noted: dict[str, runs.Outcome] = {}  # slug -> outcome that the ledger already has before the end
         self._next_note = 0.0
 
     @property
     def outcomes(self) -> tuple[runs.Outcome, ...]:
-        """The outcomes as the ledger has them; none before the end."""
+        """The outcomes as in the ledger; none before the end."""
         return tuple(self._outcomes)
 
     def run(self, base: BaseConnection, make_job: Callable[[], Job], store: VenvStore) -> list[runs.Outcome]:
@@ -65,31 +65,31 @@ class Execution:
 
         Args:
             base: the connection that holds the pack's lock.
-            make_job: called once the rows are in the ledger: whatever fails in it belongs to the run.
+            make_job: called when the rows are in the ledger, so that an error in it is a failed run.
             store: provides the job's venv.
 
         Returns:
-            One outcome per endpoint, as the ledger has it.
+            One outcome per endpoint, as in the ledger.
         """
         try:
             _, phase = self._progress.follow(Event.START)
-            if phase is Phase.CLOSED:  # aborted before there was anything to run
+            if phase is Phase.CLOSED:  # aborted before the start
                 return self._outcomes
-            with explained(self._hook):  # errors reach the ledger in words that people understand
+            with explained(self._hook):  # the ledger gets the explanation of an error, not the driver's text
                 runs.start(base, self._attempt, self._ids)
                 self._follow(Event.STARTED, lambda: self._interrupted(self._abort_reason), patient=False)
-                if self._progress.phase is not Phase.RUNNING:  # aborted meanwhile
+                if self._progress.phase is not Phase.RUNNING:  # aborted in the meantime
                     return self._outcomes
                 job = make_job()
                 ran = self._run_pack(job, store)
                 return self._follow(Event.END, lambda: verdict.outcomes(ran, self._ids, job.timeout))
-        except BaseException as error:  # Airflow's timeout is not an Exception, and rows must not stay `running`
+        except BaseException as error:  # Airflow's timeout is not an Exception; rows must not stay `running`
             reason = _reason(error)
             self._follow(Event.END, lambda: self._interrupted(reason))
             raise
 
     def abort(self, reason: str) -> None:
-        """From a signal handler: write the ledger while there is time, then end the pack's processes."""
+        """Write the ledger while there is time, then end the pack's processes. For signal handlers."""
         self._abort_reason = reason
         try:
             self._follow(Event.ABORT, lambda: self._interrupted(reason), patient=False)
@@ -99,7 +99,7 @@ class Execution:
 
     def _run_pack(self, job: Job, store: VenvStore) -> RunResult:
         self._run = PackProcess(job, store, self._log, keep=self._keep, heartbeat=self._beat)
-        if self._progress.phase is not Phase.RUNNING:  # aborted while the job was made
+        if self._progress.phase is not Phase.RUNNING:  # aborted while `make_job` ran
             self._run.kill()
         try:
             ran = self._run.run()
@@ -114,13 +114,13 @@ class Execution:
         self._heartbeat()
         if time.monotonic() < self._next_note or self._progress.phase is not Phase.RUNNING:
             return
-        told = {one.endpoint: one for one in self._interrupted("it still runs") if one.status == "success"}
-        news = [one for slug, one in told.items() if one != self._noted.get(slug)]
-        news += [runs.Outcome(endpoint=slug, status="failed") for slug in self._noted if slug not in told]
+        ok = {one.endpoint: one for one in self._interrupted("it still runs") if one.status == "success"}
+        news = [one for slug, one in ok.items() if one != self._noted.get(slug)]
+        news += [runs.Outcome(endpoint=slug, status="failed") for slug in self._noted if slug not in ok]
         if news:
             self._next_note = time.monotonic() + _NOTED
             self._heartbeat.note(news)
-            self._noted = told
+            self._noted = ok
 
     def _interrupted(self, reason: str) -> list[runs.Outcome]:
         reports = self._run.reports if self._run else None
@@ -129,15 +129,15 @@ class Execution:
     def _follow(
         self, event: Event, end: Callable[[], list[runs.Outcome]], *, patient: bool = True
     ) -> list[runs.Outcome]:
-        """Record an event, and write the end if this event asks for it.
+        """Record an event, and write the end if the event leads to it.
 
         Args:
-            event: what happened.
-            end: makes the outcomes to write; called only if they are written.
-            patient: try again for a minute; a signal handler has no minute.
+            event: the event.
+            end: returns the outcomes to write; called only if they are written.
+            patient: keep trying for a minute; False in a signal handler, which does not have that long.
 
         Returns:
-            The outcomes as the ledger has them.
+            The outcomes as in the ledger.
         """
         before, phase = self._progress.follow(event)
         if phase.is_writing and not before.is_writing:
@@ -152,7 +152,7 @@ class Execution:
         return self._outcomes
 
     def _write(self, outcomes: list[runs.Outcome], deadline: float, *, begun: bool) -> list[runs.Outcome]:
-        """Write the end, trying again until the deadline: a restart of the base must not cost hours of work."""
+        """Write the end; try again until the deadline, because a restart of the base must not lose hours of work."""
         while True:
             left = deadline - time.monotonic()
             last = left <= 0

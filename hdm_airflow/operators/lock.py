@@ -1,4 +1,4 @@
-"""The locks of a pack run: one attempt at a time per pack and metric date."""
+"""Lock: one attempt at a time per pack and metric date."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HEARTBEAT = 20.0  # seconds between two signs of life
 #: Seconds after which a session that does not answer counts as lost. Together with _HEARTBEAT this is less than the
 #: minute after which the server considers us dead and frees the lock (`keep_session` in sql/runs.sql).
 _ANSWER = 30.0
-_AGAIN = 1.0  # seconds until a refused note is tried again
+_AGAIN = 1.0  # seconds until a refused note is written again
 #: Seconds after which an attempt that lost its lock has surely stopped: its worker notices within one second, and the
 #: pack is killed within three. If the worker died, its guard takes as long.
 _ENDING = 5.0
@@ -53,13 +53,13 @@ def take(
         attempt: the attempt that takes them.
         pack: the packs it requires are locked too.
         deadline: when to stop waiting for a lock, on the monotonic clock.
-        heartbeat: called between two tries; what it raises ends the wait.
+        heartbeat: called between two tries; an error that it raises ends the wait.
 
     Returns:
-        Whether the previous attempt of this pack and date was cut short.
+        Whether the previous attempt of this pack and date was interrupted.
 
     Raises:
-        HdmBaseError: a lock was not free before the deadline.
+        HdmBaseError: if a lock is not free before the deadline.
     """
     base.execute(queries("runs")["keep_session"])
     wait = partial(_wait, deadline, heartbeat)
@@ -76,49 +76,50 @@ def take(
 
 
 class LockKeeper:
-    """Checks that the session with the locks is alive, and notes in the ledger what the pack has reported.
+    """Checks that the session with the locks is alive, and notes the pack's reports in the ledger.
 
-    Its calls never wait: it asks the base through background queries, one at a time. While one runs, nobody else may
-    use the session; after `abandon` the caller may.
+    Its calls never wait: they use background queries, one at a time. While a query runs, no other code may use the
+    session; after `abandon`, the caller may.
 
     Args:
         base: the session.
-        ids: slug -> id of the attempt's row, as reserved.
-        also: called each time; never waits.
+        ids: slug -> reserved id of the attempt's row.
+        also: called each time; must not wait.
     """
 
     def __init__(self, base: BaseConnection, ids: Mapping[str, int], also: Callable[[], None] = lambda: None) -> None:
         self._base, self._ids, self._also = base, ids, also
         self._query: BackgroundQuery | None = None
         self._next = time.monotonic() + _HEARTBEAT
-        self._waiting: dict[str, runs.Outcome] = {}  # slug -> what is to be noted
-        self._under_way: dict[str, runs.Outcome] = {}
-        self._not_before = 0.0  # monotonic clock: when to note anything again
-        self._refusal: Error | None = None  # of the last note
+        self._waiting: dict[str, runs.Outcome] = {}  # slug -> outcome to note
+        self._under_way: dict[str, runs.Outcome] = {}  # the same, in the query that runs
+        self._not_before = 0.0  # when the next note may be written, on the monotonic clock
+        self._refusal: Error | None = None  # the base's answer to the last note
         self._warned = False
 
     def __call__(self) -> None:
         """Read the base's answer, and send the next query if one is due.
 
         Raises:
-            HdmBaseError: the session is gone or does not answer, so its locks are lost: another attempt may have begun.
+            HdmBaseError: if the session is gone or does not answer: its locks are lost, and another attempt may have
+                started.
         """
         self._also()
         self._go_on()
 
     def note(self, outcomes: Sequence[runs.Outcome]) -> None:
-        """Note in the ledger, now or soon, what the pack has reported about endpoints so far.
+        """Note in the ledger, now or soon, the outcomes that the pack has reported so far.
 
-        If the base refuses, the note is tried again: a full disk is not a reason to end the pack.
+        If the base refuses the note, it is written again later: a full disk is not a reason to end the pack.
 
         Raises:
-            HdmBaseError: as for a call.
+            HdmBaseError: as in `__call__`.
         """
         self._waiting |= {one.endpoint: one for one in outcomes}
         self._go_on()
 
     def abandon(self) -> None:
-        """End the query under way, whatever the base does; nothing of it runs afterwards."""
+        """End the running query, whatever the base does; no part of it runs afterwards."""
         if self._query:
             self._query.abandon()
 
@@ -131,7 +132,7 @@ class LockKeeper:
                 self._ask(notes)
 
     def _is_addressed(self) -> bool:
-        """Whether the server sent something unasked: usually that it ended the session, which frees the locks."""
+        """Whether the server sent an unexpected message: usually it has ended the session, which frees the locks."""
         with _lock_lost():
             line = select.poll()
             line.register(self._base.fileno(), select.POLLIN)
@@ -144,7 +145,7 @@ class LockKeeper:
         self._query.start()
 
     def _write(self, notes: list[runs.Outcome]) -> None:
-        """The query: runs in its own thread."""
+        """The query, which runs in its own thread."""
         if not notes:
             self._base.execute(queries("runs")["heartbeat"])
             return
@@ -165,7 +166,7 @@ class LockKeeper:
         self._query = None
         if self._refusal:
             if not self._warned:
-                log.warning("the pack's reports could not be noted in the ledger: %s", told(self._refusal))
+                log.warning("the pack's reports cannot be noted in the ledger yet: %s", told(self._refusal))
             self._warned, self._refusal = True, None
             self._waiting = {**self._under_way, **self._waiting}
             self._not_before = time.monotonic() + _AGAIN
@@ -184,7 +185,7 @@ def _lock_lost() -> Iterator[None]:
 def _close_stale(base: BaseConnection, kind: Kind, pack: str, metric_date: date, heartbeat: Callable[[], None]) -> int:
     """Close the rows that the lock's previous holder left open, once its pack can no longer be running.
 
-    If that holder is alive it closes its rows itself meanwhile, and knows better how it ended.
+    If that holder is still alive, it closes its rows itself in the meantime, with the true outcome.
     """
     if not runs.is_running(base, kind, pack, metric_date):
         return 0
@@ -203,7 +204,7 @@ def _wait(deadline: float, heartbeat: Callable[[], None], holder: str, try_lock:
     while not try_lock():
         if time.monotonic() > deadline:
             raise HdmBaseError(
-                f"{holder} did not end in time", "lock of the pack", "see what it does: airflow hdm runs list"
+                f"{holder} did not end in time", "lock of the pack", "see what it is doing: airflow hdm runs list"
             )
         if not logged:
             log.info("waiting for %s of this metric date to end", holder)

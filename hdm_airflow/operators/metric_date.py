@@ -1,4 +1,4 @@
-"""The metric date: the date under which a run stores its results."""
+"""Metric date: the date under which a run stores its results."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ PARAM = "metric_date"
 def metric_date(context: Context) -> date:
     """The Dag param `metric_date`, else the logical date of the run, else the date on which it was due.
 
-    Dates are in the timezone of the Dag. Every try of a run has the same metric date, since the clock plays no part. A
-    manual run may have no logical date.
+    Dates are in the timezone of the Dag. Every try of a run has the same metric date, because the clock is not used.
+    Manual runs can lack a logical date.
 
     Args:
         context: the context of the task.

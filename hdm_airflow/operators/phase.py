@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 
 class Event(Enum):
-    """What happens to an execution. ABORT comes from a signal handler: between any two steps of the others."""
+    """What happens to an execution. ABORT comes from a signal handler, so between any two steps of the others."""
 
     START = auto()  # the `running` rows are about to be written
     STARTED = auto()  # they are in the ledger
@@ -31,13 +31,13 @@ class Phase(Enum):
     | CLOSED     | CLOSED   |         | CLOSED     | CLOSED     |         |         |             |
     | LOST       |          |         | LOST       | LOST       |         |         |             |
 
-    An empty cell cannot happen. Whoever causes the step into CLOSING or COMPLETING writes the end; anyone who comes
-    later leaves it alone. So the end is written once, however many signals and errors arrive.
+    An empty cell cannot happen. The event that leads into CLOSING or COMPLETING writes the end; later events do not.
+    So the end is written once, however many signals and errors arrive.
     """
 
     WAITING = auto()  # as far as we know, the ledger has no `running` row of this execution
     STARTING = auto()  # its rows are being written; an end written now would precede them
-    DOOMED = auto()  # the same, and the end follows at once
+    DOOMED = auto()  # as STARTING, but the end follows at once
     RUNNING = auto()  # its rows are in the ledger
     CLOSING = auto()  # the end is being written into these rows
     COMPLETING = auto()  # the end is being written, and rows that may be missing are added
@@ -53,8 +53,8 @@ class Phase(Enum):
 class Progress:
     """The events of one execution, in the order in which they happened.
 
-    The phase follows from them. Appending to a list is a single step, so a signal handler comes before or after it;
-    with a phase in a variable, one could come between reading and writing, and its event would be lost.
+    The phase is derived from them. Appending to a list is a single step, so a signal handler runs before or after it.
+    If the phase were a variable, a handler could run between reading and writing it, and its event would be lost.
     """
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class Progress:
 
 
 class _Entry:
-    """One event as it happened: equal events stay distinct."""
+    """One occurrence of an event; equal events stay distinct."""
 
     def __init__(self, event: Event) -> None:
         self.event = event

@@ -1,4 +1,4 @@
-"""The plan: on which of its endpoints an attempt runs the pack, and why not on the others."""
+"""Plan: the endpoints on which an attempt runs the pack, and why it does not run on the others."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What one attempt does with each activated endpoint. No endpoint is in two of these."""
+    """What one attempt does with each activated endpoint. Each endpoint is in exactly one of the first four fields."""
 
     run: tuple[Item, ...]
     broken: Mapping[str, str]  # slug -> why it fails before the pack starts
-    gated: Mapping[str, str]  # slug -> what its metrics lack
-    kept: tuple[str, ...]  # succeeded in an earlier attempt and not outdated since
+    gated: Mapping[str, str]  # slug -> why the gate holds it back
+    kept: tuple[str, ...]  # slugs that succeeded in an earlier attempt and are still up to date
     external: Configuration  # the pack's own configuration
 
     @property
     def empty(self) -> bool:
-        """Whether no endpoint is activated at all."""
+        """Whether no endpoint is activated."""
         return not (self.run or self.broken or self.gated or self.kept)
 
 
@@ -59,18 +59,18 @@ def read(
     only: Collection[str] | None = None,
     resumed: bool = False,
 ) -> Plan:
-    """Plan one attempt by what the base says now: two queries, however many endpoints there are.
+    """Plan one attempt from the present state of the base, with two queries for any number of endpoints.
 
     Args:
         base: the connection.
-        attempt: whose plan it is.
-        pack: what is run.
-        require_reports: refuse metrics that only an exit code vouches for.
-        only: slugs of the endpoints to run on, whether they have succeeded before or not; None: all.
-        resumed: the former attempt was cut short: this one does what is left of it, also where that is nothing.
+        attempt: the attempt to plan.
+        pack: the pack to run.
+        require_reports: refuse metrics whose success rests on the exit code alone.
+        only: slugs of the endpoints to run on, even if they have succeeded before; None: all that have not.
+        resumed: the previous attempt was interrupted: this one runs the rest, even if there is nothing left.
 
     Raises:
-        ConfigurationError: the pack is not activated on one of `only`, or another environment uses this base.
+        ConfigurationError: if the pack is not activated on one of `only`, or another environment uses this base.
     """
     required = [requirement.name for requirement in pack.requires]
     assigned = base_assignments.read(base, pack.kind, pack.name, required)
@@ -104,16 +104,17 @@ def make(
 ) -> Plan:
     """Plan one attempt.
 
-    It runs the endpoints that have not succeeded for this metric date, or that are older than a metric run they
-    rest on. Where there are none it was asked for again on purpose: it runs all. A resumed one was not.
+    The attempt runs the endpoints that have not succeeded for this metric date, or whose success is older than a metric
+    run that it is based on. If there are none, somebody cleared the task on purpose, and the attempt runs all of them;
+    not if it is resumed.
 
     Args:
         assigned: the activated endpoints.
         external: the pack's external configuration.
-        fault: why the external configuration cannot be read, which fails every endpoint; '' where it can.
-        gate: what a rule pack's metrics allow.
+        fault: why the external configuration cannot be read, which fails every endpoint; '' if it can.
+        gate: judges the metrics that the pack requires.
         own: slug -> this pack's newest run of this metric date.
-        resumed: the former attempt was cut short.
+        resumed: the previous attempt was interrupted.
     """
     done = {slug for slug in assigned.slugs if _is_done(slug, gate, own)}
     wanted = [slug for slug in assigned.slugs if slug not in done]
@@ -141,16 +142,16 @@ def make(
 
 
 def _check_environment(attempt: runs.Attempt, own: Iterable[runs.Run]) -> None:
-    """Two environments on one base would take each other's runs for their own."""
+    """Refuse a base that another environment uses: each would mistake the other's runs for its own."""
     others = {run.environment for run in own} - {attempt.environment}
     if others:
-        what = f"this HDM base already holds runs of {attempt.pack} for {attempt.metric_date} of environment"
+        what = f"this HDM base already has runs of {attempt.pack} for {attempt.metric_date} from environment"
         hint = f"give {attempt.environment!r} an HDM base of its own"
         raise ConfigurationError(f"{what} {', '.join(sorted(others))}", "HDM base", hint)
 
 
 def one_line(error: HdmError) -> str:
-    """An error as the ledger keeps it."""
+    """An error as a reason for the ledger, in one line."""
     return " ".join(f"{error.what} ({error.where})".split()) if error.where else " ".join(error.what.split())
 
 

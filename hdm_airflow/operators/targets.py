@@ -1,4 +1,4 @@
-"""Targets: the planned endpoints with their passwords, as the pack is given them."""
+"""Targets: the planned endpoints with their passwords, as the pack receives them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def find(
 
     Args:
         items: the planned endpoints.
-        chain: where passwords come from.
+        chain: the sources of passwords.
         versions: slug -> last known version of the database.
-        heartbeat: called several times a second; what it raises ends the look-ups.
+        heartbeat: called several times a second; an error that it raises ends the look-ups.
 
     Returns:
         The targets, and slug -> reason of each endpoint whose password could not be looked up.

@@ -1,4 +1,4 @@
-"""The verdict: what a pack's exit and its reports mean for each endpoint, and for the task."""
+"""Verdict: the outcome of each endpoint and of the task, from the pack's exit code and its reports."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from hdm_airflow.runner.report import Report, Reports
 from hdm_airflow.runner.run import SKIPPED, RunResult
 
 _STATUS: dict[str, Status] = {"ok": "success", "partial": "partial", "failed": "failed", "skipped": "skipped"}
-_SHOWN = 100  # endpoints that the summary names; it goes to XCom
-_SIGNALLED = 128  # what a shell adds to a signal's number
+_SHOWN = 100  # maximum number of endpoints in the summary, which is sent to XCom
+_SIGNALLED = 128  # a shell adds this to a signal's number
 _MEANING = {
-    "SIGKILL": ": killed, perhaps since the machine was out of memory",
-    "SIGXCPU": ": its processor time was used up",
+    "SIGKILL": ": killed, perhaps because the machine ran out of memory",
+    "SIGXCPU": ": it used up its processor time",
     "SIGXFSZ": ": a file grew beyond its limit",
 }
 
 
 def outcomes(ran: RunResult, slugs: Iterable[str], timeout: float | None) -> list[Outcome]:
-    """How the run ended on each endpoint.
+    """The outcome of a finished run on each endpoint.
 
-    The last report of an endpoint counts; a run that did not end well fails whatever was not reported ok. A pack
-    that reports nothing at all is taken at its exit code, and marked as unreported.
+    The last report of an endpoint counts. If the run failed, every endpoint that was not reported ok fails. If the pack
+    reported nothing at all, the exit code decides, and a success is marked as unreported.
 
     Args:
         ran: the run.
         slugs: its endpoints.
-        timeout: seconds, for the reason.
+        timeout: the run's time limit in seconds, for the reason.
     """
     fault = _fault(ran, timeout)
     return [_outcome(slug, ran.reports, fault, ran.exit_code) for slug in slugs]
 
 
 def interrupted(reports: Reports | None, slugs: Iterable[str], reason: str) -> list[Outcome]:
-    """How a run that was cut short ended on each endpoint: what was reported ok stands, the rest failed."""
+    """The outcome of an interrupted run on each endpoint: success if it was reported ok, otherwise failed."""
     return [_outcome(slug, reports or Reports(), reason, 1) for slug in slugs]
 
 
 def summary(
     metric_date: date, done: Sequence[Outcome], gated: Collection[str], kept: Collection[str]
 ) -> dict[str, Any]:
-    """What the task leaves in XCom: counts, and the reasons of what is not a success. No secret, no data."""
+    """The summary for XCom: counts, and the reasons of all endpoints without success; no secrets, no data."""
     counts = Counter(outcome.status for outcome in done)
     poor = [one for one in done if one.status != "success"]
     return {
@@ -93,7 +93,7 @@ def _fault(ran: RunResult, timeout: float | None) -> str:
 
 
 def _signal(exit_code: int) -> str:
-    """What a shell's exit code says of the signal that ended its program."""
+    """The signal that ended the program, from the shell's exit code; '' if there is none."""
     try:
         name = signal.Signals(exit_code - _SIGNALLED).name
     except ValueError:

@@ -111,7 +111,7 @@ def test_two_environments_on_one_base_are_refused(stage: Stage, monkeypatch: pyt
     stage.activate("mp_basic", HEART)
     stage.run("mp_basic", environment="prod")
     monkeypatch.setenv("AIRFLOW_CONN_HDM_TOO", stage.base.dsn)
-    with pytest.raises(AirflowFailException, match=r"already holds runs of basic .* of environment prod"):
+    with pytest.raises(AirflowFailException, match=r"already has runs of basic .* from environment prod"):
         stage.run("mp_basic", environment="dev", conn_id="hdm_too")
 
 
