@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The one-shot service `init`: prepares folders, users and both databases. Safe to run again at every start.
+# The service `init`, which runs once per start: prepares folders, users and both databases. It is safe to repeat.
 set -euo pipefail
 
 for folder in /opt/airflow/logs /opt/airflow/web-users /home/airflow/.cache; do
@@ -13,7 +13,7 @@ for folder in scheduler dag_processor; do
     mkdir -p "/opt/airflow/logs/$folder"
 done
 
-# SimpleAuthManager reads its passwords from this file. Other users' entries stay as they are.
+# SimpleAuthManager reads its passwords from this file. Entries of other users stay unchanged.
 python - <<'PYTHON'
 import json, os, pathlib
 
