@@ -64,9 +64,9 @@ def main() -> None:
 def _measure(place: Site) -> dict[str, _Found]:
     ways: dict[str, Callable[[], Execution]] = {}
     for name in SCRIPTS:
-        ways[f"ours {name}"] = lambda name=name: place.worker.run(OURS, f"hdm-prod.mp_{name}")  # type: ignore[misc]
+        ways[f"ours {name}"] = lambda name=name: place.worker.run(OURS, f"hdm-prod.mp_{name}")  # type: ignore[misc]  # mypy does not infer the default's type
         if name != "long":
-            ways[f"rival {name}"] = lambda name=name: place.worker.run(f"{name}.py", "rival")  # type: ignore[misc]
+            ways[f"rival {name}"] = lambda name=name: place.worker.run(f"{name}.py", "rival")  # type: ignore[misc]  # mypy does not infer the default's type
     place.worker.run(OURS, "hdm-prod.mp_nothing")  # builds the environment
     found: dict[str, list[Execution]] = {name: [] for name in ways}
     for _ in range(ROUNDS):

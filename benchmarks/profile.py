@@ -77,12 +77,12 @@ def rows(bench: Bench) -> None:
         else:
             rivals.copy(bench.place, database, way)  # fills the caches
         ways: dict[str, Callable[[], Usage]] = {
-            "ours": lambda one=one: bench.place.measure(one),  # type: ignore[misc]
-            "raw": lambda database=database, way=way: rivals.copy(bench.place, database, way),  # type: ignore[misc]
+            "ours": lambda one=one: bench.place.measure(one),  # type: ignore[misc]  # mypy does not infer the default's type
+            "raw": lambda database=database, way=way: rivals.copy(bench.place, database, way),  # type: ignore[misc]  # mypy does not infer the default's type
         }
         if not bench.quick and size <= ORIGINAL_ROWS:
             url = rivals.sqlalchemy_url(database)
-            ways["original"] = lambda url=url: rivals.original(bench.place, url, "visit")  # type: ignore[misc]
+            ways["original"] = lambda url=url: rivals.original(bench.place, url, "visit")  # type: ignore[misc]  # mypy does not infer the default's type
         found = bench.compare(3 if size > ROWS[0] or bench.quick else 5, **ways)
         assert bench.place.stored(one) == (12, 12 * size), bench.place.stored(one)
         _tell_rows(bench, size, found)
@@ -157,7 +157,7 @@ def wide(bench: Bench) -> None:
     bench.place.server.drop_database(database.name)
     half, widest = (bench.database(f"wide_{n}", data.wide, n, WIDEST_ROWS)[1] for n in (WIDEST // 2, WIDEST))
     _, none = bench.database("one_column", data.wide, 1, 1)
-    measures = {name: (lambda one=one: bench.place.measure(one)) for name, one in (("one", none), ("half", half))}  # type: ignore[misc]
+    measures = {name: (lambda one=one: bench.place.measure(one)) for name, one in (("one", none), ("half", half))}  # type: ignore[misc]  # mypy does not infer the default's type
     found = bench.compare(5, **measures, widest=lambda: bench.place.measure(widest))
     start, few, many = (found[name].seconds for name in ("one", "half", "widest"))
     what = f"{WIDEST:,} columns, {WIDEST_ROWS:,} rows"

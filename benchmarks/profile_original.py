@@ -26,8 +26,8 @@ def measure(column: Any, declared: str) -> dict[str, Any]:
     highest = [int(count) for count in counts.iloc[:3]] + [0, 0, 0]
     ratio = highest[0] / len(counts) if len(counts) else None
     key = not missing and highest[0] == 1 and len(counts) == values
-    few = len(counts) < FEW and found["percent_na_values"] is not None and found["percent_na_values"] < 50  # noqa: PLR2004
-    categorical = not key and (few or (ratio is not None and ratio > 100 and len(counts) < MANY))  # noqa: PLR2004
+    few = len(counts) < FEW and found["percent_na_values"] is not None and found["percent_na_values"] < 50  # noqa: PLR2004  # the original's limits
+    categorical = not key and (few or (ratio is not None and ratio > 100 and len(counts) < MANY))  # noqa: PLR2004  # the original's limits
     found |= {"levels_count": len(counts), "highest_frequency": highest[0], "sndHighestFrequency": highest[1]}
     found |= {"thrdHighestFrequency": highest[2], "ratio_level_frequency": ratio, "is_key": key}
     found |= {"is_categorical": categorical, "levels": counts.to_dict() if categorical else {}}

@@ -108,7 +108,7 @@ def main(dag_file: str, task_id: str) -> int:
             found = {"began": clock, "seconds": time.perf_counter() - began, "start": start, "peak": _memory("VmHWM")}
             (logs / log_name).with_suffix(".json").write_text(json.dumps({**found, "failure": failure}))
 
-    task_runner._execute_task = measured  # noqa: SLF001
+    task_runner._execute_task = measured  # noqa: SLF001  # nothing public exists for it
     instance = api.TaskInstance(
         id=uuid4(),
         task_id=task_id,

@@ -132,7 +132,7 @@ class Settings(RunOptions):
     @classmethod
     def _is_schedule(cls, schedule: str | None) -> str | None:
         # Airflow uses it too, but only after the Dag file has loaded.
-        from croniter import croniter  # type: ignore[import-untyped]
+        from croniter import croniter  # type: ignore[import-untyped]  # it has no type hints
 
         if schedule is None or schedule in _PRESETS or croniter.is_valid(schedule):
             return schedule

@@ -171,10 +171,12 @@ def explained(hook: HdmHook) -> Iterator[None]:
             what = f"the HDM base cannot be reached: {_first_line(error)}"
             hint = "check host, port, user and password, and that the server is running"
             raise HdmBaseError(what, hook.where, hint) from None
-        raise HdmBaseError(f"the HDM base reports {told(error)}", hook.where, "see the server's log") from None
+        raise HdmBaseError(
+            f"the HDM base reports {server_message(error)}", hook.where, "see the server's log"
+        ) from None
 
 
-def told(error: psycopg.Error) -> str:
+def server_message(error: psycopg.Error) -> str:
     """Return the server's message. Messages about data quote the value: quotations in them are left out."""
     name = f"{type(error).__name__} ({error.sqlstate})" if error.sqlstate else type(error).__name__
     message = error.diag.message_primary or _first_line(error)

@@ -155,7 +155,7 @@ def _run(runner: BaseConnection, task_id: str, script: Script, record: dict[str,
     from psycopg.errors import QueryCanceled
 
     from hdm_airflow.base.background_query import BackgroundQuery
-    from hdm_airflow.base.hook import told
+    from hdm_airflow.base.hook import server_message
 
     recording = False
 
@@ -184,7 +184,7 @@ def _run(runner: BaseConnection, task_id: str, script: Script, record: dict[str,
             raise
         context = None if isinstance(error, DataError) else error.diag.context  # which also repeats the value
         where = f"{task_id}/{script.file}" + (f", {context}" if context else "")
-        raise HdmBaseError(f"the pack's SQL script failed: {told(error)}", where, _hint(error)) from None
+        raise HdmBaseError(f"the pack's SQL script failed: {server_message(error)}", where, _hint(error)) from None
     finally:
         query.abandon(cancel=True)
 

@@ -14,7 +14,7 @@ from psycopg import Error
 
 from hdm_airflow.base import runs
 from hdm_airflow.base.background_query import BackgroundQuery
-from hdm_airflow.base.hook import BaseConnection, told
+from hdm_airflow.base.hook import BaseConnection, server_message
 from hdm_airflow.base.queries import queries
 from hdm_airflow.errors import HdmBaseError
 from hdm_airflow.packs.manifest import Kind
@@ -166,7 +166,7 @@ class LockKeeper:
         self._query = None
         if self._refusal:
             if not self._warned:
-                log.warning("the pack's reports cannot be noted in the ledger yet: %s", told(self._refusal))
+                log.warning("the pack's reports cannot be noted in the ledger yet: %s", server_message(self._refusal))
             self._warned, self._refusal = True, None
             self._waiting = {**self._under_way, **self._waiting}
             self._not_before = time.monotonic() + _AGAIN

@@ -126,7 +126,7 @@ def _trie_pattern(words: Iterable[str]) -> str:
     return _pattern_of(trie)
 
 
-def _pattern_of(node: dict[str, dict]) -> str:  # type: ignore[type-arg]
+def _pattern_of(node: dict[str, dict]) -> str:  # type: ignore[type-arg]  # the type is recursive
     run = ""
     while len(node) == 1 and "" not in node:  # a chain without branches: no group, no recursion
         letter, node = next(iter(node.items()))

@@ -94,7 +94,7 @@ def test_endpoint_is_removed_only_with_consent(hdm: Hdm, monkeypatch: pytest.Mon
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     assert "do: add --yes" in hdm("endpoints", "remove", "heart", code=2).err
     terminal = io.StringIO("n\ny\n")
-    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    terminal.isatty = lambda: True  # type: ignore[method-assign]  # a stand-in
     monkeypatch.setattr("sys.stdin", terminal)
     assert "nothing was removed" in hdm("endpoints", "remove", "heart", code=1).err
     assert "with 2 activation(s)" in hdm("endpoints", "remove", "heart").err

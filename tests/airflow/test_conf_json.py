@@ -56,7 +56,7 @@ def ask(folder: Path) -> Callable[..., Any]:
         assert SECRET not in "".join(map(str, [*warnings, *found.faults.values()]))
         return found.faults.get(endpoint.slug) or (credential and credential.password)
 
-    find.warnings = warnings  # type: ignore[attr-defined]
+    find.warnings = warnings  # type: ignore[attr-defined]  # for the test to read
     return find
 
 

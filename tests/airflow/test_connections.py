@@ -133,7 +133,7 @@ def test_backend_that_is_down_fails_the_endpoint_and_no_other_is_asked(monkeypat
 def test_backend_that_is_down_does_not_affect_one_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first backend that has the connection counts anyway."""
     first = Other()
-    first.get_connection = lambda conn_id: connection() if conn_id == "hdm_lung" else None  # type: ignore[method-assign]
+    first.get_connection = lambda conn_id: connection() if conn_id == "hdm_lung" else None  # type: ignore[method-assign]  # a stand-in
     backends(monkeypatch, first, Backend(OSError()))
     fault, password = ask(registered("heart"), registered("lung"))
     assert isinstance(fault, HdmError)

@@ -59,7 +59,7 @@ class Feeder:
     """Makes streams, damages them, and feeds them."""
 
     def __init__(self, seed: int, folder: str) -> None:
-        self.random = random.Random(seed)  # noqa: S311 - it is to be the same again
+        self.random = random.Random(seed)  # noqa: S311  # it is to be the same again
         self.folder = folder
         self.seen: Counter[int] = Counter()  # failures
         self.profile: Profile | None = None  # being filled
@@ -70,7 +70,7 @@ class Feeder:
         try:
             while time.monotonic() < end:
                 self.run()
-        except BaseException as error:  # noqa: BLE001 - the main thread raises it
+        except BaseException as error:  # noqa: BLE001  # the main thread raises it
             self.error = error
 
     def run(self) -> None:
@@ -196,7 +196,7 @@ class Feeder:
 
 def watch(feeders: list[Feeder], threads: list[threading.Thread]) -> None:
     """Uses what Profile offers to other threads, until these end."""
-    chance = random.Random(0)  # noqa: S311 - no secret
+    chance = random.Random(0)  # noqa: S311  # no secret
     while any(thread.is_alive() for thread in threads):
         for feeder in feeders:
             profile = feeder.profile
@@ -224,7 +224,7 @@ def main() -> None:
         if feeder.error is not None:
             raise feeder.error
     seen = sum((feeder.seen for feeder in feeders), Counter())
-    print(f"{seen.total()} streams, by failure {dict(seen)}, {hp.__file__}")  # noqa: T201 - for the test
+    print(f"{seen.total()} streams, by failure {dict(seen)}, {hp.__file__}")  # noqa: T201  # for the test
 
 
 if __name__ == "__main__":

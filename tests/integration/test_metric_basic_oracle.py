@@ -125,7 +125,7 @@ def warehouse(postgres: Postgres, pack_base: Database, tmp_path_factory: pytest.
             f"CREATE TABLE types ({', '.join(f'{name} {declared}' for name, (_, declared, _) in types.items())})",
             f"CREATE TABLE many ({', '.join(f'{name} {declared}' for name, (_, declared, _) in MANY.items())})",
         )
-        chance = random.Random(20260131)  # noqa: S311
+        chance = random.Random(20260131)  # noqa: S311  # not a secret
         with ward.database.connect() as connection:
             with connection.cursor().copy("COPY types FROM STDIN") as copy:
                 for _ in range(ROWS):

@@ -32,7 +32,7 @@ def ward(database: Database, tmp_path: Path) -> Iterator[Nights]:
 
 
 def moment(*parts: int) -> dt.datetime:
-    return dt.datetime(*parts)  # noqa: DTZ001 # type: ignore[arg-type]
+    return dt.datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001  # the metrics hold UTC without a zone
 
 
 # Levels -----------------------------------------------------------------------------------------------------
@@ -381,7 +381,7 @@ def test_a_base_of_version_1_0_0_gets_what_is_missing_and_goes_on(ward: Nights, 
 
 def test_table_that_the_base_refuses_costs_no_other(ward: Nights) -> None:
     """A text that it cannot hold, a name longer than an index takes: the rest of the batch is written."""
-    chance = random.Random(7)  # noqa: S311 - a name that does not compress
+    chance = random.Random(7)  # noqa: S311  # a name that does not compress
     long = "".join(chance.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9000))
     night = [
         measured("a", {"x": column("text")}, levels={"x": {"one": 7}}),

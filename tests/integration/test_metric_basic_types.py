@@ -121,7 +121,7 @@ def test_sample_of_sqlite_ends_whatever_its_rare_texts(ward: Ward, tmp_path: Pat
     """Each look draws other rows: what is a text in one sample is a number in the next."""
     rows = [[number] * 20 for number in range(2000)]
     for place in range(20):
-        rows[place * 97][place] = "N/A"  # type: ignore[call-overload]
+        rows[place * 97][place] = "N/A"  # type: ignore[call-overload]  # a row of mixed types
     path = tmp_path / "lab.sqlite"
     lab = sqlite_file(path, f"CREATE TABLE t ({', '.join(f'c{i} INTEGER' for i in range(20))})")
     with closing(sqlite3.connect(path)) as connection:

@@ -127,7 +127,7 @@ def test_a_server_runs_for_an_ordinary_user(kind, tmp_path):
     """Nothing needs root: the user `nobody` starts each of them, in a folder of its own."""
     if os.geteuid() != 0:
         pytest.skip("this run is an ordinary user's already")
-    folder = Path("/tmp") / f"hdm-{kind.__name__}-{os.getpid()}"  # noqa: S108 - pytest's own folders are closed to others
+    folder = Path("/tmp") / f"hdm-{kind.__name__}-{os.getpid()}"  # noqa: S108  # pytest's own folders are closed to others
     folder.mkdir()
     shutil.chown(folder, "nobody")
     as_nobody = [shutil.which("setpriv"), "--reuid=nobody", "--clear-groups", "--inh-caps=-all", "--ambient-caps=-all"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.pack_modules import load
 
-EPOCH = dt.datetime(2000, 1, 1)  # noqa: DTZ001
+EPOCH = dt.datetime(2000, 1, 1)  # noqa: DTZ001  # the metrics hold UTC without a zone
 
 
 pack = load(("patterns", "privacy", "tables", "settings", "rounding", "metrics", "levels"))

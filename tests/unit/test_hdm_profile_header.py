@@ -90,7 +90,7 @@ def test_constants_are_the_same() -> None:
     found = dict(re.findall(r"^#define (HDM_\w+) (.*)$", PUBLIC, flags=re.MULTILINE))
     found.pop("HDM_API")
     numbers = {
-        name: eval(text.replace("INT64_MAX", "2**63 - 1").replace("INT64_C", ""))  # noqa: S307 - of our own header
+        name: eval(text.replace("INT64_MAX", "2**63 - 1").replace("INT64_C", ""))  # noqa: S307  # of our own header
         for name, text in found.items()
     }
     assert numbers == {

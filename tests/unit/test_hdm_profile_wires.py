@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.unit.hdm_profile_harness import assert_levels, copied, fed, packet, packets
 
-EPOCH = dt.datetime(2000, 1, 1)  # noqa: DTZ001
+EPOCH = dt.datetime(2000, 1, 1)  # noqa: DTZ001  # the metrics hold UTC without a zone
 MICROSECOND = dt.timedelta(microseconds=1)
 DAY = 86_400_000_000
 

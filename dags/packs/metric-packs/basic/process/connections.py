@@ -51,7 +51,7 @@ class Connection:
         self._engine: Engine | None = None
         self._has_place = False
 
-    def __enter__(self) -> Connection:  # noqa: PYI034 - typing.Self came with 3.11
+    def __enter__(self) -> Connection:  # noqa: PYI034  # typing.Self came with 3.11
         return self
 
     def __exit__(

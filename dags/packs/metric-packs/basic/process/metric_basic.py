@@ -45,7 +45,7 @@ def main() -> int:
         run.skip("the run has no endpoints: nothing measured")
     try:
         store.check()
-    except Exception as error:  # noqa: BLE001 - whatever fails here, nothing can be stored
+    except Exception as error:  # noqa: BLE001  # whatever fails here, nothing can be stored
         print(f"cannot use the HDM base: {describe(error)}", flush=True)
         return 1
     job = Job(
@@ -78,7 +78,7 @@ def _attempt(run: hdm.Run, job: Job, endpoint: hdm.Endpoint) -> bool:
 
     try:
         outcome = scan(job, endpoint, settings.read(endpoint.config), log)
-    except Exception as error:  # noqa: BLE001 - the next endpoint is still measured
+    except Exception as error:  # noqa: BLE001  # the next endpoint is still measured
         reason = str(error) if isinstance(error, OWN_ERRORS) else describe(error)
         log(f"failed: {reason}")
         run.report(endpoint, "failed", reason)

@@ -97,6 +97,6 @@ def _weight(table: Table) -> int:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 90:  # noqa: PLR2004 - up to a minute and a half is shown in seconds
+    if seconds < 90:  # noqa: PLR2004  # up to a minute and a half is shown in seconds
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004  # an hour and a half

@@ -142,7 +142,7 @@ class Readers:
                     self._results.put(self._measured(engine, table))
         except ConnectError as error:
             self._failures.append(f"the connection was lost: {error}")
-        except Exception as error:  # noqa: BLE001 - the table it was reading is reported, too
+        except Exception as error:  # noqa: BLE001  # the table it was reading is reported, too
             self._failures.append(f"its reader thread failed: {describe(error)}")
         finally:
             self._results.put(None)
@@ -173,7 +173,7 @@ class Readers:
             contents = engine.read(table, reading)
             measured = self._described(table, contents, started)
             contents.close()
-        except Exception as error:  # noqa: BLE001 - the next table is still measured
+        except Exception as error:  # noqa: BLE001  # the next table is still measured
             reason = self._reason() if time.monotonic() >= self._end else describe(error)
             over = "the table's time limit has expired (table_seconds)"
             return Result(table, None, over if until < self._end and time.monotonic() >= until else reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 
-EPOCH = dt.datetime(2000, 1, 1)  # noqa: DTZ001 - metrics hold UTC without a zone
+EPOCH = dt.datetime(2000, 1, 1)  # noqa: DTZ001  # metrics hold UTC without a zone
 
 
 def finite(value: float | None) -> float | None:

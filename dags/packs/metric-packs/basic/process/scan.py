@@ -59,7 +59,7 @@ def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, log: Callable[[st
     with ExitStack() as stack:
         first = stack.enter_context(Connection(endpoint, settings, job.hosts))
         engine = first.open()
-        assert engine is not None, "it is always needed"  # noqa: S101
+        assert engine is not None, "it is always needed"  # noqa: S101  # for the type checker
         with _deadline(engine, settings):
             existing = engine.tables()
             version = versions.read(engine, existing)

@@ -93,7 +93,7 @@ class Store:
             self._base.execute(self._sql["settings"])
             self._base.execute(self._sql["stages"])
             state = self._base.execute(self._sql["state"], self._values).fetchone()
-            assert state is not None, "it always answers"  # noqa: S101
+            assert state is not None, "it always answers"  # noqa: S101  # for the type checker
             self.has_history, self._has_rows, self._is_complete = state  # has_history: of earlier dates
             self._values["has_history"] = self.has_history
         except BaseException:

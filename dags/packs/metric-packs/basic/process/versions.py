@@ -24,7 +24,7 @@ def read(engine: Engine, tables: list[Table]) -> str:
     table, name = found
     try:
         rows = engine.fetch(f"SELECT DISTINCT {engine.quote(name)} FROM {engine.path(table)} LIMIT 1000")
-    except Exception as error:  # noqa: BLE001 - the table is reported as incomplete when it is measured
+    except Exception as error:  # noqa: BLE001  # the table is reported as incomplete when it is measured
         print(f"cannot read table version, using dbversion {UNKNOWN}: {describe(error)}", flush=True)
         return UNKNOWN
     versions = [str(value).strip() for (value,) in rows if value is not None and str(value).strip()]

@@ -82,7 +82,7 @@ def _own_error(verdict: Verdict, id_rule: int) -> Iterator[None]:
         yield
     except rules.RuleError as error:
         verdict.errors[id_rule] = str(error)
-    except Exception as error:  # noqa: BLE001 - one bad rule never affects another
+    except Exception as error:  # noqa: BLE001  # one bad rule never affects another
         verdict.errors[id_rule] = f"unexpected error: {type(error).__name__}"
 
 

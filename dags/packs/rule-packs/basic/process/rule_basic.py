@@ -82,7 +82,7 @@ def _attempt(run: hdm.Run, endpoint: hdm.Endpoint) -> str:
         judge_endpoint(run, endpoint)
     except ConfigurationError as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001 - the next endpoint is still judged
+    except Exception as error:  # noqa: BLE001  # the next endpoint is still judged
         return _describe(error)
     return ""
 

@@ -16,7 +16,7 @@ from hdm_profile.failures import NO_MEMORY as NO_MEMORY
 from hdm_profile.failures import SERVER_ERROR as SERVER_ERROR
 from hdm_profile.failures import STOPPED as STOPPED
 from hdm_profile.failures import ProfileError as ProfileError
-from hdm_profile.kinds import *  # noqa: F403 - all of them
+from hdm_profile.kinds import *  # noqa: F403  # all of them
 from hdm_profile.profile import MOST_LEVELS as MOST_LEVELS
 from hdm_profile.profile import NEVER as NEVER
 from hdm_profile.profile import Profile as Profile

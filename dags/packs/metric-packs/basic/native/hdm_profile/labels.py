@@ -88,8 +88,8 @@ def _date(key: int) -> str:
     year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
     of_year = of_era - (365 * year + year // 4 - year // 100)
     shifted = (5 * of_year + 2) // 153
-    day, month = of_year - (153 * shifted + 2) // 5 + 1, shifted + 3 if shifted < 10 else shifted - 9  # noqa: PLR2004
-    year += era * 400 + (month <= 2)  # noqa: PLR2004
+    day, month = of_year - (153 * shifted + 2) // 5 + 1, shifted + 3 if shifted < 10 else shifted - 9  # noqa: PLR2004  # the constants of the algorithm
+    year += era * 400 + (month <= 2)  # noqa: PLR2004  # the constants of the algorithm
     return f"{year:04d}-{month:02d}-{day:02d}" if year > 0 else f"{1 - year:04d}-{month:02d}-{day:02d} BC"
 
 

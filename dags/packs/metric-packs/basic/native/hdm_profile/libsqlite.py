@@ -35,7 +35,7 @@ def library() -> ctypes.CDLL | None:
     for path in _candidates():
         try:
             found = ctypes.CDLL(path)
-            found.sqlite3_open_v2, found.sqlite3_prepare_v2, found.sqlite3_progress_handler  # noqa: B018
+            found.sqlite3_open_v2, found.sqlite3_prepare_v2, found.sqlite3_progress_handler  # noqa: B018  # raises AttributeError if one is missing
         except (OSError, AttributeError):
             continue
         return found
@@ -92,7 +92,7 @@ class Statement:
         self._library, self.connection, self.handle = functions, connection, handle
         self.functions = _addresses()
 
-    def __enter__(self) -> Statement:  # noqa: PYI034 - typing.Self came with 3.11
+    def __enter__(self) -> Statement:  # noqa: PYI034  # typing.Self came with 3.11
         return self
 
     def __exit__(

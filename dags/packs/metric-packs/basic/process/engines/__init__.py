@@ -43,7 +43,7 @@ def connect(endpoint: hdm.Endpoint, settings: Settings) -> Engine:
     engine: Callable[..., Engine] = getattr(import_module(f"engines.{module}"), name)
     try:
         return engine(endpoint, settings)
-    except Exception as error:  # noqa: BLE001 - of any driver
+    except Exception as error:  # noqa: BLE001  # of any driver
         # Nothing has been read yet, so the driver's text cannot quote a row.
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if endpoint.password:

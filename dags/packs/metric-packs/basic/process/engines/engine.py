@@ -106,14 +106,14 @@ class Engine(ABC):
     def is_closed(self) -> bool:
         """Whether the connection is closed or lost."""
 
-    def interrupt(self) -> None:  # noqa: B027 - SQLite ends by itself when its profile is stopped
+    def interrupt(self) -> None:  # noqa: B027  # SQLite ends by itself when its profile is stopped
         """End whatever another thread waits for in this engine, even if the server hangs. The connection is lost."""
 
     def snapshot(self) -> AbstractContextManager[None]:
         """A context in which several queries see one state of the database; empty if the engine needs none."""
         return nullcontext()
 
-    def limit_statements(self, seconds: float | None) -> None:  # noqa: B027 - not every engine can end a statement
+    def limit_statements(self, seconds: float | None) -> None:  # noqa: B027  # not every engine can end a statement
         """Let the server end statements after this time, or after `statement_seconds` if that is less."""
 
     def read(self, table: Table, reading: Reading) -> Contents:

@@ -246,7 +246,7 @@ def _columns(rows: list[tuple[Any, ...]]) -> list[Column]:
         key = KEYS[rank]
         if before is not None:
             key = max(key, before.key_constraint, key=KEYS.index)
-            foreign = foreign or before.foreign  # noqa: PLW2901 - of all constraints so far
+            foreign = foreign or before.foreign  # noqa: PLW2901  # of all constraints so far
         columns[name] = Column(
             name,
             declared,

@@ -118,7 +118,7 @@ class SQLite(Engine):
                 self._source = None
 
     def count(self, table: Table) -> int:
-        assert self._source is not None, "counted in a snapshot"  # noqa: S101
+        assert self._source is not None, "counted in a snapshot"  # noqa: S101  # for the type checker
         profile = hp.Profile([Spec(hp.OPAQUE, hp.ANY_OPAQUE)], memory=0, folder="")
         self._source.fill(profile, f"SELECT 1 FROM {self.path(table)}", self._end - time.monotonic())
         return profile.rows
@@ -138,7 +138,7 @@ class SQLite(Engine):
         return Contents(found.rows, [by_name[column.name] for column in table.columns])
 
     def _read(self, table: Table, columns: list[Column], reading: Reading, share: float | None) -> Contents:
-        assert self._source is not None, "read in a snapshot"  # noqa: S101
+        assert self._source is not None, "read in a snapshot"  # noqa: S101  # for the type checker
         specs = [_spec(column, reading) for column in columns]
         selected = ", ".join(self.quote(column.name) for column in columns) or "NULL"
         sampling = f" WHERE abs(random() / 9223372036854775807.0) < {share!r}" if share is not None else ""

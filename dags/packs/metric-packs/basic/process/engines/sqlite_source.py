@@ -39,7 +39,7 @@ class Source:
             self._python.text_factory = lambda raw: raw.decode("utf-8", "replace")
             self._python.execute("BEGIN")
 
-    def __enter__(self) -> Source:  # noqa: PYI034 - typing.Self came with 3.11
+    def __enter__(self) -> Source:  # noqa: PYI034  # typing.Self came with 3.11
         return self
 
     def __exit__(
