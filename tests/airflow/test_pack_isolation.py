@@ -26,7 +26,7 @@ SECRET = "text-of-another"
 @pytest.fixture(autouse=True)
 def _landlock(require: object) -> None:
     """Skip the tests if this kernel has no Landlock."""
-    require("airflow", None if sandbox.available() else "this kernel does not support Landlock")  # type: ignore[operator]  # a fixture behind the same name
+    require("airflow", None if sandbox.available() else "this kernel does not support Landlock")  # type: ignore[operator]  # a fixture, typed as an object
 
 
 def test_pack_sees_no_file_of_other_runs_of_airflow_or_of_the_workers_home(
@@ -178,7 +178,7 @@ def test_programs_of_several_languages_work_in_the_sandbox(stage: Stage, require
     import shutil
 
     missing = [name for name in ("java", "node") if shutil.which(name) is None]
-    require("airflow", f"{' and '.join(missing)} is not here" if missing else None)  # type: ignore[operator]  # a fixture behind the same name
+    require("airflow", f"{' and '.join(missing)} is not here" if missing else None)  # type: ignore[operator]  # a fixture, typed as an object
     program = """
 import multiprocessing, os, subprocess, tempfile
 if __name__ == "__main__":
