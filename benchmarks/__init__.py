@@ -1,4 +1,4 @@
-"""What it costs, measured against a named rival in the same run: each module is one benchmark, `make bench-<name>`.
+"""Benchmarks: times and memory, compared with a named rival in the same run; `make bench-<name>` runs one module.
 
-It prints its table, and writes it to results/ with the facts of the machine.
+Each benchmark prints its table, and writes it to results/ with the facts of the machine.
 """

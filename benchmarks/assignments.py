@@ -1,6 +1,6 @@
-"""`make bench-assignments`: reading what one attempt of a pack works on, against a query for each endpoint and thing.
+"""`make bench-assignments`: reading the work of one attempt of a pack, compared with one query per endpoint and item.
 
-One connection to a server of its own, with both ways on the same base, indexes and all.
+Both ways use one connection to a separate server, and the same base with the same indexes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ VERSION = "1.2.0"
 METRIC_DATE = date(2024, 5, 31)
 HISTORY = 7  # earlier dates in the ledger
 
-# Endpoints that run the pack and the metric packs it requires, each with a configuration of its own, and a ledger.
+# Endpoints with the pack and its required metric packs, each with its own configuration, and a ledger.
 FILL = """
 INSERT INTO hdm_core_dblist (db_name, db_type, db_host, db_port, db_user)
 SELECT 'hospital_' || n, 'postgres', 'db' || mod(n, 50) || '.example.org', '5432', 'hdm'
@@ -49,7 +49,7 @@ SELECT 'metric', pack, '1.0.0', slug, day, 'prod', 'hdm_pipeline', 'night ' || d
 FROM generate_series(%(first)s, %(last)s, interval '1 day') AS day, unnest(%(required)s::text[]) AS pack, hdm_endpoint;
 """
 
-# The rival: the original's habit. Each thing of each endpoint is a query of its own, by an index each.
+# The rival is the original's habit: one indexed query per endpoint and item.
 RIVAL_SLUGS = "SELECT db_key FROM hdm_core_table_corr_db_rp WHERE rp_key = %s"
 RIVAL_ENDPOINT = "SELECT * FROM hdm_core_dblist WHERE db_name = %s AND db_type = %s AND db_host = %s AND db_port = %s"
 RIVAL_CONFIGURATION = "SELECT pack_config FROM hdm_pack_rule_conf WHERE id_config = %s"
@@ -59,7 +59,7 @@ ORDER BY id DESC LIMIT 1"""
 
 
 def fill(base: BaseConnection, endpoints: int) -> None:
-    """Fill an empty base with endpoints on which the pack and what it requires are activated and have run."""
+    """Fill an empty base with endpoints on which the pack and its required packs are activated and have run."""
     from hdm_airflow.base.configuration import encode
 
     values = {
@@ -107,7 +107,7 @@ def attempt_and_pack() -> tuple[Attempt, Pack]:
 
 
 def read(base: BaseConnection) -> int:
-    """How many endpoints the plan runs the pack on, as PackOperator reads it."""
+    """The number of endpoints in the plan, read as PackOperator does."""
     from hdm_airflow.operators import plan
 
     attempt, pack = attempt_and_pack()
@@ -115,7 +115,7 @@ def read(base: BaseConnection) -> int:
 
 
 def read_one_by_one(base: BaseConnection) -> int:
-    """The same by the rival's habit."""
+    """The same number, read the rival's way."""
     from hdm_airflow.base.configuration import decode
 
     runnable = 0
@@ -133,7 +133,7 @@ def read_one_by_one(base: BaseConnection) -> int:
 
 @contextmanager
 def queries_sent(base: BaseConnection) -> Iterator[list[str]]:
-    """Collect what goes over the wire, as libpq itself traces it: one `Execute` or `Query` for each query."""
+    """Collect libpq's own trace of the connection: one `Execute` or `Query` per query."""
     sent: list[str] = []
     with tempfile.TemporaryFile("w+") as trace:
         base.pgconn.trace(trace.fileno())
@@ -154,7 +154,7 @@ def main() -> None:
 
     table = Table(
         "assignments",
-        "What an attempt works on: endpoints, both configurations and the gate of a rule pack",
+        "Reading the work of an attempt: endpoints, both configurations and the gate of a rule pack",
         ["endpoints", "plan.read, queries", "ms", "one by one, queries", "ms", "ratio"],
     )
     with tempfile.TemporaryDirectory(prefix="hdm-bench-") as folder, Postgres(Path(folder) / "postgres") as server:
@@ -163,9 +163,9 @@ def main() -> None:
             os.environ["AIRFLOW_CONN_HDM"] = server.create_database(f"hdm_{size}").dsn
             version = _measure(table, size)
     table.finish(
-        f"median of {ROUNDS} rounds ({RIVAL_ROUNDS} one by one) on one connection to a server of this machine",
-        "plan.read is what PackOperator calls; one by one is the original's habit: a query for each endpoint and each "
-        f"thing, by an index; {len(REQUIRED)} required metric packs, {HISTORY + 1} dates in the ledger",
+        f"median of {ROUNDS} rounds ({RIVAL_ROUNDS} one by one) on one connection to a server on this machine",
+        "PackOperator calls plan.read; one by one is the original's habit: one indexed query per endpoint and item; "
+        f"{len(REQUIRED)} required metric packs, {HISTORY + 1} dates in the ledger",
         f"PostgreSQL {version}",
     )
 

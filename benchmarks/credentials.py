@@ -1,7 +1,7 @@
-"""`make bench-credentials`: looking up the passwords of a thousand endpoints, against one after the other.
+"""`make bench-credentials`: looking up the passwords of a thousand endpoints in parallel and one after the other.
 
-Vault is a stand-in in a process of its own, which waits before each answer as long as a Vault in the same building
-takes; so the table shows what the pool is worth, not how fast a Vault is.
+Vault is a stand-in in a separate process. It waits before each answer as long as a Vault in the same building takes, so
+the table shows the value of the pool, not the speed of Vault.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 ENDPOINTS = 1_000
 ROUNDS = 5
-RIVAL_ROUNDS = 1  # each takes as long as a thousand answers
+RIVAL_ROUNDS = 1  # each round takes as long as a thousand answers
 DELAY = 0.02  # seconds before each answer of Vault
 VAULT = {"conn_id": "vault"}
-#: What is looked up -> options.
+#: Title of the case -> options.
 CASES: dict[str, dict[str, Any]] = {
     "Vault, KV v2": {"sources": ["vault"], "vault": {**VAULT, "path": "hdm/{name}"}},
-    "Vault, dynamic accounts, given back": {
+    "Vault, dynamic accounts, revoked": {
         "sources": ["vault"],
         "vault": {**VAULT, "dynamic_path": "database/creds/{name}"},
     },
@@ -44,7 +44,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def serve(pipe: Connection) -> None:
-    """Play Vault until the pipe closes; tells where first."""
+    """Simulate Vault until the pipe closes; send its address first."""
     from tests.stand_ins.vault import Vault
 
     with Vault() as vault:
@@ -86,7 +86,7 @@ def registered() -> list[Registered]:
 
 
 def look_up(options: dict[str, Any], places: list[Registered], *, at_once: int | None) -> float:
-    """How many seconds it takes, login and giving back included.
+    """Measure the seconds of the look-ups, including the login and the revocation.
 
     Args:
         options: the settings.
@@ -135,12 +135,11 @@ def main() -> None:
                 rival = statistics.median(look_up(options, places, at_once=1) for _ in range(RIVAL_ROUNDS))
                 table.add(title, f"{ours:.2f}", f"{rival:.2f}", f"{rival / ours:.0f}")
     table.finish(
-        f"median of {ROUNDS} rounds ({RIVAL_ROUNDS} one after the other), with login, logout and giving back",
-        f"Vault is a stand-in in a process of its own, on this machine, that waits {DELAY * 1000:.0f} ms before each "
-        "answer",
-        "one after the other: the same sources with one thread; accounts are given back by several threads both ways",
-        "Airflow's connections are looked for in environment variables; through a task's supervisor each takes about "
-        "10 ms, also where there is none",
+        f"median of {ROUNDS} rounds ({RIVAL_ROUNDS} one after the other), including login, logout and revocation",
+        f"Vault is a stand-in in a separate process on this machine; it waits {DELAY * 1000:.0f} ms before each answer",
+        "one after the other: the same sources with one thread; both ways revoke accounts with several threads",
+        "Airflow's connections are looked up in environment variables; through a task's supervisor, each look-up takes "
+        "about 10 ms, even if there is no connection",
     )
 
 

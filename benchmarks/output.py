@@ -1,10 +1,10 @@
-"""`make bench-output`: what a pack's output costs in time and memory, against BashOperator.
+"""`make bench-output`: time and memory of a task for the output of its pack, compared with BashOperator.
 
-Each task is a real one (see worker.py): a line goes from the program through the operator, as JSON through Airflow's
-supervisor, into the task's log file. Timed is the operator's `execute`, which cannot go faster than the supervisor
-takes the lines. Memory is the highest resident size of the task's process (VmHWM), shared libraries and what it was
-forked with included; what is held against the operator is the difference to a task that runs `true` by BashOperator.
-BashOperator itself is not measured with a line of 1 GB: it keeps such a line in memory several times.
+Each task is real (see worker.py): a line passes from the program through the operator and, as JSON, through Airflow's
+supervisor into the task's log file. The time is that of the operator's `execute`, which cannot be faster than the
+supervisor reads the lines. The memory is the highest resident size of the task's process (VmHWM), including shared
+libraries and memory inherited by the fork. The result is the difference to a task that runs `true` with BashOperator.
+BashOperator is not measured with a line of 1 GB: it keeps several copies of such a line in memory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SCRIPTS = {
     "lines": f"yes '{LINE}' | head -n {LINES}",
     "long": "head -c 1000000000 /dev/zero | tr '\\0' x",
 }
-_ROW = ("what is printed", "ours", "rival", "theirs", "result", "target")
+_ROW = ("output", "ours", "rival", "theirs", "result", "target")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class _Found:
 
 def main() -> None:
     """Measure, print the table, and write it to results/."""
-    table = Table("output", "What a pack's output costs: time and memory of the task", _ROW)
+    table = Table("output", "Time and memory of a task for the output of its pack", _ROW)
     with site() as place:
         for name, script in SCRIPTS.items():
             place.pack(name, f"#!/bin/bash\n{script}\n")
@@ -53,9 +53,9 @@ def main() -> None:
         cells = f"{peak:.1f} MB", "BashOperator, true", f"{idle:.1f} MB"
         table.add(what, *cells, f"+{peak - idle:.1f} MB", "+20 MB at most")
     table.finish(
-        f"median of {ROUNDS} interleaved rounds, each task in a new worker process with a supervisor of its own",
-        "timed: `execute` of the operator, with the task's log file; both wait for Airflow's supervisor, which takes "
-        f"{1e6 * theirs.seconds / LINES:.0f} us per line here",
+        f"median of {ROUNDS} interleaved rounds, each task in a new worker process with its own supervisor",
+        "time: `execute` of the operator, with the task's log file; both operators wait for Airflow's supervisor, "
+        f"which takes {1e6 * theirs.seconds / LINES:.0f} us per line here",
         f"the line of 1 GB takes {found['ours long'].seconds:.1f} s; the log gets its first 32 KiB",
         f"BashOperator's own peak with {LINES:,} lines: {theirs.peak:.1f} MB",
     )
@@ -67,7 +67,7 @@ def _measure(place: Site) -> dict[str, _Found]:
         ways[f"ours {name}"] = lambda name=name: place.worker.run(OURS, f"hdm-prod.mp_{name}")  # type: ignore[misc]  # mypy does not infer the default's type
         if name != "long":
             ways[f"rival {name}"] = lambda name=name: place.worker.run(f"{name}.py", "rival")  # type: ignore[misc]  # mypy does not infer the default's type
-    place.worker.run(OURS, "hdm-prod.mp_nothing")  # builds the environment
+    place.worker.run(OURS, "hdm-prod.mp_nothing")  # builds the venv
     found: dict[str, list[Execution]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, run in ways.items():

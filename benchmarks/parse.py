@@ -1,9 +1,9 @@
-"""`make bench-parse`: parsing a packs folder against a hand-written Dag with the same tasks and edges.
+"""`make bench-parse`: parsing a packs folder, compared with a hand-written Dag with the same tasks and dependencies.
 
-Each measurement is a process of its own in the state of the Dag processor's children: Airflow imported, its objects
-out of the garbage collector's sight. What is timed is running the Dag file, and apart from it the import of
-hdm_airflow. The rival is the same Dag written out by hand: a BashOperator per pack, the same groups,
-the same edges, a Readme as documentation, an asset as outlet.
+Each measurement runs in its own process, in the state of the Dag processor's children: Airflow is imported, and its
+objects are hidden from the garbage collector. It times the Dag file and, separately, the import of hdm_airflow. The
+rival is the same Dag written by hand: one BashOperator per pack, the same groups and dependencies, a Readme as
+documentation, an asset as outlet.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main() -> None:
     """Measure, print the table, and write it to results/."""
     table = Table(
         "parse",
-        "Parsing a packs folder: HdmDag against a hand-written Dag of the same tasks and edges",
+        "Parsing a packs folder: HdmDag compared with a hand-written Dag with the same tasks and dependencies",
         ["packs", "HdmDag, ms", "by hand, ms", "ratio", "more MB than by hand", "us per pack", "import, ms"],
     )
     with tempfile.TemporaryDirectory(prefix="hdm-bench-") as name:
@@ -75,7 +75,7 @@ def main() -> None:
         for packs in SIZES:
             ours, hand = _write(folder / str(packs), packs)
             rounds = [(_probe(ours, folder), _probe(hand, folder)) for _ in range(ROUNDS)]
-            assert rounds[0][0][3:] == rounds[0][1][3:], "both Dags have the same tasks and edges"
+            assert rounds[0][0][3:] == rounds[0][1][3:], "both Dags have the same tasks and dependencies"
             (our_s, our_b, our_i), (hand_s, hand_b, _) = (
                 [statistics.median(one[side][column] for one in rounds) for column in (0, 1, 2)] for side in (0, 1)
             )
@@ -89,13 +89,13 @@ def main() -> None:
                 f"{our_i * 1e3:.0f}",
             )
     table.finish(
-        f"median of {ROUNDS} interleaved rounds, each in a process of its own",
-        "timed: running the Dag file; importing hdm_airflow comes on top, once per process, in the last column",
+        f"median of {ROUNDS} interleaved rounds, each in its own process",
+        "time: running the Dag file; importing hdm_airflow is additional, once per process, in the last column",
     )
 
 
 def _write(folder: Path, packs: int) -> tuple[Path, Path]:
-    """Four metric packs to one rule pack, each rule pack on two metric packs; as packs and as a Dag file."""
+    """Write packs and the same as a Dag file: four metric packs per rule pack, two dependencies per rule pack."""
     metric = [f"metric_{number:04}" for number in range(packs * 4 // 5)]
     rule = [f"rule_{number:04}" for number in range(packs - len(metric))]
     lines = [_HAND_HEADER]

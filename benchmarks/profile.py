@@ -1,15 +1,15 @@
-"""`make bench-profile`: metric pack `basic` against the wire, the original's way, and other profilers.
+"""`make bench-profile`: metric pack `basic` compared with the raw read, the original's way and other profilers.
 
-The pack runs as its users' does (see profile_site.py): timed is its process, from the start to the end, with everything
-written to an HDM base on another server. Everybody reads the same rows from one PostgreSQL, MariaDB or SQLite on this
+The pack runs as it does for users (see profile_site.py). The time is that of its process from start to end, including
+all writes to an HDM base on another server. All read the same rows from one PostgreSQL, MariaDB or SQLite on this
 machine, over TCP, with warm caches. The rivals:
 
-- the raw read: a binary COPY of the table, thrown away by the client, without the start of Python: a floor;
-- the original's way (profile_original.py): the table as a whole in pandas. It writes nothing;
-- whylogs and Soda (profile_peers.py), which find fewer metrics, or approximate ones.
+- the raw read: a binary COPY of the table that the client discards, without the start of Python: the lower limit;
+- the original's way (profile_original.py): the whole table in pandas. It does not write anything;
+- whylogs and Soda (profile_peers.py), which measure fewer metrics, or approximate ones.
 
-A part can be had alone, which prints and does not write: `python -m benchmarks.profile --only rows --rows 1000000`,
-and with `--quick` without the original and its peers.
+To run only a part, without writing results: `python -m benchmarks.profile --only rows --rows 1000000`; with `--quick`,
+also without the original and the peers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from benchmarks.profile_site import endpoint, server_settings, site
 from benchmarks.table import Table
 
 ROWS = (1_000_000, 5_000_000, 20_000_000)
-ORIGINAL_ROWS = 5_000_000  # beyond, the original's way needs more memory than most machines have
+ORIGINAL_ROWS = 5_000_000  # for more rows, the original's way needs more memory than most machines have
 SMALL, SMALL_ROWS, HISTORY = 2000, 100, 28
 WIDE, WIDE_ROWS = 200, 100_000
 WIDEST, WIDEST_ROWS = 1600, 1000
@@ -43,23 +43,23 @@ _TARGETS = {1_000_000: (2.3, 6, 0), 5_000_000: (2.3, 9, 0), 20_000_000: (3, 0, 1
 
 
 def main() -> None:
-    """Measure, print the table; write it to results/ when it is whole."""
+    """Measure, print the table, and write it to results/ if it is complete."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts (default: all)")
     parser.add_argument("--rows", nargs="+", type=int, default=list(ROWS), help="sizes of the part `rows`")
-    parser.add_argument("--quick", action="store_true", help="ours and the raw read alone")
+    parser.add_argument("--quick", action="store_true", help="only ours and the raw read")
     chosen = parser.parse_args()
     whole = chosen == parser.parse_args([])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the databases are removed then, too
-    table = Table("profile", "Metric pack basic: every table, at the speed of the wire", _ROW)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # also remove the databases
+    table = Table("profile", "Metric pack basic: every table, about as fast as the raw read", _ROW)
     with site() as place:
         bench = Bench(place=place, table=table, rows=chosen.rows, quick=chosen.quick)
         for part in chosen.only:
             PARTS[part](bench)
     table.finish(
-        "medians of interleaved rounds, 5 of up to a million rows, 3 above and of many tables; peers run once",
-        "server: PostgreSQL 18 with its usual settings for reading; the HDM base is on another one of the same machine",
-        "memory: highest resident size of the pack's processes, added up, shared libraries included",
+        "medians of interleaved rounds: 5 for up to a million rows, 3 for more rows or many tables; peers run once",
+        "server: PostgreSQL 18 with default settings for reading; the HDM base is on another server of the machine",
+        "memory: sum of the highest resident sizes of the pack's processes, shared libraries included",
         *bench.facts,
         keep=whole,
     )
@@ -85,7 +85,7 @@ def rows(bench: Bench) -> None:
             ways["original"] = lambda url=url: rivals.original(bench.place, url, "visit")  # type: ignore[misc]  # mypy does not infer the default's type
         found = bench.compare(3 if size > ROWS[0] or bench.quick else 5, **ways)
         assert bench.place.stored(one) == (12, 12 * size), bench.place.stored(one)
-        _tell_rows(bench, size, found)
+        _add_rows(bench, size, found)
         if not bench.quick and size <= ROWS[0]:
             for name in ("whylogs", "soda"):
                 theirs = rivals.peer(bench.place, name, database)
@@ -99,7 +99,7 @@ def rows(bench: Bench) -> None:
         bench.add(f"peak memory, {_rows(fewer)} to {_rows(more)}", f"{high - low:+.0f} MB", "-", "-", "", "no growth")
 
 
-def _tell_rows(bench: Bench, size: int, found: dict[str, Usage]) -> None:
+def _add_rows(bench: Bench, size: int, found: dict[str, Usage]) -> None:
     ours, raw, what = found["ours"], found["raw"], _rows(size)
     of_raw, of_original, memory = _TARGETS.get(size, (0, 0, 0))
     cells = f"{ours.seconds:.2f} s", "raw COPY read", f"{raw.seconds:.2f} s"
@@ -114,7 +114,7 @@ def _tell_rows(bench: Bench, size: int, found: dict[str, Usage]) -> None:
 
 
 def small(bench: Bench) -> None:
-    """Many small tables, everything written."""
+    """Many small tables, including all writes."""
     database, one = bench.database("small", data.small, SMALL, SMALL_ROWS)
     what = f"{SMALL:,} tables of {SMALL_ROWS} rows"
 
@@ -142,7 +142,7 @@ def small(bench: Bench) -> None:
 
 
 def wide(bench: Bench) -> None:
-    """Many columns: against the original's way, and whether twice as many take more than twice as long."""
+    """Many columns: compared with the original's way, and whether twice as many take more than twice as long."""
     database, one = bench.database("wide", data.wide, WIDE, WIDE_ROWS)
     ways: dict[str, Callable[[], Usage]] = {"ours": lambda: bench.place.measure(one)}
     if not bench.quick:
@@ -163,7 +163,7 @@ def wide(bench: Bench) -> None:
     what = f"{WIDEST:,} columns, {WIDEST_ROWS:,} rows"
     result = f"{(many - start) / (few - start):.2f} times"
     bench.add(what, f"{many:.2f} s", f"ours, {WIDEST // 2} columns", f"{few:.2f} s", result, "2 times: linear")
-    bench.facts.append(f"linear in columns: without the {start:.2f} s that a table of one column and one row takes")
+    bench.facts.append(f"linear in columns: after subtracting {start:.2f} s for a table of one column and one row")
 
 
 def mariadb(bench: Bench) -> None:
@@ -208,7 +208,7 @@ def _elsewhere(bench: Bench, name: str, one: dict[str, Any], url: str, target: f
 
 
 def start(bench: Bench) -> None:
-    """From the start of the process to the first query that the endpoint's server gets, by its log."""
+    """From the start of the process to the first query in the log of the endpoint's server."""
     _, one = bench.database("start", data.small, 1, SMALL_ROWS)
     with server_settings(bench.place.server) as connection:
         connection.execute("ALTER DATABASE start SET log_statement = 'all'")
@@ -218,7 +218,7 @@ def start(bench: Bench) -> None:
         usage = bench.place.measure(one)
         lines = log.read_bytes()[known:].decode(errors="replace").splitlines()
         (first, *_) = [line for line in lines if " start LOG: " in line and _QUERY.search(line)]
-        if number:  # the first fills the caches
+        if number:  # the first run fills the caches
             seconds.append(float(first.split()[0]) - usage.began)
             print(f"  {seconds[-1]:.3f} s, {usage.seconds:.3f} s in all: {first[:150]}", file=sys.stderr)
     bench.add("start to first query", f"{statistics.median(seconds):.2f} s", "-", "-", "", "below 0.7 s")

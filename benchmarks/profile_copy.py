@@ -1,4 +1,4 @@
-"""Reads a table by binary COPY and throws it away: how fast a profiler could be. Prints its seconds.
+"""Reads a table with binary COPY and discards it, as a lower limit for any profiler. Prints the seconds.
 
 Run as a program: WAY ADDRESS TABLE. Timed is the statement alone, without imports and connecting.
 """
@@ -26,7 +26,7 @@ def with_psycopg(address: str, statement: str) -> float:
 
 
 def with_asyncpg(address: str, statement: str) -> float:
-    """Seconds with asyncpg, which is given a function that does nothing."""
+    """Seconds with asyncpg and a callback that does nothing."""
     import asyncpg
 
     async def sink(data: bytes) -> None:

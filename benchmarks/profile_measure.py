@@ -1,4 +1,4 @@
-"""How much a command takes: seconds, memory of its processes, processor time of a server's processes."""
+"""Usage of a command: seconds, memory of its processes, processor time of a server's processes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What one command took."""
+    """The usage of one command."""
 
-    began: float  # seconds since the epoch, just before the process was started
-    seconds: float  # until its end
+    began: float  # seconds since the epoch, just before the process started
+    seconds: float  # from start to end
     peak: float  # MB: highest resident size of each of its processes, added up; never below this process's own
-    server: float  # seconds of processor time in all processes of the servers that were watched
+    server: float  # seconds of processor time of all processes of the watched servers
     output: str
 
 
 class CommandError(Exception):
-    """A command ended with another exit code than 0; what it printed."""
+    """A command ended with a nonzero exit code; the text is its output."""
 
 
 def run(
@@ -39,7 +39,7 @@ def run(
     server: int = 0,
     timeout: float = 1800,
 ) -> Usage:
-    """Run a command to its end and say what it took.
+    """Run a command until it ends, and measure its usage.
 
     Args:
         command: program and arguments.
@@ -97,7 +97,7 @@ class _Watch(threading.Thread):
 
 
 def processor_seconds(server: int) -> float:
-    """Seconds of processor time that a server and its processes, those that have ended too, have used so far.
+    """Seconds of processor time that a server and its processes, including ended ones, have used so far.
 
     The sessions of a client that has left may still be ending: they are waited for.
     """

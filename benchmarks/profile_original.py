@@ -1,4 +1,4 @@
-"""The original's way, made again from its description: each table as a whole in pandas, then column by column.
+"""The original's way, rebuilt from its description: loads each table whole into pandas, then measures each column.
 
 Run as a program: URL [TABLE...]; without tables, all of them. It keeps what it found, and writes nothing.
 """

@@ -1,4 +1,4 @@
-"""Other profilers on the hospital's table `visit`. Run as a program: NAME ADDRESS; prints what it measured."""
+"""Other profilers on the hospital's table `visit`. Run as a program: NAME ADDRESS; prints its measurements."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 
 def whylogs(address: str) -> None:
-    """Sketches of every column, from a whole table in pandas: its counts are approximate."""
+    """Sketches of every column of a table that is loaded whole into pandas; its counts are approximate."""
     import pandas as pd
     import whylogs as why
     from sqlalchemy import create_engine
@@ -19,7 +19,7 @@ def whylogs(address: str) -> None:
 
 
 def soda(address: str) -> None:
-    """Checks whose values are metrics: counts, missing, distinct; minimum, maximum, mean and deviation of numbers."""
+    """Checks with metrics as values: counts, missing, distinct; minimum, maximum, mean and deviation of numbers."""
     import psycopg2
     from soda.scan import Scan
 

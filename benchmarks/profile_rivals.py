@@ -1,4 +1,4 @@
-"""What the pack is held against: the wire itself, the original's way, other profilers; each in its own environment."""
+"""The pack's rivals: the raw read, the original's way and other profilers, each in its own venv."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ COPY_ROUNDS = 3
 
 
 def copy(place: Site, database: Database, way: str, table: str = "visit") -> Usage:
-    """Read a table by binary COPY, throwing it away; seconds without the start of Python and connecting."""
+    """Read a table with binary COPY and discard it; seconds without the start of Python and connecting."""
     if way == "psql":
         statement = f"COPY (SELECT * FROM {table}) TO STDOUT (FORMAT binary)"
         command = [str(place.server.bin_dir / "psql"), "--no-psqlrc", "--quiet", "--output", "/dev/null"]
         return run([*command, "--command", statement, database.dsn], variables={}, server=place.server.pid)
-    python = place.environment("copy", PACKAGES["copy"])
+    python = place.venv("copy", PACKAGES["copy"])
     usage = place.program(python, "profile_copy", way, database.dsn, table, watch=True)
     return Usage(**{**vars(usage), "seconds": float(usage.output)})
 
 
 def fastest_copy(place: Site, database: Database) -> tuple[str, dict[str, float]]:
-    """Which way to read by COPY takes the least time, and the median seconds of each."""
+    """The fastest way to read with COPY, and the median seconds of each way."""
     found: dict[str, list[float]] = {way: [] for way in COPY_WAYS}
     for number in range(COPY_ROUNDS + 1):
         for way in COPY_WAYS:
@@ -50,14 +50,14 @@ def fastest_copy(place: Site, database: Database) -> tuple[str, dict[str, float]
 def original(place: Site, url: str, *tables: str) -> Usage:
     """The original's way."""
     name = "mysqlclient" if url.startswith("mysql+mysqldb:") else "original"
-    python = place.environment(name, PACKAGES[name])
+    python = place.venv(name, PACKAGES[name])
     return place.program(python, "profile_original", url, *tables, watch=True)
 
 
 def peer(place: Site, name: str, database: Database) -> Usage | None:
-    """Another profiler on the hospital's table; None where it does not install or run here."""
+    """Another profiler on the hospital's table; None if it cannot be installed or run here."""
     try:
-        python = place.environment(name, PACKAGES[name])
+        python = place.venv(name, PACKAGES[name])
         return place.program(python, "profile_peers", name, database.dsn, watch=True)
     except CommandError as error:
         print(f"{name}: {error}", file=sys.stderr)
@@ -67,12 +67,12 @@ def peer(place: Site, name: str, database: Database) -> Usage | None:
 def mariadb_driver(place: Site) -> str:
     """SQLAlchemy's name of the fastest driver for MariaDB that installs: mysqlclient needs a compiler and headers."""
     try:
-        place.environment("mysqlclient", PACKAGES["mysqlclient"])
+        place.venv("mysqlclient", PACKAGES["mysqlclient"])
     except CommandError:
         return "pymysql"
     return "mysqldb"
 
 
 def sqlalchemy_url(database: Database) -> str:
-    """The address for SQLAlchemy, as the original reads."""
+    """The database's URL for SQLAlchemy."""
     return database.dsn.replace("postgresql://", "postgresql+psycopg2://")

@@ -1,4 +1,4 @@
-"""Where packs are timed: an endpoint's server, an HDM base on a server of its own, environments for programs.
+"""Site: an endpoint's server, an HDM base on a separate server, and venvs for programs, to time packs.
 
 The pack runs as its users' does: in a copy without .pyc files of its own, in an environment made from its
 requirements.txt and compiled, in a process of its own, under contract 1.
@@ -34,15 +34,15 @@ _OURS = ("metric_basic", "metric_basic_%")  # tables of the pack, in LIKE's term
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """Two servers and a folder, gone when the context ends."""
+    """Two servers and a folder, removed when the context ends."""
 
     folder: Path
     server: Postgres  # of the endpoint
     base: Database  # the HDM base, on another server
     environments: dict[str, Path] = field(default_factory=dict)
 
-    def environment(self, name: str, packages: Sequence[str]) -> Path:
-        """The Python of a virtual environment that has these packages, made where it is new."""
+    def venv(self, name: str, packages: Sequence[str]) -> Path:
+        """The Python of a venv with these packages, which is created if it is new."""
         if name not in self.environments:
             folder = self.folder / "environments" / name
             uv = str(Path(sys.executable).with_name("uv"))
@@ -53,7 +53,7 @@ class Site:
         return self.environments[name]
 
     def program(self, python: Path, name: str, *arguments: str, watch: bool = False) -> Usage:
-        """Run one of the rivals' programs, a module beside this one."""
+        """Run a rival's program, a module next to this one."""
         command = [str(python), str(Path(__file__).with_name(f"{name}.py")), *arguments]
         return run(command, variables=self._variables(python), server=self.server.pid if watch else 0)
 
@@ -78,7 +78,7 @@ class Site:
         return usage
 
     def stored(self, endpoint: Mapping[str, Any], date: str = DATE) -> tuple[int, int]:
-        """How many columns of an endpoint the base has metrics of, and the sum of their values, empty ones too."""
+        """The number of an endpoint's columns with metrics in the base, and the sum of their values, empty included."""
         query = 'SELECT count(*), sum(value_counts + na_values) FROM metric_basic WHERE endpoint = %s AND "date" = %s'
         with self.base.connect() as connection:
             columns, values = connection.execute(query, [endpoint["slug"], date]).fetchone()
@@ -91,7 +91,7 @@ class Site:
                 connection.execute(f"TRUNCATE {table}")
 
     def repeat(self, days: int) -> None:
-        """Give the pack's tables as many earlier dates, with the numbers of the one that they have."""
+        """Add this many earlier dates to the pack's tables, with the numbers of their present date."""
         with self.base.connect(autocommit=True) as connection:
             for table, columns in self._tables().items():
                 names = ", ".join(f'"{column}"' for column in columns)
@@ -102,7 +102,7 @@ class Site:
                 connection.execute(f"VACUUM ANALYZE {table}")
 
     def forget_night(self) -> None:
-        """Remove the measured date; earlier ones stay."""
+        """Remove the measured date; keep earlier dates."""
         with self.base.connect(autocommit=True) as connection:
             for table in self._tables():
                 connection.execute(f'DELETE FROM {table} WHERE "date" = %s', [DATE])
@@ -189,7 +189,7 @@ def site() -> Iterator[Site]:
             for script in sorted(MIGRATIONS.glob("*.sql")) + sorted(PACKS.glob("*/*/create-table/*.sql")):
                 connection.execute(script.read_text())
         with server_settings(server) as connection:
-            # its processor time is to be that of the client's reading
+            # count only the processor time of the client's reads
             connection.execute("ALTER SYSTEM SET autovacuum = off")
             connection.execute("ALTER SYSTEM SET log_line_prefix = '%n %d '")  # seconds since the epoch, database
         yield Site(folder=Path(name), server=server, base=base)

@@ -1,4 +1,4 @@
-"""A site for benchmarks: a migrated HDM base on a real PostgreSQL, one activated endpoint, a worker, packs."""
+"""Site: a migrated HDM base on a real PostgreSQL, one activated endpoint, a worker, and packs, for benchmarks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ with DAG("bench"):
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """Where benchmarks run tasks; gone with all that is in it when its context ends."""
+    """Where benchmarks run tasks; removed when its context ends."""
 
     folder: Path
     worker: Worker
@@ -43,14 +43,14 @@ class Site:
         return folder
 
     def rival(self, file: str, operator: str, module: str, arguments: str) -> Path:
-        """Write a Dag file whose only task is `rival`, an operator of Airflow's own; its path."""
+        """Write a Dag file whose only task is `rival`, one of Airflow's own operators. Return its path."""
         text = _RIVAL.format(operator=operator, module=module, arguments=arguments)
         path = self.worker.home / "dags" / file
         path.write_text(text)
         return path
 
     def use_store(self, name: str) -> None:
-        """From now on, environments come from this folder: empty where the name is new."""
+        """Use the venv store in this folder from now on; it is empty if the name is new."""
         store = {"venvs": {"folder": str(self.folder / name)}}
         self.worker.variables["AIRFLOW_VAR_HDM"] = json.dumps(store)
 
@@ -61,14 +61,14 @@ class Site:
 
         ward = Endpoint(name="ward", type="postgres", host="127.0.0.1", port="5432", user="reader")
         with HdmHook().session() as base:
-            endpoints.add(base, ward, None, actor="bench")  # or leaves it as it is
+            endpoints.add(base, ward, None, actor="bench")  # no change if it exists
             registered = endpoints.Registered(id=0, endpoint=ward, conn_id=None)
             activation.activate(base, "metric", name, registered, actor="bench")
 
 
 @contextmanager
 def site() -> Iterator[Site]:
-    """A site on servers of its own."""
+    """A site with its own servers."""
     from demo.services import Postgres
 
     logging.getLogger("alembic").setLevel(logging.WARNING)  # stdout is for the table
@@ -79,7 +79,7 @@ def site() -> Iterator[Site]:
         from hdm_airflow.base.hook import HdmHook
 
         migrate.upgrade(HdmHook())
-        # nobody connects to the endpoint; its password is looked up, given to the pack, and masked
+        # The packs do not connect to the endpoint; its password is looked up, passed to the pack and masked.
         endpoint = "postgres://reader:only-for-benchmarks@127.0.0.1:5432/ward"
         worker = Worker(Path(name) / "airflow", {"AIRFLOW_CONN_HDM": base, "AIRFLOW_CONN_HDM_WARD": endpoint})
         found = Site(folder=Path(name), worker=worker, base=base)

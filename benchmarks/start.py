@@ -1,15 +1,15 @@
-"""`make bench-start`: how long it takes until a pack's program runs, against what people do without hdm_airflow.
+"""`make bench-start`: time until a pack's program runs, compared with the ways without hdm_airflow.
 
 The pack has the script of the original, with its two pip lines, and needs pandas, sqlalchemy and psycopg. Each task is
-a real one (see worker.py) in a new worker process; timed is the operator's `execute`, imports in it included. Not in
-it: the start of the worker and the parsing of the Dag file (`make bench-parse`). The rivals:
+real (see worker.py) and runs in a new worker process. The time is that of the operator's `execute`, including its
+imports, but not the start of the worker and the parsing of the Dag file (`make bench-parse`). The rivals:
 
-- the bare script, without its pip lines: no Airflow, `bash` in a virtual environment that holds everything;
-- the original: a BashOperator on the whole script, in a virtual environment of its own that holds everything after the
-  first night, or, where each night has a new container, nothing but pip;
-- PythonVirtualenvOperator with its cache, whose function runs the pack's script as it is, or does what its program
-  does, without bash, script and pip lines;
-- `uv venv && uv pip install` by hand, with the same cache of uv: warm, since a first untimed install has filled it.
+- the bare script, without its pip lines: no Airflow, just `bash` in a venv with all packages;
+- the original: a BashOperator that runs the whole script, in its own venv that has all packages after the first night
+  or, if each night has a new container, only pip;
+- PythonVirtualenvOperator with its cache; its function runs the pack's script unchanged, or does the work of its
+  program without bash, script and pip lines;
+- `uv venv && uv pip install` by hand, with the same cache of uv, which a first untimed install has filled.
 """
 
 from __future__ import annotations
@@ -66,16 +66,16 @@ def main() -> None:
     table = Table("start", "Until a pack's program runs: warm, cold, and eight tasks at once", _ROW)
     with site() as place:
         _prepare(place)
-        bare = _environment(place, "bare", REQUIREMENTS.split())
+        bare = _venv(place, "bare", REQUIREMENTS.split())
         _warm(place, bare, table)
         _cold(place, table)
         _at_once(place, table)
     table.finish(
         f"warm: median of {ROUNDS} interleaved rounds; cold and new container: of {COLD_ROUNDS}",
-        "timed: `execute` of the operator in a task's process, under Airflow's supervisor, with the task's log file; "
-        "`uv` and the bare script: the command",
-        "cold: the store is empty, uv's cache is not. The environment alone; what it takes longer than warm until the "
-        "program starts; and all of it, in which the packages are compiled (by hand, what the script imports is)",
+        "time: `execute` of the operator in a task's process, under Airflow's supervisor, with the task's log file; "
+        "for `uv` and the bare script, the command",
+        "cold: the venv store is empty, but uv's cache is not. Three times: building the venv; the time until the "
+        "program starts, in excess of warm; the whole run, which compiles all packages (by hand: what is imported)",
     )
 
 
@@ -85,7 +85,7 @@ def _prepare(place: Site) -> None:
     for number in range(1, AT_ONCE + 1):
         place.pack(f"at_once_{number}", SCRIPT.format(PIP_LINES), files)
     (place.folder / "bare.sh").write_text(SCRIPT.format("").replace("cd process", f"cd {pack}/process"))
-    for name in ("original", "container"):  # a virtual environment of its own: never this checkout's
+    for name in ("original", "container"):  # each has its own venv, never this checkout's
         subprocess.run([sys.executable, "-m", "venv", str(place.folder / name)], check=True)
         path = f"{place.folder}/{name}/bin{os.pathsep}{os.environ['PATH']}"
         command = f"cd {pack} && bash bootstrap-script.sh "
@@ -102,7 +102,7 @@ def _prepare(place: Site) -> None:
 
 
 def _warm(place: Site, bare: Mapping[str, str], table: Table) -> None:
-    """Add the rows of a night on which nothing is new."""
+    """Add the rows of a night without new requirements."""
     ways: dict[str, Callable[[], float]] = {
         "bare": lambda: _timed(["bash", str(place.folder / "bare.sh")], bare),
         "ours": lambda: place.worker.run(OURS, _TASK).seconds,
@@ -110,7 +110,7 @@ def _warm(place: Site, bare: Mapping[str, str], table: Table) -> None:
         "function": lambda: place.worker.run("function.py", "rival").seconds,
         "script": lambda: place.worker.run("script.py", "rival").seconds,
     }
-    for run in ways.values():  # builds what is kept
+    for run in ways.values():  # builds the venvs and caches
         run()
     rounds = [{name: run() for name, run in ways.items()} for _ in range(ROUNDS)]
     found = {name: statistics.median(one[name] for one in rounds) for name in ways}
@@ -143,11 +143,11 @@ def _cold(place: Site, table: Table) -> None:
         until_start = (_started(cold.lines) - cold.began) - (_started(warm.lines) - warm.began)
         ours.append((_built(place, f"alone-{number}"), until_start, cold.seconds))
         began = time.perf_counter()
-        variables = _environment(place, f"hand-{number}", REQUIREMENTS.split())
+        variables = _venv(place, f"hand-{number}", REQUIREMENTS.split())
         made = time.perf_counter() - began
         theirs.append((made, made, made + _timed(bare, variables)))
     by_hand, target = "uv venv && uv pip install", "1.3 times at most"
-    rows = (("cold, the environment", by_hand), ("cold, program starts", by_hand), ("cold, end", f"{by_hand}, script"))
+    rows = (("cold, the venv", by_hand), ("cold, program starts", by_hand), ("cold, end", f"{by_hand}, script"))
     for index, (what, rival) in enumerate(rows):
         mine, hand = (statistics.median(one[index] for one in side) for side in (ours, theirs))
         sign = "+" if index == 1 else ""
@@ -155,7 +155,7 @@ def _cold(place: Site, table: Table) -> None:
 
 
 def _built(place: Site, store: str) -> float:
-    """Seconds that the store takes to build an environment."""
+    """Seconds that the store takes to build a venv."""
     from hdm_airflow.runner.processes import sandbox
     from hdm_airflow.runner.processes.supervision import Supervision
     from hdm_airflow.runner.venvs.options import VenvOptions
@@ -171,13 +171,13 @@ def _built(place: Site, store: str) -> float:
 
 
 def _started(lines: Iterable[str]) -> float:
-    """When the program began, by its own first line."""
+    """When the program started, from its own first line."""
     (line,) = [line for line in lines if line.startswith(_STARTED)]
     return float(line.removeprefix(_STARTED))
 
 
 def _at_once(place: Site, table: Table) -> None:
-    """Add the row of several tasks that all need the same new environment."""
+    """Add the row of several tasks that all need the same new venv."""
     place.use_store("at-once")
     began = time.perf_counter()
     running = [place.worker.start(OURS, f"hdm-prod.mp_at_once_{number}") for number in range(1, AT_ONCE + 1)]
@@ -187,8 +187,8 @@ def _at_once(place: Site, table: Table) -> None:
     table.add(f"{AT_ONCE} at once", f"{seconds:.1f} s", "-", "-", f"{builds} build(s)", "1 build")
 
 
-def _environment(place: Site, name: str, packages: list[str]) -> dict[str, str]:
-    """Make a virtual environment by hand, as one does; the variables with which its programs are found."""
+def _venv(place: Site, name: str, packages: list[str]) -> dict[str, str]:
+    """Create a venv by hand. Return the variables with which its programs are found."""
     folder = place.folder / name
     uv, variables = str(Path(sys.executable).with_name("uv")), place.worker.variables
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], env=variables, check=True)

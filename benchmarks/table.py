@@ -1,4 +1,4 @@
-"""The table that a benchmark prints and keeps in results/."""
+"""Table: the results that a benchmark prints and writes to results/."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RESULTS = Path(__file__).with_name("results")
 
 
 def median_ms(call: Callable[[], object], rounds: int) -> float:
-    """The median duration of a call, in milliseconds; one call before them, not timed, fills the caches."""
+    """The median duration of a call, in milliseconds; an untimed call before fills the caches."""
     call()
     durations = []
     for _ in range(rounds):
@@ -27,8 +27,8 @@ class Table:
     """Rows of one benchmark.
 
     Args:
-        name: of the file in results/, and of `make bench-<name>`.
-        title: what was measured.
+        name: name of the file in results/ and of `make bench-<name>`.
+        title: heading of the file.
         columns: headings, with units.
     """
 
@@ -45,9 +45,9 @@ class Table:
         """Print the table and write it to results/<name>.md.
 
         Args:
-            method: how it was measured: rounds, what is timed.
-            facts: what else a reader needs, such as a server's version.
-            keep: False: print it only.
+            method: how the values were measured, such as the number of rounds.
+            facts: other facts for the reader, such as a server's version.
+            keep: False: only print the table.
         """
         system = f"{platform.system()} {platform.machine()}"
         machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {system}"
@@ -55,7 +55,7 @@ class Table:
         lines = [" | ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in self.rows]
         head = " | ".join(name.rjust(width) for name, width in zip(self.columns, widths, strict=True))
         rule = " | ".join("-" * (width - 1) + ":" for width in widths)
-        notes = "\n".join(f"- {fact}" for fact in (method, machine, *facts, f"again: `make bench-{self.name}`"))
+        notes = "\n".join(f"- {fact}" for fact in (method, machine, *facts, f"to repeat: `make bench-{self.name}`"))
         text = f"# {self.title}\n\n" + "\n".join(f"| {line} |" for line in (head, rule, *lines)) + f"\n\n{notes}\n"
         print(text)
         if keep:

@@ -1,8 +1,8 @@
-"""A worker for benchmarks: runs tasks of a Dag file as Airflow's executors do, each in processes of their own.
+"""Worker: runs tasks of a Dag file as Airflow's executors do, each in its own processes.
 
-What is real: the supervisor that forks the task's process, the task runner that parses the Dag file, the log that goes
-as JSON through a socket to the supervisor and into the task's log file, the memory of both. What is not: no scheduler
-and no API server. The latter's answers come at once, from `_answer`.
+Real are the supervisor that forks the task's process, the task runner that parses the Dag file, the log that passes as
+JSON through a socket to the supervisor and into the task's log file, and the memory of both processes. There is no
+scheduler and no API server; `_answer` gives the API server's answers at once.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Execution:
     """One execution of a task."""
 
     began: float  # when `execute` was called, as time.time()
-    seconds: float  # from the call of `execute` to its return: what the operator imports then is in it
-    peak: float  # MB of memory that the task's process had at most, what it shares with the worker included
+    seconds: float  # from the call of `execute` to its return, including the operator's imports
+    peak: float  # MB: highest memory of the task's process, including memory shared with the worker
     start: float  # MB when `execute` was called
     log: Path  # the task's log file
 
     @property
     def lines(self) -> list[str]:
-        """What was logged, as a reader sees it."""
+        """The log's lines, as a reader sees them."""
         return [json.loads(line).get("event", "") for line in self.log.read_bytes().splitlines()]
 
 
@@ -59,7 +59,7 @@ class Worker:
         (home / "dags").mkdir(parents=True, exist_ok=True)
 
     def run(self, dag_file: str, task_id: str) -> Execution:
-        """Run a task of the Dag `bench` to its end.
+        """Run a task of the Dag `bench` until it ends.
 
         Raises:
             AssertionError: it failed, or was skipped.
@@ -67,14 +67,14 @@ class Worker:
         return self.result(self.start(dag_file, task_id))
 
     def start(self, dag_file: str, task_id: str) -> subprocess.Popen[bytes]:
-        """Begin to run a task."""
+        """Start a task."""
         command = [sys.executable, "-m", "benchmarks.worker", dag_file, task_id]
         return subprocess.Popen(
             command, cwd=_ROOT, env=self.variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
 
     def result(self, running: subprocess.Popen[bytes]) -> Execution:
-        """Wait for its end."""
+        """Wait until a task ends."""
         output = running.communicate()[0].decode("utf-8", "replace")
         log = self.home / "logs" / f"{running.pid}.log"
         measured = log.with_suffix(".json")
@@ -86,8 +86,8 @@ class Worker:
 
 
 def main(dag_file: str, task_id: str) -> int:
-    """Be a worker with one task."""
-    from airflow.executors import local_executor, workloads  # noqa: F401  # a worker has imported them by then
+    """Act as a worker with one task."""
+    from airflow.executors import local_executor, workloads  # noqa: F401  # a real worker has imported them
     from airflow.sdk.api.client import Client
     from airflow.sdk.api.datamodels import _generated as api
     from airflow.sdk.execution_time import supervisor, task_runner
@@ -128,7 +128,7 @@ def main(dag_file: str, task_id: str) -> int:
 
 
 def _answer(request: httpx.Request) -> httpx.Response:
-    """What the API server would say."""
+    """The API server's answer."""
     if not request.url.path.endswith("/run"):
         return httpx.Response(200, json={"message": "ok", "xcoms": [], "ok": True})
     moment = "2026-01-05T02:00:00Z"
