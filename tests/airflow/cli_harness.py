@@ -42,7 +42,7 @@ class Hdm:
 
         Args:
             words: what follows `airflow hdm`.
-            code: the exit code that it must have; None: any.
+            code: the expected exit code; None: any.
         """
         from airflow.cli.cli_parser import get_parser
 

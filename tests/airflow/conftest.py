@@ -27,7 +27,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stage(base: Database, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    """Packs, an HDM base, and a TMPDIR of its own in which nothing may stay behind."""
+    """Packs, an HDM base, and a private TMPDIR that must be empty at the end."""
     from tests.airflow.stage import Stage
 
     temporary = tmp_path / "tmp"

@@ -1,4 +1,4 @@
-"""Packs whose processes resist their end, and which of these still run."""
+"""Packs whose processes resist being ended, and a look-up of those that still run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stage for PackOperator: packs written on the spot, a real HDM base, and what Airflow hands to a task."""
+"""A stage for PackOperator: packs that tests write, a real HDM base, and the context of a task."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Stage:
     def run(
         self, task_id: str, *, day: date = MONDAY, context: dict[str, Any] | None = None, **arguments: Any
     ) -> dict[str, Any]:
-        """Execute a pack's task once, as another try; what it leaves in XCom comes back, also when it raises."""
+        """Execute a pack's task once, as another try. Return its XCom values, even if it raises."""
         operator = self.operator(task_id, **arguments)
         return self.execute(operator, day=day, context=context)
 

@@ -1,4 +1,4 @@
-"""The command line as a program: how it starts, what it sees, how it ends."""
+"""The command line as a program: its start, its variables and its exit codes."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_interrupted_run_ends_the_pack_and_closes_the_ledger(
 
 
 def test_error_is_three_lines_and_exit_code_2(hdm: Hdm, tmp_path: Path) -> None:
-    """What, where, what to do; the traceback only for those who ask."""
+    """The error says what, where and what to do; the traceback is shown only on request."""
     done = hdm("packs", "list", "--packs-dir", tmp_path / "none", code=2)
     assert done.out == ""
     assert done.err == f"the packs folder is missing\nin: {tmp_path}/none\ndo: create it, or correct packs_dir\n"
@@ -165,7 +165,7 @@ def test_unreachable_base_is_an_error_without_traceback(hdm: Hdm, monkeypatch: p
 def test_environment_must_be_named_where_there_are_several(
     hdm: Hdm, base: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A change must not go to a base that nobody chose."""
+    """A change must not go to a base that the user did not choose."""
     monkeypatch.setenv("AIRFLOW_VAR_HDM", '{"environments": {"dev": {"conn_id": "hdm_dev"}, "prod": {}}}')
     assert "there are several environments: dev, prod" in hdm("db", "check", code=2).err
     assert "there is no environment 'test'" in hdm("db", "check", "--environment", "test", code=2).err
@@ -177,7 +177,7 @@ def test_environment_must_be_named_where_there_are_several(
 def test_new_base_is_not_current_until_it_is_upgraded(
     hdm: Hdm, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`db check` tells a deployment by its exit code whether `db upgrade` has to run."""
+    """The exit code of `db check` tells a deployment whether `db upgrade` is needed."""
     monkeypatch.setenv("AIRFLOW_CONN_HDM", database.dsn)
     assert "at version none" in hdm("db", "check", code=1).err
     assert "do: run: airflow hdm db upgrade" in hdm("endpoints", "list", code=2).err

@@ -39,7 +39,7 @@ def hdm(capsys: pytest.CaptureFixture[str], base: Database, tmp_path: Path, monk
 
 
 def audit(base: Database) -> list[tuple[Any, ...]]:
-    """The audit trail, without what the fixture has added."""
+    """The audit trail, without the rows of the fixture."""
     with base.connect() as connection:
         query = "SELECT actor, action, object, old, new FROM hdm_audit ORDER BY id OFFSET 3"
         return connection.execute(query).fetchall()
@@ -89,7 +89,7 @@ def test_endpoint_that_cannot_be_is_refused(hdm: Hdm) -> None:
 
 
 def test_endpoint_is_removed_only_with_consent(hdm: Hdm, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody there to ask is no consent."""
+    """Without a terminal to ask, the command does not assume consent."""
     hdm("activate", "pulse", "heart")
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     assert "do: add --yes" in hdm("endpoints", "remove", "heart", code=2).err
@@ -177,7 +177,7 @@ def test_bare_name_of_both_kinds_activates_both_and_says_so(hdm: Hdm, base: Data
 
 
 def test_pack_is_activated_on_all_endpoints_and_deactivated_everywhere(hdm: Hdm) -> None:
-    """`--all`, or names: both at once, or neither, is a mistake."""
+    """`--all` or names: both, or neither, is wrong usage."""
     hdm("activate", "beat", "--all")
     assert sum("mp_beat" in row["packs"] for row in hdm.json("endpoints", "list")) == 3
     hdm("deactivate", "beat", "--all")
@@ -187,7 +187,7 @@ def test_pack_is_activated_on_all_endpoints_and_deactivated_everywhere(hdm: Hdm)
 
 
 def test_pack_that_the_folder_does_not_have_needs_its_kind(hdm: Hdm) -> None:
-    """It may be one to come; but a typing error must not pass for one without a word."""
+    """The pack may be added later, but a typing error must not pass without a warning."""
     assert "there is no pack 'pusle'" in hdm("activate", "pusle", "heart", code=2).err
     assert "warning: there is no mp_pusle in " in hdm("activate", "mp_pusle", "heart").err
     assert "warning: there is no rp_later in " in hdm("activate", "later", "heart", "--kind", "rule").err
@@ -201,7 +201,7 @@ def test_misspelt_endpoint_changes_nothing(hdm: Hdm) -> None:
 
 
 def test_activation_of_an_endpoint_that_is_gone_is_shown_and_can_be_taken_away(hdm: Hdm, base: Database) -> None:
-    """Its runs fail until somebody does."""
+    """Its runs fail until that is done."""
     with base.connect() as connection:
         connection.execute("INSERT INTO hdm_core_table_corr_db_mp VALUES ('beat', 'gone:mysql:h:1:u:false')")
     assert "mp_beat activated on gone:mysql:h:1:u:false, which is not an endpoint" in hdm("endpoints", "list").err
@@ -241,7 +241,7 @@ def test_configuration_is_stored_printed_and_audited(hdm: Hdm, base: Database) -
 
 
 def test_effective_configuration_of_a_new_version_is_the_last_one_with_a_warning(hdm: Hdm) -> None:
-    """As the pack will get it; while `get` alone tells what is stored for this very version."""
+    """The configuration as the pack gets it; without the option, `get` shows only that of exactly this version."""
     hdm("config", "set", "beat", '{"a": 1}', "--version", "0.0.9")
     assert "mp_beat has no configuration for version 0.1.0" in hdm("config", "get", "beat", code=1).err
     done = hdm("config", "get", "beat", "--effective")

@@ -78,7 +78,7 @@ def test_show_tells_all_of_one_pack(hdm: Hdm, packs: Path) -> None:
 
 
 def test_check_prints_findings_as_an_editor_takes_them(hdm: Hdm, packs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Path and place first, relative to where one stands; then what to do."""
+    """Path and place come first, relative to the current folder; then what to do."""
     monkeypatch.chdir(packs.parent)
     done = hdm("packs", "check", "packs", code=1)
     first, hint, *_ = done.out.splitlines()
@@ -88,7 +88,7 @@ def test_check_prints_findings_as_an_editor_takes_them(hdm: Hdm, packs: Path, mo
 
 
 def test_check_of_one_kind_or_one_pack_leaves_the_others_out(hdm: Hdm, packs: Path) -> None:
-    """Whoever works on one pack is not told of all others, but its dependencies are looked up among them."""
+    """A check of one pack reports no other packs, but finds its dependencies among them."""
     hdm("packs", "check", packs / "rule-packs", packs / "metric-packs" / "pulse")
     assert "1 pack checked" in hdm("packs", "check", packs / "rule-packs" / "pulse").err
     edit(packs / "rule-packs" / "pulse", depends_on=["pulse>=9"])
@@ -98,7 +98,7 @@ def test_check_of_one_kind_or_one_pack_leaves_the_others_out(hdm: Hdm, packs: Pa
 def test_check_of_a_pack_in_no_packs_folder_looks_only_at_packs_beside_it(
     hdm: Hdm, packs: Path, tmp_path: Path
 ) -> None:
-    """A pack may lie in a home folder, whose other content is nobody's business."""
+    """A pack can be in a home folder, whose other files must not be read."""
     alone = tmp_path / "work" / "pulse"
     shutil.copytree(packs / "rule-packs" / "pulse", alone)
     (tmp_path / "work" / "letters" / "private").mkdir(parents=True)
@@ -138,7 +138,7 @@ def test_check_of_nothing_is_an_error(hdm: Hdm, tmp_path: Path) -> None:
 @pytest.mark.parametrize("language", ["python", "shell"])
 @pytest.mark.parametrize("name", ["pulse", "Heart-Rate.2", "änderung", "n" * 190])
 def test_new_pack_has_no_finding(hdm: Hdm, tmp_path: Path, kind: str, language: str, name: str) -> None:
-    """A start that already warns teaches to overlook warnings; no placeholder may be left either."""
+    """A template with warnings would teach people to ignore them; no placeholder may remain either."""
     folder = Path(hdm("packs", "new", name, tmp_path, "--kind", kind, "--language", language).out.strip())
     assert folder == tmp_path / f"{kind}-packs" / name
     done = hdm("packs", "check", folder, "--strict")
@@ -160,7 +160,7 @@ def test_new_pack_overwrites_nothing(hdm: Hdm, packs: Path) -> None:
 
 
 def test_reference_packs_are_listed_and_installed(hdm: Hdm, tmp_path: Path) -> None:
-    """A bare name stands for both kinds; a second time there is nothing to do."""
+    """A bare name means both kinds; a second call has nothing to do."""
     listed = {row["task_id"] for row in hdm.json("packs", "install", "--list")}
     assert {"mp_basic", "rp_basic"} <= listed
     done = hdm("packs", "install", "basic", tmp_path)
@@ -175,7 +175,7 @@ def test_reference_packs_are_listed_and_installed(hdm: Hdm, tmp_path: Path) -> N
 
 
 def test_changed_pack_is_replaced_only_by_force_and_kept_aside(hdm: Hdm, tmp_path: Path) -> None:
-    """Whatever somebody has changed is still there afterwards, and no scan takes it for a pack."""
+    """A user's changes are kept, and no scan mistakes them for a pack."""
     hdm("packs", "install", "basic", tmp_path)
     changed = tmp_path / "rule-packs" / "basic"
     (changed / "process" / "mine.txt").write_text("mine")
@@ -191,7 +191,7 @@ def test_changed_pack_is_replaced_only_by_force_and_kept_aside(hdm: Hdm, tmp_pat
 
 
 def test_installed_wheel_has_its_packs_inside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hdm: Hdm) -> None:
-    """In a wheel there is no folder `dags` beside the package."""
+    """A wheel has no folder `dags` next to the package."""
     package = tmp_path / "site-packages" / "hdm_airflow"
     shutil.copytree(REFERENCE, package / "reference_packs")
     monkeypatch.setattr(install.hdm_airflow, "__file__", str(package / "__init__.py"))

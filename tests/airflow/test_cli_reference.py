@@ -1,4 +1,4 @@
-"""docs/reference/cli.md says what the parser says. `python tests/airflow/test_cli_reference.py` writes it anew."""
+"""docs/reference/cli.md says what the parser says. `python tests/airflow/test_cli_reference.py` rewrites it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def section(words: str, one: ActionCommand) -> str:
 
 
 def meaning(action: object) -> str:
-    """The help of an argument, with what it may be where that is a short list."""
+    """The help of an argument, with its choices if the list is short."""
     choices = getattr(action, "choices", None)
     text = str(getattr(action, "help", "")).replace("|", "\\|")
     named = not choices or all(choice in text for choice in choices)
@@ -91,7 +91,7 @@ def test_provider_names_the_commands() -> None:
 
 
 def test_options_may_stand_before_the_last_words() -> None:
-    """Python's own parser takes a word that may be left out as left out once an option follows."""
+    """Python's own parser treats an optional argument as missing if an option follows."""
     from airflow.cli.cli_parser import get_parser
 
     for line, name, value in (

@@ -102,13 +102,13 @@ def test_endpoint_that_is_not_activated_is_an_error_and_nothing_runs(hdm: Hdm, b
 
 
 def test_pack_without_any_activation_is_told_apart_from_success(hdm: Hdm, packs: Path) -> None:
-    """Exit code 3, and what to do."""
+    """The exit code is 3, and the message says what to do."""
     done = hdm("packs", "run", "mp_pulse", "--packs-dir", packs, code=3)
     assert "nothing ran: no endpoint is activated\ndo: activate the pack: " in done.err
 
 
 def test_rule_pack_waits_at_the_gate_for_its_metrics(hdm: Hdm, base: Database, packs: Path) -> None:
-    """As in a Dag; once the metrics are there it runs."""
+    """As in a Dag, the rule pack runs as soon as the metrics are complete."""
     script(packs, reporting("ok"))
     hdm("activate", "pulse", "heart", "--packs-dir", packs)
     run = ("--packs-dir", packs, "--date", TODAY, "--output", "json")
@@ -143,7 +143,7 @@ def test_quarantined_pack_and_unknown_names_are_usage_errors(hdm: Hdm, packs: Pa
 def test_pack_that_cannot_be_prepared_is_a_failed_run(
     hdm: Hdm, base: Database, packs: Path, file: str, content: str, what: str
 ) -> None:
-    """The pack is at fault, not the command line: exit code 1, and the ledger knows."""
+    """The pack failed, not the command: exit code 1, and a row in the ledger."""
     (packs / "metric-packs" / "pulse" / file).write_text(content)
     hdm("activate", "mp_pulse", "heart", "--packs-dir", packs)
     done = hdm("packs", "run", "mp_pulse", "--packs-dir", packs, code=1)
@@ -175,7 +175,7 @@ def test_passwords_are_masked_and_the_kept_folder_has_none(
 def test_environment_of_an_unknown_base_must_be_named(
     hdm: Hdm, base: Database, packs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pack is told its environment: on another base than the settings' that would be a guess."""
+    """A pack gets its environment's name; for a base that is not in the settings, that would be a guess."""
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", base.dsn)
     script(packs, f'echo "env: $HDM_ENVIRONMENT"; {reporting("ok")}')
     hdm("activate", "mp_pulse", "heart", "--packs-dir", packs)

@@ -107,7 +107,7 @@ def hdm(
 
 
 def test_endpoint_is_tested_with_verification(hdm: Hdm, any_server: TlsServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The password is for a server that somebody vouches for: the machine's list, or SSL_CERT_FILE."""
+    """The password is only sent to a server that is trusted by the machine's list or by SSL_CERT_FILE."""
     hdm("endpoints", "add", any_server.slug)
     (row,) = hdm.json("endpoints", "test", "heart", code=1)
     assert "certificate verify failed" in row["message"]
@@ -131,7 +131,7 @@ def test_new_metric_pack_in_python_verifies_the_server(
 def test_new_metric_pack_in_shell_asks_psql_to_verify_the_server(
     hdm: Hdm, server: TlsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The psql that comes with the tests knows no TLS: what it is asked for is looked at."""
+    """The psql of the tests does not support TLS, so this looks at its arguments."""
     run = new_pack(hdm, server, tmp_path / "packs", "shell")
     spy = tmp_path / "bin" / "psql"
     spy.parent.mkdir()

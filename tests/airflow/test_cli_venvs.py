@@ -87,7 +87,7 @@ def test_list_tells_who_needs_what(hdm: Hdm, packs: Path, tmp_path: Path) -> Non
 
 
 def test_list_shows_what_is_damaged_or_in_use(hdm: Hdm, packs: Path, tmp_path: Path) -> None:
-    """So that nobody has to look into the folder."""
+    """Users need not look into the folder."""
     rows = hdm.json("venvs", "warm", "--packs-dir", packs)
     keys = {row["pack"]: row["venv"] for row in rows}
     (tmp_path / "store" / keys["mp_three"] / "bin/python").unlink()

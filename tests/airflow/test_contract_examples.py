@@ -1,4 +1,4 @@
-"""The packs that the contract page shows run as they stand there, in each language."""
+"""The packs on the contract page run unchanged, in each language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Dag that a packs folder becomes: its tasks, its edges, what it says of broken packs and wrong settings."""
+"""The Dag of a packs folder: its tasks and dependencies, and its reports of broken packs and wrong settings."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_dag_has_one_group_per_environment_and_rules_behind_their_metrics(folder
 
 
 def test_rule_pack_without_depends_on_waits_for_every_metric_pack_when_none_has_its_name(folder: Folder) -> None:
-    """The safe default: it may judge any of them."""
+    """This is the safe default: the rule pack could judge any of them."""
     for name in ("a", "b"):
         folder.pack(name)
     folder.pack("judge", "rule")
@@ -155,7 +155,7 @@ def test_what_is_wrong_outside_the_code_becomes_a_task_that_fails_with_the_reaso
     ],
 )
 def test_wrong_arguments_of_hdmdag_raise(folder: Folder, arguments: dict[str, Any]) -> None:
-    """They are the Dag author's, who is there to read the error."""
+    """The Dag's author makes them, and reads the error."""
     with pytest.raises(ConfigurationError, match="arguments of HdmDag"):
         folder.dag(f'dag = HdmDag("d", **{arguments!r})')
 

@@ -29,7 +29,7 @@ Sections = dict[str, dict[str, str]]  # Args or Raises -> name -> meaning
 
 
 def explained(thing: object) -> tuple[str, Sections]:
-    """A docstring: what stands before its sections, and the entries of each."""
+    """A docstring: the text before its sections, and the entries of each section."""
     text, *rest = re.split(r"^(Args|Raises|Returns):\n", inspect.getdoc(thing) or "", flags=re.MULTILINE)
     sections: Sections = {}
     for name, body in zip(rest[::2], rest[1::2], strict=True):
@@ -112,7 +112,7 @@ def called(function: Callable[..., Any]) -> str:
 
 
 def anew(page: str) -> str:
-    """The page with its parts made anew."""
+    """The page with its generated parts rewritten."""
     for name, made in MADE.items():
         begin = BEGIN.format(name)
         part = constructor(made) if made in CONSTRUCTED else members(made)

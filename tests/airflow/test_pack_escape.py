@@ -50,7 +50,7 @@ def test_process_that_forks_and_ends_all_the_time_does_not_escape(stage: Stage, 
 
 @pytest.mark.parametrize("writer", ["yes", "setsid env -i timeout 5 yes"])
 def test_task_does_not_read_for_ever_what_processes_without_a_guard_write(stage: Stage, writer: str) -> None:
-    """Nor what a process writes that the task cannot find, because it has dropped its variables."""
+    """This includes processes that the task cannot find because they dropped their variables."""
     stage.pack("basic", f"for i in 1 2 3; do {writer} & done; sleep 0.2; kill -9 $PPID; sleep 60\n")
     stage.activate("mp_basic", HEART)
     with pytest.raises(PackFailedError, match="exit code 137"):

@@ -62,7 +62,7 @@ def child(stage: Stage, task_id: str = "mp_basic", number: int = 1) -> subproces
 
 @contextmanager
 def meanwhile(act: Callable[[], Any]) -> Iterator[None]:
-    """Do something in a thread; what goes wrong there is raised at the end of the block."""
+    """Run a function in a thread; its error is raised at the end of the block."""
     faults: list[BaseException] = []
 
     def guarded() -> None:
@@ -92,7 +92,7 @@ def end_sessions(database: Database, *, that: str = "true") -> None:
 
 
 def test_retry_after_sigkill_measures_only_what_was_not_reported(ward: Ward) -> None:
-    """What was reported ok stands, the stale row is closed, and alerts come from the whole set alone."""
+    """An endpoint reported ok stays successful, the stale row is closed, and alerts come only from complete metrics."""
     stage, lung = ward.stage, ward.databases["lung"]
     with ward.held(lung, "stays"):
         process = child(stage)
@@ -109,7 +109,7 @@ def test_retry_after_sigkill_measures_only_what_was_not_reported(ward: Ward) -> 
 
 
 def test_retry_after_sigkill_leaves_alone_what_was_reported_a_second_before(stage: Stage, tmp_path: Path) -> None:
-    """Also where nothing is left to do. When somebody clears the task afterwards, all is run."""
+    """The retry runs nothing if nothing is left. If the task is cleared later, it runs all endpoints."""
     tally = tmp_path / "packs" / "tally"
     stage.pack("basic", ALL_OK + f"echo ok >> {tally}; test -e {stage.folder}/go || sleep 30\n")
     stage.activate("mp_basic", HEART)
@@ -221,7 +221,7 @@ ENDING = "touch {0}/done; while ! test -e {0}/go; do sleep 0.1; done\n"
 
 @contextmanager
 def closed(database: Database, folder: Path) -> Iterator[None]:
-    """When the pack has done its work: the base lets nobody in until the block ends."""
+    """After the pack has ended, the base refuses connections until the block ends."""
     with Database(database.server, "postgres").connect(autocommit=True) as admin:
         assert eventually((folder / "done").exists, 60)
         admin.execute(f'ALTER DATABASE "{database.name}" ALLOW_CONNECTIONS false')
@@ -234,7 +234,7 @@ def closed(database: Database, folder: Path) -> Iterator[None]:
 
 
 def test_base_that_is_away_at_the_very_end_is_waited_for(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hours of a run shall not be lost to a restart of the base just when the pack has ended."""
+    """A restart of the base just when the pack ends must not lose hours of work."""
     monkeypatch.setattr("hdm_airflow.operators.execution._PAUSE", 0.2)
     stage.pack("basic", ALL_OK)
     stage.activate("mp_basic", HEART)
@@ -260,7 +260,7 @@ def test_base_that_is_away_at_the_very_end_is_waited_for(stage: Stage, monkeypat
 def test_base_that_stays_away_makes_the_task_fail_and_claims_no_success(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The ledger says `running` until the next attempt, which closes the row by what the pack had reported."""
+    """The ledger says `running` until the next attempt, which closes the row according to the pack's reports."""
     monkeypatch.setattr("hdm_airflow.operators.execution._PATIENCE", 0.5)
     monkeypatch.setattr("hdm_airflow.operators.execution._PAUSE", 0.2)
     stage.pack("basic", ALL_OK + "sleep 3\n" + ENDING.format(stage.folder))
@@ -309,7 +309,7 @@ def test_worker_that_lost_its_lock_but_lives_cannot_claim_a_success(stage: Stage
 
 
 def test_attempt_that_lost_its_lock_closes_no_row_of_another_of_its_name(stage: Stage) -> None:
-    """Airflow may run one try of a task twice, as after a worker that it took for dead."""
+    """Airflow can run one try of a task twice, for example after a worker that it considered dead."""
     stage.pack("basic", WAITING.format(stage.folder) + ALL_OK)
     stage.activate("mp_basic", HEART)
     first = child(stage)
@@ -425,7 +425,7 @@ def test_disk_that_is_full_before_the_pack_starts_fails_the_run_and_leaves_nothi
 
 
 def test_disk_that_fills_while_the_pack_runs_fails_what_could_not_be_reported(stage: Stage, small_disk: Path) -> None:
-    """A report that was not written is no success; one that was stands, and the retry does the rest."""
+    """Only a written report counts as success, and the retry runs the rest."""
     main = f"""
 import hdm, os
 run = hdm.load()

@@ -1,4 +1,4 @@
-"""What a pack can see and use of the machine, and what the task logs when it tries more."""
+"""What a pack can see and use of the machine, and the log lines if it tries more."""
 
 from __future__ import annotations
 

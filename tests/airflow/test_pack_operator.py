@@ -79,7 +79,7 @@ def test_last_report_of_an_endpoint_counts_and_the_others_are_failed_as_not_repo
     ],
 )
 def test_exit_code_speaks_for_a_pack_that_reports_nothing(stage: Stage, script: str, status: str, reason: str) -> None:
-    """Packs of the original know no report file."""
+    """Packs of the original do not write a report file."""
     stage.pack("basic", script + "\n")
     stage.activate("mp_basic", HEART)
     try:
@@ -98,7 +98,7 @@ def test_exit_code_speaks_for_a_pack_that_reports_nothing(stage: Stage, script: 
     ],
 )
 def test_pack_whose_reports_cannot_be_read_is_not_taken_at_its_exit_code(stage: Stage, line: str) -> None:
-    """It wanted to say something: a slug in another order (fault 1) or a misspelt status is no success."""
+    """The pack tried to report: a slug in the wrong order (fault 1) or a misspelt status is not a success."""
     stage.pack("basic", f"echo '{line}' >> \"$HDM_REPORT\"\n")
     stage.activate("mp_basic", HEART)
     with pytest.raises(PackFailedError, match="not reported: 1 bad report line"):
@@ -116,7 +116,7 @@ def test_two_environments_on_one_base_are_refused(stage: Stage, monkeypatch: pyt
 
 
 def test_stale_metric_run_is_closed_by_the_rule_pack_that_waits_for_it(stage: Stage) -> None:
-    """A `running` row whose lock is free is nobody's."""
+    """A `running` row whose lock is free belongs to a dead worker."""
     stage.pack("basic", ALL_OK)
     stage.pack("basic", ALL_OK, kind="rule")
     for task_id in ("mp_basic", "rp_basic"):

@@ -42,7 +42,7 @@ def test_timeout_holds_against_a_pack_that_reports_without_end(stage: Stage, tmp
 
 
 def test_lost_lock_ends_the_pack(stage: Stage, pids: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the session that holds the lock, another attempt may begin, and both would write."""
+    """Without the session that holds the lock, another attempt can start, and both would write."""
     monkeypatch.setattr("hdm_airflow.operators.lock._HEARTBEAT", 0.2)
     stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n")
     stage.activate("mp_basic", HEART)
@@ -80,7 +80,7 @@ def test_on_kill_while_waiting_for_the_lock_starts_nothing(stage: Stage) -> None
 
 
 def test_on_kill_just_before_the_pack_would_start_starts_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A signal may come at any moment, even right after the last check for it."""
+    """A signal can arrive at any moment, even right after the last check for it."""
     stage.pack("basic", f"touch {stage.folder}/ran\n" + ALL_OK)
     stage.activate("mp_basic", HEART)
     operator = stage.operator("mp_basic")
@@ -217,7 +217,7 @@ def test_timeout_holds_while_the_base_does_not_answer(
 
 
 def test_base_that_does_not_answer_is_a_lost_lock(stage: Stage, pids: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server may consider us dead: the pack is ended before another attempt begins."""
+    """The server may consider us dead, so the pack is ended before another attempt starts."""
     monkeypatch.setattr("hdm_airflow.operators.lock._HEARTBEAT", 0.2)
     monkeypatch.setattr("hdm_airflow.operators.lock._ANSWER", 1.0)
     stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n")
@@ -232,7 +232,7 @@ def test_base_that_does_not_answer_is_a_lost_lock(stage: Stage, pids: Path, monk
 def test_on_kill_is_heeded_while_the_base_does_not_answer(
     stage: Stage, pids: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is a signal handler, in the thread that may be checking the lock."""
+    """The signal handler runs in the thread that may be checking the lock."""
     monkeypatch.setattr("hdm_airflow.operators.lock._HEARTBEAT", 0.2)
     stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n")
     stage.activate("mp_basic", HEART)

@@ -26,7 +26,7 @@ SECRET = "p/ss:w rd+ü"
 def test_child_gets_the_contract_and_no_other_variable_of_the_worker(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No AIRFLOW__*, no connection, no secret of the worker; only proxies and what the manifest names."""
+    """No AIRFLOW__* variable, connection or secret of the worker; only proxies and variables named in the manifest."""
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "fernet")
     monkeypatch.setenv("CLOUD_TOKEN", "cloud")
     monkeypatch.setenv("ES_HOST", "elastic")

@@ -139,7 +139,7 @@ def test_timeout_of_the_manifest_is_between_the_setting_and_pack_args(
     pack_args: dict[str, Any],
     timeout: float,
 ) -> None:
-    """Who knows the pack overrides who knows the site, and pack_args are for this pack at this site."""
+    """The manifest's author knows the pack and overrides the settings of the site; pack_args override both."""
     if manifest:
         site.manifest(timeout=manifest)
     monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"timeout": setting} if setting else {}))

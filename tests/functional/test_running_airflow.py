@@ -1,4 +1,4 @@
-"""A running Airflow: what its screens, logs and processes show of packs that work, fail, leak or are killed."""
+"""A running Airflow: its screens, logs and processes for packs that succeed, fail, leak or are killed."""
 
 from __future__ import annotations
 

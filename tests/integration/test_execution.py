@@ -42,7 +42,7 @@ FAILED = [("failed", "the job cannot be made")] * 2
 
 
 class Stage:
-    """An execution on a real base, and what happens to it at the moments that a test chooses."""
+    """An execution on a real base, with events at moments that the tests choose."""
 
     def __init__(self, session: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         hook = HdmHook()
@@ -119,7 +119,7 @@ class Stage:
 
 @pytest.fixture
 def stage(base, tmp_path, monkeypatch):
-    """No patience: a base that refuses is asked once."""
+    """Without patience, a base that refuses is asked only once."""
     monkeypatch.setattr(module, "_PATIENCE", 0.0)
     with HdmHook().session() as session:
         yield Stage(session, tmp_path, monkeypatch)

@@ -54,7 +54,7 @@ class Target:
     connection: Any
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """What a query gives, in a transaction of its own."""
+        """The rows of a query, in a transaction of its own."""
         cursor = self.connection.cursor()
         cursor.execute(query)
         found = list(cursor.fetchall())
@@ -102,7 +102,7 @@ def target(request, tmp_path):
 
 
 def _plain(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A row as every engine could have said it: times as UTC text, numbers and booleans as numbers."""
+    """A row in a form common to all engines: times as UTC text, numbers and booleans as numbers."""
 
     def one(value: Any) -> Any:
         if isinstance(value, datetime):
@@ -137,7 +137,7 @@ def test_every_engine_gets_the_same_rows_on_both_nights(target, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_rows_and_another_gives_others(tmp_path):
-    """A hospital is known by its seed: what a test finds today it finds tomorrow."""
+    """The seed determines the hospital: a test finds the same rows today and tomorrow."""
 
     def contents(seed: int) -> dict[str, Counter]:
         with closing(sqlite3.connect(":memory:")) as connection:
@@ -149,7 +149,7 @@ def test_the_same_seed_gives_the_same_rows_and_another_gives_others(tmp_path):
 
 
 def test_the_rows_are_those_that_were_drawn_when_this_was_written():
-    """No other Python and no change by mistake draws other patients: results in documents stay true."""
+    """Neither another Python nor an accidental change draws other patients: documented results remain true."""
     with closing(sqlite3.connect(":memory:")) as connection:
         Hospital(seed=1, rows=1_000).first_night(connection)
         target = Target("sqlite", connection)
@@ -164,7 +164,7 @@ def test_no_planted_fault_is_there_on_the_first_night(target):
 
 
 def test_every_planted_fault_is_there_on_the_second_night(target):
-    """What PLANTED_FAULTS promises, plain SQL sees; and second_night says what it did."""
+    """Plain SQL finds every fault of PLANTED_FAULTS, and second_night returns them."""
     SMALL.first_night(target.connection)
     assert SMALL.second_night(target.connection) == PLANTED_FAULTS
     assert [fault for fault in PLANTED_FAULTS if not target.has(fault)] == []
@@ -172,7 +172,7 @@ def test_every_planted_fault_is_there_on_the_second_night(target):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_first_night_is_sound_whatever_the_seed(seed):
-    """Keys are unique, no column is entirely empty, no date is impossible, nobody is treated outside their life."""
+    """Keys are unique, no column is empty, no date is impossible, no patient is treated before birth or after death."""
     with closing(sqlite3.connect(":memory:")) as connection:
         target = Target("sqlite", connection)
         Hospital(seed=seed, rows=1_000).first_night(connection)
@@ -200,7 +200,7 @@ def test_the_first_night_is_sound_whatever_the_seed(seed):
 
 
 def test_the_second_night_grows_by_a_day(target):
-    """Old rows stay, new stays and results of the day come, and the version stays what it was."""
+    """Old rows remain, the day's stays and results are added, and the version does not change."""
     SMALL.first_night(target.connection)
     before = _contents(target, ("lab_results", "wards", "version"))
     SMALL.second_night(target.connection)
@@ -214,7 +214,7 @@ def test_the_second_night_grows_by_a_day(target):
 
 
 def test_the_number_of_rows_is_that_of_the_lab_results(target):
-    """`rows` says how large a hospital is; fewer than a thousand could not hold every fault."""
+    """`rows` is the size of a hospital; with fewer than a thousand, not every fault could be planted."""
     Hospital(rows=2_345).first_night(target.connection)
     assert target.rows("SELECT count(*) FROM lab_results") == [(2_345,)]
     with pytest.raises(ValueError, match="at least 1000"):
@@ -222,7 +222,7 @@ def test_the_number_of_rows_is_that_of_the_lab_results(target):
 
 
 def test_the_columns_keep_their_kinds(target):
-    """Numbers with a scale, times with a zone, booleans and accents arrive as what they are."""
+    """Numbers with a scale, times with a zone, booleans and accents keep their types and values."""
     SMALL.first_night(target.connection)
     kinds = {
         "postgres": ("numeric", "timestamp with time zone", "boolean", "double precision"),
@@ -240,7 +240,7 @@ def test_the_columns_keep_their_kinds(target):
 
 
 def test_a_first_night_leaves_tables_alone_that_are_there_already(target):
-    """Nobody's own table `patients` is lost because of a wrong address: the second load fails, the rows stay."""
+    """A wrong address does not cost anyone a table `patients`: the second load fails, and the rows remain."""
     SMALL.first_night(target.connection)
     before = _contents(target)
     with pytest.raises(Exception, match="already exists"):
@@ -265,13 +265,13 @@ def test_foreign_keys_hold_where_they_are_checked_afterwards(database):
 
 
 def test_another_kind_of_connection_is_refused():
-    """The error says which drivers are known."""
+    """The error names the supported drivers."""
     with pytest.raises(TypeError, match="psycopg, PyMySQL or sqlite3 connection is needed, not object"):
         SMALL.first_night(object())
 
 
 def test_a_hundred_thousand_results_load_in_seconds(target):
-    """A benchmark may ask for large hospitals; the limit is ten times what was measured."""
+    """Benchmarks need large hospitals; the limit is ten times the measured duration."""
     began = time.monotonic()
     Hospital(rows=100_000).first_night(target.connection)
     assert time.monotonic() - began < 30

@@ -66,7 +66,7 @@ def rows(session, *columns):
 
 
 def begin(session, attempt, slugs):
-    """Write the `running` rows of an attempt that has the lock; what comes back are their ids."""
+    """Write the `running` rows of an attempt that has the lock. Return their ids."""
     ids = runs.reserve(session, slugs)
     runs.start(session, attempt, ids)
     return ids
@@ -87,7 +87,7 @@ def newest(session, attempt=FIRST, required=()):
 
 
 def test_a_run_is_closed_with_everything_it_reported(session):
-    """From `running` to its end: status, reason, counts, what is incomplete, version, times; one row."""
+    """One row has everything from `running` to the end: status, reason, counts, incomplete objects, version, times."""
     ids = begin(session, FIRST, [HEART])
     assert rows(session, "status", "finished_at") == [("running", None)]
     outcome = Outcome(
@@ -139,7 +139,7 @@ def test_an_attempt_closes_its_own_rows_only(session):
 
 
 def test_a_closed_row_is_never_changed(session):
-    """A second end of one attempt leaves the first one as it is, adds none, and is told which one counts."""
+    """A second end of one attempt changes nothing, adds no row, and returns the end that counts."""
     ids = begin(session, FIRST, [HEART])
     killed = Outcome(endpoint=HEART, status="failed", reason="killed")
     assert runs.close(session, FIRST, ids, [killed]) == [killed]
@@ -161,7 +161,7 @@ def test_whoever_finds_its_row_closed_learns_all_that_it_says(session):
 
 
 def test_an_end_whose_commit_was_not_acknowledged_can_be_written_again(session):
-    """The connection broke just then, and nobody knows whether it was written: one row all the same."""
+    """The connection broke during the write, so it is unknown whether it succeeded: there is one row in any case."""
     ids = begin(session, FIRST, [HEART, LUNGS])
     ends = [Outcome(endpoint=HEART, status="success", metrics=3), Outcome(endpoint=LUNGS, status="partial")]
     assert runs.close(session, FIRST, ids, ends) == ends
@@ -187,7 +187,7 @@ def test_a_row_that_is_closed_at_the_same_moment_is_seen_as_it_was_closed(sessio
 
 
 def test_an_end_without_a_row_is_no_success(session):
-    """Somebody has emptied the ledger under a running pack: what is not in it did not happen."""
+    """The ledger was emptied while the pack ran: an outcome without a row is a failure, and adds no row."""
     ids = runs.reserve(session, [HEART])
     (kept,) = runs.close(session, FIRST, ids, [Outcome(endpoint=HEART, status="success")])
     assert (kept.status, kept.reason) == ("failed", "the ledger has no row for this attempt")
@@ -195,7 +195,7 @@ def test_an_end_without_a_row_is_no_success(session):
 
 
 def test_a_worker_that_was_given_up_cannot_speak_for_a_newer_attempt(session):
-    """It lost the lock but lived: its row stays closed, it learns so, and the attempt that took over counts."""
+    """It lost the lock but continued: its row stays closed, it is notified, and the attempt that took over counts."""
     ids = begin(session, FIRST, [HEART])
     assert runs.close_stale(session, SECOND.kind, SECOND.pack, SECOND.metric_date) == 1
     others = begin(session, SECOND, [HEART])
@@ -208,7 +208,7 @@ def test_a_worker_that_was_given_up_cannot_speak_for_a_newer_attempt(session):
 
 
 def test_an_attempt_that_lost_its_lock_before_its_first_row_is_older_than_whoever_took_over(session, other):
-    """Its rows were never begun, and it says so later: the success in between counts all the same."""
+    """It never started its rows, and reports that later: the success in between counts anyway."""
     assert runs.try_lock(other, FIRST)
     ids = runs.reserve(other, [HEART])
     end_session(session, other)
@@ -298,7 +298,7 @@ def beat(heartbeat, seconds):
     return longest
 
 
-def errands():
+def background_queries():
     return [thread for thread in threading.enumerate() if thread.name == "hdm-base"]
 
 
@@ -314,7 +314,7 @@ def frozen(session):
 
 
 def test_a_base_that_does_not_answer_is_no_lock_and_holds_up_nobody(session, monkeypatch):
-    """Its silence is told apart from a slow answer by the clock; no thread stays with it."""
+    """The clock distinguishes silence from a slow answer; no thread remains."""
     monkeypatch.setattr("hdm_airflow.operators.lock._ANSWER", 1.0)
     heartbeat = LockKeeper(session, runs.reserve(session, [HEART, LUNGS]))
     with frozen(session):
@@ -326,7 +326,7 @@ def test_a_base_that_does_not_answer_is_no_lock_and_holds_up_nobody(session, mon
         began = time.monotonic()
         heartbeat.abandon()
         assert time.monotonic() - began < 3
-        assert not errands()
+        assert not background_queries()
     session.close()
 
 
@@ -353,7 +353,7 @@ def test_what_is_noted_while_the_base_is_slow_is_noted_when_it_answers(session, 
         beat(heartbeat, 0.2)
     beat(heartbeat, 0.5)
     heartbeat.abandon()
-    assert not errands()
+    assert not background_queries()
     assert session.execute("SELECT 1 AS one").fetchone() == {"one": 1}
     assert sorted(rows(other, "endpoint", "metrics")) == [(HEART, 3), (LUNGS, 4)]
 
@@ -382,7 +382,7 @@ def test_the_client_gives_a_silent_session_up_before_the_server_does(session, ba
 
 
 def test_whoever_is_killed_does_not_wait_for_a_row_that_somebody_holds(session, other):
-    """As a frozen session may: SIGKILL comes after five seconds, and the pack is to be ended before."""
+    """A frozen session can hold it. SIGKILL comes after five seconds, and the pack must be ended before that."""
     hook = HdmHook()
     hook.load()
     ids = begin(session, FIRST, [HEART])
@@ -498,7 +498,7 @@ def test_required_metric_packs_are_read_along_and_nothing_else(session):
 
 
 def test_the_database_version_is_the_last_one_reported(session):
-    """By whichever pack; a later run that reported none does not hide it; who never reported has none."""
+    """Any pack can report it; a later run without a version does not hide it; without any report there is none."""
     for attempt, version in ((METRIC, "1.0"), (FIRST, "2.0"), (SECOND, None)):
         runs.finish(session, attempt, [Outcome(endpoint=HEART, status="success", dbversion=version)])
     runs.finish(session, FIRST, [Outcome(endpoint=LUNGS, status="success")])
@@ -542,7 +542,7 @@ def test_one_session_at_a_time_holds_the_lock_of_a_pack_and_date(session, other)
 
 
 def test_a_required_metric_pack_is_locked_by_many_readers_or_one_writer(session, other):
-    """Two rule packs share it, and while they do its metrics do not change; while it runs, nobody judges it."""
+    """Two rule packs can share it, and its metrics do not change meanwhile; while it runs, no rule pack judges it."""
     assert runs.try_lock_required(session, "basic", TODAY) is True
     assert runs.try_lock_required(other, "basic", TODAY) is True
     assert runs.try_lock(session, METRIC) is False

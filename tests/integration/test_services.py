@@ -124,7 +124,7 @@ def test_a_server_dies_with_a_parent_that_is_killed(kind, tmp_path):
 
 
 def test_a_server_runs_for_an_ordinary_user(kind, tmp_path):
-    """Nothing needs root: the user `nobody` starts each of them, in a folder of its own."""
+    """No server needs root: the user `nobody` starts each of them, in a folder of its own."""
     if os.geteuid() != 0:
         pytest.skip("this run is an ordinary user's already")
     folder = Path("/tmp") / f"hdm-{kind.__name__}-{os.getpid()}"  # noqa: S108  # pytest's own folders are closed to others
@@ -208,7 +208,7 @@ def test_free_port_can_be_bound():
 
 
 def test_services_share_one_interface():
-    """Whoever starts one knows how to start the others."""
+    """All servers are started in the same way."""
     assert all(issubclass(each, Service) for each in SERVICES)
 
 
@@ -322,7 +322,7 @@ def test_redis_asks_for_a_password_and_keeps_what_it_is_given(require, tmp_path)
 
 
 def test_require_skips_or_fails(require, monkeypatch):
-    """A tier that was asked for by name may not be skipped."""
+    """A tier that is requested by name must not be skipped."""
     monkeypatch.setenv("HDM_TEST_REQUIRE", "")
     require("integration", None)
     with pytest.raises(pytest.skip.Exception, match="no server"):

@@ -1,4 +1,4 @@
-"""A small HTTP server on 127.0.0.1 that plays a service, and can be told to misbehave."""
+"""A small HTTP server on 127.0.0.1 that simulates a service and can misbehave on request."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_relative_packs_folder_is_made_absolute(packs: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("name", ["mp_volume", "metric-packs/volume", "volume"])
 def test_pack_is_found_by_task_id_folder_and_name(packs: Path, name: str) -> None:
-    """Whatever of the three somebody reads in the UI can be typed into the command line."""
+    """The command line accepts each of the three names that the UI shows."""
     assert Catalog.scan(packs).find(name).task_id == "mp_volume"
 
 
@@ -60,7 +60,7 @@ def test_unknown_name_lists_the_known_ones(packs: Path) -> None:
 
 
 def test_quarantined_packs_are_found_too_and_come_last(packs: Path) -> None:
-    """`packs check mp_volume` is what the findings of mp_volume send people to."""
+    """The findings of mp_volume recommend `packs check mp_volume`, so it must work."""
     (packs / "metric-packs/volume/bootstrap-script.sh").unlink()
     catalog = Catalog.scan(packs)
     assert [pack.task_id for pack in catalog.every] == ["mp_basic", "rp_basic", "mp_volume"]
@@ -89,7 +89,7 @@ def test_two_good_packs_of_one_name_are_both_quarantined(packs: Path) -> None:
 
 
 def test_readme_is_cut_at_20_kb_between_any_two_bytes(packs: Path) -> None:
-    """It goes into the serialised Dag, which every component loads; a cut character is no fault of the pack."""
+    """It goes into the serialised Dag, which every component loads; a cut character is not a fault."""
     (packs / "metric-packs/basic/Readme.md").write_text("\N{BYTE ORDER MARK}xx" + "é" * 1_000_000, "utf-8")
     pack = Catalog.scan(packs).find("mp_basic")
     assert pack.findings == ()
@@ -129,7 +129,7 @@ def test_finding_reads_like_a_compilers_message() -> None:
 
 @pytest.mark.parametrize("line", ["packs", "packs/", "packs/*", "packs/**", "/packs/", "**/packs/", "*"])
 def test_airflowignore_that_covers_the_packs_folder_ends_the_warning(tmp_path: Path, line: str) -> None:
-    """All the usual spellings count: a warning that stays after it was heeded is no longer read."""
+    """All usual spellings count: people stop reading a warning that remains after they have followed it."""
     (tmp_path / "dags/packs").mkdir(parents=True)
     whole(tmp_path / "dags/packs/a", kind="metric")
     (tmp_path / "dags/packs/a/main.py").write_text("# an Airflow dag\n")
@@ -141,7 +141,7 @@ def test_airflowignore_that_covers_the_packs_folder_ends_the_warning(tmp_path: P
 
 
 def test_configuration_nested_to_the_limit_is_no_reason_to_raise(packs: Path) -> None:
-    """JSON may nest as deeply as Python calls, and a little deeper."""
+    """JSON can be nested as deeply as Python's call stack, and a little deeper."""
     path = packs / "metric-packs/basic/process/conf.json"
     path.parent.mkdir()
     deepest = 100

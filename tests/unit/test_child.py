@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="outside Linux t
 
 
 def run(script: str, folder: Path, *, limits: Limits | None = None) -> tuple[ChildResult, list[str], list[float]]:
-    """How a script ended, what it printed, and when the heartbeats came."""
+    """The result of a script, its output, and the times of the heartbeats."""
     lines: list[str] = []
     beats: list[float] = []
     child = Child(

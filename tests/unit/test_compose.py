@@ -101,7 +101,7 @@ def env(env_file):
 
 @pytest.fixture(scope="module")
 def env_beside(tmp_path_factory):
-    """The .env of a second deployment, of which the script is told nothing: where it should be."""
+    """The .env of a second deployment, at the script's default place."""
     folder = tmp_path_factory.mktemp("beside")
     shutil.copytree(ROOT / "deploy", folder / "deploy")
     subprocess.run([folder / "deploy/make-env.sh"], check=True, capture_output=True, cwd="/")
@@ -174,12 +174,12 @@ def test_dags_and_host_files_are_mounted_read_only():
 
 
 def test_every_variable_is_in_the_env_template_and_the_other_way_round():
-    """A variable that the template does not name is one that nobody finds."""
+    """Users cannot find a variable that the template does not name."""
     assert {name for name, _ in references(code(COMPOSE_TEXT))} == example_variables().keys()
 
 
 def test_no_secret_has_a_value_before_somebody_makes_one():
-    """A default password is a password that everybody knows."""
+    """Everybody knows a default password."""
     for name, rest in references(code(COMPOSE_TEXT)):
         if SECRET.search(name):
             assert rest.startswith(":?"), f"{name} must stop the start when it is missing or empty"
@@ -191,7 +191,7 @@ def test_no_secret_has_a_value_before_somebody_makes_one():
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_secret_settings_come_from_env_alone(name):
-    """No literal stands where a secret belongs, not even as one part of a URL."""
+    """No secret is a literal, not even as part of a URL."""
     for key, value in SERVICES[name].get("environment", {}).items():
         if key.endswith("_FILE"):
             continue
@@ -202,7 +202,7 @@ def test_secret_settings_come_from_env_alone(name):
 
 
 def test_worker_holds_no_secret_of_the_airflow_servers():
-    """A pack shares its worker's user id: what the worker holds, a hostile pack can read."""
+    """A pack runs under its worker's user id, so a hostile pack can read the worker's secrets."""
     worker = json.dumps(SERVICES["airflow-worker"])
     for name in ("AIRFLOW_DB_PASSWORD", "AIRFLOW_FERNET_KEY", "AIRFLOW_JWT_SECRET", "POSTGRES_PASSWORD"):
         assert name not in worker
@@ -248,7 +248,7 @@ def test_only_the_api_server_is_published_and_only_on_this_machine():
 
 
 def test_databases_are_on_a_network_without_a_way_out():
-    """Only Airflow's services, whose tasks must reach the source databases, are on the outer network."""
+    """Only Airflow's services are on the outer network, because their tasks must reach the source databases."""
     assert COMPOSE["networks"]["back"]["internal"] is True
     for name, service in SERVICES.items():
         assert service["networks"] == (["front", "back"] if name in AIRFLOW else ["back"])
@@ -345,7 +345,7 @@ def test_env_script_writes_beside_the_compose_file_when_told_nothing_else(env_be
 
 
 def test_env_script_prints_no_secret(made_env):
-    """What is printed ends up in somebody's scrollback or CI log."""
+    """Output ends up in terminals and CI logs."""
     env_file, printed = made_env
     secrets = re.findall(r"^[A-Z_]+=(.+)$", env_file.read_text(), re.MULTILINE)
     assert secrets

@@ -1,4 +1,4 @@
-"""Configuration: the options of a pack, in every form in which the base may hold them."""
+"""Configuration: the options of a pack, in every form in which the base can store them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_stored_text_may_be_wrapped() -> None:
 
 @pytest.mark.parametrize("stored", ['{"password": "x"}', "s3cret word", "Z", "/w==", "dev!"])
 def test_text_that_cannot_be_decoded_is_an_error_that_names_its_row(stored: str) -> None:
-    """The message does not have the value, which may hold a password."""
+    """The message does not contain the value, which may be a password."""
     with pytest.raises(ConfigurationError) as caught:
         decode(stored, "hdm_pack_rule_conf basic:1.0.0")
     assert caught.value.where == "hdm_pack_rule_conf basic:1.0.0"

@@ -1,4 +1,4 @@
-"""The documentation says what is there: links, files, the map, variables, tables, code that compiles."""
+"""The documentation matches the code: links, files, the map, variables, tables, code that compiles."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def prose(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """The places of a page that a link may name, as code hosts make them from headings."""
+    """The anchors of a page, as code hosts derive them from headings."""
     headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -60,7 +60,7 @@ def test_every_relative_link_and_image_leads_somewhere(page: Path) -> None:
 
 
 def test_every_page_of_the_documentation_is_in_its_index() -> None:
-    """A page that no list names is read by nobody."""
+    """Readers cannot find a page that no list names."""
     index = (ROOT / "docs/README.md").read_text("utf-8")
     pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").glob("*/*.md")}
     assert pages == set(re.findall(r"\]\(([^)#]+\.md)\)", index))
@@ -106,7 +106,7 @@ def test_every_room_and_module_is_in_the_map() -> None:
 
 
 def test_layers_are_those_that_import_linter_checks() -> None:
-    """Nobody learns a rule that does not hold."""
+    """The stated rule is the one that is checked."""
     (layers,) = re.findall(r"^layers = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
     checked = [set(line.split(" | ")) for line in re.findall(r'"(.*?)"', layers)]
     (stated,) = re.findall(r"^\*\*Imports\*\* go downwards only: (.*?)\.", AGENTS, re.MULTILINE | re.DOTALL)
@@ -118,7 +118,7 @@ def test_layers_are_those_that_import_linter_checks() -> None:
 
 @pytest.fixture
 def job() -> Job:
-    """A stand-in: names count, not values."""
+    """A job for its names; the values do not matter."""
     pack = Pack(
         kind="metric", name="p", version="1", folder="p", path=Path("p"), task_id="mp_p", manifest=None, findings=()
     )
@@ -144,7 +144,7 @@ CONTRACT = (ROOT / "docs/reference/pack-contract.md").read_text("utf-8")
 
 
 def test_variables_of_the_page_are_those_that_the_runner_sets(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of them: what is set without being told is a contract that nobody knows."""
+    """The page names all of them: packs cannot rely on an undocumented variable."""
     # The text, since importing the hook loads Airflow.
     hook = (ROOT / "hdm_airflow/base/hook.py").read_text("utf-8")
     libpq = {"PGHOST", "PGPORT", "PGUSER", "PGDATABASE", *re.findall(r'"(PG[A-Z_]+)"', hook)}
@@ -224,7 +224,7 @@ def test_statuses_of_the_page_are_those_of_the_schema() -> None:
 
 @BY_NAME
 def test_python_of_the_page_compiles(page: Path) -> None:
-    """It is what people copy."""
+    """People copy it."""
     for indent, code in re.findall(r"^( *)```python\n(.*?)^\1```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
         ast.parse(textwrap.dedent(code) if indent else code, page.name)
 
@@ -250,7 +250,7 @@ def test_table_of_the_readme_has_the_faults_that_the_demo_plants() -> None:
 
 
 def test_version_is_the_same_everywhere() -> None:
-    """The package states it, and the changelog tells of it; the image tag of Compose is in `test_compose.py`."""
+    """The package defines it, and the changelog names it; `test_compose.py` checks the image tag of Compose."""
     import hdm_airflow
 
     assert 'dynamic = ["version"]' in (ROOT / "pyproject.toml").read_text()

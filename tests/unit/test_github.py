@@ -1,4 +1,4 @@
-"""What the code host runs and asks: workflows call what is there, and issue forms keep patient data out."""
+"""Files for the code host: workflows call existing targets, and issue forms keep patient data out."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_ci_does_not_take_another_pythons_environment_for_the_one_it_is_told(che
 
 @pytest.mark.parametrize("name", FORMS)
 def test_issue_form_is_one_that_the_host_takes(name: str) -> None:
-    """A form that is malformed is not shown, and nobody is told."""
+    """The code host silently hides a malformed form."""
     form = FORMS[name]
     assert form.keys() == {"name", "description", "labels", "body"}
     ids = [part["id"] for part in form["body"] if part["type"] != "markdown"]

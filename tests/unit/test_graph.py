@@ -1,4 +1,4 @@
-"""Which pack waits for which, and what is wrong with that."""
+"""Graph: which pack waits for which, and faults in that."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def codes(root: Path, task_id: str) -> list[str]:
 
 
 def test_rule_pack_waits_for_the_metric_pack_of_its_name(add, tmp_path: Path) -> None:
-    """The original's packs say nothing of dependencies: basic judges what basic measured."""
+    """The original's packs do not declare dependencies: rule pack basic judges the metrics of basic."""
     add("mp_basic"), add("mp_volume"), add("rp_basic")
     assert Catalog.scan(tmp_path).find("rp_basic").requires == (Requirement(name="basic", explicit=False),)
 
 
 def test_rule_pack_without_a_namesake_waits_for_every_metric_pack(add, tmp_path: Path) -> None:
-    """Nobody has said what it reads, so nothing it may read is left unfinished."""
+    """It does not declare what it reads, so it waits for everything that it could read."""
     add("mp_volume"), add("mp_basic"), add("rp_other")
     requirements = Catalog.scan(tmp_path).find("rp_other").requires
     assert requirements == (Requirement(name="basic", explicit=False), Requirement(name="volume", explicit=False))
@@ -53,7 +53,7 @@ def test_empty_list_of_dependencies_means_none(add, tmp_path: Path) -> None:
 
 
 def test_stated_dependencies_replace_the_defaults(add, tmp_path: Path) -> None:
-    """What is said counts, once each, and as explicit: the gate asks for it on every endpoint."""
+    """Declared dependencies count once each, and as explicit: the gate requires them on every endpoint."""
     add("mp_basic"), add("mp_volume"), add("rp_basic", depends_on=["volume>=1", "volume<2"])
     assert Catalog.scan(tmp_path).find("rp_basic").requires == (Requirement(name="volume", explicit=True),)
 
@@ -164,7 +164,7 @@ def test_circle_is_named_in_full_in_the_order_of_need(add, tmp_path: Path) -> No
 
 
 def test_circles_that_share_a_pack_are_both_named(add, tmp_path: Path) -> None:
-    """Cutting the first circle open must not be what brings the second to light."""
+    """The second cycle is reported even before the first one is removed."""
     add("mp_a", depends_on=["b", "c"]), add("mp_b", depends_on=["a"]), add("mp_c", depends_on=["a"])
     circles = [finding.message.rpartition(": ")[2] for finding in Catalog.scan(tmp_path).find("mp_a").findings]
     assert sorted(circles) == ["a -> b -> a", "c -> a -> c"]
@@ -180,7 +180,7 @@ def test_pack_on_top_of_a_circle_is_not_part_of_it(add, tmp_path: Path) -> None:
 
 
 def test_long_chain_is_no_circle(add, tmp_path: Path) -> None:
-    """Depth alone is no fault, and must not end in a RecursionError."""
+    """Depth alone is not a fault, and must not end in a RecursionError."""
     for number in range(40):
         add(f"mp_p{number}", depends_on=[f"p{number - 1}"] if number else [])
     assert Catalog.scan(tmp_path).findings == ()

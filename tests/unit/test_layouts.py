@@ -1,4 +1,4 @@
-"""Layouts: the folders in which packs lie, in every arrangement that is in use."""
+"""Layouts: every arrangement of pack folders that is in use."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_both_layouts_may_stand_side_by_side(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("link", ["absolute", "relative"])
 def test_pack_folder_may_be_a_link(tmp_path: Path, link: str) -> None:
-    """A shared pack is linked in; what lies below the link is the pack, and nothing there escapes from it."""
+    """A shared pack is a link; the folder behind the link is the pack, and nothing in it leads out of it."""
     shared = put(tmp_path, "shared/basic")
     (shared / "process").mkdir()
     (shared / "process/main.sh").write_text("echo\n")
@@ -99,7 +99,7 @@ def test_pack_mounted_from_a_config_map_is_whole(tmp_path: Path) -> None:
 
 
 def test_packs_mounted_from_one_volume_appear_once(tmp_path: Path) -> None:
-    """Folders that begin with a dot are the mount's own: the same packs lie there a second time."""
+    """Folders that begin with a dot belong to the mount and contain the same packs a second time."""
     put(tmp_path, "..2026_01_31/basic")
     (tmp_path / "..data").symlink_to("..2026_01_31")
     (tmp_path / "metric-packs").symlink_to("..data")
@@ -108,7 +108,7 @@ def test_packs_mounted_from_one_volume_appear_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [".git", ".ipynb_checkpoints", "__pycache__", "node_modules"])
 def test_folders_of_tools_are_passed_over(tmp_path: Path, name: str) -> None:
-    """They come and go by themselves, and are nobody's mistake."""
+    """Programs create and remove them; they are not a user's mistake."""
     put(tmp_path, f"metric-packs/{name}/basic")
     catalog = Catalog.scan(tmp_path)
     assert (catalog.every, catalog.findings) == ((), ())
@@ -123,7 +123,7 @@ def test_pack_is_not_searched_for_packs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("parts", [["process"], ["process", "create-table"], ["process/dialects"], []])
 def test_pack_that_has_lost_its_manifest_and_script_is_one_broken_pack(tmp_path: Path, parts: list[str]) -> None:
-    """Its own folder is named, not process/, which nobody would recognise."""
+    """The finding names the pack's own folder instead of process/, which users would not recognise."""
     for part in ["", *parts]:
         (tmp_path / "metric-packs/basic" / part).mkdir(parents=True, exist_ok=True)
     assert [(pack.task_id, pack.folder) for pack in Catalog.scan(tmp_path).quarantined] == [
@@ -132,7 +132,7 @@ def test_pack_that_has_lost_its_manifest_and_script_is_one_broken_pack(tmp_path:
 
 
 def test_broken_pack_beside_good_ones_in_a_teams_folder_is_named(tmp_path: Path) -> None:
-    """The team's folder is no pack, since packs lie in it."""
+    """The team's folder is not a pack, because it contains packs."""
     put(tmp_path, "metric-packs/team/basic")
     (tmp_path / "metric-packs/team/empty").mkdir()
     assert [pack.folder for pack in Catalog.scan(tmp_path).every] == [
@@ -149,7 +149,7 @@ def test_folder_without_a_pack_is_named_once(tmp_path: Path) -> None:
 
 
 def test_file_beside_packs_is_named_unless_it_is_documentation(tmp_path: Path) -> None:
-    """A zip file is a pack that somebody forgot to unpack; a Readme is a Readme."""
+    """A zip file is a pack that was not unpacked; a Readme is allowed."""
     put(tmp_path, "metric-packs/basic")
     for name in ("README.md", "NOTICE.txt", "volume.zip"):
         (tmp_path / "metric-packs" / name).touch()

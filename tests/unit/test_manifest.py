@@ -62,7 +62,7 @@ OBJECTS = st.fixed_dictionaries({}, optional={key: likely | JSON for key, likely
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pack whose manifest is written anew again and again."""
+    """A pack whose manifest is rewritten many times."""
     path = tmp_path_factory.mktemp("packs") / "pack"
     whole(path, kind="metric")
     return path
@@ -98,7 +98,7 @@ def test_any_object_gives_a_manifest_or_findings(folder: Path, value: dict[str, 
 @settings(max_examples=30, deadline=None)
 @given(value=OBJECTS)
 def test_schema_takes_what_the_model_takes(value: dict[str, Any]) -> None:
-    """An editor that follows the schema must not underline what works."""
+    """An editor that uses the schema must not mark valid manifests."""
     value = json.loads(json.dumps(value))
     try:
         Manifest.model_validate(value)

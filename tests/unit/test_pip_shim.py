@@ -1,4 +1,4 @@
-"""The pip of a run: what the venv already has costs nothing, and pip does everything else."""
+"""The pip of a run: it skips packages that the venv already has, and pip does everything else."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_command_that_asks_for_nothing_is_pips_to_refuse(command: str) -> None:
 
 
 def test_changed_requirements_are_not_served() -> None:
-    """A bootstrap script may write the file that it then installs."""
+    """A bootstrap script can write the file that it then installs."""
     Path("requirements.txt").write_bytes(CONTENT + b"pandas\n")
     assert left("install -r requirements.txt") == "install -r requirements.txt"
 

@@ -1,4 +1,4 @@
-"""The reference pages say what the code does: every key, default, code and meaning."""
+"""The reference pages match the code: every key, default, code and meaning."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_page_has_every_key_with_its_default_and_meaning(name: str, number: int,
 
 @pytest.mark.parametrize("severity", ["error", "warning"])
 def test_page_of_findings_has_every_code_with_its_severity_and_meaning(severity: str) -> None:
-    """Whoever searches for a code finds it there, with what to do."""
+    """A search for a code finds its row, which says what to do."""
     table = tables("findings.md")[["error", "warning"].index(severity)]
     stated = {re.sub(r"[` *]", "", code): meaning for code, meaning, _ in table}
     assert stated == {code: meaning for code, (one, meaning) in CODES.items() if one == severity}
@@ -90,13 +90,13 @@ def test_published_schema_is_up_to_date() -> None:
     ("name", "check"), [("properties.md", Manifest.model_validate), ("settings.md", Settings.model_validate)]
 )
 def test_example_of_the_page_is_valid(name: str, check) -> None:
-    """It is what people copy."""
+    """People copy it."""
     (example,) = re.findall(r"^```json\n(.*?)^```", page(name), re.MULTILINE | re.DOTALL)
     check(json.loads(example))
 
 
 def test_required_keys_are_the_norms_two() -> None:
-    """Every other key may be left out: packs of the original have none of them."""
+    """Every other key is optional: packs of the original have none of them."""
     assert REQUIRED == ("name", "version")
 
 

@@ -1,4 +1,4 @@
-"""The report file: whatever a pack writes to it, the run survives, and names what it could not read."""
+"""The report file: whatever a pack writes to it, the run survives and names the lines that it cannot read."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_endless_report_is_read_in_bounded_steps_and_up_to_a_limit(tmp_path: Pat
 
 
 def test_last_line_per_endpoint_wins(reader: ReportReader) -> None:
-    """A pack may report `failed` before it starts, and correct that later."""
+    """A pack can report `failed` at its start, and correct that later."""
     append(reader, line(status="failed", message="not yet") + line(B) + line())
     assert {slug: one.status for slug, one in reader.close().endpoints.items()} == {A: "ok", B: "ok"}
 
@@ -138,7 +138,7 @@ def test_marks_and_line_ends_of_other_systems_are_no_problem(reader: ReportReade
     ],
 )
 def test_line_that_is_no_report_is_named_and_spoils_no_other(reader, text: str | bytes, reason: str) -> None:
-    """Its number and what is wrong with it; never the line itself, which may hold a patient's name."""
+    """The number of the line and its fault, but never the line itself, which may contain a patient's name."""
     append(reader, line(B))
     append(reader, text)
     append(reader, line())
@@ -252,7 +252,7 @@ def test_another_file_in_the_reports_place_is_read_and_named(reader: ReportReade
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("what", ["nothing", "pipe", "link", "folder"])
 def test_what_cannot_be_read_in_the_reports_place_leaves_what_was_read(reader, tmp_path: Path, what: str) -> None:
-    """A pipe would block us, and a link may lead anywhere."""
+    """A pipe would block us, and a link can lead anywhere."""
     append(reader, line(B))
     reader.poll()
     reader.path.unlink()

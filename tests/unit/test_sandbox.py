@@ -13,7 +13,7 @@ from hdm_airflow.runner.processes.sandbox import Sandbox
 
 
 def test_airflows_configuration_is_hidden_wherever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may hold the Fernet key and the password of the metadata database; AIRFLOW_CONFIG says where it is."""
+    """It can contain the Fernet key and the password of the metadata database; AIRFLOW_CONFIG names its place."""
     monkeypatch.setenv("AIRFLOW_CONFIG", "/etc/hosts")
     seen = sandbox.grants(Sandbox(), own=tmp_path, variables={}, read=[], write=[]).read
     assert not {"/", "/etc", "/etc/hosts"} & set(seen)
@@ -39,7 +39,7 @@ def test_keys_that_the_workers_variables_name_are_hidden(
 
 
 def test_runs_in_shared_memory_are_hidden_from_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The temporary folder may be there; then packs get no shared memory."""
+    """The temporary folder can be there; then packs get no shared memory."""
     shared = "/dev/shm"  # noqa: S108  # nothing is written there
     monkeypatch.setattr("tempfile.tempdir", f"{shared}/hdm-tests-runs")
     granted = sandbox.grants(Sandbox(), own=tmp_path, variables={}, read=[], write=[])

@@ -69,7 +69,7 @@ def loaded(modules: list[str]) -> set[str]:
 
 
 def test_scan_opens_manifest_script_and_readme_alone(probe) -> None:
-    """A dashboard of 80 MB costs nothing until somebody asks for the pack to be checked."""
+    """A dashboard of 80 MB is not read before `packs check`."""
     assert (HERE / "good-measure/kibana-dashboard/export.ndjson").is_file()
     assert (HERE / "good-measure/process/conf.json").is_file()
     opened = {Path(name).relative_to(HERE) for name in probe["scanned"]["opened"] if name.startswith(f"{HERE}/")}
@@ -83,7 +83,7 @@ def test_scan_reaches_for_nothing_else(probe) -> None:
 
 
 def test_scan_knows_neither_airflow_nor_a_database(probe) -> None:
-    """The catalog also serves the command line of people who write packs and have no Airflow running."""
+    """The command line also uses the catalog, for authors of packs without a running Airflow."""
     assert not loaded(probe["scanned"]["modules"]) & (HEAVY | {"airflow", "sqlalchemy", "hypothesis", "pytest"})
 
 
@@ -94,6 +94,6 @@ def test_options_are_light_enough_for_each_parse(probe) -> None:
 
 
 def test_dag_file_loads_no_driver_and_no_data_frames(probe) -> None:
-    """Half a second and 100 MB in each of a hundred task processes, for what the task may not even use."""
+    """It takes half a second and 100 MB in each of a hundred task processes, even if the task does not use it."""
     assert "airflow" in loaded(probe["modules"])
     assert not loaded(probe["modules"]) & HEAVY

@@ -61,7 +61,7 @@ def test_variable_that_says_nothing_gives_the_defaults(text: str | None) -> None
 
 
 def test_every_key_can_be_set() -> None:
-    """What is written is what counts."""
+    """The written value counts."""
     assert EVERY_KEY.keys() == Settings.model_fields.keys()
     found = Settings.parse(json.dumps(EVERY_KEY))
     assert json.loads(json.dumps(found.model_dump(exclude_unset=True))) == EVERY_KEY
@@ -84,7 +84,7 @@ def test_every_fault_is_named_at_once() -> None:
 
 
 def test_unknown_key_is_an_error() -> None:
-    """A setting that is misspelled and ignored is one that somebody relies on."""
+    """If a misspelt setting were ignored, users would still rely on it."""
     assert "  require_report: Extra inputs are not permitted" in fault_of({"require_report": True})
     assert "environments.prod.connid" in fault_of({"environments": {"prod": {"connid": "hdm"}}})
 
@@ -155,7 +155,7 @@ def test_arguments_override_the_variable_key_by_key() -> None:
 
 
 def test_wrong_argument_is_not_blamed_on_the_variable() -> None:
-    """It stands in a Dag file, and is corrected there."""
+    """It is written in a Dag file, and is corrected there."""
     with pytest.raises(ConfigurationError) as caught:
         Settings().override({"select": "basic"})
     assert caught.value.where == "arguments of HdmDag"

@@ -72,7 +72,7 @@ def test_old_forms_with_a_bare_ipv6_host_are_read_from_both_ends(slug: str, host
 
 @pytest.mark.parametrize(("text", "ssl"), [("true", True), ("True", True), ("1", True), ("false", False), ("", False)])
 def test_ssl_is_read_in_every_spelling_and_written_in_one(text: str, ssl: bool) -> None:
-    """The original's forms stored what the browser sent."""
+    """The original's forms stored the browser's values unchanged."""
     slug = f"heart:mysql:db:3306:hdm:{text}"
     assert Endpoint.from_slug(slug).ssl is ssl
     assert canonical(slug) == f"heart:mysql:db:3306:hdm:{'true' if ssl else 'false'}"
@@ -88,7 +88,7 @@ def test_text_with_too_few_parts_is_not_an_endpoint(text: str) -> None:
 
 
 def test_sqlite_is_named_by_the_path_of_its_file() -> None:
-    """There is no server to name there."""
+    """SQLite has no server, so the path of the file takes the place of the host."""
     slug = "notes:sqlite:/data/notes.db:::false"
     endpoint = Endpoint.from_slug(slug)
     assert (endpoint.host, endpoint.is_file, endpoint.slug) == ("/data/notes.db", True, slug)

@@ -1,4 +1,4 @@
-"""Links and special files that a build may have left in a venv, and that we must not follow."""
+"""Links and special files that a build can leave in a venv, and that we must not follow."""
 
 from __future__ import annotations
 

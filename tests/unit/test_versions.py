@@ -1,4 +1,4 @@
-"""Laws of versions: what is compared, and which one serves for another."""
+"""Laws of versions: how they compare, and which configuration serves which version."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_text_that_would_break_a_key_cannot(text: str) -> None:
 @settings(max_examples=40, deadline=None)
 @given(text=st.text(max_size=30) | st.integers(0, 10**6).map(lambda n: "9" * (n % 6000)) | st.none())
 def test_any_text_is_a_version_or_none(text: str | None) -> None:
-    """The base holds what anybody ever wrote into it, numbers of 5,000 digits included."""
+    """The base can contain any text as a version, even numbers of 5,000 digits."""
     found = parse(text)
     assert found is None or found == Version(text or "")
 

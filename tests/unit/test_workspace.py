@@ -1,4 +1,4 @@
-"""The private folder of a run: what is swept, and what is not."""
+"""The private folder of a run: what the sweep removes, and what it keeps."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_link_in_the_temporary_folder_leads_no_sweep_elsewhere(pack: Path, tmp_p
 
 
 def test_folders_without_rights_and_of_any_depth_are_removed(pack: Path) -> None:
-    """A pack may have created both; a link that leads out of them is removed as a link."""
+    """A pack can create both; a link that leads out of them is removed as a link."""
     with workspace(pack) as place:
         bottom = place.tmp
         for number in range(40):

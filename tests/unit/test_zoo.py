@@ -1,4 +1,4 @@
-"""The zoo: one broken pack per fault, all in one folder, beside packs that must keep running."""
+"""The zoo: one broken pack per fault, all in one folder, next to packs that must keep running."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ EVERY += [("built", folder, expected) for folder, expected in BUILT.items()]
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """A temporary folder that another user may enter, unlike pytest's."""
+    """A temporary folder that another user can enter, unlike pytest's."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o777)
@@ -232,7 +232,7 @@ def short(findings: list[Finding]) -> list[Expected]:
 
 @pytest.mark.parametrize(("part", "folder", "expected"), EVERY, ids=[folder for _, folder, _ in EVERY])
 def test_each_animal_is_found_out(catalogs, part: str, folder: str, expected: list[Expected]) -> None:
-    """Every fault has its code and place, nothing that is right is blamed, and each finding says what to do."""
+    """Every fault has its code and place, nothing correct is reported, and each finding says what to do."""
     findings = of(catalogs[part], folder)
     assert short(findings) == sorted(expected)
     for finding in findings:
@@ -252,7 +252,7 @@ def test_errors_quarantine_and_warnings_do_not(catalogs, part: str, folder: str,
 
 
 def test_every_animal_is_in_the_table(catalogs) -> None:
-    """One that nobody expects anything of tests nothing; and the zoo is as large as it says."""
+    """A pack without expectations would test nothing; the zoo has the stated size."""
     good = {pack.folder for catalog in catalogs.values() for pack in catalog.packs if "/good-" in f"/{pack.folder}"}
     for part, table in (("kept", KEPT), ("built", BUILT)):
         seen = {pack.folder for pack in catalogs[part].every} | {one.pack for one in catalogs[part].findings}
@@ -262,7 +262,7 @@ def test_every_animal_is_in_the_table(catalogs) -> None:
 
 
 def test_every_code_is_produced_by_an_animal(catalogs) -> None:
-    """A check that nothing triggers is one that nobody knows to work."""
+    """A check that no pack triggers would be untested."""
     assert {finding.code for catalog in catalogs.values() for finding in catalog.findings} == CODES.keys()
 
 
@@ -391,13 +391,13 @@ def test_packs_folder_that_is_none_is_a_configuration_error(kept: Catalog, make,
 
 
 def test_empty_packs_folder_has_no_packs(tmp_path: Path) -> None:
-    """It is no fault of the folder: what to do about it is the Dag's to say."""
+    """It is not a fault of the folder: the Dag says what to do about it."""
     catalog = Catalog.scan(tmp_path)
     assert (catalog.every, catalog.findings) == ((), ())
 
 
 def test_every_broken_pack_is_a_pack_with_errors_of_its_own(catalogs) -> None:
-    """The task that stands for it fails with exactly these."""
+    """The pack's task fails with exactly these findings."""
     for catalog in catalogs.values():
         for pack in catalog.quarantined:
             assert isinstance(pack, Pack)
@@ -409,7 +409,7 @@ def test_every_broken_pack_is_a_pack_with_errors_of_its_own(catalogs) -> None:
 
 
 def test_copying_an_animal_for_a_run_ends_and_leaves_nothing(built: Catalog) -> None:
-    """A pipe is not waited for; what cannot be copied is a configuration error."""
+    """The copy does not wait for a pipe; a file that cannot be copied is a configuration error."""
     paths = [*(pack.path for pack in built.every), built.root / "metric-packs/bad-pack-file", built.root / "loop"]
 
     def copy_all() -> list[str]:
@@ -426,7 +426,7 @@ def test_copying_an_animal_for_a_run_ends_and_leaves_nothing(built: Catalog) -> 
 
 
 def test_file_that_cannot_be_copied_is_named(built: Catalog) -> None:
-    """One of ten thousand: which of them is what people need to know."""
+    """One of ten thousand fails: users need to know which one."""
     pack = built.find("metric-packs/bad-readme-closed")
 
     def copy() -> None:
