@@ -132,15 +132,15 @@ def _pack(folder: Path, name: str, **keys: object) -> None:
 
 
 def _probe(dag_file: Path, home: Path) -> list[float]:
-    """Seconds, bytes of memory, tasks and edges of one parse; the Variable `hdm` comes from the environment."""
-    environment = {
+    """Seconds, bytes of memory, tasks and dependencies of one parse; the Variable `hdm` is an environment variable."""
+    variables = {
         **os.environ,
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_VAR_HDM": "{}",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     }
     command = [sys.executable, "-c", _PROBE, str(dag_file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
     found: list[float] = json.loads(done.stdout.splitlines()[-1])
     return found
 

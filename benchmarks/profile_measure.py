@@ -43,7 +43,7 @@ def run(
 
     Args:
         command: program and arguments.
-        variables: its whole environment.
+        variables: all its environment variables.
         folder: where it is run.
         server: process id of a server whose processor time is measured meanwhile; 0: of none.
         timeout: seconds after which it is killed.

@@ -1,7 +1,7 @@
 """Site: an endpoint's server, an HDM base on a separate server, and venvs for programs, to time packs.
 
-The pack runs as its users' does: in a copy without .pyc files of its own, in an environment made from its
-requirements.txt and compiled, in a process of its own, under contract 1.
+The pack runs as it does for users: in a copy without .pyc files of its own, in a compiled venv that is built from its
+requirements.txt, in its own process, under contract 1.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ class Site:
     folder: Path
     server: Postgres  # of the endpoint
     base: Database  # the HDM base, on another server
-    environments: dict[str, Path] = field(default_factory=dict)
+    venvs: dict[str, Path] = field(default_factory=dict)
 
     def venv(self, name: str, packages: Sequence[str]) -> Path:
         """The Python of a venv with these packages, which is created if it is new."""
-        if name not in self.environments:
-            folder = self.folder / "environments" / name
+        if name not in self.venvs:
+            folder = self.folder / "venvs" / name
             uv = str(Path(sys.executable).with_name("uv"))
             options = ["--quiet", "--python", str(folder / "bin" / "python"), "--compile-bytecode"]
             _silent([uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
             _silent([uv, "pip", "install", *options, *packages], folder=self._pack())
-            self.environments[name] = folder / "bin" / "python"
-        return self.environments[name]
+            self.venvs[name] = folder / "bin" / "python"
+        return self.venvs[name]
 
     def program(self, python: Path, name: str, *arguments: str, watch: bool = False) -> Usage:
         """Run a rival's program, a module next to this one."""

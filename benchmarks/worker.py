@@ -43,7 +43,7 @@ class Worker:
 
     Args:
         home: AIRFLOW_HOME, with the Dag files in `dags/`; made when missing.
-        variables: more variables of the worker's environment.
+        variables: additional environment variables of the worker.
     """
 
     def __init__(self, home: Path, variables: dict[str, str]) -> None:

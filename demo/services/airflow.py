@@ -98,9 +98,9 @@ class Airflow(Service):
             text = answer.read()
         return json.loads(text) if text else None
 
-    def environment(self) -> dict[str, str]:
+    def process_variables(self) -> dict[str, str]:
         """The environment variables of every component, workers included."""
-        return self._environment()
+        return self._variables()
 
     def _prepare(self) -> None:
         for name in ("airflow.db", "airflow.db-wal", "airflow.db-shm"):
@@ -110,7 +110,7 @@ class Airflow(Service):
     def _command(self) -> list[str]:
         return ["bash", str(Path(__file__).with_suffix(".sh"))]
 
-    def _environment(self) -> dict[str, str]:
+    def _variables(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("HOME", "TMPDIR", "LANG") if name in os.environ}
         proxies = {name: value for name, value in os.environ.items() if _reaches_network(name)}
         search = os.pathsep.join([*map(str, self.path), str(Path(sys.executable).parent), PROGRAM_PATH])

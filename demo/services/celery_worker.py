@@ -46,8 +46,8 @@ class CeleryWorker(Service):
         self.log.unlink(missing_ok=True)  # readiness is read from it
         (self.folder / "pid").unlink(missing_ok=True)
 
-    def _environment(self) -> dict[str, str]:
-        return self.airflow.environment()
+    def _variables(self) -> dict[str, str]:
+        return self.airflow.process_variables()
 
     def _is_ready(self) -> bool:
         return f"{self.name}@" in (text := self.log.read_text("utf-8", "replace")) and " ready." in text

@@ -164,7 +164,7 @@ class Service:
         """The options of setpriv for this server, in addition to the signal."""
         return []
 
-    def _environment(self) -> dict[str, str]:
+    def _variables(self) -> dict[str, str]:
         """The server's environment variables; of ours, it gets only the search path."""
         return {"PATH": PROGRAM_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
@@ -188,7 +188,7 @@ class Service:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-                env=self._environment(),
+                env=self._variables(),
                 start_new_session=True,  # Ctrl-C is for the demo, which then stops its servers in order
             )
 

@@ -46,7 +46,7 @@ def take(
 
     While a metric pack's lock is shared, its metrics do not change. Once a lock is held, any `running` row under it
     belongs to a worker that died or lost the lock: it is closed after the pack's processes have had time to end. Rows
-    of the pack's other dates are closed too if nobody holds their locks.
+    of the pack's other dates are closed too if their locks are free.
 
     Args:
         base: its session holds the locks.
