@@ -105,8 +105,8 @@ def make(
     """Plan one attempt.
 
     The attempt runs the endpoints that have not succeeded for this metric date, or whose success is older than a metric
-    run that it is based on. If there are none, a user has cleared the task, so the attempt runs all endpoints; a resumed
-    attempt then runs none.
+    run that it is based on. If there are none, a user has cleared the task, so the attempt runs all endpoints; but a
+    resumed attempt runs none.
 
     Args:
         assigned: the activated endpoints.
