@@ -208,12 +208,11 @@ def _task(pack: Pack, settings: Settings, environment: str) -> BaseOperator:
     for selector, stated in settings.pack_args.items():
         if matches(selector, pack):
             arguments.update(_as_durations(stated))
-    options = settings.run_options.for_pack(pack)
-    changes = {name: arguments.pop(name) for name in RunOptions.model_fields.keys() & arguments}
+    options: RunOptions | dict[str, Any] = settings.run_options_for(pack)
+    if changes := {name: arguments.pop(name) for name in RunOptions.model_fields.keys() & arguments}:
+        options = {**dict(options), **changes}
     try:
-        return PackOperator(
-            task_id=pack.task_id, pack=pack, options={**dict(options), **changes} if changes else options, **arguments
-        )
+        return PackOperator(task_id=pack.task_id, pack=pack, options=options, **arguments)
     except Exception as error:  # noqa: BLE001  # no error of Airflow about an argument may keep the file from loading
         _forget(pack.task_id)
         fault = error.what if isinstance(error, ConfigurationError) else error

@@ -79,11 +79,6 @@ class RunOptions(BaseModel):
             options = {key: value for key, value in options.items() if value is not None}
         return cls.validate_all({} if options is None else options, where)
 
-    def for_pack(self, pack: Pack) -> RunOptions:
-        """The options for runs of a pack: the timeout of its manifest overrides this one."""
-        timeout = pack.manifest and pack.manifest.timeout
-        return self.model_copy(update={"timeout": timeout}) if timeout else self
-
     @classmethod
     def validate_all(cls, value: object, where: str) -> Self:
         """Validate an object such as parsed JSON.
@@ -173,8 +168,13 @@ class Settings(RunOptions):
         """
         return self.validate_all({**self.model_dump(), **changes}, "arguments of HdmDag")
 
+    def run_options_for(self, pack: Pack) -> RunOptions:
+        """The options for runs of a pack: the timeout of its manifest overrides the setting."""
+        timeout = pack.manifest and pack.manifest.timeout
+        return self._run_options.model_copy(update={"timeout": timeout}) if timeout else self._run_options
+
     @cached_property
-    def run_options(self) -> RunOptions:
+    def _run_options(self) -> RunOptions:
         """The part of the settings that a run needs: one object, however many packs a Dag has."""
         return RunOptions.model_construct(**{name: getattr(self, name) for name in RunOptions.model_fields})
 

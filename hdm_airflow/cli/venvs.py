@@ -143,7 +143,7 @@ def _warm(store: VenvStore, pack: Pack, settings: Settings) -> dict[str, Any]:
         built.append(line)
         say(f"{pack.task_id}: {line}")
 
-    options = settings.run_options.for_pack(pack)
+    options = settings.run_options_for(pack)
     try:
         if pack.errors:
             raise ConfigurationError("the pack is quarantined", pack.folder, f"airflow hdm packs check {pack.path}")

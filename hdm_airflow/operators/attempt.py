@@ -252,7 +252,7 @@ class PackAttempt:
             ids,
             lambda line: self.log.info("%s", line),
             keep=self.keep,
-            heartbeat=lock.LockKeeper(base, ids, also=self._chain.pass_on_warnings),
+            keeper=lock.LockKeeper(base, ids, also=self._chain.pass_on_warnings),
         )
 
     def _job(self, hook: HdmHook, base: BaseConnection, planned: Plan, found: list[Target]) -> Job:

@@ -31,7 +31,7 @@ class Execution:
         attempt: the attempt that the rows belong to.
         ids: slug -> reserved id of its row.
         log: called with each line of output.
-        heartbeat: keeps the lock and notes the pack's reports in the ledger; called several times a second; an error
+        keeper: keeps the lock and notes the pack's reports in the ledger; called several times a second; an error
             that it raises ends the run.
         keep: keep the run folder, without its secrets.
     """
@@ -43,11 +43,11 @@ class Execution:
         ids: Mapping[str, int],
         log: Callable[[str], None],
         *,
-        heartbeat: LockKeeper,
+        keeper: LockKeeper,
         keep: bool = False,
     ) -> None:
         self._hook, self._attempt, self._ids, self._log = hook, attempt, ids, log
-        self._keep, self._heartbeat = keep, heartbeat
+        self._keep, self._keeper = keep, keeper
         self._run: PackProcess | None = None
         self._progress = Progress()
         self._abort_reason = ""
@@ -104,14 +104,14 @@ class Execution:
         try:
             ran = self._run.run()
         finally:
-            self._heartbeat.abandon()
+            self._keeper.abandon()
         for problem in _problems(ran.reports):
             self._log(problem)
         return ran
 
     def _beat(self) -> None:
         """Keep the lock, and note in the ledger which endpoints are ok: after a SIGKILL it would be too late."""
-        self._heartbeat()
+        self._keeper()
         if time.monotonic() < self._next_note or self._progress.phase is not Phase.RUNNING:
             return
         ok = {one.endpoint: one for one in self._interrupted("it still runs") if one.status == "success"}
@@ -119,7 +119,7 @@ class Execution:
         news += [runs.Outcome(endpoint=slug, status="failed") for slug in self._noted if slug not in ok]
         if news:
             self._next_note = time.monotonic() + _NOTED
-            self._heartbeat.note(news)
+            self._keeper.note(news)
             self._noted = ok
 
     def _interrupted(self, reason: str) -> list[runs.Outcome]:
@@ -140,7 +140,7 @@ class Execution:
             The outcomes as in the ledger.
         """
         before, phase = self._progress.follow(event)
-        if phase.is_writing and not before.is_writing:
+        if phase.is_writing and (event is Event.END or not before.is_writing):
             try:
                 deadline = time.monotonic() + (_PATIENCE if patient else 0)
                 self._outcomes = self._write(end(), deadline, begun=phase is Phase.CLOSING)

@@ -26,13 +26,14 @@ class Phase(Enum):
     | STARTING   |          | RUNNING | DOOMED     | COMPLETING |         |         |             |
     | DOOMED     |          | CLOSING | DOOMED     | COMPLETING |         |         |             |
     | RUNNING    |          |         | CLOSING    | CLOSING    |         |         |             |
-    | CLOSING    |          |         | CLOSING    |            | CLOSED  | LOST    | RUNNING     |
-    | COMPLETING |          |         | COMPLETING |            | CLOSED  | LOST    | WAITING     |
+    | CLOSING    |          |         | CLOSING    | CLOSING    | CLOSED  | LOST    | RUNNING     |
+    | COMPLETING |          |         | COMPLETING | COMPLETING | CLOSED  | LOST    | WAITING     |
     | CLOSED     | CLOSED   |         | CLOSED     | CLOSED     |         |         |             |
     | LOST       |          |         | LOST       | LOST       |         |         |             |
 
-    An empty cell cannot happen. The event that leads into CLOSING or COMPLETING writes the end; later events do not.
-    So the end is written once, however many signals and errors arrive.
+    An empty cell cannot happen. The event that causes the step into CLOSING or COMPLETING writes the end. ABORT, which
+    may arrive while that write is under way, leaves it alone. END can only find a write that something interrupted,
+    such as Airflow's timeout, so it writes again; the ledger keeps the end that it has already.
     """
 
     WAITING = auto()  # as far as we know, the ledger has no `running` row of this execution
@@ -76,7 +77,11 @@ class Progress:
         """
         entry = _Entry(event)
         self._events.append(entry)
-        return self._walk(entry)
+        try:
+            return self._walk(entry)
+        except KeyError:
+            self._events.remove(entry)  # the phase must stay readable, above all for a signal handler
+            raise
 
     def _walk(self, last: _Entry | None) -> tuple[Phase, Phase]:
         before = after = Phase.WAITING
@@ -116,12 +121,14 @@ _TRANSITIONS = {
     },
     Phase.CLOSING: {
         Event.ABORT: Phase.CLOSING,
+        Event.END: Phase.CLOSING,
         Event.WRITTEN: Phase.CLOSED,
         Event.REFUSED: Phase.LOST,
         Event.INTERRUPTED: Phase.RUNNING,
     },
     Phase.COMPLETING: {
         Event.ABORT: Phase.COMPLETING,
+        Event.END: Phase.COMPLETING,
         Event.WRITTEN: Phase.CLOSED,
         Event.REFUSED: Phase.LOST,
         Event.INTERRUPTED: Phase.WAITING,

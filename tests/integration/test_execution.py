@@ -21,6 +21,7 @@ from hdm_airflow.operators.lock import LockKeeper
 from hdm_airflow.operators.phase import Event, Phase, Progress
 from hdm_airflow.packs.catalog import Catalog
 from hdm_airflow.runner.job import BaseAccess, Job
+from hdm_airflow.runner.venvs.options import VenvOptions
 from hdm_airflow.runner.venvs.store import VenvStore
 
 HEART, LUNGS = "heart:mysql:db:3306:hdm:false", "lungs:mysql:db:3306:hdm:false"
@@ -49,11 +50,15 @@ class Stage:
         hook.load()
         self.session, self.folder, self.monkeypatch = session, folder, monkeypatch
         ids = runs.reserve(session, [HEART, LUNGS])
-        self.execution = Execution(hook, ATTEMPT, ids, print, heartbeat=LockKeeper(session, ids))
+        self.execution = Execution(hook, ATTEMPT, ids, print, keeper=LockKeeper(session, ids))
+        self.before_strike: Callable[[Progress], object] = lambda _progress: None
         self.phases: list[Phase] = []  # as seen at those moments
 
     def abort(self) -> None:
         self.execution.abort("the task was killed")
+
+    def events(self) -> list[Event]:
+        return [entry.event for entry in self.execution._progress._events]
 
     def see(self) -> None:
         self.phases.append(self.execution._progress.phase)
@@ -70,6 +75,23 @@ class Stage:
             return None if name == "start" else real(*arguments, **options)
 
         self.monkeypatch.setattr(runs, name, acting)
+
+    def strike(self, event: Event, *, recorded: bool) -> Callable[[Progress, Event], tuple[Phase, Phase]]:
+        """Interrupt the first event of this kind, just before or just after it is recorded, as a timeout can."""
+        follow, struck = Progress.follow, False
+
+        def striking(progress: Progress, happened: Event) -> tuple[Phase, Phase]:
+            nonlocal struck
+            if happened is event and not struck:
+                struck = True
+                if recorded:
+                    follow(progress, happened)
+                self.before_strike(progress)
+                fail()
+            return follow(progress, happened)
+
+        self.monkeypatch.setattr(Progress, "follow", striking)
+        return follow
 
     def run(self, *acts: Callable[[], None]) -> list[runs.Outcome]:
         """Run it, with acts while its job is made, which then fails."""
@@ -103,7 +125,7 @@ class Stage:
                 timeout=60,
             )
 
-        return self.execution.run(self.session, make_job, VenvStore(self.folder / "venvs"))
+        return self.execution.run(self.session, make_job, VenvStore(VenvOptions(folder=str(self.folder / "venvs"))))
 
     def refuse(self) -> None:
         """Have the base refuse every end, as a full disk does."""
@@ -143,14 +165,7 @@ def abort_while_waiting(stage: Stage) -> None:
 
 def end_while_waiting(stage: Stage) -> None:
     """A timeout strikes before the first step."""
-    follow = Progress.follow
-
-    def strike(progress: Progress, event: Event) -> Any:
-        if event is Event.START:
-            fail()
-        return follow(progress, event)
-
-    stage.monkeypatch.setattr(Progress, "follow", strike)
+    stage.strike(Event.START, recorded=False)
     stage.during("close", stage.see)
     with pytest.raises(PackFailedError):
         stage.run()
@@ -220,6 +235,15 @@ def abort_while_closing(stage: Stage) -> None:
     assert stage.rows() == FAILED
 
 
+def end_while_closing(stage: Stage) -> None:
+    """A timeout strikes after the event and before the write: nobody else would write the end."""
+    stage.strike(Event.END, recorded=True)
+    stage.during("close", stage.see)
+    with pytest.raises(PackFailedError):
+        stage.run_pack()
+    assert stage.rows() == FAILED
+
+
 def written_while_closing(stage: Stage) -> None:
     with pytest.raises(PackFailedError):
         stage.run()
@@ -252,6 +276,16 @@ def abort_while_completing(stage: Stage) -> None:
     stage.during("close", stage.abort, stage.see)
     stage.abort()
     assert stage.rows() == KILLED
+
+
+def end_while_completing(stage: Stage) -> None:
+    """The same while a signal handler writes: it raises into the run, which ends."""
+    follow = stage.strike(Event.START, recorded=False)
+    stage.before_strike = lambda progress: follow(progress, Event.ABORT)
+    stage.during("close", stage.see)
+    with pytest.raises(PackFailedError):
+        stage.run()
+    assert stage.rows() == FAILED
 
 
 def written_while_completing(stage: Stage) -> None:
@@ -315,6 +349,7 @@ def end_while_lost(stage: Stage) -> None:
     with pytest.raises(HdmBaseError, match="full_disk"):
         stage.run_pack(stage.refuse)
     stage.see()
+    assert stage.events()[-3:] == [Event.END, Event.REFUSED, Event.END]
     assert len(asked) == 1
     assert stage.rows() == RUNNING_ROWS
 
@@ -360,6 +395,17 @@ def paths_in_order(paths: dict[Phase, list[Event]]) -> Iterator[Phase]:
         yield from new
 
 
+def test_timeout_after_the_end_is_written_leaves_that_end(stage) -> None:
+    """The end is written again, and the ledger keeps the first one; `abort` still works."""
+    stage.strike(Event.WRITTEN, recorded=False)
+    with pytest.raises(PackFailedError):
+        stage.run_pack()
+    assert [status for status, _ in stage.rows()] == ["success"] * 2
+    assert [one.status for one in stage.execution.outcomes] == ["success"] * 2
+    stage.abort()
+    assert [status for status, _ in stage.rows()] == ["success"] * 2
+
+
 @pytest.mark.parametrize(("phase", "event"), [cell for cell in TABLE if cell not in POSSIBLE], ids=lambda one: one.name)
 def test_empty_cell_is_an_error(phase: Phase, event: Event) -> None:
     """An event that cannot happen is a fault of the program; it does not pass for a phase."""
@@ -369,3 +415,4 @@ def test_empty_cell_is_an_error(phase: Phase, event: Event) -> None:
     assert progress.phase is phase
     with pytest.raises(KeyError):
         progress.follow(event)
+    assert progress.phase is phase

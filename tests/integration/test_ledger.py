@@ -253,7 +253,7 @@ def test_a_task_that_is_killed_while_its_rows_are_written_leaves_none_running(se
     hook = HdmHook()
     hook.load()
     ids = runs.reserve(session, [HEART, LUNGS])
-    execution = Execution(hook, FIRST, ids, print, heartbeat=LockKeeper(session, ids))
+    execution = Execution(hook, FIRST, ids, print, keeper=LockKeeper(session, ids))
     start = runs.start
 
     def start_and_abort(*args):
@@ -386,7 +386,7 @@ def test_whoever_is_killed_does_not_wait_for_a_row_that_somebody_holds(session, 
     hook = HdmHook()
     hook.load()
     ids = begin(session, FIRST, [HEART])
-    execution = Execution(hook, FIRST, ids, print, heartbeat=LockKeeper(session, ids))
+    execution = Execution(hook, FIRST, ids, print, keeper=LockKeeper(session, ids))
     execution._progress.follow(Event.START)
     execution._progress.follow(Event.STARTED)
     with other.transaction():

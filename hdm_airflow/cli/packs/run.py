@@ -85,7 +85,7 @@ def _conditions(pack: Pack, settings: Settings, environment: Environment) -> Con
     return Conditions(
         conn_id=environment.conn_id,
         pack_conn_id=environment.pack_conn_id,
-        options=settings.run_options.for_pack(pack),
+        options=settings.run_options_for(pack),
         timezone=airflow_settings.TIMEZONE.name,
     )
 
