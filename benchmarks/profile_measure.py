@@ -49,7 +49,7 @@ def run(
         timeout: seconds after which it is killed.
 
     Raises:
-        CommandError: it ended with another exit code than 0.
+        CommandError: if it ends with an exit code other than 0.
     """
     before = processor_seconds(server) if server else 0.0
     with tempfile.TemporaryFile("w+", errors="replace") as output:

@@ -61,7 +61,7 @@ class Site:
         """Run the pack on one endpoint; the processor time is that of the endpoint's server, where it is PostgreSQL.
 
         Raises:
-            CommandError: it ended with an error, or did not measure everything.
+            CommandError: if it ends with an error, or does not measure everything.
         """
         python = self.environment("pack", ["-r", "requirements.txt"])
         with tempfile.TemporaryDirectory(dir=self.folder) as name:

@@ -62,7 +62,7 @@ class Worker:
         """Run a task of the Dag `bench` until it ends.
 
         Raises:
-            AssertionError: it failed, or was skipped.
+            AssertionError: if it fails or is skipped.
         """
         return self.result(self.start(dag_file, task_id))
 

@@ -21,7 +21,7 @@ _REMEMBERED = {
 
 
 def main(url: str, password: str) -> None:
-    """Show the second night in the graph of the Dag, beside the log of the task that judges."""
+    """Show the second night in the graph of the Dag, next to the log of the task that judges."""
     with tempfile.TemporaryDirectory() as folder:
         login = Login(url=url, user="admin", password=password)
         with Browser(login, Path(folder), size=_SIZE) as browser:

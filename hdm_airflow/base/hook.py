@@ -147,7 +147,7 @@ def explained(hook: HdmHook) -> Iterator[None]:
     """Turn the driver's errors into errors that say what to do. They repeat no row value.
 
     Raises:
-        HdmBaseError: for every error of the driver.
+        HdmBaseError: if the driver raises an error.
     """
     try:
         yield

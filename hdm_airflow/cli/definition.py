@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from airflow.cli.cli_config import ActionCommand, GroupCommand
 
-from hdm_airflow.cli.definition_venvs import VENVS
-from hdm_airflow.cli.options import (
+from hdm_airflow.cli.arguments import (
     BASE,
     DATE,
     ENVIRONMENT,
@@ -19,6 +18,7 @@ from hdm_airflow.cli.options import (
     arg,
     several,
 )
+from hdm_airflow.cli.definition_venvs import VENVS
 from hdm_airflow.cli.packs.definition import PACKS
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.cli.cli_config import GroupCommand
 
-from hdm_airflow.cli.options import OUTPUT, PACKS_DIR, YES, Trailing, action, arg
+from hdm_airflow.cli.arguments import OUTPUT, PACKS_DIR, YES, Trailing, action, arg
 
 _STORE = arg("--store", metavar="FOLDER", help="The venv store (default: venvs.folder of the Variable hdm)")
 

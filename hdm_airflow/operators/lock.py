@@ -23,8 +23,8 @@ from hdm_airflow.packs.pack import Pack
 log = logging.getLogger(__name__)
 
 _INTERVAL = 2.0  # seconds between two tries
-_HEARTBEAT = 20.0  # seconds between two signs of life
-#: Seconds after which a session that does not answer counts as lost. Together with _HEARTBEAT this is less than the
+_LIVENESS = 20.0  # seconds between two checks that the session lives
+#: Seconds after which a session that does not answer counts as lost. Together with _LIVENESS this is less than the
 #: minute after which the server considers us dead and frees the lock (`keep_session` in sql/runs.sql).
 _ANSWER = 30.0
 _AGAIN = 1.0  # seconds until a refused note is written again
@@ -90,7 +90,7 @@ class LockKeeper:
     def __init__(self, base: BaseConnection, ids: Mapping[str, int], also: Callable[[], None] = lambda: None) -> None:
         self._base, self._ids, self._also = base, ids, also
         self._query: BackgroundQuery | None = None
-        self._next = time.monotonic() + _HEARTBEAT
+        self._next = time.monotonic() + _LIVENESS
         self._waiting: dict[str, runs.Outcome] = {}  # slug -> outcome to note
         self._under_way: dict[str, runs.Outcome] = {}  # the same, in the query that runs
         self._not_before = 0.0  # when the next note may be written, on the monotonic clock
@@ -113,7 +113,7 @@ class LockKeeper:
         If the base refuses the note, it is written again later: a full disk is not a reason to end the pack.
 
         Raises:
-            HdmBaseError: as in `__call__`.
+            HdmBaseError: if the session is gone or does not answer.
         """
         self._waiting |= {one.endpoint: one for one in outcomes}
         self._go_on()
@@ -128,7 +128,7 @@ class LockKeeper:
             now = time.monotonic()
             notes = self._waiting if now >= self._not_before else {}
             if notes or now >= self._next or self._is_addressed():
-                self._next = now + _HEARTBEAT
+                self._next = now + _LIVENESS
                 self._ask(notes)
 
     def _is_addressed(self) -> bool:
@@ -147,7 +147,7 @@ class LockKeeper:
     def _write(self, notes: list[runs.Outcome]) -> None:
         """The query, which runs in its own thread."""
         if not notes:
-            self._base.execute(queries("runs")["heartbeat"])
+            self._base.execute(queries("runs")["check_alive"])
             return
         try:
             runs.note(self._base, self._ids, notes)

@@ -89,7 +89,9 @@ class PackOperator(BaseOperator):
     def on_kill(self) -> None:
         """Write the ledger, then end the pack's processes: Airflow sends SIGKILL five seconds later."""
         if self._running:
-            self._running.abort("the task was killed")
+            from hdm_airflow.operators.verdict import KILLED  # loaded already: `_running` imported it
+
+            self._running.abort(KILLED)
 
     @property
     def limit(self) -> float:

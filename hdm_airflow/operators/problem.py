@@ -28,6 +28,6 @@ class ProblemOperator(BaseOperator):
         """Fail with the reason.
 
         Raises:
-            AirflowFailException: always.
+            AirflowFailException: if it runs at all.
         """
         raise AirflowFailException(self.reason)

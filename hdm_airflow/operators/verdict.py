@@ -13,6 +13,7 @@ from hdm_airflow.runner.report import Report, Reports
 from hdm_airflow.runner.run import SKIPPED, RunResult
 
 _STATUS: dict[str, Status] = {"ok": "success", "partial": "partial", "failed": "failed", "skipped": "skipped"}
+KILLED = "the task was killed"  # the reason of a run that Airflow ended
 _SHOWN = 100  # maximum number of endpoints in the summary, which is sent to XCom
 _SIGNALLED = 128  # a shell adds this to a signal's number
 _MEANING = {
@@ -84,7 +85,7 @@ def _fault(ran: RunResult, timeout: float | None) -> str:
     if ran.end_reason == "timeout":
         return f"ended after its timeout of {round(timeout or 0, 1):g} s"
     if ran.end_reason == "killed":
-        return "the task was killed"
+        return KILLED
     if ran.end_reason == "limit":
         return f"ended: {ran.limit_exceeded}"
     if ran.exit_code in (0, SKIPPED):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One environment store for the session: most packs here have the same, empty, requirements."""
+    """One venv store for the session: most packs here have the same, empty, requirements."""
     return tmp_path_factory.mktemp("store")
 
 

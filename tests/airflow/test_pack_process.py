@@ -43,7 +43,7 @@ def test_timeout_holds_against_a_pack_that_reports_without_end(stage: Stage, tmp
 
 def test_lost_lock_ends_the_pack(stage: Stage, pids: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the session that holds the lock, another attempt can start, and both would write."""
-    monkeypatch.setattr("hdm_airflow.operators.lock._HEARTBEAT", 0.2)
+    monkeypatch.setattr("hdm_airflow.operators.lock._LIVENESS", 0.2)
     stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n")
     stage.activate("mp_basic", HEART)
 
@@ -203,7 +203,7 @@ def test_timeout_holds_while_the_base_does_not_answer(
     stage: Stage, pids: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Waiting for the lock's session must not stop the clock, and no thread keeps waiting for it."""
-    monkeypatch.setattr("hdm_airflow.operators.lock._HEARTBEAT", 0.2)
+    monkeypatch.setattr("hdm_airflow.operators.lock._LIVENESS", 0.2)
     stage.pack("basic", STUBBORN.format(pids=pids) + ALL_OK + "wait\n", timeout=5)
     stage.activate("mp_basic", HEART)
     began = time.monotonic()
@@ -218,7 +218,7 @@ def test_timeout_holds_while_the_base_does_not_answer(
 
 def test_base_that_does_not_answer_is_a_lost_lock(stage: Stage, pids: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server may consider us dead, so the pack is ended before another attempt starts."""
-    monkeypatch.setattr("hdm_airflow.operators.lock._HEARTBEAT", 0.2)
+    monkeypatch.setattr("hdm_airflow.operators.lock._LIVENESS", 0.2)
     monkeypatch.setattr("hdm_airflow.operators.lock._ANSWER", 1.0)
     stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n")
     stage.activate("mp_basic", HEART)
@@ -233,7 +233,7 @@ def test_on_kill_is_heeded_while_the_base_does_not_answer(
     stage: Stage, pids: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The signal handler runs in the thread that may be checking the lock."""
-    monkeypatch.setattr("hdm_airflow.operators.lock._HEARTBEAT", 0.2)
+    monkeypatch.setattr("hdm_airflow.operators.lock._LIVENESS", 0.2)
     stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n")
     stage.activate("mp_basic", HEART)
     operator = stage.operator("mp_basic")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from tests.integration.pack_harness import Base, PackProcess, PackRun, Row, postgres_endpoint, sqlite_endpoint
+from tests.integration.pack_harness import Base, PackRun, Row, StartedPack, postgres_endpoint, sqlite_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,7 +59,7 @@ class Ward:
 
     def start(
         self, date: str = TODAY, *, config: Any = None, as_user: Row | None = None, **options: Any
-    ) -> PackProcess:
+    ) -> StartedPack:
         """Start the pack."""
         endpoint = {**self.endpoint, **(as_user or {}), "config": {} if config is None else config}
         return self.base.start("metric-packs/basic", "metric_basic.py", date, [endpoint], **options)

@@ -50,7 +50,7 @@ class PackRun:
 
 
 @dataclass
-class PackProcess:
+class StartedPack:
     """A run that has begun; its output goes to files."""
 
     process: subprocess.Popen[bytes]
@@ -94,7 +94,7 @@ class Base:
     folder: Path
     endpoints: list[Row] = field(default_factory=list)
     is_made: bool = False  # whether the database has the tables already
-    started: list[PackProcess] = field(default_factory=list)
+    started: list[StartedPack] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.is_made:
@@ -155,7 +155,7 @@ class Base:
         bootstrap: bool = False,
         run_id: str = "",
         variables: dict[str, str | None] | None = None,
-    ) -> PackProcess:
+    ) -> StartedPack:
         """Start one pack.
 
         Args:
@@ -183,7 +183,7 @@ class Base:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.started.append(PackProcess(process, folder))
+        self.started.append(StartedPack(process, folder))
         return self.started[-1]
 
     def close(self) -> None:

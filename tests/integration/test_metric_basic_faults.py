@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from demo.services import MariaDB
     from tests.integration.metric_basic_harness import Ward
-    from tests.integration.pack_harness import PackProcess
+    from tests.integration.pack_harness import StartedPack
 
 
 def test_table_that_the_account_may_not_read_is_incomplete(ward: Ward) -> None:
@@ -311,7 +311,7 @@ def sleeps(cursor: Any) -> bool:
     return bool(cursor.fetchone()[0])
 
 
-def assert_over_within(running: PackProcess, seconds: float) -> None:
+def assert_over_within(running: StartedPack, seconds: float) -> None:
     """It ends by itself."""
     end = time.monotonic() + seconds
     while not running.is_over:

@@ -61,7 +61,7 @@ def check(base: BaseConnection) -> None:
     """Find and refuse it before the owner runs any other statement. A base without tables passes.
 
     Raises:
-        HdmBaseError: as in `refuse`.
+        HdmBaseError: if there is any.
     """
     try:
         with unambiguous_names(base) as schema:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Grantee:
-    """A role, and the base on which it has rights or is to get them. Use it within `unambiguous_names`."""
+    """A role, and the base on which it has or gets rights. Use it within `unambiguous_names`.
+
+    Usually the packs' role; the base's owner while that role is unknown.
+    """
 
     base: BaseConnection  # of the base's owner
     schema: BaseSchema

@@ -96,7 +96,7 @@ SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalive
     CASE WHEN current_setting('server_version_num')::integer >= 140000
         THEN set_config('idle_session_timeout', '0', false) END;
 
--- name: heartbeat
+-- name: check_alive
 -- Check that the server answers.
 SELECT 1;
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.cli.cli_config import GroupCommand
 
-from hdm_airflow.cli.options import CONN_ID, DATE, ENVIRONMENT, OUTPUT, PACKS_DIR, Trailing, action, arg, several
+from hdm_airflow.cli.arguments import CONN_ID, DATE, ENVIRONMENT, OUTPUT, PACKS_DIR, Trailing, action, arg, several
 
 PACKS = GroupCommand(
     name="packs",

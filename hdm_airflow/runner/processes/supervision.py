@@ -70,7 +70,7 @@ class Supervision:
         Raises:
             CutShortError: if time was up, or the run was killed, before the program started.
         """
-        self.heartbeat()
+        self.raise_if_cut_short()
         child = self._child = Child(
             command,
             folder=folder,
@@ -88,7 +88,7 @@ class Supervision:
 
         return child.wait(log=log, mask=mask, timeout=left, heartbeat=both)
 
-    def heartbeat(self) -> None:
+    def raise_if_cut_short(self) -> None:
         """Check time limit and kill switch while no program runs.
 
         Raises:

@@ -57,8 +57,8 @@ def in_background(venv: Venv, supervision: Supervision) -> Iterator[None]:
         try:
             yield
             with suppress(CutShortError):  # the run is over anyway
-                supervision.heartbeat()
-                child.wait(log=_ignore, mask=Masker([]), timeout=_PATIENCE, heartbeat=supervision.heartbeat)
+                supervision.raise_if_cut_short()
+                child.wait(log=_ignore, mask=Masker([]), timeout=_PATIENCE, heartbeat=supervision.raise_if_cut_short)
         finally:
             child.close()
 

@@ -159,7 +159,7 @@ class VenvStore:
                 finally:
                     os.close(lock)
                 continue
-            supervision.heartbeat()
+            supervision.raise_if_cut_short()
             if not logged and time.monotonic() - began > _PATIENCE:
                 log(f"waiting for venv {venv.key}, which another run is building or using")
                 logged = True

@@ -73,7 +73,8 @@ def parse(row: Mapping[str, Any], metrics: Mapping[tuple[str, str], Metric]) -> 
         row: by column name.
         metrics: the metrics that rules may name, by what they describe and name.
 
-    Raises: RuleError.
+    Raises:
+        RuleError: if the rule is malformed.
     """
     if _folded(row, "rule_type") not in TYPES:
         raise RuleError(f"rule_type {row['rule_type']!r} is not supported by this version")

@@ -5,7 +5,7 @@
     for stats in profile.finish():
         ...
 
-The C library beside this file does the work, without Python's lock. A profile belongs to one thread; other threads may
+The C library next to this file does the work, without Python's lock. A profile belongs to one thread; other threads may
 use its `rows`, `bytes_read` and `stop` only.
 """
 

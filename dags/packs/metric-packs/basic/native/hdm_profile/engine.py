@@ -1,4 +1,4 @@
-"""The C library beside this file, with its functions declared as in hdm_profile.h."""
+"""The C library next to this file, with its functions declared as in hdm_profile.h."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Profile:
         folder: for that file.
 
     Raises:
-        ProfileError: there is not enough memory for the columns.
+        ProfileError: if there is not enough memory for the columns.
     """
 
     def __init__(self, specs: Sequence[Spec], *, memory: int, folder: str) -> None:
@@ -86,7 +86,7 @@ class Profile:
         """Read a COPY that a psycopg `pgconn` has begun, to its end. The caller asks for its result afterwards.
 
         Raises:
-            ProfileError: the rows are malformed, the profile was stopped, memory or disk is full.
+            ProfileError: if the rows are malformed, the profile was stopped, or memory or disk is full.
         """
         functions = libpq.functions()
         if functions is not None:
@@ -102,7 +102,7 @@ class Profile:
         """Add part of what COPY sends, cut off anywhere.
 
         Raises:
-            ProfileError: as `copy`.
+            ProfileError: if `copy` would.
         """
         self._check(ENGINE.hdm_feed_copy(self._filling(), bytes(chunk), len(chunk)))
 
@@ -110,7 +110,7 @@ class Profile:
         """Add part of the packets in which MySQL sends a result's rows, cut off anywhere.
 
         Raises:
-            ProfileError: as `copy`; with SERVER_ERROR and its `code` if the server ended the rows with an error.
+            ProfileError: if `copy` would; with SERVER_ERROR and its `code` if the server ended the rows with an error.
         """
         self._check(ENGINE.hdm_feed_mysql(self._filling(), chunk, len(chunk)))
 
@@ -118,7 +118,7 @@ class Profile:
         """Add some rows of integers, floats, texts, bytes and None.
 
         Raises:
-            ProfileError: as `copy`.
+            ProfileError: if `copy` would.
         """
         self._check(ENGINE_WITH_LOCK.hdm_feed_rows(self._filling(), PYTHON, rows))
 
@@ -126,7 +126,7 @@ class Profile:
         """Add all rows of a statement.
 
         Raises:
-            ProfileError: as `copy`; with SERVER_ERROR and SQLite's `code`, or STOPPED after `seconds`.
+            ProfileError: if `copy` would; with SERVER_ERROR and SQLite's `code`, or STOPPED after `seconds`.
         """
         self._check(
             ENGINE.hdm_drain_sqlite(
@@ -143,7 +143,7 @@ class Profile:
         """The statistics of every column. No rows can be added afterwards.
 
         Raises:
-            ProfileError: as `copy`, or an earlier one again.
+            ProfileError: if `copy` would, or if an earlier call did.
         """
         if self._stats is not None:
             return self._stats

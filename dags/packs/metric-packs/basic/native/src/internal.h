@@ -1,4 +1,4 @@
-/* What the C files share beside hdm_profile.h, the library's public header.
+/* What the C files share besides hdm_profile.h, the library's public header.
  *
  * How a profile works: a value becomes a key of 8 bytes that sorts as the values do (numbers, dates, times), or of 16
  * bytes (texts: a hash with a random secret; decimals of more than 15 digits: their double, then a hash). While a

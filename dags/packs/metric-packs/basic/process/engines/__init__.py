@@ -34,7 +34,8 @@ class ConnectError(Exception):
 def connect(endpoint: hdm.Endpoint, settings: Settings) -> Engine:
     """Open a read-only connection to the endpoint. Only the driver that it needs is imported.
 
-    Raises: ConnectError.
+    Raises:
+        ConnectError: if the connection fails.
     """
     found = ENGINES.get(endpoint.type.strip().lower())
     if found is None:
