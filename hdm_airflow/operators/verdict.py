@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -34,13 +35,15 @@ def outcomes(ran: RunResult, slugs: Iterable[str], timeout: float | None) -> lis
         slugs: its endpoints.
         timeout: the run's time limit in seconds, for the reason.
     """
-    fault = _fault(ran, timeout)
-    return [_outcome(slug, ran.reports, fault, ran.exit_code) for slug in slugs]
+    if fault := _fault(ran, timeout):
+        return interrupted(ran.reports, slugs, fault)
+    return [_outcome(slug, ran) for slug in slugs]
 
 
 def interrupted(reports: Reports | None, slugs: Iterable[str], reason: str) -> list[Outcome]:
     """The outcome of an interrupted run on each endpoint: success if it was reported ok, otherwise failed."""
-    return [_outcome(slug, reports or Reports(), reason, 1) for slug in slugs]
+    reported = reports.endpoints if reports else {}
+    return [_interrupted(slug, reported.get(slug), reason) for slug in slugs]
 
 
 def summary(
@@ -102,13 +105,12 @@ def _signal(exit_code: int) -> str:
     return f" ({name}{_MEANING.get(name, '')})"
 
 
-def _outcome(slug: str, reports: Reports, fault: str, exit_code: int) -> Outcome:
+def _outcome(slug: str, ran: RunResult) -> Outcome:
+    reports = ran.reports
     report = reports.endpoints.get(slug)
     if report is not None:
-        return _reported(slug, report, fault)
-    if fault:
-        return Outcome(endpoint=slug, status="failed", reason=fault)
-    if exit_code == SKIPPED:
+        return _reported(slug, report)
+    if ran.exit_code == SKIPPED:
         return Outcome(endpoint=slug, status="skipped", reason="the pack had nothing to do (exit code 99)")
     if reports.silent:
         return Outcome(endpoint=slug, status="success", reason="unreported: judged by the exit code alone")
@@ -117,15 +119,20 @@ def _outcome(slug: str, reports: Reports, fault: str, exit_code: int) -> Outcome
     return Outcome(endpoint=slug, status="failed", reason=f"not reported{bad}")
 
 
-def _reported(slug: str, report: Report, fault: str) -> Outcome:
-    status = _STATUS[report.status]
-    reason = report.message
-    if fault and status != "success":
-        status, reason = "failed", "; ".join(part for part in (reason, fault) if part)
+def _interrupted(slug: str, report: Report | None, reason: str) -> Outcome:
+    if report is None:
+        return Outcome(endpoint=slug, status="failed", reason=reason)
+    outcome = _reported(slug, report)
+    if outcome.status == "success":
+        return outcome
+    return replace(outcome, status="failed", reason="; ".join(part for part in (outcome.reason, reason) if part))
+
+
+def _reported(slug: str, report: Report) -> Outcome:
     return Outcome(
         endpoint=slug,
-        status=status,
-        reason=reason,
+        status=_STATUS[report.status],
+        reason=report.message,
         reported=True,
         metrics=report.metrics,
         alerts=report.alerts,
