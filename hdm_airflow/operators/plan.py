@@ -100,7 +100,7 @@ def make(
     gate: Gate,
     own: Mapping[str, runs.Run],
     *,
-    resumed: bool = False,
+    resumed: bool,
 ) -> Plan:
     """Plan one attempt.
 
@@ -173,7 +173,6 @@ def _is_done(slug: str, gate: Gate, own: Mapping[str, runs.Run]) -> bool:
 def _item(assigned: Assignments, external: Configuration, slug: str, incomplete: tuple[str, ...]) -> Item:
     registered = assigned.endpoints.get(slug)
     if registered is None:
-        hint = "add it with: airflow hdm endpoints add, or deactivate the pack there"
-        raise HdmError("the activated slug matches no endpoint", "hdm_core_dblist", hint)
+        raise HdmError("the activated slug matches no endpoint", "hdm_core_dblist")
     config, sources = merge(external, assigned.configurations.for_endpoint(slug))
     return Item(registered=registered, config=config, config_sources=tuple(sources), incomplete=incomplete)

@@ -86,7 +86,7 @@ def test_without_activation_the_plan_is_empty() -> None:
         slugs=(), endpoints={}, required=frozenset(), configurations=Configurations(table="t", pack="basic")
     )
     gate = Gate(requires=(), activated=frozenset(), runs={}, accepts_partial=False, require_reports=False)
-    assert make(assigned, NONE, "", gate, {}).empty
+    assert make(assigned, NONE, "", gate, {}, resumed=False).empty
 
 
 @pytest.mark.parametrize("status", ["failed", "partial", "skipped", "running"])
@@ -147,6 +147,12 @@ def test_slug_without_an_endpoint_fails_alone() -> None:
     }
 
 
+def test_external_configuration_that_cannot_be_read_does_not_hide_what_the_gate_says() -> None:
+    """An endpoint that waits for its metrics would not run with a good configuration either."""
+    planned = plan(metrics=(run("basic", A), run("basic", B, "failed"), run("basic", C)), requires=BASIC, fault="bad")
+    assert (list(planned.broken), list(planned.gated)) == ([A, C], [B])
+
+
 def test_bad_endpoint_configuration_fails_that_endpoint() -> None:
     """The others run with theirs."""
     planned = plan(configurations={A: encode('{"limit": 1}'), B: "{}"})
@@ -192,7 +198,7 @@ def test_no_endpoint_is_in_two_places() -> None:
 
 
 def test_error_becomes_one_line_of_the_ledger() -> None:
-    """With its place; the hint is for people, and stands in the log."""
+    """With its place, and without its hint: the row says what is wrong, documentation what to do."""
     assert one_line(HdmError("one\ntwo", "some table", "do it")) == "one two (some table)"
     assert one_line(HdmError("one\n  two")) == "one two"
 
