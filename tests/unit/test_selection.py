@@ -69,7 +69,8 @@ def test_selector_that_matches_nothing_is_an_error(where: str, selector: str) ->
     with pytest.raises(ConfigurationError) as caught:
         chosen(**{where: ["basic", selector]})
     assert caught.value.what == f"no pack matches {selector}"
-    assert "mp_basic" in caught.value.hint
+    assert caught.value.where == "select or exclude"
+    assert caught.value.hint == "the packs are: mp_basic, mp_volume, rp_basic, rp_volume-late"
 
 
 @pytest.mark.parametrize("selector", ["name:basic", "tags:x", "tag:a:b", "kind:metric:x", ":basic"])
@@ -77,13 +78,29 @@ def test_unknown_form_is_an_error_that_shows_the_forms(selector: str) -> None:
     """It is not taken for the name of a pack."""
     with pytest.raises(ConfigurationError, match="unknown selector") as caught:
         chosen(select=[selector])
-    assert "tag:<tag>" in caught.value.hint
+    assert caught.value.where == "select or exclude"
+    assert caught.value.hint == "write a name, kind:metric, kind:rule or tag:<tag>"
+
+
+def test_every_unknown_form_is_named_at_once() -> None:
+    """Before any that merely matches nothing: what it was meant for is not known."""
+    with pytest.raises(ConfigurationError) as caught:
+        chosen(select=["name:basic", "nowhere"], exclude=["basic", "tags:x"])
+    assert caught.value.what == "no such selector: name:basic, tags:x"
 
 
 def test_every_selector_that_matches_nothing_is_named_at_once() -> None:
     """Select and exclude together."""
     with pytest.raises(ConfigurationError, match="one, tag:two, three"):
         chosen(select=["one", "tag:two"], exclude=["three"])
+
+
+def test_selector_in_a_folder_without_packs_is_an_error_that_says_so() -> None:
+    """An empty list after a colon reads like a fault of the message."""
+    with pytest.raises(ConfigurationError) as caught:
+        chosen(select=["basic"], packs=())
+    assert caught.value.hint == "the packs are: none"
+    assert chosen(packs=()) == []
 
 
 def test_pack_whose_tags_cannot_be_read_is_kept_by_every_tag() -> None:
