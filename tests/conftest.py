@@ -83,6 +83,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     require("integration", Postgres.available())
     with Postgres(tmp_path_factory.mktemp("postgres")) as server:
         yield server
+    shutil.rmtree(server.data)  # pytest would keep it for three more sessions, and what of it matters is in no file
 
 
 @pytest.fixture(scope="session")
