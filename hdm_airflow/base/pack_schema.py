@@ -201,8 +201,8 @@ def _check_names(runner: BaseConnection, task_id: str, script: Script, schema: s
     values = {"schema": schema, "tables": list(TABLES)}
     names = [row["name"] for row in runner.execute(queries("pack_schema")["shadowing"], values)]
     if names:
-        what = f"tables of the same name would hide the base's own from packs: {', '.join(names)}"
-        hint = "remove them from the script: every HDM base has them. If they are not in it, run: airflow hdm db check"
+        what = f"the script creates tables that belong to the HDM base: {', '.join(names)}"
+        hint = "remove them from the script, or packs would miss the base's own. If it has none: airflow hdm db check"
         raise HdmBaseError(what, f"{task_id}/{script.file}", hint)
 
 

@@ -50,7 +50,8 @@ def _each(
     find: Callable[[BaseConnection, list[Named], list[str]], list[_Place]],
 ) -> int:
     if bool(args.endpoints) == args.all:
-        raise ConfigurationError("no endpoint is named", "ENDPOINT", "name endpoints, or give --all (not both)")
+        what = "endpoints are named together with --all" if args.all else "no endpoint is named"
+        raise ConfigurationError(what, "ENDPOINT", "name endpoints, or give --all")
     packs = pack_names.find(args)
     if len(packs) > 1:
         say(f"{args.pack!r} means both {' and '.join(pack.task_id for pack in packs)}")

@@ -77,7 +77,7 @@ def list_all(args: Namespace) -> int:
 
 def _refuse_both(args: Namespace) -> None:
     if args.endpoint and args.version and not getattr(args, "effective", False):
-        raise ConfigurationError("--endpoint and --version exclude each other", "options", "give one of the two")
+        raise ConfigurationError("--endpoint and --version cannot be used together", "options", "give one of the two")
 
 
 def _version(pack: Named, args: Namespace) -> str:

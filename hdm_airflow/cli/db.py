@@ -126,7 +126,7 @@ def _faults(grantee: Grantee, packs: BaseConnection) -> list[str]:
     found, role = [], grantee.role
     if settings := rights.settings(grantee):
         what = f"the packs' role {role} has its own settings: {', '.join(settings)}"
-        found.append(f"{what}\ndo: list them in psql with \\drds; reset those that disturb packs")
+        found.append(f"{what}\ndo: list them in psql with \\drds; reset those that can make packs fail")
     more = rights.powers(grantee)
     more = more or [f"has {right}" for right in rights.excess(grantee)]
     if more:
@@ -137,7 +137,7 @@ def _faults(grantee: Grantee, packs: BaseConnection) -> list[str]:
         hint = f"run: airflow hdm db grant {role}; it sets the role's search path, unless the connection overrides it"
         found.append(f"packs {fault}\ndo: {hint}")
     if shadowed := rights.shadowed(grantee):
-        what = f"packs do not find {', '.join(shadowed)} of the base: the schema {role} has tables of the same name"
+        what = f"packs use their own {', '.join(shadowed)} instead of the base's, in the schema {role}"
         found.append(f"{what}\ndo: find out which pack made them, move their rows, and drop them as {role}")
     return found
 

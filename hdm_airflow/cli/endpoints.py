@@ -36,7 +36,7 @@ def list_all(args: Namespace) -> int:
     ]
     show(rows, args.output)
     for slug, names in packs.items():
-        say(f"warning: {', '.join(names)} activated on {slug}, which is not an endpoint: these runs fail")
+        say(f"warning: {', '.join(names)} activated on {slug}, which is not registered: these runs fail")
     return 0
 
 

@@ -76,7 +76,7 @@ class AttemptResult:
             return "no endpoint is activated"
         if self.planned.kept or any(one.status != "skipped" for one in self.done):
             return ""
-        return "every endpoint waits for its metrics" if self.planned.gated else "the pack skipped every endpoint"
+        return "no endpoint passed the gate" if self.planned.gated else "the pack skipped every endpoint"
 
 
 class PackAttempt:

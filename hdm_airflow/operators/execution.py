@@ -170,7 +170,8 @@ class Execution:
         kept = runs.close(base, self._attempt, self._ids, outcomes, begun=begun)
         for before, now in zip(outcomes, kept, strict=True):
             if before != now:
-                self._log(f"the ledger keeps {now.status} for {now.endpoint} ({now.reason}), not {before.status}")
+                kept = f"{now.status} for {now.endpoint} ({now.reason})"
+                self._log(f"the ledger already has {kept}; this attempt's {before.status} is discarded")
         return kept
 
 
@@ -184,4 +185,4 @@ def _reason(error: BaseException) -> str:
         return " ".join(error.what.split())[:_REASON_LIMIT]
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    return f"ended by {type(error).__name__}"
+    return f"internal error: {type(error).__name__}"

@@ -31,7 +31,7 @@ _AGAIN = 1.0  # seconds until a refused note is written again
 #: Seconds after which an attempt that lost its lock has surely stopped: its worker notices within one second, and the
 #: pack is killed within three. If the worker died, its guard takes as long.
 _ENDING = 5.0
-_HINT = "see its log; the pack was ended, and a retry runs it again"
+_HINT = "see the PostgreSQL server's log; the pack was stopped, and a retry runs it again"
 
 
 def take(
@@ -166,7 +166,9 @@ class LockKeeper:
         self._query = None
         if self._refusal:
             if not self._warned:
-                log.warning("the pack's reports cannot be noted in the ledger yet: %s", server_message(self._refusal))
+                log.warning(
+                    "the pack's reports cannot be recorded yet; trying again: %s", server_message(self._refusal)
+                )
             self._warned, self._refusal = True, None
             self._waiting = {**self._under_way, **self._waiting}
             self._not_before = time.monotonic() + _AGAIN

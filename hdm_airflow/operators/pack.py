@@ -159,7 +159,7 @@ class PackOperator(BaseOperator):
             reasons = "\n".join(f"  {one.endpoint}: {one.status}: {one.reason}" for one in result.bad[:_SHOWN])
             total = len(result.done) + len(result.planned.kept)
             what = f"{self.pack.task_id} did not succeed on {len(result.bad)} of {total} endpoint(s)"
-            hint = "see the lines above; a retry runs only these (airflow hdm runs list)"
+            hint = "fix the causes above; a retry runs only these endpoints. All runs: airflow hdm runs list"
             raise PackFailedError(f"{what}:\n{reasons}", self.pack.folder, hint)
         if result.skip_reason:
             raise AirflowSkipException(result.skip_reason)

@@ -86,11 +86,11 @@ def sentence(summary: dict[str, Any]) -> str:
 
 def _fault(ran: RunResult, timeout: float | None) -> str:
     if ran.end_reason == "timeout":
-        return f"ended after its timeout of {round(timeout or 0, 1):g} s"
+        return f"stopped after its timeout of {round(timeout or 0, 1):g} s"
     if ran.end_reason == "killed":
         return KILLED
     if ran.end_reason == "limit":
-        return f"ended: {ran.limit_exceeded}"
+        return f"stopped: {ran.limit_exceeded}"
     if ran.exit_code in (0, SKIPPED):
         return ""
     return f"the bootstrap script ended with exit code {ran.exit_code}{_signal(ran.exit_code)}"

@@ -183,7 +183,7 @@ def test_pack_is_activated_on_all_endpoints_and_deactivated_everywhere(hdm: Hdm)
     hdm("deactivate", "beat", "--all")
     assert activated(hdm) == {}
     assert "no endpoint is named" in hdm("activate", "beat", code=2).err
-    assert "no endpoint is named" in hdm("activate", "beat", "heart", "--all", code=2).err
+    assert "endpoints are named together with --all" in hdm("activate", "beat", "heart", "--all", code=2).err
 
 
 def test_pack_that_the_folder_does_not_have_needs_its_kind(hdm: Hdm) -> None:
@@ -204,7 +204,7 @@ def test_activation_of_an_endpoint_that_is_gone_is_shown_and_can_be_taken_away(h
     """Its runs fail until that is done."""
     with base.connect() as connection:
         connection.execute("INSERT INTO hdm_core_table_corr_db_mp VALUES ('beat', 'gone:mysql:h:1:u:false')")
-    assert "mp_beat activated on gone:mysql:h:1:u:false, which is not an endpoint" in hdm("endpoints", "list").err
+    assert "mp_beat activated on gone:mysql:h:1:u:false, which is not registered" in hdm("endpoints", "list").err
     hdm("deactivate", "beat", "gone:mysql:h:1:u:false")
     assert "gone" not in hdm("endpoints", "list").err
 
@@ -258,7 +258,7 @@ def test_configuration_that_no_pack_could_read_is_refused(hdm: Hdm) -> None:
         ([], "exactly one value is required"),
         (["{}", "--file", "x"], "exactly one value is required"),
         (["--file", "/nowhere"], "there is no such file"),
-        (["{}", "--version", "1", "--endpoint", "heart"], "exclude each other"),
+        (["{}", "--version", "1", "--endpoint", "heart"], "cannot be used together"),
         (["{}", "--version", "a b"], "is not a version"),
     ]
     for words, what in cases:

@@ -114,7 +114,7 @@ def test_rule_pack_waits_at_the_gate_for_its_metrics(hdm: Hdm, base: Database, p
     run = ("--packs-dir", packs, "--date", TODAY, "--output", "json")
     done = hdm("packs", "run", "rp_pulse", *run, code=3)
     assert [(row["status"], row["reason"]) for row in done.data] == [("skipped", "mp_pulse has not run for this date")]
-    assert "nothing ran: every endpoint waits for its metrics" in done.err
+    assert "nothing ran: no endpoint passed the gate" in done.err
     hdm("packs", "run", "mp_pulse", *run)
     assert hdm.json("packs", "run", "rp_pulse", "--packs-dir", packs, "--date", TODAY)[0]["status"] == "success"
 

@@ -65,7 +65,7 @@ def test_pack_that_stops_its_guard_is_ended_all_the_same(
     stage.pack("basic", f"echo $$ > {pids}; kill -STOP $PPID; sleep 60\n", timeout=2)
     stage.activate("mp_basic", HEART)
     began = time.monotonic()
-    with pytest.raises(PackFailedError, match="ended after its timeout of 2 s"):
+    with pytest.raises(PackFailedError, match="stopped after its timeout of 2 s"):
         stage.run("mp_basic", sandbox=OPEN)
     assert time.monotonic() - began < 30
     assert eventually(lambda: alive(pids) == [])

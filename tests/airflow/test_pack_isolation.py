@@ -242,32 +242,32 @@ def test_sandbox_that_is_required_and_missing_runs_nothing(stage: Stage, monkeyp
         (
             {"memory": "200 MB"},
             "python -c \"import time; held = b'x' * 400_000_000; time.sleep(30)\"",
-            r"ended: the pack used [2-9]\d\d.\d MB of memory; the limit is 200.0 MB \(limits.memory\)",
+            r"stopped: the pack used [2-9]\d\d.\d MB of memory; the limit is 200.0 MB \(limits.memory\)",
         ),
         (
             {"memory": "200 MB"},
             "for i in 1 2 3; do python -c \"import time; x = b'x' * 90_000_000; time.sleep(30)\" & done; wait",
-            r"ended: the pack used \d+.\d MB of memory; the limit is 200.0 MB \(limits.memory\)",
+            r"stopped: the pack used \d+.\d MB of memory; the limit is 200.0 MB \(limits.memory\)",
         ),
         (
             {"memory": "200 MB"},
             "python -c \"import mmap, time; m = mmap.mmap(-1, 4 << 27); m.write(b'x' * (3 << 27)); time.sleep(30)\"",
-            r"ended: the pack used \d+.\d MB of memory; the limit is 200.0 MB \(limits.memory\)",
+            r"stopped: the pack used \d+.\d MB of memory; the limit is 200.0 MB \(limits.memory\)",
         ),
         (
             {"memory": "200 MB"},
             "python -c \"import os, time; os.posix_fallocate(os.memfd_create('m'), 0, 4 << 27); time.sleep(30)\"",
-            r"ended: the pack used 5\d\d.\d MB of memory; the limit is 200.0 MB \(limits.memory\)",
+            r"stopped: the pack used 5\d\d.\d MB of memory; the limit is 200.0 MB \(limits.memory\)",
         ),
         (
             {"cpu": 1},
             "(while true; do :; done) & while true; do :; done",
-            r"ended: the pack used \d s of processor time; the limit is 1 \(limits.cpu\)",
+            r"stopped: the pack used \d s of processor time; the limit is 1 \(limits.cpu\)",
         ),
         (
             {"disk": "20 MB"},
             "for i in $(seq 1000); do head -c 1000000 /dev/zero > $TMPDIR/$i || exit; sleep 0.01; done",
-            r"ended: the pack used \d+.\d MB of disk; the limit is 20.0 MB \(limits.disk\)",
+            r"stopped: the pack used \d+.\d MB of disk; the limit is 20.0 MB \(limits.disk\)",
         ),
         (
             {"disk": "20 MB"},
@@ -277,27 +277,27 @@ def test_sandbox_that_is_required_and_missing_runs_nothing(stage: Stage, monkeyp
         (
             {"disk": "20 MB"},
             "exec 3>a 4>b; rm a b; head -c 15000000 /dev/zero >&3; head -c 15000000 /dev/zero >&4; sleep 30",
-            r"ended: the pack used 30.\d MB of disk; the limit is 20.0 MB \(limits.disk\)",
+            r"stopped: the pack used 30.\d MB of disk; the limit is 20.0 MB \(limits.disk\)",
         ),
         (
             {"disk": "20 MB"},
             "name=$(printf 'x%.0s' {1..200}); for i in $(seq 30); do mkdir $name; cd -P $name; done; sleep 30",
-            r"ended: the pack created folders whose paths are too long to measure \(limits.disk\)",
+            r"stopped: the pack created folders whose paths are too long to measure \(limits.disk\)",
         ),
         (
             {"processes": 50},
             'python -c "import os, time; [os.fork() or os._exit(0) for _ in range(400)]; time.sleep(30)"',
-            r"ended: the pack used \d+ processes at a time; the limit is 50 \(limits.processes\)",
+            r"stopped: the pack used \d+ processes at a time; the limit is 50 \(limits.processes\)",
         ),
         (
             {"processes": 50},
             "python -c 'import threading, time\nfor _ in [1] * 400: threading.Timer(30, print).start()'",
-            r"ended: the pack used \d+ processes at a time; the limit is 50 \(limits.processes\)",
+            r"stopped: the pack used \d+ processes at a time; the limit is 50 \(limits.processes\)",
         ),
         (
             {"processes": 50},
             "for i in $(seq 400); do sleep 60 & done; wait",
-            r"ended: the pack used \d+ processes at a time; the limit is 50 \(limits.processes\)",
+            r"stopped: the pack used \d+ processes at a time; the limit is 50 \(limits.processes\)",
         ),
     ],
     ids=[

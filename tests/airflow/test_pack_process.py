@@ -35,7 +35,7 @@ def test_timeout_holds_against_a_pack_that_reports_without_end(stage: Stage, tmp
     stage.pack("basic", 'yes "a line that is no report" >> "$HDM_REPORT"\n', timeout=2)
     stage.activate("mp_basic", HEART)
     began = time.monotonic()
-    with pytest.raises(PackFailedError, match="ended after its timeout"):
+    with pytest.raises(PackFailedError, match="stopped after its timeout"):
         stage.run("mp_basic")
     assert time.monotonic() - began < 30
     assert not left_behind(tmp_path)
@@ -124,12 +124,12 @@ def test_timeout_ends_the_whole_process_tree_and_says_so(stage: Stage, pids: Pat
     """Including a child that ignores SIGTERM and a daemon in another session."""
     stage.pack("basic", STUBBORN.format(pids=pids) + "wait\n", timeout=2)
     stage.activate("mp_basic", HEART)
-    with pytest.raises(PackFailedError, match="ended after its timeout of 2 s"):
+    with pytest.raises(PackFailedError, match="stopped after its timeout of 2 s"):
         stage.run("mp_basic")
     assert len(pids.read_text().split()) == 3
     assert alive(pids) == []
     assert not left_behind(tmp_path)
-    assert stage.ledger("mp_basic", "reason") == [("heart", "failed", "ended after its timeout of 2 s")]
+    assert stage.ledger("mp_basic", "reason") == [("heart", "failed", "stopped after its timeout of 2 s")]
 
 
 def test_our_timeout_comes_before_airflows(stage: Stage) -> None:
@@ -306,7 +306,7 @@ def test_airflows_own_timeout_leaves_no_process_and_no_running_row(stage: Stage,
         signal.signal(signal.SIGALRM, before)
     assert alive(pids) == []
     assert not left_behind(tmp_path)
-    assert stage.ledger("mp_basic", "reason") == [("heart", "failed", "ended by Alarm")]
+    assert stage.ledger("mp_basic", "reason") == [("heart", "failed", "internal error: Alarm")]
 
 
 @pytest.mark.parametrize("victim", ["task", "supervised"])

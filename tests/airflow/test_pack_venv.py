@@ -363,7 +363,7 @@ def test_build_of_the_venv_is_under_the_timeout_and_the_guard(stage: Stage, tmp_
     stage.pack("basic", ALL_OK, files={"requirements.txt": f"slow @ {package.as_uri()}\n"}, timeout=4)
     stage.activate("mp_basic", HEART)
     stage.store = tmp_path / "own store"
-    with pytest.raises(PackFailedError, match="ended after its timeout"):
+    with pytest.raises(PackFailedError, match="stopped after its timeout"):
         stage.run("mp_basic")
     assert pids.exists()
     assert alive(pids) == []

@@ -279,7 +279,7 @@ def test_a_note_that_the_base_refuses_ends_no_pack_while_the_session_lives(sessi
     other.execute("ALTER TABLE hdm_pack_run DROP CONSTRAINT full_disk")
     beat(heartbeat, 0.5)
     assert rows(other, "reported") == [(True,)]
-    assert caplog.text.count("cannot be noted in the ledger") == 1
+    assert caplog.text.count("cannot be recorded yet") == 1
     heartbeat.abandon()
     session.close()
     heartbeat.note(ok)

@@ -74,7 +74,7 @@ def test_a_script_may_not_hide_a_table_of_the_base(session, runner):
     """`IF NOT EXISTS` searches only the packs' schema: the alerts of all packs would go to the wrong table."""
     runner.execute("CREATE SCHEMA packs; SET search_path = packs, public")
     bad = Script(file="create-table/b.sql", sql="CREATE TABLE b (); CREATE TABLE IF NOT EXISTS hdm_alerts (x int);")
-    with pytest.raises(HdmBaseError, match="would hide the base's own from packs: hdm_alerts"):
+    with pytest.raises(HdmBaseError, match="that belong to the HDM base: hdm_alerts"):
         apply(session, runner, bad)
     assert not exists(runner, "b")
     assert applied(session) == []

@@ -100,7 +100,7 @@ def test_last_word_of_the_metrics_counts(session):
     ended(session, replace(METRICS, try_number=2), "success", KIDNEY)
     planned = read(session, replace(RULES, requires=(Requirement(name="basic"), Requirement(name="basic"))))
     assert ran(planned) == [KIDNEY]
-    assert planned.gated[HEART.slug] == "mp_basic is failed; mp_basic is failed"
+    assert planned.gated[HEART.slug] == "mp_basic failed; mp_basic failed"
 
 
 def test_rules_that_succeeded_after_their_metrics_are_kept_and_the_others_run(session):
@@ -199,7 +199,7 @@ def test_base_that_holds_runs_of_another_environment_is_refused(session):
     ended(session, NIGHT, "success", KIDNEY)
     with pytest.raises(ConfigurationError) as caught:
         read(session)
-    what = "this HDM base already holds runs of basic for 2024-05-01 of environment dev, test"
+    what = "this HDM base already has runs of basic for 2024-05-01 from environment dev, test"
     assert (caught.value.what, caught.value.where) == (what, "HDM base")
     assert caught.value.hint == "give 'prod' an HDM base of its own"
 

@@ -86,7 +86,7 @@ def test_every_unknown_form_is_named_at_once() -> None:
     """Before any that merely matches nothing: what it was meant for is not known."""
     with pytest.raises(ConfigurationError) as caught:
         chosen(select=["name:basic", "nowhere"], exclude=["basic", "tags:x"])
-    assert caught.value.what == "no such selector: name:basic, tags:x"
+    assert caught.value.what == "unknown selector: name:basic, tags:x"
 
 
 def test_every_selector_that_matches_nothing_is_named_at_once() -> None:

@@ -55,7 +55,7 @@ TABLE = [
     (OK, None, {"exit_code": 99}, ("success", "skipped"), ("", "nothing to do")),
     (OK, FAILED, {"exit_code": 99}, ("success", "failed"), ("", "no rights")),
     (OK, None, KILLED, ("success", "failed"), ("", "killed")),
-    (OK, PARTIAL, TIMEOUT, ("success", "failed"), ("", "one table; ended after its timeout of 90 s")),
+    (OK, PARTIAL, TIMEOUT, ("success", "failed"), ("", "one table; stopped after its timeout of 90 s")),
 ]
 
 
@@ -78,8 +78,8 @@ def test_outcomes(a, b, ending, statuses, reasons) -> None:
         ({"exit_code": 99}, "the pack had nothing to do (exit code 99)"),
         ({"exit_code": 1}, "the bootstrap script ended with exit code 1"),
         (KILLED, "the task was killed"),
-        (TIMEOUT, "ended after its timeout of 90 s"),
-        (LIMIT, "ended: it used more than 2 GB of memory"),
+        (TIMEOUT, "stopped after its timeout of 90 s"),
+        (LIMIT, "stopped: it used more than 2 GB of memory"),
     ],
 )
 def test_ledger_says_why_a_pack_that_reported_nothing_ended_so(ending, reason) -> None:
@@ -107,7 +107,7 @@ def test_exit_code_of_a_shell_names_the_signal_that_ended_its_program(exit_code,
 @pytest.mark.parametrize(("seconds", "said"), [(0.0, "0 s"), (12.345, "12.3 s"), (90.04, "90 s"), (3600.0, "3600 s")])
 def test_timeout_is_said_to_a_tenth_of_a_second(seconds, said) -> None:
     """It is what was left of the task's own time, down to nothing, and seldom a round number."""
-    assert of({}, **TIMEOUT, timeout=seconds)[0].reason == f"ended after its timeout of {said}"
+    assert of({}, **TIMEOUT, timeout=seconds)[0].reason == f"stopped after its timeout of {said}"
 
 
 def test_endpoint_without_a_report_names_the_report_lines_that_could_not_be_read() -> None:

@@ -78,7 +78,7 @@ PACKS = GroupCommand(
             "packs.run.run",
             (
                 arg("name", metavar="NAME", help="Name, folder or task id, such as mp_basic"),
-                several("--endpoint", "ENDPOINT", "Run only on these, even if done before (default: where it is due)"),
+                several("--endpoint", "ENDPOINT", "Run only on these, even if they succeeded before"),
                 arg("--date", type=DATE.kwargs["type"], metavar="YYYY-MM-DD", help="The metric date (default: today)"),
                 ENVIRONMENT,
                 CONN_ID,

@@ -50,7 +50,7 @@ def end_all(pack: int, status: int | None, grace: float) -> tuple[int, int]:
         left = list(descendants())
         if time.monotonic() >= deadline + GIVE_UP:
             with contextlib.suppress(OSError):
-                os.write(2, f"hdm: these processes could not be ended: {left}\n".encode())
+                os.write(2, f"hdm: these processes could not be killed: {left}\n".encode())
             return (status if status is not None else signal.SIGKILL), ended
         if time.monotonic() >= deadline:
             signal_all(left, signal.SIGKILL)
