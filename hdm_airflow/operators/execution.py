@@ -170,8 +170,8 @@ class Execution:
         kept = runs.close(base, self._attempt, self._ids, outcomes, begun=begun)
         for before, now in zip(outcomes, kept, strict=True):
             if before != now:
-                kept = f"{now.status} for {now.endpoint} ({now.reason})"
-                self._log(f"the ledger already has {kept}; this attempt's {before.status} is discarded")
+                entry = f"{now.status} for {now.endpoint} ({now.reason})"
+                self._log(f"the ledger already has {entry}; this attempt's {before.status} is discarded")
         return kept
 
 
