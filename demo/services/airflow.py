@@ -77,7 +77,7 @@ class Airflow(Service):
             The JSON of the answer; None if it has no content.
 
         Raises:
-            ServiceError: if Airflow refuses the call.
+            ServiceError: if Airflow refuses the call, or does not answer.
         """
         if not self._token:
             login = {"username": self.user, "password": self.password}
@@ -87,6 +87,10 @@ class Airflow(Service):
         except urllib.error.HTTPError as error:
             answer = error.read().decode("utf-8", "replace")[:500]
             raise ServiceError(f"Airflow answers {error.code} to {method} {path}: {answer}", str(self.log)) from None
+        except (TimeoutError, urllib.error.URLError) as error:
+            why = f"no answer in {_CALL_SECONDS} s" if isinstance(error, TimeoutError) else str(error.reason)
+            hint = "wait until the machine is less busy, then try again"
+            raise ServiceError(f"{method} {path} of Airflow's API failed: {why}", str(self.log), hint) from None
 
     def _request(self, method: str, path: str, body: Any) -> Any:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
