@@ -95,12 +95,14 @@ class Oracle:
         finite = FINITE["double" if is_double else self.kind]
         of_finite = f"FROM {{t}} WHERE {finite}"
         number = NUMBER.get(self.declared, "{c}")
+        # its root by stddev_samp has no more decimals than this, which may be none
+        variance = self._one(f"SELECT var_samp({number}::numeric) {of_finite}")
         quantile = f"SELECT percentile_cont(%s) WITHIN GROUP (ORDER BY {number}::float8) {of_finite}"
         return {
             "min_num_var": _float(self._one(f"SELECT min({number}) {of_finite}")),
             "max_num_var": _float(self._one(f"SELECT max({number}) {of_finite}")),
             "mean_num_var": _float(self._one(f"SELECT avg({number}::numeric) {of_finite}")),
-            "std_num_var": _float(self._one(f"SELECT stddev_samp({number}::numeric) {of_finite}")),
+            "std_num_var": None if variance is None else float(variance.sqrt()),
             "median_num_var": self._one(quantile.replace("%s", "0.5")),
             "p01_num_var": self._one(quantile.replace("%s", "0.01")),
             "p99_num_var": self._one(quantile.replace("%s", "0.99")),

@@ -153,7 +153,7 @@ def skip_unknown(warehouse: Ward, column: str) -> None:
 
 @pytest.mark.parametrize(("table", "column"), KINDS)
 def test_every_metric_is_what_sql_says(warehouse: Ward, table: str, column: str) -> None:
-    """Count, distinct count, GROUP BY, min, max, avg, stddev_samp, percentile_cont, length."""
+    """Count, distinct count, GROUP BY, min, max, avg, the root of var_samp, percentile_cont, length."""
     if table == "types":
         skip_unknown(warehouse, column)
     declared = {"types": TYPES, "many": MANY}[table][column][1]
