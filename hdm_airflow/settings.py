@@ -57,7 +57,8 @@ class RunOptions(BaseModel):
         6 * 3600, gt=0, le=31_536_000, description="Default time limit in seconds, unless the manifest sets timeout."
     )
     require_reports: bool = Field(
-        False, description="Rule packs reject metrics that rest on an exit code alone, without a report."
+        False,
+        description="Rule packs reject metrics of packs that report nothing and are judged by their exit code alone.",
     )
     venvs: VenvOptions = Field(VenvOptions(), description="Where the venv store is and what it keeps.")
     credentials: CredentialOptions = Field(CredentialOptions(), description="Where passwords come from.")

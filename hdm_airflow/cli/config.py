@@ -136,7 +136,7 @@ def _check(text: str, *, is_text: bool) -> None:
         return
     _, doubled = files.parse_object(text)
     for key in doubled:
-        warn(f"the key {key!r} appears twice; the last one counts")
+        warn(f"the key {key!r} appears twice; the last one is used")
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
