@@ -28,7 +28,7 @@ settings.register_profile("hdm", deadline=None, suppress_health_check=[HealthChe
 settings.load_profile("hdm")
 
 if "HDM_TEST_COVERAGE" in os.environ:  # `make coverage`: a Python without its .pth files does not measure itself
-    from hdm_airflow.runner import guard
+    from hdm_airflow.runner.processes import guard
 
     guard.COMMAND = tuple(word for word in guard.COMMAND if word != "-S")
 
