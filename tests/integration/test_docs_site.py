@@ -22,7 +22,8 @@ def build(docs: Path, target: Path) -> subprocess.CompletedProcess[str]:
     """As `make docs` does."""
     (line,) = re.findall(r"^\t\$\(BIN\)/sphinx-build (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     options = line.replace("build/doctrees docs build/docs", f"{target}.doctrees {docs} {target}").split()
-    return subprocess.run([sys.executable, "-m", "sphinx", *options], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "sphinx", "--no-color", *options]  # CI may ask for colours, which this text is not
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
