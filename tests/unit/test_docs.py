@@ -246,7 +246,7 @@ def test_table_of_the_readme_has_the_faults_that_the_demo_plants() -> None:
     places = [f"{one.table}.{one.column}" if one.column else one.table for one in PLANTED_FAULTS]
     kinds = [one.kind.replace("_", " ") for one in PLANTED_FAULTS]
     assert stated == [(kind, place, "yes") for kind, place in zip(kinds, places, strict=True)]
-    assert f"{3 * len(stated)} of {3 * len(stated)} planted faults found; 0 alerts on the sound night" in text
+    assert f"{3 * len(stated)} of {3 * len(stated)} planted faults found; 0 false alerts on the first night" in text
 
 
 def test_version_is_the_same_everywhere() -> None:
