@@ -82,8 +82,8 @@ class PackProcess:
             if self.keep:
                 self.log(f"the run's folder is kept: {place.root}")
             sandbox_in_force = sandbox.in_force(self.job.sandbox, hide=[self.job.pack.packs_folder, self.store.root])
-            if sandbox_in_force is None and self.job.sandbox.mode == "auto":
-                self.log(f"packs can see each other's files: this kernel does not support {sandbox.NEEDED}")
+            if self.job.sandbox.mode == "auto" and (shortcoming := sandbox.shortcoming()):
+                self.log(str(shortcoming))
             self._supervision = Supervision(self.job.timeout, [place.root], self.heartbeat, sandbox_in_force)
             if self._killed:
                 self._supervision.kill()

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
+import os
+import resource
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from hdm_airflow.errors import PackFailedError
-from hdm_airflow.runner.processes import child
+from hdm_airflow.runner.processes import child, confine, sandbox
 from tests.airflow.processes import alive, eventually
 from tests.airflow.stage import REPORT_ALL, endpoint
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from tests.airflow.stage import Stage
 
 HEART = endpoint("heart")
 ALL_OK = REPORT_ALL.format("ok")
+SIGNALS_ABI = 6  # of Landlock: from this one on, it refuses signals
 OPEN = {"mode": "off"}  # as on a kernel without Landlock: a pack can signal its guard
 #: Moves from process to process, each of which lives shorter than one reading of /proc takes.
 HOPPER = """
@@ -83,3 +91,67 @@ for number in range(3000):
     stage.activate("mp_basic", HEART)
     assert stage.run("mp_basic")["success"] == 1
     assert not list((tmp_path / "tmp").iterdir())
+
+
+@pytest.fixture
+def victim() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of the same user, outside the sandbox."""
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:  # pids of its own
+        yield process
+        process.kill()
+
+
+def test_intruder_reaches_neither_processes_nor_files_outside(
+    stage: Stage, tmp_path: Path, victim: subprocess.Popen[bytes], require: object
+) -> None:
+    """More than a hundred attempts, and again with all capabilities of a user namespace."""
+    lacking = sandbox.shortcoming()
+    require("airflow", str(lacking) if lacking else None)  # type: ignore[operator]  # a fixture, typed as an object
+    outside, visible = tmp_path / "outside", tmp_path / "visible"
+    for folder in (outside, visible):
+        folder.mkdir()
+        (folder / "secret").write_text("text of others")
+        (folder / "secret").chmod(0o700)
+    before = _state(victim.pid), _state(os.getpid()), *map(_file, (outside, visible))
+    program = Path(__file__).with_name("intruder.py").read_text("utf-8")
+    script = f"python process/main.py {victim.pid} {visible}/secret {outside}\n"
+    stage.pack("basic", script + ALL_OK, files={"process/main.py": program})
+    stage.activate("mp_basic", HEART)
+    assert stage.run("mp_basic", sandbox={"mode": "required", "read": [str(visible)]})["success"] == 1
+    assert "all tried: plain" in stage.lines
+    assert {"all tried: user namespace", "no user namespace"} & set(stage.lines)
+    done = {line.split()[1] for line in stage.lines if line.startswith("done ")}
+    if confine.landlock_abi() < SIGNALS_ABI:
+        assert done <= {
+            "kill",
+            "killpg",
+            "tkill",
+            "tgkill",
+            "rt_sigqueueinfo",
+            "rt_tgsigqueueinfo",
+            "pidfd_send_signal",
+        }
+    else:
+        assert not done
+        assert victim.poll() is None
+        assert before == (_state(victim.pid), _state(os.getpid()), *map(_file, (outside, visible)))
+
+
+def _file(folder: Path) -> list[object]:
+    """What others could change of a folder's only file."""
+    file = folder / "secret"
+    with file.open("rb") as opened:
+        flags = fcntl.ioctl(opened, 0x80086601, bytes(8)) if sys.platform == "linux" else b""
+    return [list(folder.iterdir()), file.stat().st_ctime_ns, file.read_text(), os.listxattr(file), flags]
+
+
+def _state(process: int) -> list[object]:
+    """What others of the same user could change of a process."""
+    get_input_priority = 252 if os.uname().machine == "x86_64" else 31  # ioprio_get
+    return [
+        [resource.prlimit(process, number) for number in range(16)],
+        os.getpriority(os.PRIO_PROCESS, process),
+        ctypes.CDLL(None).syscall(get_input_priority, 1, process),
+        [os.sched_getaffinity(process), os.sched_getscheduler(process)],
+        Path(f"/proc/{process}/oom_score_adj").read_text(),
+    ]

@@ -4,7 +4,7 @@ Standard library only, and quick to import: it runs in the guard's child (see gu
 
 With Landlock (https://docs.kernel.org/userspace-api/landlock.html), an unprivileged Linux process can restrict itself:
 it then sees only the granted files, and can neither signal nor inspect a process outside (`ptrace`,
-`/proc/PID/environ`, `/proc/PID/mem`).
+`/proc/PID/environ`, `/proc/PID/mem`). A filter (see system_calls.py) refuses what Landlock ignores.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import stat
 import struct
 import sys
 
+from hdm_airflow.runner.processes import system_calls
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypedDict
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
         limits: dict[str, int]  # memory, cpu, disk, files, processes -> the limit
         grants: dict[str, list[str]] | None  # `read` and `write`: the only files it sees; None for all
+        filtered: bool  # whether it gives up the system calls that reach beyond its run
 
 
 #: Before ABI 2 (Linux 5.19) files cannot be moved from one folder to another, as pip, git and others do.
@@ -72,6 +75,8 @@ def become(command: list[str], rules: Rules) -> None:
     if rules["grants"] is not None:
         restrict(rules["grants"]["read"], rules["grants"]["write"])
         drop_capabilities()
+    if rules["filtered"]:
+        system_calls.install()
     for number in _IGNORED:
         signal.signal(number, signal.SIG_DFL)
     os.execv(program, command)
@@ -103,8 +108,11 @@ def limit(limits: dict[str, int]) -> None:
 
 
 def landlock_abi() -> int:
-    """The Landlock version of this kernel; 0 if it has none, or it is switched off."""
-    return max(0, _syscall(_CREATE_RULESET, None, 0, _VERSION)) if sys.platform == "linux" else 0
+    """The Landlock version that this process can use; if it can use none, the error as a negative errno."""
+    if sys.platform != "linux":
+        return -errno.ENOSYS
+    abi = _syscall(_CREATE_RULESET, None, 0, _VERSION)
+    return abi if abi > 0 else -ctypes.get_errno()
 
 
 def restrict(read: list[str], write: list[str]) -> None:

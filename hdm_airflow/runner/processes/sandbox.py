@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import pwd
 import re
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
@@ -17,17 +19,24 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.limits import Limits
-from hdm_airflow.runner.processes import confine, usage
+from hdm_airflow.runner.processes import confine, system_calls, usage
 
 SandboxMode = Literal["auto", "required", "off"]
 
 #: What the sandbox requires of the kernel.
 NEEDED = "Landlock (Linux 5.19 or later)"
-#: Where secrets and data of others are: the homes of the worker and of Airflow, other runs, mounted secrets.
+#: Where secrets and data of others are: homes, other runs, mounted secrets.
 _HIDDEN = (
-    "~", "~/.local/share", "~/.local/state", "/tmp", "/var/tmp", "/run/user",  # noqa: S108  # nothing is written there
+    "~", "/root", "/home", "/tmp", "/var/tmp", "/run/user",  # noqa: S108  # nothing is written there
     "/run/secrets", "/var/run/secrets", "/vault/secrets",
 )  # fmt: skip
+_USERS = "/etc/passwd"
+#: Signs of a home that is neither hidden itself nor directly below /home, such as /home/DOMAIN/USER.
+_IN_HOMES = (".ssh", ".bashrc", ".bash_profile", ".bash_history", ".profile", ".zshrc")
+#: Folders of a home with secrets and data; `bin` is often next to them.
+_PRIVATE = re.compile(r"/\.(local(/(share|state))?|config|cache|docker)$")
+#: What a program's folder has: shown, if the folder as a whole must not be.
+_PARTS = ("bin", "lib", "lib64")
 _PUBLIC = ("/etc/", "/usr/")  # including the certificates of authorities
 _AIRFLOW_HOME = "~/airflow"  # Airflow's own default
 #: Devices that every program needs. No others are visible, such as disks.
@@ -75,7 +84,8 @@ class Confinement:
         """What each of its processes gives up."""
         seen = self.grants
         granted = {"read": list(seen.read), "write": list(seen.write)} if seen else None
-        return {"limits": self._process_limits(), "grants": granted}
+        filtered = granted is not None and not system_calls.unsupported()
+        return {"limits": self._process_limits(), "grants": granted, "filtered": filtered}
 
     @property
     def total_limits(self) -> dict[str, float]:
@@ -95,10 +105,35 @@ class Confinement:
         return found
 
 
-@cache
+@dataclass(frozen=True, kw_only=True)
+class Shortcoming:
+    """What the kernel does not let the sandbox do."""
+
+    effect: str  # what packs can do
+    reason: str
+    remedy: str  # an imperative
+
+    def __str__(self) -> str:
+        return f"{self.effect}: {self.reason}; {self.remedy}"
+
+
 def available() -> bool:
-    """Whether this kernel supports the sandbox."""
+    """Whether this process can use the sandbox."""
     return confine.landlock_abi() >= confine.LEAST_ABI
+
+
+def shortcoming() -> Shortcoming | None:
+    """Why packs have no sandbox on this machine, or an incomplete one; None if it is complete."""
+    abi = confine.landlock_abi()
+    if abi < confine.LEAST_ABI:
+        reason, remedy = _without_landlock(-abi)
+        return Shortcoming(effect="packs can see each other's files", reason=reason, remedy=remedy)
+    error = system_calls.unsupported()
+    if error:
+        reason, remedy = _without_filter(error)
+        effect = "packs can change the limits and priorities of other processes"
+        return Shortcoming(effect=effect, reason=reason, remedy=remedy)
+    return None
 
 
 def in_force(sandbox: Sandbox, *, hide: Iterable[Path]) -> Sandbox | None:
@@ -109,11 +144,12 @@ def in_force(sandbox: Sandbox, *, hide: Iterable[Path]) -> Sandbox | None:
         hide: more paths to hide from the run: other packs, the venv store.
 
     Raises:
-        ConfigurationError: if the sandbox is required and the kernel does not support it.
+        ConfigurationError: if the sandbox is required and this machine cannot provide all of it.
     """
-    if sandbox.mode == "required" and not available():
-        what = f"packs must run in a sandbox, but this worker's kernel does not support {NEEDED}"
-        raise ConfigurationError(what, "sandbox.mode", _HINT)
+    lacking = shortcoming() if sandbox.mode == "required" else None
+    if lacking:
+        what = f"packs must run in a sandbox, but {lacking.reason}"
+        raise ConfigurationError(what, "sandbox.mode", f"{lacking.remedy}; {_HINT}")
     if sandbox.mode == "off" or not available():
         return None
     return sandbox.model_copy(update={"hide": (*sandbox.hide, *map(str, hide))})
@@ -124,14 +160,14 @@ def grants(
 ) -> Grants:
     """The files that a program may see: the machine's programs and settings, its own folder, and what it works on.
 
-    Hidden are the homes of the worker and of Airflow, temporary folders with other runs, mounted secrets, and files
-    that the worker's own variables name, such as keys. Paths granted inside such a place are visible.
+    Hidden are homes, Airflow's too, temporary folders with other runs, mounted secrets, and files that the worker's
+    own variables name, such as keys. Paths granted inside such a place are visible.
 
     Args:
         sandbox: the setting.
         own: the folder of the run or of the build.
         variables: the program's variables: they name folders of PATH and certificate authorities.
-        read: more paths it may read: its packages, its Python.
+        read: more paths it may read: its packages, its Python; of a home, only the programs and libraries.
         write: more paths it may change.
     """
     hidden = _hidden(sandbox, set(variables.values()))
@@ -140,7 +176,7 @@ def grants(
     devices = [path for device in _DEVICES for path in visible_below(device, hidden)]
     named = paths_in(variables, _PATHS_IN_VARIABLES)
     return Grants(
-        read=tuple(dict.fromkeys([*shown, *programs, *named, *map(str, read), *_expanded(sandbox.read)])),
+        read=tuple(dict.fromkeys([*shown, *programs, *named, *_readable(read, hidden), *_expanded(sandbox.read)])),
         write=tuple(dict.fromkeys([*devices, str(own), *map(str, write), *_expanded(sandbox.write)])),
     )
 
@@ -174,9 +210,9 @@ def visible_below(folder: str, hidden: frozenset[str]) -> Iterator[str]:
 def with_companions(sandbox: Sandbox, file: Path) -> list[Path]:
     """The paths that a program must be able to change to read an SQLite file: its folder, because of journals.
 
-    If that folder contains something hidden, these are the file and its journals.
+    If that folder is a home or contains something hidden, these are the file and its journals.
     """
-    if _is_clear(os.path.realpath(file.parent), _hidden(sandbox)):
+    if _is_whole(os.path.realpath(file.parent), _hidden(sandbox)):
         return [file.parent]
     return [file, *(file.with_name(file.name + suffix) for suffix in ("-wal", "-shm", "-journal"))]
 
@@ -185,7 +221,7 @@ def _hidden(sandbox: Sandbox, named: Collection[str] = ()) -> frozenset[str]:
     """The hidden paths, except for files that the program's own variables name."""
     airflow = [os.environ.get(name) or _AIRFLOW_HOME for name in ("AIRFLOW_HOME", "AIRFLOW_CONFIG")]
     files = [value for value in os.environ.values() if value not in named and _is_key(value)]
-    places = [*_HIDDEN, *airflow, *files, tempfile.gettempdir(), *sandbox.hide]
+    places = [*_HIDDEN, *_homes(), *airflow, *files, tempfile.gettempdir(), *sandbox.hide]
     return frozenset(os.path.realpath(path) for path in _expanded(places)) - {"/"}
 
 
@@ -201,14 +237,100 @@ def _programs(path: str, hidden: frozenset[str]) -> Iterator[str]:
     """Folders of PATH inside hidden places, if possible with their siblings, such as lib/ next to bin/."""
     for entry in filter(os.path.isabs, path.split(os.pathsep)):
         folder = os.path.realpath(entry)
-        found = next((place for place in (os.path.dirname(folder), folder) if _is_clear(place, hidden)), None)
+        found = next((place for place in (os.path.dirname(folder), folder) if _is_whole(place, hidden)), None)
         if found is not None:
             yield found
+
+
+def _readable(paths: Iterable[Path], hidden: frozenset[str]) -> Iterator[str]:
+    """These paths; of a home or of a folder with something hidden in it, its programs and libraries."""
+    for path in paths:
+        if _is_whole(os.path.realpath(path), hidden):
+            yield str(path)
+        else:  # the prefix of ~/bin/python3 is the home
+            for part in _PARTS:
+                yield from visible_below(os.path.realpath(path / part), hidden)
+
+
+def _homes() -> Iterator[str]:
+    """The homes of the users of this machine, as far as they are folders of their own: /usr/sbin is root's."""
+    with suppress(KeyError):  # this user has no entry, as often in containers
+        user = pwd.getpwuid(os.geteuid())
+        yield from _own_home(user.pw_dir, user.pw_uid)
+    with suppress(OSError), open(_USERS, errors="surrogateescape") as file:  # without users of a network
+        for line in file:
+            fields = line.split(":")
+            if len(fields) > 5 and fields[2].isdecimal():  # noqa: PLR2004  # the sixth is the home
+                yield from _own_home(fields[5], int(fields[2]))
+
+
+def _own_home(home: str, user: int) -> Iterator[str]:
+    with suppress(OSError, ValueError):  # it does not exist
+        if os.path.isabs(home) and os.stat(home).st_uid == user:
+            yield home
+
+
+def _is_whole(folder: str, hidden: frozenset[str]) -> bool:
+    """Whether everything in a folder may be shown: it is not a home, and contains nothing hidden."""
+    return _is_clear(folder, hidden) and not _is_home(folder)
+
+
+def _is_home(folder: str) -> bool:
+    """Whether the folder is probably a home, or one of a home's folders for secrets and data."""
+    if _PRIVATE.search(folder) or os.path.dirname(folder) == os.path.realpath("/home"):
+        return True
+    return any(os.path.lexists(os.path.join(folder, name)) for name in _IN_HOMES)
 
 
 def _is_clear(folder: str, hidden: frozenset[str]) -> bool:
     """Whether the folder is neither hidden nor contains anything hidden."""
     return not any(place == folder or place.startswith(folder.rstrip("/") + "/") for place in hidden)
+
+
+def _without_landlock(error: int) -> tuple[str, str]:
+    """Why the system calls of Landlock fail with this error, and what to do."""
+    if error == errno.EOPNOTSUPP:
+        return "Landlock is switched off in this kernel", "add landlock to the kernel's parameter lsm"
+    kernel = f"this kernel does not support {NEEDED}", "update it"
+    calls = "landlock_create_ruleset, landlock_add_rule and landlock_restrict_self"
+    profile = (
+        "a seccomp profile, usually the container's, refuses Landlock",
+        f"allow {calls} in it, or update the container runtime",
+    )
+    if error not in {errno.ENOSYS, -1}:  # -1: ABI 1
+        return profile
+    if error == errno.ENOSYS and _is_filtered():  # runtimes refuse in this way what they do not know
+        known = _security_modules()
+        if "landlock" in known:
+            return profile
+        if not known:
+            return f"{kernel[0]}, or {profile[0]}", f"update the kernel; if it is new enough, {profile[1]}"
+    return kernel
+
+
+def _without_filter(error: int) -> tuple[str, str]:
+    """Why the filter of system calls cannot be installed, and what to do."""
+    if error == errno.ENOTSUP:
+        return f"hdm_airflow has no filter of system calls for {os.uname().machine}", "use x86_64 or aarch64"
+    if error in {errno.EINVAL, errno.ENOSYS}:
+        return "this kernel does not support seccomp filters", "use a kernel with CONFIG_SECCOMP_FILTER"
+    return "a seccomp profile, usually the container's, refuses filters", "allow prctl(PR_SET_SECCOMP) in it"
+
+
+def _is_filtered() -> bool:
+    """Whether this process already has a filter of system calls, such as a container's."""
+    try:
+        return bool(re.search(r"^Seccomp:\s*2", Path("/proc/self/status").read_text("ascii", "replace"), re.MULTILINE))
+    except OSError:
+        return False
+
+
+def _security_modules() -> list[str]:
+    """The security modules of this kernel; none if this process cannot read them, as in most containers."""
+    try:
+        return Path("/sys/kernel/security/lsm").read_text("ascii").strip().split(",")
+    except OSError:
+        return []
 
 
 def _threads() -> int:
