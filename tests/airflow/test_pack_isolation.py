@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import pwd
 import sqlite3
+import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +16,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from hdm_airflow.errors import PackFailedError, VenvBuildError
-from hdm_airflow.runner.processes import sandbox
+from hdm_airflow.runner.processes import confine, sandbox
 from tests.airflow.processes import alive, left_behind
 from tests.airflow.stage import REPORT_ALL, endpoint
 
@@ -226,14 +231,120 @@ for one in hdm.load().endpoints:
 
 def test_sandbox_that_is_required_and_missing_runs_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `required`, no metrics are better than an open worker."""
-    monkeypatch.setattr(sandbox, "available", lambda: False)
+    monkeypatch.setattr(confine, "landlock_abi", lambda: -errno.ENOSYS)
+    monkeypatch.setattr(sandbox, "_is_filtered", lambda: False)
     stage.pack("basic", f"touch {stage.folder}/ran\n" + ALL_OK)
     stage.activate("mp_basic", HEART)
-    with pytest.raises(AirflowFailException, match="this worker's kernel does not support Landlock"):
+    with pytest.raises(AirflowFailException, match="a sandbox, but this kernel does not support Landlock"):
         stage.run("mp_basic", sandbox={"mode": "required"})
     assert not (stage.folder / "ran").exists()
     assert stage.run("mp_basic", sandbox={"mode": "auto"})["success"] == 1
     assert "packs can see each other's files: this kernel does not support Landlock" in stage.log
+
+
+#: Runs the pack mp_basic of a stage in a process with a seccomp profile, such as a container's.
+UNDER_PROFILE = """
+import ctypes, struct, sys
+from pathlib import Path
+from types import SimpleNamespace
+from tests.airflow.stage import Stage
+code = bytes.fromhex(sys.argv[3])
+buffer = ctypes.create_string_buffer(code, len(code))
+library = ctypes.CDLL(None)
+library.prctl(38, 1, 0, 0, 0)
+assert library.prctl(22, 2, struct.pack("HP", len(code) // 8, ctypes.addressof(buffer)), 0, 0) == 0
+stage = Stage(base=SimpleNamespace(name=""), folder=Path(sys.argv[1]), store=Path(sys.argv[2]))
+for mode in ("auto", "required"):
+    try:
+        stage.run("mp_basic", sandbox={"mode": mode, "write": [sys.argv[1]]})
+    except Exception as error:
+        print(mode, "error", error)
+print(stage.log)
+"""
+
+
+def _profile(numbers: list[int], first: int | None, error: int) -> str:
+    """A seccomp program, in hexadecimal, that refuses these calls, if their first argument is as given."""
+    refuse, allow = (6, 0, 0, 0x00050000 | error), (6, 0, 0, 0x7FFF0000)
+    condition = [] if first is None else [(0x20, 0, 0, 16), (0x15, 1, 0, first), allow]
+    rules = [((0x15, 0, len(condition) + 1, number), *condition, refuse) for number in numbers]
+    steps = [(0x20, 0, 0, 0), *(step for rule in rules for step in rule), allow]
+    return b"".join(struct.pack("=HBBI", *step) for step in steps).hex()
+
+
+_LANDLOCK = ([444, 445, 446], None)
+_FILTERS = ([157 if os.uname().machine == "x86_64" else 167], 22)  # prctl(PR_SET_SECCOMP)
+_REFUSED = "a seccomp profile, usually the container's, refuses Landlock"
+_ALLOW = "allow landlock_create_ruleset, landlock_add_rule and landlock_restrict_self in it"
+_FILES = "packs can see each other's files"
+_PRIORITIES = "packs can change the limits and priorities of other processes"
+
+
+@pytest.mark.parametrize(
+    ("error", "calls", "effect", "reason", "remedy"),
+    [
+        (errno.EPERM, _LANDLOCK, _FILES, _REFUSED, _ALLOW),
+        (errno.ENOSYS, _LANDLOCK, _FILES, _REFUSED, _ALLOW),
+        (errno.EOPNOTSUPP, _LANDLOCK, _FILES, "Landlock is switched off in this kernel", "parameter lsm"),
+        (errno.EPERM, _FILTERS, _PRIORITIES, "a seccomp profile, usually the container's, refuses filters", "prctl"),
+    ],
+)
+def test_log_names_what_keeps_the_sandbox_from_working(
+    stage: Stage, error: int, calls: tuple[list[int], int | None], effect: str, reason: str, remedy: str
+) -> None:
+    """Docker's and Kubernetes' profiles decide which system calls a worker has; a kernel update would not help."""
+    stage.pack("basic", f"echo run >> {stage.folder}/runs\n" + ALL_OK)
+    stage.activate("mp_basic", HEART)
+    command = [sys.executable, "-c", UNDER_PROFILE, str(stage.folder), str(stage.store), _profile(*calls, error)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    logged = next(line for line in lines if line.startswith(f"{effect}: "))
+    failed = next(line for line in lines if line.startswith("required error"))
+    assert reason in logged
+    assert remedy in logged
+    assert f"packs must run in a sandbox, but {'this kernel' if 'support Landlock' in logged else reason}" in failed
+    assert remedy in done.stdout[done.stdout.index("required error") :]
+    assert (stage.folder / "runs").read_text() == "run\n"
+
+
+def _homes() -> list[str]:
+    """Homes that this user can list: that of the account, and root's and the others'."""
+    places = {pwd.getpwuid(os.getuid()).pw_dir, "/root", "/home"} - {"/"}
+    return [place for place in sorted(places) if os.access(place, os.R_OK)]
+
+
+def test_homes_are_hidden_wherever_home_points(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service's HOME is often a folder of its own."""
+    homes = _homes()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    stage.pack("basic", "".join(f"ls {home} && echo listed {home}\n" for home in homes) + ALL_OK)
+    stage.activate("mp_basic", HEART)
+    assert stage.run("mp_basic", sandbox={"mode": "required"})["success"] == 1
+    assert not [line for line in stage.lines if line.startswith("listed")]
+    assert stage.log.count("Permission denied") == len(homes)
+
+
+def test_homes_are_hidden_from_builds(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build runs programs of packages."""
+    homes = _homes()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    body = """
+    import os
+    for place in {}:
+        try:
+            print("listed", os.listdir(place), flush=True)
+        except PermissionError:
+            print("it is closed", flush=True)
+    raise SystemExit("that was it")
+"""
+    stage.pack("basic", ALL_OK, files={"requirements.txt": "./evil\n", **_package("evil", body.format(homes))})
+    stage.activate("mp_basic", HEART)
+    with pytest.raises(VenvBuildError) as caught:
+        stage.run("mp_basic", sandbox={"mode": "required", "read": []})
+    assert str(caught.value).count("it is closed") == len(homes)
+    assert "listed" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
