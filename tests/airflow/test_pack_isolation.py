@@ -325,13 +325,20 @@ def test_homes_are_hidden_wherever_home_points(stage: Stage, tmp_path: Path, mon
     assert stage.log.count("Permission denied") == len(homes)
 
 
-def test_homes_are_hidden_from_builds(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A build runs programs of packages."""
+def test_build_can_neither_list_homes_nor_change_limits(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs programs of packages."""
     homes = _homes()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     body = """
-    import os
+    import os, resource
+    try:
+        resource.prlimit({}, resource.RLIMIT_CORE, (0, 0))
+        print("limits are open", flush=True)
+    except PermissionError:
+        print("limits are closed", flush=True)
     for place in {}:
         try:
             print("listed", os.listdir(place), flush=True)
@@ -339,12 +346,15 @@ def test_homes_are_hidden_from_builds(stage: Stage, tmp_path: Path, monkeypatch:
             print("it is closed", flush=True)
     raise SystemExit("that was it")
 """
-    stage.pack("basic", ALL_OK, files={"requirements.txt": "./evil\n", **_package("evil", body.format(homes))})
+    stage.pack(
+        "basic", ALL_OK, files={"requirements.txt": "./evil\n", **_package("evil", body.format(os.getpid(), homes))}
+    )
     stage.activate("mp_basic", HEART)
     with pytest.raises(VenvBuildError) as caught:
         stage.run("mp_basic", sandbox={"mode": "required", "read": []})
     assert str(caught.value).count("it is closed") == len(homes)
     assert "listed" not in str(caught.value)
+    assert "limits are closed" in str(caught.value)
 
 
 @pytest.mark.parametrize(

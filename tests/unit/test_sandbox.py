@@ -67,6 +67,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(sandbox, "_USERS", str(tmp_path / "passwd"))
+    monkeypatch.setattr(sandbox, "_OTHERS", str(tmp_path / "homes"))
     return tmp_path
 
 
@@ -82,8 +83,11 @@ def test_homes_of_other_users_are_hidden(place: Path) -> None:
     system = f"daemon:x:{os.getuid() + 1}:1:daemon:{place / 'data' / 'common'}:/usr/sbin/nologin\n"
     broken = "no user\nx:y:z\nnobody:x:65534:65534::/nonexistent:\n"
     (place / "passwd").write_text(f"alice:x:{os.getuid()}:5:,,,:{alice}:/bin/bash\n{system}{broken}")
+    _folders(place / "homes", place / "data" / "bob")
+    (place / "homes" / "bob").symlink_to(place / "data" / "bob")
     granted = sandbox.grants(Sandbox(), own=place / "run", variables={}, read=[], write=[])
     assert not _shows(granted, alice)
+    assert not _shows(granted, place / "data" / "bob")
     assert _shows(granted, place / "data" / "common")
 
 
@@ -129,6 +133,9 @@ def test_python_in_a_home_does_not_show_the_home(place: Path) -> None:
     assert _shows(granted, home / "lib" / "python3.12")
     assert not _shows(granted, home / "secret")
     assert _shows(ask(read=[home / "python"]), home / "python" / "share")
+    for name in (".bashrc", "pyvenv.cfg"):  # a venv with a file of a home is a venv
+        (home / "python" / name).touch()
+    assert _shows(ask(read=[home / "python"]), home / "python" / "pyvenv.cfg")
     assert "/" not in ask(read=[Path("/")]).read
 
 

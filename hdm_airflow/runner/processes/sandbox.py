@@ -31,6 +31,7 @@ _HIDDEN = (
     "/run/secrets", "/var/run/secrets", "/vault/secrets",
 )  # fmt: skip
 _USERS = "/etc/passwd"
+_OTHERS = "/home"
 #: Signs of a home that is neither hidden itself nor directly below /home, such as /home/DOMAIN/USER.
 _IN_HOMES = (".ssh", ".bashrc", ".bash_profile", ".bash_history", ".profile", ".zshrc")
 #: Folders of a home with secrets and data; `bin` is often next to them.
@@ -257,6 +258,8 @@ def _homes() -> Iterator[str]:
     with suppress(KeyError):  # this user has no entry, as often in containers
         user = pwd.getpwuid(os.geteuid())
         yield from _own_home(user.pw_dir, user.pw_uid)
+    with suppress(OSError), os.scandir(_OTHERS) as entries:
+        yield from (entry.path for entry in entries if entry.is_symlink())
     with suppress(OSError), open(_USERS, errors="surrogateescape") as file:  # without users of a network
         for line in file:
             fields = line.split(":")
@@ -277,8 +280,10 @@ def _is_whole(folder: str, hidden: frozenset[str]) -> bool:
 
 def _is_home(folder: str) -> bool:
     """Whether the folder is probably a home, or one of a home's folders for secrets and data."""
-    if _PRIVATE.search(folder) or os.path.dirname(folder) == os.path.realpath("/home"):
+    if _PRIVATE.search(folder) or os.path.dirname(folder) == os.path.realpath(_OTHERS):
         return True
+    if os.path.lexists(os.path.join(folder, "pyvenv.cfg")):  # whatever its packages have put there
+        return False
     return any(os.path.lexists(os.path.join(folder, name)) for name in _IN_HOMES)
 
 

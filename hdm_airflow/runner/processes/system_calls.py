@@ -49,8 +49,8 @@ _RULES = (
 )
 #: Extended attributes of files, by path: first and last number; setxattr to fremovexattr, setxattrat to removexattrat.
 _ATTRIBUTES = (((188, 199), (5, 16), (226, 237)), ((463, 466), (463, 466), (463, 466)))
-#: `ioctl` of file systems: a descriptor for reading is enough to change a file's flags, or to make a snapshot of a
-#: hidden folder (Btrfs). The second byte of a request names who defines it.
+#: `ioctl` of file systems: a descriptor for reading is enough to change a file's flags or to make a snapshot (Btrfs).
+#: The second byte of a request names who defines it.
 _IOCTL = (16, 29, 54)
 _FILE_SYSTEMS = (ord("f"), ord("v"), ord("X"), 0x94, 0xF5)  # ext4 and most others, versions, XFS, Btrfs, F2FS
 #: FS_IOC_GETFLAGS (64 and 32 bits), FS_IOC_FSGETXATTR, FS_IOC_FIEMAP, FICLONE, FICLONERANGE.
