@@ -165,7 +165,7 @@ def test_database_in_a_home_does_not_open_the_home(place: Path) -> None:
 def test_reason_for_a_missing_sandbox_is_the_true_one(
     monkeypatch: pytest.MonkeyPatch, abi: int, filtered: bool, modules: list[str], reason: str
 ) -> None:
-    """Whoever reads it updates the kernel, or changes a profile: the wrong one of the two helps nobody."""
+    """It decides whether to update the kernel or to change a profile."""
     monkeypatch.setattr(confine, "landlock_abi", lambda: abi)
     monkeypatch.setattr(sandbox, "_is_filtered", lambda: filtered)
     monkeypatch.setattr(sandbox, "_security_modules", lambda: modules)
