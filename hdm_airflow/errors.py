@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from hdm_airflow.printable import printable
+
 
 class HdmError(Exception):
-    """The base of all errors of hdm_airflow.
+    """The base of all errors of hdm_airflow; control characters in their texts are escaped.
 
     Args:
         what: the fault in one sentence. It names its object, and never holds a row's value or a secret.
@@ -13,6 +15,7 @@ class HdmError(Exception):
     """
 
     def __init__(self, what: str, where: str = "", hint: str = "") -> None:
+        what, where, hint = printable(what, lines=True), printable(where), printable(hint, lines=True)
         super().__init__(what, where, hint)  # all three, because unpickling calls the class with args
         self.what = what
         self.where = where

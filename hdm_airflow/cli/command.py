@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from airflow.cli.utils import redirect_stdout_log_handlers_to_stderr
 
 from hdm_airflow.errors import HdmError
+from hdm_airflow.printable import coloured
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -81,4 +82,4 @@ class _Narrator(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        sys.stderr.write(f"{level}{record.getMessage()}\n")
+        sys.stderr.write(f"{level}{coloured(record.getMessage())}\n")  # a pack's lines keep their colours

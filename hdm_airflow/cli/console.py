@@ -11,12 +11,14 @@ from typing import Any
 from airflow.cli.simple_table import AirflowConsole
 from rich.markup import escape
 
+from hdm_airflow.printable import printable
+
 Record = Mapping[str, Any]
 
 
 def say(text: str) -> None:
     """Print narration: one line on stderr."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{printable(text, lines=True)}\n")
 
 
 def warn(text: str) -> None:
@@ -25,8 +27,8 @@ def warn(text: str) -> None:
 
 
 def put(text: str) -> None:
-    """Print data unchanged."""
-    sys.stdout.write(f"{text}\n")
+    """Print data; only control characters are escaped."""
+    sys.stdout.write(f"{printable(text, lines=True)}\n")
 
 
 def show(rows: Sequence[Record], output: str) -> None:
@@ -44,7 +46,10 @@ def show(rows: Sequence[Record], output: str) -> None:
     else:
         # rich would read [...] in a cell as markup and drop it; a plain table is printed unchanged
         clean = escape if output == "table" else str
-        console.print_as([{key: clean(_cell(value)) for key, value in row.items()} for row in rows], output=output)
+        console.print_as(
+            [{key: clean(printable(_cell(value), lines=True)) for key, value in row.items()} for row in rows],
+            output=output,
+        )
 
 
 def show_one(record: Record, output: str) -> None:

@@ -21,6 +21,7 @@ from hdm_airflow.credentials.chain import Answers
 from hdm_airflow.credentials.sources import open_chain
 from hdm_airflow.errors import ConfigurationError, HdmError
 from hdm_airflow.operators.plan import one_line
+from hdm_airflow.runner import forms
 from hdm_airflow.runner.masking import Masker
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ def test(args: Namespace) -> int:
     with open_chain(settings.credentials, environment=environment, pack=None, warn=warn) as chain:
         answers = chain.find_all(distinct)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            rows = list(pool.map(probe, [_login(one, answers) for one in distinct]))
+            logins = [_login(one, answers) for one in distinct]
+            for login in logins:
+                _warn_if_short(login)
+            rows = list(pool.map(probe, logins))
     show(rows, args.output)
     return 0 if all(row["reachable"] for row in rows) else UNREACHABLE
 
@@ -70,6 +74,13 @@ def _login(registered: Registered, answers: Answers) -> Login:
         return Login(endpoint=endpoint, slug=slug)
     endpoint = replace(endpoint, user=credential.user or endpoint.user)
     return Login(endpoint=endpoint, slug=slug, password=credential.password, source=credential.source)
+
+
+def _warn_if_short(login: Login) -> None:
+    """Warn if a password is so short that masking it blanks ordinary text, and lets encoded forms pass."""
+    if login.password and len(login.password) < forms.DISTINCT:
+        limit = f"the password has fewer than {forms.DISTINCT} characters"
+        warn(f"{login.slug}: {limit}, so masking it makes logs hard to read; choose a longer one")
 
 
 def probe(login: Login) -> dict[str, Any]:

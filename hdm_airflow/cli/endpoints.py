@@ -13,6 +13,7 @@ from hdm_airflow.cli.command_context import actor, open_base
 from hdm_airflow.cli.console import put, say, show
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.pack import PREFIX
+from hdm_airflow.printable import printable
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -105,6 +106,6 @@ def _agreed(slug: str) -> bool:
     if not sys.stdin.isatty():
         hint = "add --yes"
         raise ConfigurationError("cannot ask for confirmation (stdin is not a terminal)", slug, hint)
-    sys.stderr.write(f"Remove {slug} and its activations? [y/N] ")
+    sys.stderr.write(f"Remove {printable(slug)} and its activations? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -19,6 +19,7 @@ from hdm_airflow.operators.execution import Execution
 from hdm_airflow.operators.plan import Plan
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.packs.pack import Pack
+from hdm_airflow.printable import printable
 from hdm_airflow.runner.job import BaseAccess, Job, Target
 from hdm_airflow.runner.processes.child import dying_with_parent
 from hdm_airflow.runner.venvs.store import VenvStore
@@ -214,9 +215,9 @@ class PackAttempt:
         if planned.external.warning:
             self.log.warning("%s", planned.external.warning)
         for slug, why in planned.gated.items():
-            self.log.warning("%s is not run: %s", slug, why)
+            self.log.warning("%s is not run: %s", printable(slug), printable(why))
         for slug in planned.kept:
-            self.log.info("%s has succeeded before and is not run again", slug)
+            self.log.info("%s has succeeded before and is not run again", printable(slug))
 
     def _log_result(self, result: AttemptResult) -> None:
         for outcome in result.done:

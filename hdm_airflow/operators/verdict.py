@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 
 from hdm_airflow.base.runs import Outcome, Status
+from hdm_airflow.printable import printable
 from hdm_airflow.runner.report import Report, Reports
 from hdm_airflow.runner.run import SKIPPED, RunResult
 
@@ -74,7 +75,8 @@ def line(outcome: Outcome) -> str:
         for count, name in ((outcome.metrics, "metrics"), (outcome.alerts, "alerts"))
         if count is not None
     ]
-    return ": ".join(part for part in (outcome.endpoint, ", ".join([outcome.status, *counts]), outcome.reason) if part)
+    parts = outcome.endpoint, ", ".join([outcome.status, *counts]), outcome.reason
+    return printable(": ".join(part for part in parts if part))
 
 
 def sentence(summary: dict[str, Any]) -> str:

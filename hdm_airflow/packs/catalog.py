@@ -11,10 +11,11 @@ from pathlib import Path
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs import graph
 from hdm_airflow.packs.discovery import Stray, discover
-from hdm_airflow.packs.finding import Finding, errors, printable
+from hdm_airflow.packs.finding import Finding, errors
 from hdm_airflow.packs.manifest import NAME_LIMIT, Kind
 from hdm_airflow.packs.pack import MANIFEST, PREFIX, Pack
 from hdm_airflow.packs.reader import Draft, read
+from hdm_airflow.printable import printable
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ Severity = Literal["error", "warning"]
 #: Every code of a finding, with its severity and meaning. An error quarantines the pack.
 CODES: dict[str, tuple[Severity, str]] = {
     "folder-unreadable": ("error", "the pack's folder, or a folder in it, cannot be read"),
+    "folder-deep": ("error", "the pack nests folders so deeply, or has a path so long, that a run cannot copy it"),
     "manifest-missing": ("error", "the pack has no properties.json"),
     "manifest-unreadable": ("error", "properties.json cannot be read, decoded or parsed"),
     "kind-unknown": (
@@ -82,13 +83,6 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.severity} [{self.code}] {self.message}\n  do: {self.hint}"
-
-
-def printable(text: str) -> str:
-    """The text with control characters, and names that are not UTF-8, escaped: terminals and databases refuse them."""
-    if text.isprintable():
-        return text
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def errors(findings: Iterable[Finding]) -> tuple[Finding, ...]:

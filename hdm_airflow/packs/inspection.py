@@ -9,6 +9,7 @@ from pathlib import Path
 from hdm_airflow.packs import conf, files
 from hdm_airflow.packs.pack import CREATE_TABLE, REQUIREMENTS
 from hdm_airflow.packs.reader import Draft
+from hdm_airflow.packs.tree import Tree, entries
 
 _DASHBOARD = "kibana-dashboard/export.ndjson"
 _DASHBOARD_LIMIT = 100_000_000  # bytes; Kibana exports of several MB are common
@@ -76,13 +77,13 @@ def _check_imports(draft: Draft, root: Path) -> None:
     """At every parse, Airflow imports each .py file below the dags folder that contains "airflow" and "dag"."""
     if any(_ignores(folder, root) for folder in (root, *root.parents)):
         return
-    for path in sorted(draft.path.rglob("*.py")):
+    everything = entries(draft.path, Tree())
+    for name in sorted(name for name, entry in everything if name.endswith(".py") and not entry.is_dir()):
         try:
-            content = files.read_bytes(path).lower()
+            content = files.read_bytes(draft.path / name).lower()
         except (FileNotFoundError, files.Unreadable):
             continue  # Airflow cannot read and import it either
         if b"airflow" in content and b"dag" in content:
-            name = path.relative_to(draft.path).as_posix()
             hint = f"add {root.name}/ to the file .airflowignore next to your Dag file"
             draft.add("airflow-imports", "Airflow would import this file at every parse", hint, file=name)
 

@@ -15,11 +15,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from hdm_airflow.packs import files
-from hdm_airflow.packs.finding import Finding, printable
+from hdm_airflow.packs.finding import Finding
 from hdm_airflow.packs.manifest import Kind, Manifest
 from hdm_airflow.packs.pack import MANIFEST, SCRIPT
-from hdm_airflow.packs.tree import Tree, walk
+from hdm_airflow.packs.tree import DEEP, LONG, Tree, walk
 from hdm_airflow.packs.versions import parse as parse_version
+from hdm_airflow.printable import printable
 
 README_LIMIT = 20_000  # bytes
 _FIELDS = frozenset(Manifest.model_fields)
@@ -114,6 +115,9 @@ def _check_tree(draft: Draft, tree: Tree) -> None:
         draft.add("symlink-broken", "the link's target does not exist", "remove it, or correct it", file=link)
     for special in tree.special:
         draft.add("special-file", "this is a pipe, socket or device", "remove it from the pack", file=special)
+    for folder in sorted(tree.deep):
+        message = f"its folders are nested over {DEEP} deep, or have paths of over {LONG:,} bytes"
+        draft.add("folder-deep", message, "move the files up, or shorten the names", file=folder)
     if tree.large:
         draft.add("pack-large", "the pack has over 10,000 files", "move data and node_modules out of it")
 

@@ -11,6 +11,10 @@ from pathlib import Path
 
 #: Each run copies the whole folder: with more entries than this, copying costs too much.
 LARGE = 10_000
+#: Levels of folders. Copying and many other tools recurse; Python ends them after about 500 levels.
+DEEP = 100
+#: Bytes of a path in the pack; with the path of the run's folder, the system allows 4,096.
+LONG = 3_000
 
 
 @dataclass
@@ -22,6 +26,7 @@ class Tree:
     broken: list[str] = field(default_factory=list)  # links without a target, or in a loop
     special: list[str] = field(default_factory=list)  # pipes, sockets, devices
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # folder, reason
+    deep: set[str] = field(default_factory=set)  # folders directly in the pack with paths that a run cannot copy
     large: bool = False
 
 
@@ -32,7 +37,7 @@ def walk(root: Path) -> Tree:
     original.
     """
     tree = Tree()
-    for count, (relative, entry) in enumerate(_entries(str(root), "", tree)):
+    for count, (relative, entry) in enumerate(entries(root, tree)):
         if count > LARGE:
             tree.large = True
             break
@@ -45,20 +50,34 @@ def walk(root: Path) -> Tree:
     return tree
 
 
-def _entries(folder: str, prefix: str, tree: Tree) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-        if not os.access(folder, os.X_OK):  # we may list its names, but not open its files
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        tree.unreadable.append((prefix.rstrip("/"), error.strerror or "unreadable"))
-        return
-    for entry in entries:  # before the folders in it, or LARGE might stop the walk before the Readme
-        yield prefix + entry.name, entry
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _entries(entry.path, f"{prefix}{entry.name}/", tree)
+def entries(root: Path, tree: Tree) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Everything in a folder, with its relative path, however much there is.
+
+    Args:
+        root: the folder.
+        tree: receives what is too deep or unreadable.
+    """
+    waiting = [(str(root), "", 0)]  # a list, not recursion: folders nest deeper than Python calls
+    while waiting:
+        folder, prefix, depth = waiting.pop()
+        try:
+            with os.scandir(folder) as found:
+                inner = sorted(found, key=lambda entry: entry.name)
+            if not os.access(folder, os.X_OK):  # we may list its names, but not open its files
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            tree.unreadable.append((prefix.rstrip("/"), error.strerror or "unreadable"))
+            continue
+        folders = []
+        for entry in inner:  # before the folders in it, or LARGE might stop the walk before the Readme
+            relative = prefix + entry.name
+            if depth > DEEP or len(os.fsencode(relative)) > LONG:
+                tree.deep.add(relative.partition("/")[0])
+                continue
+            yield relative, entry
+            if entry.is_dir(follow_symlinks=False):
+                folders.append((entry.path, f"{relative}/", depth + 1))
+        waiting += reversed(folders)
 
 
 def _sort_link(tree: Tree, relative: str, path: str, real_root: str) -> None:

@@ -13,6 +13,8 @@ from hdm_airflow.runner.readings import readings
 
 #: Shorter pieces of an encoded secret reveal nothing, and masking them would blank ordinary text. In characters.
 LEAST = 4
+#: Shorter secrets occur in ordinary text by chance, and their forms with quotes left out do so, too. In characters.
+DISTINCT = 8
 _DELIMITER = re.compile("[:@/]")  # the characters that SQLAlchemy 1.4 quotes
 _PERCENT = re.compile("%[0-9A-F]{2}")
 _UNICODE = re.compile(r"\\u([0-9a-f]{4})")

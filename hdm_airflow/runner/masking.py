@@ -25,8 +25,6 @@ MASK = "***"
 #: Characters of an escaped or encoded secret per byte of it: `&#x27;`, `%2527`, `\\u0027`, `0x27, `.
 _WIDEST = 8
 _FEW = 400  # pieces; with more, the pattern that allows noise between their characters takes longer than it saves
-#: A reading of a form this long is masked even if quotes of the secret are missing. In characters.
-_DISTINCT = 8
 #: The beginning of a word, up to a character that is rare in ordinary text; the rarest ones first.
 _RARE = tuple(map(re.compile, ("(?s:.*?)[^a-z0-9 .,:;/_=()-]", "(?s:.*?)[^a-z ]")))
 _RARE_DIGIT = tuple(map(re.compile, ("(?:..)*?7", "(?:..)*?6", "(?:..)*?[4589]")))
@@ -152,7 +150,7 @@ class Masker:
 
         So `abcd` is not a form of `a'b"cd`; but a long one is masked even if quotes of the secret are missing.
         """
-        return len(word) >= _DISTINCT or length >= self._demands.get(word, _NO_DEMAND)[2]
+        return len(word) >= forms.DISTINCT or length >= self._demands.get(word, _NO_DEMAND)[2]
 
 
 class _Index:

@@ -99,7 +99,8 @@ class Reading:
         """The place of each of its characters in the original; slow."""
         text, chain = self.original, []
         for stage in self.stages:
-            edits, pieces, done, length = _Edits(), [], 0, 0
+            edits, done, length = _Edits(), 0, 0
+            pieces: list[str] = []
             for match in stage.pattern.finditer(text):
                 start, end = match.span()
                 new = stage.replace(match)

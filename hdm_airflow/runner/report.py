@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from hdm_airflow.printable import printable
+
 Status = Literal["ok", "partial", "failed", "skipped"]
 _STATUSES = ("ok", "partial", "failed", "skipped")
 #: Bytes; a longer line is invalid.
@@ -191,12 +193,12 @@ class ReportReader:
             self.reports.progress = Progress(share=float(share), message=self._text(value.get("message")))
 
     def _text(self, value: object) -> str:
-        """The value as one masked line of text that a database can store: no null character, no lone surrogate."""
+        """The value as one masked line that databases store and terminals show: without control characters."""
         if value is None:
             return ""
         text = self.mask(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         text = text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
-        return " ".join(text.split())[:_MESSAGE_LIMIT]
+        return printable(" ".join(text.split()))[:_MESSAGE_LIMIT]
 
     def _problem(self, reason: str) -> None:
         if len(self.reports.problems) < _PROBLEMS:

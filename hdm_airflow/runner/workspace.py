@@ -91,6 +91,9 @@ def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
             normalise_script(place.pack / SCRIPT)
             place.home.mkdir(mode=0o700)
             place.tmp.mkdir(mode=0o700)
+        except RecursionError as error:  # folders nested since the pack was read
+            hint = "nest its folders less deeply"
+            raise ConfigurationError("the pack's folders are nested too deeply to copy", str(pack), hint) from error
         except (OSError, shutil.Error) as error:
             what = f"the pack cannot be copied for its run: {_reason(error, pack)}"
             hint = f"check that Airflow's user can read it and that {root.parent} has free space"

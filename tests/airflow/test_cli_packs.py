@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from hdm_airflow.cli.packs import install
+from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.packs.catalog import Catalog
+from hdm_airflow.runner.workspace import workspace
 from tests.airflow.cli_harness import ROOT, Hdm
 
 REFERENCE = ROOT / "dags" / "packs"
@@ -199,3 +205,111 @@ def test_installed_wheel_has_its_packs_inside(monkeypatch: pytest.MonkeyPatch, t
     assert (tmp_path / "rule-packs" / "basic" / "properties.json").exists()
     shutil.rmtree(package)
     assert "missing from this installation" in hdm("packs", "install", "--list", code=2).err
+
+
+@pytest.fixture
+def nested(packs: Path) -> Iterator[Callable[[Path, int, str], None]]:
+    """Nests folders, by descriptor because their paths are too long, and removes all packs with `rm`."""
+
+    def nest(folder: Path, levels: int, name: str) -> None:
+        place = os.open(folder, os.O_RDONLY)
+        for _ in range(levels):
+            os.mkdir(name, dir_fd=place)
+            inner = os.open(name, os.O_RDONLY, dir_fd=place)
+            os.close(place)
+            place = inner
+        os.close(os.open("deepest.py", os.O_CREAT, dir_fd=place))
+        os.symlink("nowhere", "link", dir_fd=place)
+        os.close(place)
+
+    yield nest
+    subprocess.run(["rm", "-rf", packs], check=True)
+
+
+@pytest.mark.parametrize(("levels", "name"), [(1_500, "d"), (5_000, "d"), (30, "d" * 200), (18, "d" * 225)])
+def test_pack_that_nests_folders_too_deeply_is_quarantined_and_the_others_are_checked(
+    hdm: Hdm, packs: Path, nested: Callable[[Path, int, str], None], levels: int, name: str
+) -> None:
+    """Python's calls nest 1,000 levels, and a path has at most 4,096 bytes."""
+    deep = packs / "metric-packs" / "deep"
+    shutil.copytree(packs / "metric-packs" / "pulse", deep)
+    edit(deep, name="deep")
+    nested(deep, levels, name)
+    before = hdm("packs", "check", packs, code=1).out
+    assert "metric-packs/deep" in before
+    assert "[folder-deep]" in before
+    assert "[version-missing]" in before
+    assert "airflow-imports" not in before
+    states = {row["task_id"]: row["state"] for row in hdm.json("packs", "list", "--packs-dir", packs)}
+    assert states == {"mp_pulse": "ok", "rp_pulse": "ok", "mp_broken": "quarantined", "mp_deep": "quarantined"}
+    assert "folder-deep" in hdm("packs", "show", "mp_deep", "--packs-dir", packs).out
+    assert "[folder-deep]" in hdm("packs", "check", deep, code=1).out
+
+
+def test_pack_with_a_hundred_levels_is_copied(packs: Path, nested: Callable[[Path, int, str], None]) -> None:
+    """What has no finding can run."""
+    pack = packs / "metric-packs" / "pulse"
+    nested(pack, 100, "d")
+    assert not Catalog.scan(packs).find("mp_pulse").errors
+    with workspace(pack) as place:
+        assert len(list(place.pack.rglob("deepest.py"))) == 1
+
+
+def test_reference_pack_with_nested_folders_of_others_is_replaced(
+    hdm: Hdm, packs: Path, nested: Callable[[Path, int, str], None]
+) -> None:
+    """`packs install` compares the folder that is there."""
+    hdm("packs", "install", "basic", packs)
+    nested(packs / "metric-packs" / "basic", 1_500, "d")
+    assert "the old folder is now" in hdm("packs", "install", "basic", packs, "--force").err
+
+
+def test_folder_nested_deeper_since_the_check_ends_the_run_with_a_reason(
+    packs: Path, nested: Callable[[Path, int, str], None]
+) -> None:
+    """The Dag was parsed before."""
+    pack = packs / "metric-packs" / "pulse"
+    nested(pack, 1_500, "d")
+    with pytest.raises(ConfigurationError, match="nested too deeply"), workspace(pack):
+        pass
+
+
+def test_links_in_a_loop_and_a_hundred_thousand_folders_are_findings(hdm: Hdm, packs: Path) -> None:
+    """Neither follows a link forever nor reads on without end."""
+    pack = packs / "metric-packs" / "pulse"
+    (pack / "a").symlink_to("b")
+    (pack / "b").symlink_to("a")
+    (pack / "up").symlink_to(".")
+    many = pack / "many"
+    many.mkdir()
+    for number in range(100):
+        (many / str(number)).mkdir()
+        for inner in range(1_000):
+            (many / str(number) / str(inner)).mkdir()
+    found = hdm("packs", "check", packs, code=1).out
+    assert "[pack-large]" in found
+    assert "[symlink-broken]" in found
+    assert "[version-missing]" in found
+
+
+def test_control_characters_from_a_pack_reach_no_terminal(hdm: Hdm, packs: Path) -> None:
+    """A manifest, a file's name and a bad value could clear the screen or reverse what follows."""
+    bad = "x\x1b[2J\u202e\x9b1m\x07y\u2028"
+    edit(packs / "metric-packs" / "pulse", description=bad, author=bad, kind=bad, **{bad: 1})
+    (packs / "metric-packs" / bad).mkdir()
+    (packs / "metric-packs" / "pulse" / bad).symlink_to("nowhere")
+    commands = [
+        *(("packs", "list", "--packs-dir", packs, "-o", form) for form in ("table", "json", "yaml", "plain")),
+        *(
+            ("packs", "show", "mp_pulse", "--packs-dir", packs, "-o", form)
+            for form in ("table", "json", "yaml", "plain")
+        ),
+        ("packs", "check", packs),
+        ("packs", "check", packs, "-o", "json"),
+        ("packs", "show", bad, "--packs-dir", packs),
+        ("packs", "check", packs / bad),
+    ]
+    for words in commands:
+        done = hdm(*words, code=None)
+        assert not set("\x1b\u202e\x9b\x07\u2028") & set(done.out + done.err), words
+        assert done.out + done.err

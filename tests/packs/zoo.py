@@ -152,6 +152,12 @@ def _(pack: Path) -> None:
         (pack / f"data/{number}").touch()
 
 
+@animal("metric-packs/bad-folders-deep")
+def _(pack: Path) -> None:
+    whole(pack)
+    (pack / "d" / "/".join(["d" * 240] * 13)).mkdir(parents=True)
+
+
 # Links ----------------------------------------------------------------------------------------------------------------
 
 _with("metric-packs/bad-link-relative", _anew("process/data", lambda path: path.symlink_to("../../good-measure")))

@@ -139,6 +139,7 @@ BUILT: dict[str, list[Expected]] = {
     "metric-packs/bad-conf-deep": [warning("conf-unreadable", CONF)],
     "metric-packs/bad-conf-pipe": [warning("conf-unreadable", CONF), warning("special-file", CONF)],
     "metric-packs/bad-files-many": [warning("pack-large", "")],
+    "metric-packs/bad-folders-deep": [error("folder-deep", "d")],
     "metric-packs/bad-link-absolute": [error("symlink-escapes", "process/data")],
     "metric-packs/bad-link-dangling": [warning("symlink-broken", "process/data")],
     "metric-packs/bad-link-home": [error("symlink-escapes", "process/data")],

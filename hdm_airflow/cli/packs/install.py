@@ -17,6 +17,7 @@ from hdm_airflow.cli.console import put, say, show
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.catalog import Catalog
 from hdm_airflow.packs.pack import Pack
+from hdm_airflow.packs.tree import Tree, entries
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -89,12 +90,12 @@ def _is_same(one: Path, other: Path) -> bool:
 
 def _files(folder: Path) -> list[Path]:
     ignored = shutil.ignore_patterns(*_IGNORED)
-    found = []
-    for path in folder.rglob("*"):
-        relative = path.relative_to(folder)
-        if not ignored(str(folder), list(relative.parts)) and not (path.is_dir() and not path.is_symlink()):
+    found, tree = [], Tree()
+    for name, entry in entries(folder, tree):
+        relative = Path(name)
+        if not ignored(str(folder), list(relative.parts)) and not entry.is_dir(follow_symlinks=False):
             found.append(relative)
-    return sorted(found)
+    return sorted([*found, *map(Path, tree.deep)])
 
 
 def _install(pack: Pack, folder: Path) -> None:
