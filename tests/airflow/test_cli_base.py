@@ -149,6 +149,20 @@ def test_endpoints_are_tested_with_the_password_that_packs_get(
     assert hdm.json("endpoints", "test", database.name)[0]["reachable"]
 
 
+@pytest.mark.parametrize(("password", "warned"), [("a", True), ("s3v3n77", True), ("ei8ht-88", False)])
+def test_short_password_is_warned_about_and_changes_no_exit_code(
+    hdm: Hdm, monkeypatch: pytest.MonkeyPatch, password: str, warned: bool
+) -> None:
+    """Masking `a` turns every line of a log into stars."""
+    hdm("endpoints", "add", "short:postgres:127.0.0.1:1:me:false")
+    monkeypatch.setenv("AIRFLOW_CONN_HDM_SHORT", json.dumps({"conn_type": "generic", "password": password}))
+    done = hdm("endpoints", "test", "short", "--output", "json", code=1)
+    assert (
+        "warning: short:postgres:127.0.0.1:1:me:false: the password has fewer than 8 characters" in done.err
+    ) is warned
+    assert done.data[0]["password_from"] == "Airflow connection hdm_short"
+
+
 def test_mysql_endpoint_is_tested_where_its_driver_is_installed(
     hdm: Hdm, mariadb: MariaDB, mariadb_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

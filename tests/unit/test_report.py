@@ -305,3 +305,15 @@ def test_garbage_in_any_pieces_spoils_no_report_that_follows(tmp_path: Path, pie
     assert reports.endpoints[B] == Report(status="ok")
     lines = [one for one in b"".join(pieces).split(b"\n") if one.strip()]
     assert len(reports.problems) + reports.dropped <= len(lines)
+
+
+def test_control_characters_in_texts_are_visible(tmp_path: Path) -> None:
+    """Ledger, log and terminal show them; a secret with a colour in it is masked first."""
+    found = ReportReader(tmp_path / "r", frozenset({A}), Masker(["s3cret"]))
+    bad = "a\x1b[2J\u202eb \x9b s3\x1b[1mcret"
+    append(found, line(status="partial", message=bad, version=bad, incomplete=[bad]))
+    append(found, json.dumps({"progress": 0.5, "message": bad}) + "\n")
+    reports = found.close()
+    report, shown = reports.endpoints[A], "a\\x1b[2J\\u202eb \\x9b ***"
+    assert (report.message, report.version, report.incomplete) == (shown, shown, (shown,))
+    assert reports.progress == Progress(share=0.5, message=shown)
