@@ -146,3 +146,36 @@ def test_passwords_of_proxies_and_of_variables_that_sound_secret_are_masked(
     assert "HTTP_PROXY=joe:***@proxy:3128" in stage.lines
     assert "it means ***" in stage.lines
     assert "ES_TOKEN=***" in stage.lines
+
+
+def test_escaped_wrapped_and_coloured_password_and_control_characters_reach_no_log(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real run: the first half of a wrapped password is read long before the second one."""
+    secret = "tok\ten;" + "aB3dE5fG7hI9" * 6
+    monkeypatch.setenv("AIRFLOW_CONN_HDM_HEART", json.dumps({"conn_type": "generic", "password": secret}))
+    program = """
+import base64, hdm, shlex, subprocess, sys, time
+run = hdm.load()
+for e in run.endpoints:
+    p = e.password
+    subprocess.run(["bash", "-c", 'printf "%q\\\\n" "$1"; declare -p 1; set -x; : "$1"', "bash", p])
+    for line in base64.encodebytes(b"user:" + p.encode()).decode().splitlines():
+        print(line, flush=True)
+        time.sleep(0.6)
+    print("\\x1b[2Jgone \\u202e \\x9b \\x1b]0;title\\x07 \\x1b[31mred", flush=True)
+    bad = "\\x1b[2J\\u202e bad " + "\\x1b[1m".join(p)
+    run.report(e, "failed", message=bad, version="\\x9b1", incomplete=["t\\x07"])
+"""
+    stage.pack("basic", "python process/main.py\n", files={"process/main.py": program})
+    stage.activate("mp_basic", HEART)
+    with pytest.raises(PackFailedError) as caught:
+        stage.run("mp_basic")
+    ledger = repr(stage.ledger("mp_basic", "reason", "dbversion", "incomplete"))
+    places = stage.log + str(caught.value) + json.dumps(stage.summary, ensure_ascii=False) + ledger
+    encoded = base64.b64encode(b"user:" + secret.encode()).decode()
+    pieces = {text[at : at + 6] for text in (secret, encoded[8:-4]) for at in range(len(text) - 6)}
+    assert not [piece for piece in pieces if piece in places]
+    assert not set("\u202e\x9b\x07") & set(places)
+    assert r"\x1b[2Jgone \u202e \x9b \x1b]0;title\x07 " + "\x1b[31mred\x1b[0m" in stage.lines
+    assert places.count("\x1b") == 2

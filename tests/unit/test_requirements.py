@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hdm_airflow.errors import VenvBuildError
 from hdm_airflow.runner.venvs.requirements import Requirements
 
 
@@ -104,3 +105,12 @@ def test_index_of_the_file_is_noticed(tmp_path: Path, line: str, expected: bool)
 def test_name_that_is_too_long_for_a_file_names_none(tmp_path: Path, line: str) -> None:
     """The system's error would quote the line, and with it the signature in a URL."""
     assert read(tmp_path, line).files == {}
+
+
+def test_requirements_nested_too_deeply_are_an_error_with_a_reason(tmp_path: Path) -> None:
+    """`airflow hdm venvs warm` builds the venvs of all packs: one must not end it."""
+    for number in range(1_500):
+        (tmp_path / f"r{number}.txt").write_text(f"-r r{number + 1}.txt\n")
+    (tmp_path / "requirements.txt").write_text("-r r0.txt\n")
+    with pytest.raises(VenvBuildError, match="over 100 files"):
+        Requirements.read(tmp_path)

@@ -16,6 +16,7 @@ from hdm_airflow.packs.pack import REQUIREMENTS
 from hdm_airflow.runner.venvs.package_index import masked
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
+_MANY = 100  # requirements files that a pack may have
 _NESTED = re.compile(r"(?:-[rc]\s*|--(?:requirement|constraint)(?:\s+|\s*=\s*))(\S.*)")
 _INDEX = re.compile(r"-i\b|--index-url\b")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
@@ -84,6 +85,9 @@ class _Reader:
     def content(self, path: Path) -> bytes:
         """A requirements file's bytes."""
         self._read.add(path)
+        if len(self._read) > _MANY:  # each may name the next one, deeper than Python's calls nest
+            what = f"the requirements name over {_MANY} files of requirements"
+            raise VenvBuildError(what, hint="write them into fewer files")
         try:
             return path.read_bytes()
         except OSError as error:
