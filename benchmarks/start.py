@@ -157,17 +157,19 @@ def _cold(place: Site, table: Table) -> None:
 def _built(place: Site, store: str) -> float:
     """Seconds that the store takes to build a venv."""
     from hdm_airflow.runner.processes import sandbox
+    from hdm_airflow.runner.processes.run_folder import run_folder
     from hdm_airflow.runner.processes.supervision import Supervision
     from hdm_airflow.runner.venvs.options import VenvOptions
     from hdm_airflow.runner.venvs.store import VenvStore
 
     pack = place.worker.home / "dags" / "packs" / "metric-packs" / "start"
     sandbox_in_force = sandbox.in_force(sandbox.Sandbox(), hide=[place.folder / store])
-    supervision = Supervision(None, [], lambda: None, sandbox_in_force)
-    began = time.perf_counter()
     options = VenvOptions(folder=str(place.folder / store))
-    with VenvStore(options).use(pack, "start", None, supervision=supervision, log=lambda _: None):
-        return time.perf_counter() - began
+    with run_folder() as folder:
+        supervision = Supervision(None, folder, lambda: None, sandbox_in_force)
+        began = time.perf_counter()
+        with VenvStore(options).use(pack, "start", None, supervision=supervision, log=lambda _: None):
+            return time.perf_counter() - began
 
 
 def _started(lines: Iterable[str]) -> float:

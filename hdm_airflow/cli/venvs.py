@@ -149,7 +149,7 @@ def _warm(store: VenvStore, pack: Pack, settings: Settings) -> dict[str, Any]:
             raise ConfigurationError("the pack is quarantined", pack.folder, f"airflow hdm packs check {pack.path}")
         with workspace(pack.path) as place:
             sandbox_in_force = sandbox.in_force(options.sandbox, hide=[pack.packs_folder, store.root])
-            supervision = Supervision(options.timeout, [place.root], lambda: None, sandbox_in_force)
+            supervision = Supervision(options.timeout, place, lambda: None, sandbox_in_force)
             using = store.use(place.pack, pack.folder, _python(pack), supervision=supervision, log=narrate)
             with using as venv:
                 precompile.precompile(venv, supervision)

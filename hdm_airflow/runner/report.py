@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,10 +19,12 @@ _STATUSES = ("ok", "partial", "failed", "skipped")
 LINE_LIMIT = 1 << 20
 #: Bytes; the rest of a longer report is not read.
 REPORT_LIMIT = 1 << 26
-_CHUNK = 1 << 16
-_CHUNKS = 64  # per call: a pack that writes faster than we read must not stop the clock
+_CHUNK = 1 << 12  # bytes between two looks at the clock; all may be line ends
+_STEP = 0.05  # seconds per call: a pack that writes faster than we read must not stop the clock
+_CHUNKS = 1 << 10  # per call
 _PROBLEMS = 20  # further ones are only counted
 _MESSAGE_LIMIT = 1_000  # characters
+_STARTS = (b"{", b"\xef")  # first bytes of a valid line: an object, perhaps after a byte order mark
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,79 +81,114 @@ class ReportReader:
         self._begin()
 
     def poll(self) -> Reports:
-        """Read what was written since the last call."""
-        self._follow()
-        for _ in range(_CHUNKS):
-            if not self._read_chunk():
-                break
+        """Read what was written since the last call, for a short time."""
+        self._read_step()
         return self.reports
 
-    def close(self) -> Reports:
-        """Read the rest, including a last line without a line end, and close the file."""
+    def close(self, *, go_on: Callable[[], bool] = lambda: True) -> Reports:
+        """Read the rest, including a last line without a line end, and close the file.
+
+        If the file is not read to its end, an unread line may withdraw a report: then no endpoint counts as reported
+        ok.
+
+        Args:
+            go_on: called several times a second; whether there is time for more.
+        """
         try:
-            self._follow()
-            while self._read_chunk():
+            while not (ended := self._read_step()) and go_on():
                 pass
-            if self._rest or self._overlong:
+            if not ended:
+                self._cut("there was no time to read the report to its end")
+            elif self._rest or self._overlong:
                 self._end_of_line(b"")
         finally:
             os.close(self._descriptor)
         return self.reports
 
+    def _read_step(self) -> bool:
+        """Read for a short time; return whether the end was reached."""
+        enough = time.monotonic() + _STEP
+        for _ in range(_CHUNKS):
+            if not self._read_chunk() and not self._follow():
+                return True
+            if time.monotonic() > enough:
+                break
+        return False
+
     def _read_chunk(self) -> bool:
-        """Read a piece; return whether there was more to read."""
-        if self._position >= REPORT_LIMIT:
-            if not self._full:
-                self._full = True
-                self._problem(f"the report is longer than {REPORT_LIMIT:,} bytes; the rest is not read")
+        """Read a piece; return whether there was something to read."""
+        if self._full:
             return False
         chunk = os.pread(self._descriptor, _CHUNK, self._position)
+        if chunk and self._position >= REPORT_LIMIT:
+            self._full = True
+            self._cut(f"the report is longer than {REPORT_LIMIT:,} bytes; the rest is not read")
+            return False
         self._position += len(chunk)
         *lines, rest = chunk.split(b"\n")
-        for line in lines:
-            self._end_of_line(line)
+        if lines:
+            self._end_of_line(lines[0])
+            for line in lines[1:]:
+                self._take_line(line)
         self._grow(rest)
         return bool(chunk)
 
     def _begin(self) -> None:
-        self._position, self._line, self._rest = 0, 0, b""
+        self._position, self._line, self._rest = 0, 0, bytearray()
         self._overlong = self._full = False
 
-    def _follow(self) -> None:
-        """Start again if the pack rewrote the file or replaced it with another one."""
+    def _follow(self) -> bool:
+        """Start again if the pack rewrote the file or replaced it with another one; return whether it did."""
         known = os.fstat(self._descriptor)
+        if known.st_size < self._position:
+            self._begin()
+            self._problem("the pack rewrote the report file; it is read again from its start")
+            return True
         try:
             other = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:  # removed or unreadable: keep what was read
-            other = self._descriptor
+            return False
         found = os.fstat(other)
-        if stat.S_ISREG(found.st_mode) and not os.path.samestat(known, found):
-            os.close(self._descriptor)
-            self._descriptor = other
-            self._begin()
-            self._problem("the pack replaced the report file; it is read again from its start")
-        elif other != self._descriptor:
+        if not stat.S_ISREG(found.st_mode) or os.path.samestat(known, found):
             os.close(other)
-        if os.fstat(self._descriptor).st_size < self._position:
-            self._begin()
-            self._problem("the pack rewrote the report file; it is read again from its start")
+            return False
+        os.close(self._descriptor)
+        self._descriptor = other
+        self._begin()
+        self._problem("the pack replaced the report file; it is read again from its start")
+        return True
+
+    def _cut(self, reason: str) -> None:
+        """Note that the rest is not read. It may withdraw any report, so none counts until it is repeated."""
+        self._problem(reason)
+        for slug, report in self.reports.endpoints.items():
+            self.reports.endpoints[slug] = replace(report, status="failed", message=reason)
 
     def _grow(self, piece: bytes) -> None:
+        if self._overlong:
+            return
         self._rest += piece
         if len(self._rest) > LINE_LIMIT:
-            self._rest, self._overlong = b"", True
+            self._rest, self._overlong = bytearray(), True
 
     def _end_of_line(self, piece: bytes) -> None:
         self._grow(piece)
         line, overlong = self._rest, self._overlong
-        self._rest, self._overlong = b"", False
-        self._line += 1
+        self._rest, self._overlong = bytearray(), False
         if overlong:
+            self._line += 1
             self._problem(f"the line is longer than {LINE_LIMIT:,} bytes")
-        elif line.strip():
-            self._take(line)
+        else:
+            self._take_line(line)
 
-    def _take(self, line: bytes) -> None:
+    def _take_line(self, line: bytes | bytearray) -> None:
+        self._line += 1
+        start = line.lstrip()[:1]
+        if not start:
+            return
+        if start not in _STARTS and len(self.reports.problems) >= _PROBLEMS:  # certainly invalid, and only counted
+            self.reports.dropped += 1
+            return
         try:
             self._take_value(json.loads(line.decode("utf-8-sig")))
         except (ValueError, RecursionError):

@@ -24,6 +24,8 @@ from hdm_airflow.runner.workspace import Workspace, workspace, write_context, wr
 
 SKIPPED = 99  # exit code of a pack that had nothing to do
 _PROGRESS_INTERVAL = 2.0  # seconds between two progress lines
+#: Seconds that the report is read after the pack's end: at least, even if time is up, and at most.
+_READING = 1.0, 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +80,14 @@ class PackProcess:
             ConfigurationError: if the pack cannot be copied, or needs a sandbox that the kernel does not support.
             VenvBuildError: if its venv cannot be built, or the disk is full.
         """
-        with workspace(self.job.pack.path, keep=self.keep) as place, ExitStack() as self._held:
+        made = workspace(self.job.pack.path, keep=self.keep, heartbeat=self.heartbeat)
+        with made as place, ExitStack() as self._held:
             if self.keep:
                 self.log(f"the run's folder is kept: {place.root}")
             sandbox_in_force = sandbox.in_force(self.job.sandbox, hide=[self.job.pack.packs_folder, self.store.root])
             if self.job.sandbox.mode == "auto" and (shortcoming := sandbox.shortcoming()):
                 self.log(str(shortcoming))
-            self._supervision = Supervision(self.job.timeout, [place.root], self.heartbeat, sandbox_in_force)
+            self._supervision = Supervision(self.job.timeout, place, self.heartbeat, sandbox_in_force)
             if self._killed:
                 self._supervision.kill()
             try:
@@ -117,7 +120,7 @@ class PackProcess:
                 confinement=sandbox.Confinement(limits=self.job.limits, grants=granted),
             )
         finally:
-            reports = reader.close()
+            reports = reader.close(go_on=_Reading(supervision))
         return RunResult(
             exit_code=result.exit_code,
             end_reason=result.end_reason,
@@ -152,6 +155,21 @@ class PackProcess:
             read=[venv.interpreter.prefix, venv.path],
             write=[path for file in files if file.is_file() for path in sandbox.with_companions(setting, file)],
         )
+
+
+class _Reading:
+    """Whether there is time to read on in the report after the pack's end."""
+
+    def __init__(self, supervision: Supervision) -> None:
+        self._supervision = supervision
+        self._least, self._most = (time.monotonic() + seconds for seconds in _READING)
+
+    def __call__(self) -> bool:
+        self._supervision.heartbeat()
+        now = time.monotonic()
+        if now < self._least:
+            return True
+        return not self._supervision.killed and now < min(self._most, self._supervision.deadline)
 
 
 class _ProgressLog:

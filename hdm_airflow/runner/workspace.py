@@ -1,38 +1,27 @@
-"""Workspace: the private folder of one pack run, with a copy of the pack, home, temporary folder, context, report."""
+"""Workspace: what is in the folder of one pack run: a copy of the pack, home, temporary folder, context, report."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
-import logging
 import os
 import re
 import shutil
-import stat
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from hdm_airflow.errors import ConfigurationError, HdmError, VenvBuildError
+from hdm_airflow.packs import files
 from hdm_airflow.packs.pack import SCRIPT
-from hdm_airflow.runner.processes import removal
-
-log = logging.getLogger(__name__)
-
-PREFIX = "hdm-run-"
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+from hdm_airflow.runner.processes.run_folder import RunFolder, error_class, run_folder
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workspace:
+class Workspace(RunFolder):
     """The paths in a run's folder. Only this user can read it; it is removed at the end."""
-
-    root: Path
 
     @property
     def pack(self) -> Path:
@@ -71,21 +60,20 @@ class Workspace:
 
 
 @contextmanager
-def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
+def workspace(pack: Path, *, keep: bool = False, heartbeat: Callable[[], None] = lambda: None) -> Iterator[Workspace]:
     """Make a folder with a copy of the pack, and remove it afterwards.
 
     Args:
         pack: the pack's folder.
         keep: keep the folder, without the files that hold passwords.
+        heartbeat: called several times a second while folders are removed.
 
     Raises:
         ConfigurationError: if the pack cannot be copied.
         VenvBuildError: if the disk is full; a retry may find space.
     """
-    root, held = _make()
-    place = Workspace(root=root)
-    _sweep(root.parent)
-    try:
+    with run_folder(keep=keep, heartbeat=heartbeat) as folder:
+        place = Workspace(**vars(folder))
         try:
             shutil.copytree(pack, place.pack, symlinks=True, ignore=_special_files)
             normalise_script(place.pack / SCRIPT)
@@ -96,25 +84,28 @@ def workspace(pack: Path, *, keep: bool = False) -> Iterator[Workspace]:
             raise ConfigurationError("the pack's folders are nested too deeply to copy", str(pack), hint) from error
         except (OSError, shutil.Error) as error:
             what = f"the pack cannot be copied for its run: {_reason(error, pack)}"
-            hint = f"check that Airflow's user can read it and that {root.parent} has free space"
-            raise _error_class(error)(what, str(pack), hint) from error
+            hint = f"check that Airflow's user can read it and that {place.root.parent} has free space"
+            raise error_class(error)(what, str(pack), hint) from error
         yield place
-    finally:
-        if keep:
-            for secret in (place.context, place.pgpass, root / removal.LOCK):  # no lock, no sweep
-                secret.unlink(missing_ok=True)
-        else:
-            _remove(root)
-        os.close(held)
 
 
 def normalise_script(script: Path) -> None:
-    """Convert a bootstrap script saved on Windows: bash fails on its line ends and byte order mark."""
-    content = script.read_bytes()
+    """Convert a bootstrap script saved on Windows: bash fails on its line ends and byte order mark.
+
+    The script may be a link: what that leads to is not ours to change.
+
+    Raises:
+        OSError: if it cannot be read or written.
+    """
+    try:
+        content = files.read_bytes(script)
+    except files.Unreadable as error:
+        raise OSError(errno.EINVAL, f"{SCRIPT} {error.reason}") from None
     plain = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
     if plain != content:
-        script.chmod(0o700)
+        script.unlink()
         script.write_bytes(plain)
+        script.chmod(0o700)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -168,59 +159,3 @@ def _reason(error: OSError, pack: Path) -> str:
         return error.strerror or type(error).__name__
     source, _, why = entries[0]
     return f"{os.path.relpath(source, pack)}: {re.sub(r': .*', '', str(why))}"
-
-
-def _error_class(error: OSError) -> type[HdmError]:
-    """The error to raise: VenvBuildError, which is retried, if the disk is full, because space may become free."""
-    entries = error.args[0] if isinstance(error, shutil.Error) and error.args else None
-    if isinstance(entries, list):  # its entries have only the text of each error
-        full = any(str(why).startswith(tuple(f"[Errno {number}]" for number in _NO_ROOM)) for *_, why in entries)
-    else:
-        full = error.errno in _NO_ROOM
-    return VenvBuildError if full else ConfigurationError
-
-
-def _make() -> tuple[Path, int]:
-    """Create an empty, locked folder for this run; return it with the lock's descriptor."""
-    root = None
-    try:
-        root = Path(tempfile.mkdtemp(prefix=PREFIX))
-        return root, _hold(root)
-    except OSError as error:
-        if root:
-            shutil.rmtree(root, ignore_errors=True)
-        what = f"cannot create a folder for the run: {error.strerror}"
-        hint = "free space there, or set TMPDIR to another folder"
-        raise _error_class(error)(what, tempfile.gettempdir(), hint) from error
-
-
-def _hold(root: Path) -> int:
-    """Lock a run's folder while this process lives; return the descriptor."""
-    descriptor = os.open(root / removal.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return descriptor
-
-
-def _sweep(folder: Path) -> None:
-    """Remove this user's run folders whose processes are gone, for example after a power failure."""
-    for root in folder.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # kept on purpose, in use, or just swept by another run
-            found = root.lstat()
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-                continue  # another user could replace it with a link to one of our folders at any time
-            descriptor = os.open(root / removal.LOCK, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(root)
-            finally:
-                os.close(descriptor)
-
-
-def _remove(root: Path) -> None:
-    """Remove the folder; a failure does not change the outcome of the run."""
-    try:
-        removal.remove(str(root))
-    except FileNotFoundError:
-        return  # another run was faster
-    except OSError as error:  # files of another user, for example from a container
-        log.warning("the run's folder could not be removed: %s (%s); remove it by hand", root, error.strerror)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hdm_airflow.runner.processes.run_folder import RunFolder
 from hdm_airflow.runner.processes.supervision import Supervision
 from hdm_airflow.runner.venvs.options import VenvOptions
 from hdm_airflow.runner.venvs.store import VenvStore
@@ -92,7 +93,7 @@ def test_list_shows_what_is_damaged_or_in_use(hdm: Hdm, packs: Path, tmp_path: P
     keys = {row["pack"]: row["venv"] for row in rows}
     (tmp_path / "store" / keys["mp_three"] / "bin/python").unlink()
     pack = packs / "metric-packs/one"
-    supervision = Supervision(None, [], lambda: None)
+    supervision = Supervision(None, RunFolder(root=tmp_path), lambda: None)
     store = VenvStore(VenvOptions(folder=str(tmp_path / "store")))
     with store.use(pack, "one", None, supervision=supervision, log=print):
         states = {row["venv"]: row["state"] for row in hdm.json("venvs", "list", "--packs-dir", packs)}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hdm_airflow.runner.processes.run_folder import RunFolder
 from hdm_airflow.runner.processes.sandbox import Sandbox
 from hdm_airflow.runner.processes.supervision import Supervision
 from hdm_airflow.runner.venvs import precompile, record
@@ -27,7 +28,7 @@ def needs(tmp_path: Path) -> str:
 
 
 def endless() -> Supervision:
-    return Supervision(None, [], lambda: None)
+    return Supervision(None, RunFolder(root=Path()), lambda: None)
 
 
 def compiled(path: Path) -> list[Path]:
@@ -94,7 +95,8 @@ def test_venv_that_was_not_on_the_disk_when_the_machine_went_down_is_built_again
     """Its folder may exist while its files are still empty. A precompiled venv is known to be complete."""
     boot = tmp_path / "boot_id"
     boot.write_text("another start")
-    linked = Supervision(None, [], lambda: None, Sandbox(read=(str(tmp_path),)))  # then it shares files with uv's cache
+    setting = Sandbox(read=(str(tmp_path),))  # then it shares files with uv's cache
+    linked = Supervision(None, RunFolder(root=tmp_path), lambda: None, setting)
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     shop.require(needs)
     with shop.store.use(shop.pack, "pack", None, supervision=linked, log=shop.lines.append) as venv:

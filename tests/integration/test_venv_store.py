@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from hdm_airflow.errors import VenvBuildError
+from hdm_airflow.runner.processes.run_folder import RunFolder
 from hdm_airflow.runner.processes.sandbox import Sandbox
 from hdm_airflow.runner.processes.supervision import CutShortError, Supervision
 from hdm_airflow.runner.venvs import lock, record
@@ -104,7 +105,7 @@ def test_nothing_is_shared_with_the_cache_where_packs_could_damage_it(shop: Shop
 def test_files_are_shared_with_the_cache_where_packs_cannot_damage_them(shop: Shop, tmp_path: Path) -> None:
     """Copies take twice as long, and each venv takes its space again."""
     shop.require(ALPHA)
-    supervision = Supervision(None, [], lambda: None, Sandbox())
+    supervision = Supervision(None, RunFolder(root=tmp_path), lambda: None, Sandbox())
     with shop.store.use(shop.pack, "pack", None, supervision=supervision, log=shop.lines.append) as venv:
         module = venv.site_packages / "alpha.py"
         assert module.stat().st_nlink > 1
@@ -167,7 +168,7 @@ def test_damaged_venv_is_not_taken_away_from_a_run_that_uses_it(shop: Shop) -> N
     """The next run waits for it, within its own time limit."""
     with shop.use(ALPHA) as venv:
         package_added(venv.path)
-        supervision = Supervision(0.5, [], lambda: None)
+        supervision = Supervision(0.5, RunFolder(root=shop.pack), lambda: None)
         waiting = shop.store.use(shop.pack, "pack", None, supervision=supervision, log=shop.lines.append)
         with pytest.raises(CutShortError), waiting:
             pass

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hdm_airflow.runner.processes.run_folder import run_folder
 from hdm_airflow.runner.processes.sandbox import Sandbox
 from hdm_airflow.runner.processes.supervision import Supervision
 from hdm_airflow.runner.venvs.options import VenvOptions
@@ -16,7 +18,7 @@ from hdm_airflow.runner.venvs.retention import Entry
 from hdm_airflow.runner.venvs.store import Venv, VenvStore
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
     import pytest
 
@@ -43,11 +45,14 @@ class Shop:
         if content is not None:
             path.write_bytes(content.encode() if isinstance(content, str) else content)
 
-    def use(self, content: str | bytes | None = "", python: str | None = None) -> AbstractContextManager[Venv]:
+    @contextmanager
+    def use(self, content: str | bytes | None = "", python: str | None = None) -> Iterator[Venv]:
         """The venv of these requirements, as a run uses it."""
         self.require(content)
-        supervision = Supervision(None, [], lambda: None, self.sandbox)
-        return self.store.use(self.pack, "pack", python, supervision=supervision, log=self.lines.append)
+        with run_folder() as folder:
+            supervision = Supervision(None, folder, lambda: None, self.sandbox)
+            with self.store.use(self.pack, "pack", python, supervision=supervision, log=self.lines.append) as venv:
+                yield venv
 
     def get(self, content: str | bytes | None = "", python: str | None = None) -> Venv:
         """The same, after the run has ended."""

@@ -25,7 +25,6 @@ def run(script: str, folder: Path, *, limits: Limits | None = None) -> tuple[Chi
         ["bash", "-c", script],
         folder=folder,
         variables={"PATH": os.environ["PATH"], "HDM_CONTEXT": str(folder / "context.json")},
-        leftovers=[],
         confinement=Confinement(limits=limits or Limits()),
     )
     result = child.wait(log=lines.append, mask=Masker([]), timeout=30, heartbeat=lambda: beats.append(time.monotonic()))

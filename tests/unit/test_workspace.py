@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hdm_airflow.errors import ConfigurationError, VenvBuildError
-from hdm_airflow.runner.processes import guard
+from hdm_airflow.runner.processes import removal
 from hdm_airflow.runner.workspace import workspace
 
 if TYPE_CHECKING:
@@ -60,31 +60,31 @@ def test_folders_without_rights_and_of_any_depth_are_removed(pack: Path) -> None
     assert pack.exists()
 
 
-def test_what_the_guard_could_not_remove_is_left_for_the_next_run(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The task died while a run's folder was being removed: the sweep relies on the lock in it."""
+def test_what_could_not_be_removed_is_left_for_the_next_run(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine went down while a run's folder was being removed: the passwords are gone, the folder is swept."""
     root = Path(tempfile.gettempdir(), "hdm-run-dead")
     (root / "home").mkdir(parents=True)
-    for name in (".lock", "pgpass", "home/patient"):
+    for name in ("pgpass", "home/patient"):
         (root / name).touch()
     with monkeypatch.context() as patch:
-        patch.setattr("shutil.rmtree", lambda *_, **__: None)
         patch.setattr("os.rename", _busy)
         patch.setattr("os.rmdir", _busy)
-        guard.clean([str(root)], everything=True)
-    assert sorted(path.name for path in root.iterdir()) == [".lock", "home"]
+        with pytest.raises(OSError, match="busy"):
+            removal.remove(str(root))
+    assert sorted(path.name for path in root.iterdir()) == ["home"]
     with workspace(pack):
         assert not root.exists()
 
 
-def test_guard_removes_folders_that_a_pack_has_closed(pack: Path) -> None:
-    """Its task was killed, so no other process will do it."""
+def test_folders_that_a_pack_has_closed_are_removed(pack: Path) -> None:
+    """Without root's rights, `rm` leaves them."""
     root = pack.parent / "run"
     (root / "home" / "inner").mkdir(parents=True)
     (root / "home" / "inner" / "patient").touch()
     (root / "home" / "inner").chmod(0)
     (root / "home").chmod(0)
     (root / ".lock").touch()
-    guard.clean([str(root)], everything=True)
+    removal.remove(str(root))
     assert not root.exists()
 
 
@@ -111,7 +111,7 @@ def test_full_disk_is_an_error_that_a_retry_may_outlive(
         (denied, ConfigurationError),
         (shutil.Error([("a", "b", str(denied))]), ConfigurationError),
     ):
-        for name in ("shutil.copytree", "tempfile.mkdtemp"):
+        for name in ("shutil.copytree", "pathlib.Path.mkdir"):
             with monkeypatch.context() as patch:
                 patch.setattr(name, fails(fault))
                 with pytest.raises(kind), workspace(pack):

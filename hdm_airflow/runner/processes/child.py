@@ -19,13 +19,16 @@ from typing import IO, Literal
 from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.processes import guard, process_tree
 from hdm_airflow.runner.processes.output import Output
+from hdm_airflow.runner.processes.run_folder import RunFolder
 from hdm_airflow.runner.processes.sandbox import Confinement
 
 #: Seconds between SIGTERM and SIGKILL: Airflow sends its own SIGKILL 5 s after on_kill.
 GRACE = 3.0
-_CHUNK = 1 << 16
+_CHUNK = 1 << 11  # bytes; between two heartbeats, all may be line ends, and logging a line takes up to 60 us
 _TICK = 0.25  # seconds between two checks of clock and report file
 _PIPE = 1 << 20  # bytes that the pipe may hold when the guard has ended; whatever follows is from an orphan
+#: Seconds in which at least the last output is logged when time is up.
+_LAST_WORDS = 1.0
 #: Seconds; a guard that has not ended this long after the request has itself been stopped.
 _OVERDUE = GRACE + process_tree.GIVE_UP + 5.0
 
@@ -48,7 +51,7 @@ class Child:
         command: what to run.
         folder: its working directory.
         variables: all variables that it gets.
-        leftovers: folders that the guard removes if this process dies.
+        run_folder: the run's folder, which is in use until the guard has ended; None if the command uses none.
         confinement: the files it may see, and its limits.
     """
 
@@ -58,19 +61,21 @@ class Child:
         *,
         folder: Path,
         variables: dict[str, str],
-        leftovers: Sequence[Path],
+        run_folder: RunFolder | None = None,
         confinement: Confinement,
     ) -> None:
         self._variables = variables
         self._limits = confinement.limits
         self._control, control = socket.socketpair()
         self._control.setblocking(False)
+        holding = run_folder.holding if run_folder else ()
         orders: guard.Orders = {
             "command": list(command),
             "rules": confinement.rules(),
             "control": control.fileno(),
             "grace": GRACE,
-            "folders": [str(path) for path in leftovers],
+            "folder": str(run_folder.root) if run_folder else "",
+            "holding": list(holding),
             "limits": confinement.total_limits,
         }
         with control:
@@ -82,7 +87,7 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 bufsize=0,
-                pass_fds=[control.fileno()],
+                pass_fds=[control.fileno(), *holding],
                 start_new_session=True,
             )
         self._end_reason: EndReason = "exit"
@@ -116,9 +121,12 @@ class Child:
             code = self._process.wait()
             if code < 0:  # the guard was killed
                 kill_orphans(self._variables)
+            enough = time.monotonic() + _LAST_WORDS
             for chunk in _drain(stream):
                 output.feed(chunk)
                 heartbeat()
+                if time.monotonic() > (max(enough, deadline) if self._end_reason == "exit" else enough):
+                    output.refuse("the time is up")
             output.close()
             exceeded = self._limit_exceeded()
         finally:

@@ -2,10 +2,10 @@
 
 It runs on the standard library alone (see COMMAND) and reads its orders as JSON from standard input (see `Orders`). It
 starts a command and exits with the command's exit code. When it gets a message on its control socket, or the socket
-closes because the task process died, it ends every process that the pack has started; in the second case it also
-removes the folders, because no other process will. When the processes exceed a limit together, it ends them and reports
-the limit on the socket. On Linux it is the subreaper of its descendants: a pack's daemon becomes its child instead of
-escaping.
+closes because the task process died, it ends every process that the pack has started. When the processes exceed a limit
+together, it ends them and reports the limit on the socket. On Linux it is the subreaper of its descendants: a pack's
+daemon becomes its child instead of escaping. It removes the files with passwords; the rest of the run's folder is
+removed by the janitor once the guard has ended too (see janitor.py).
 
 It starts before each pack, so it imports little: not `typing`, which takes longer than all the rest.
 """
@@ -22,7 +22,6 @@ import sys
 
 from hdm_airflow.runner.processes import confine
 from hdm_airflow.runner.processes.process_tree import end_all, reap
-from hdm_airflow.runner.processes.removal import remove
 from hdm_airflow.runner.processes.usage import Watch
 
 TYPE_CHECKING = False
@@ -36,7 +35,8 @@ if TYPE_CHECKING:
         rules: confine.Rules  # what the command gives up
         control: int  # descriptor of a socket to the task process
         grace: float  # seconds between SIGTERM and SIGKILL
-        folders: list[str]  # removed if the task process dies; the first is the run's own
+        folder: str  # the run's own; '' for none
+        holding: list[int]  # descriptors that stay open as long as the guard lives: it uses the folder
         limits: dict[str, float]  # memory, cpu, disk, processes: for all processes together
 
 
@@ -61,14 +61,15 @@ def main() -> int:
     """Start the command, wait for its end or for a reason to end it, and leave no process behind."""
     orders: Orders = json.load(sys.stdin)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the pack's standard input
-    control, folders = orders["control"], orders["folders"]
-    os.set_inheritable(control, False)
+    control, folder = orders["control"], orders["folder"]
+    for descriptor in (control, *orders["holding"]):
+        os.set_inheritable(descriptor, False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     alarm = wake_on_death()
     pack = start(orders["command"], orders["rules"])
-    status, message, exceeded = wait(pack, control, alarm, Watch(orders["limits"], folders[0] if folders else ""))
+    status, message, exceeded = wait(pack, control, alarm, Watch(orders["limits"], folder))
     grace = orders["grace"] if message is not None else 0.0 if exceeded else LEFTOVER_GRACE
     status, ended = end_all(pack, status, grace)
     if exceeded:
@@ -77,7 +78,7 @@ def main() -> int:
     elif ended and message is None:
         with contextlib.suppress(OSError):  # the pack may have closed the stream that we share with it
             os.write(2, _NOTE.format(ended).encode())
-    clean(folders, everything=message == b"" or closed(control))
+    remove_secrets(folder)
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
@@ -108,26 +109,11 @@ def wait(pack: int, control: int, alarm: int, watch: Watch) -> tuple[int | None,
             return status, None, exceeded
 
 
-def clean(folders: list[str], *, everything: bool) -> None:
-    """Remove the files with passwords from the folders, or the folders as a whole."""
-    for folder in folders:
-        for name in SECRETS:
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(folder, name))
-        if everything:
-            with contextlib.suppress(OSError):  # the next run's sweep tries again
-                remove(folder)
-
-
-def closed(control: int) -> bool:
-    """Whether the task process has closed the control socket, on purpose or by dying."""
-    ready, _, _ = select.select([control], [], [], 0)
-    if not ready:
-        return False
-    try:
-        return not os.read(control, 64)
-    except OSError:
-        return True
+def remove_secrets(folder: str) -> None:
+    """Remove the files with passwords from the run's folder; the folder itself is removed by the janitor."""
+    for name in SECRETS if folder else ():
+        with contextlib.suppress(OSError):  # there is none yet, or the pack has put something else there
+            os.unlink(os.path.join(folder, name))
 
 
 def start(command: list[str], rules: confine.Rules) -> int:

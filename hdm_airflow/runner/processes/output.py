@@ -64,6 +64,12 @@ class Output:
             self._take(rest + head)
         self._grow(tail)
 
+    def refuse(self, reason: str) -> None:
+        """Drop and count what follows; the log says why."""
+        if self._room >= 0:
+            self._room = -1
+            self._log(f"the output is truncated here: {reason}")
+
     def close(self) -> None:
         """Log a last line without a line end, and how much was dropped."""
         self._flush()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.processes.child import Child, ChildResult, EndReason
+from hdm_airflow.runner.processes.run_folder import RunFolder
 from hdm_airflow.runner.processes.sandbox import Confinement, Sandbox
 
 
@@ -24,7 +26,7 @@ class Supervision:
 
     Args:
         timeout: seconds for all of them together; None for no limit.
-        leftovers: folders that the guard removes if this process dies.
+        folder: the run's folder, for the programs' temporary files.
         heartbeat: called several times a second; an exception from it ends the program.
         sandbox: the setting in force; None if programs run without a sandbox.
     """
@@ -32,16 +34,16 @@ class Supervision:
     def __init__(
         self,
         timeout: float | None,
-        leftovers: Sequence[Path],
+        folder: RunFolder,
         heartbeat: Callable[[], None],
         sandbox: Sandbox | None = None,
     ) -> None:
-        self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._leftovers = tuple(leftovers)
-        self._heartbeat = heartbeat
+        self.deadline = math.inf if timeout is None else time.monotonic() + timeout  # on the monotonic clock
+        self.folder = folder
+        self.heartbeat = heartbeat
         self.sandbox = sandbox
         self._child: Child | None = None
-        self._killed = False
+        self.killed = False
 
     def run(
         self,
@@ -52,7 +54,6 @@ class Supervision:
         log: Callable[[str], None],
         mask: Masker,
         heartbeat: Callable[[], None] = lambda: None,
-        leftovers: Sequence[Path] = (),
         confinement: Confinement,
     ) -> ChildResult:
         """Run one program and wait until it ends.
@@ -64,7 +65,6 @@ class Supervision:
             log: called with each masked line of its output.
             mask: removes the secrets.
             heartbeat: called several times a second, in addition to the one for all programs.
-            leftovers: more folders that the guard removes if this process dies.
             confinement: the files it may see, and its limits.
 
         Raises:
@@ -75,15 +75,15 @@ class Supervision:
             command,
             folder=folder,
             variables=dict(variables),
-            leftovers=[*self._leftovers, *leftovers],
+            run_folder=self.folder,
             confinement=confinement,
         )
-        if self._killed:
+        if self.killed:
             child.end("killed")
-        left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        left = max(0.0, self.deadline - time.monotonic())
 
         def both() -> None:
-            self._heartbeat()
+            self.heartbeat()
             heartbeat()
 
         return child.wait(log=log, mask=mask, timeout=left, heartbeat=both)
@@ -94,14 +94,14 @@ class Supervision:
         Raises:
             CutShortError: if time is up, or the run was killed.
         """
-        self._heartbeat()
-        if self._killed:
+        self.heartbeat()
+        if self.killed:
             raise CutShortError("killed")
-        if self._deadline is not None and time.monotonic() > self._deadline:
+        if time.monotonic() > self.deadline:
             raise CutShortError("timeout")
 
     def kill(self) -> None:
         """End the running program and any that would start later; safe in a signal handler."""
-        self._killed = True
+        self.killed = True
         if self._child:
             self._child.end("killed")

@@ -116,7 +116,7 @@ class Builder:
         except VenvBuildError as error:
             if not _UNREAD.search(error.what):
                 raise
-            shutil.rmtree(self.folder)
+            self.folder.rename(self.staging / "unfinished")  # removed with the rest, whatever it has become
             return False
         return True
 
@@ -150,7 +150,6 @@ class Builder:
             variables=self._variables,
             log=lines.append,
             mask=Masker(secrets(self._variables.values())),
-            leftovers=[self.staging, self.temporary],
             confinement=build_confinement(
                 self.supervision.sandbox,
                 own=self.staging,

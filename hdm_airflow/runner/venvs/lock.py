@@ -38,9 +38,12 @@ def acquire(path: Path, *, exclusive: bool) -> int | None:
 
 
 def _open(path: Path) -> int:
-    """Open the file, read-only if it exists: the store may be on a full disk, or in an image."""
+    """Open the file, read-only if it exists: the store may be on a full disk, or in an image.
+
+    Without a sandbox, a pack may have put a pipe there, which must not block.
+    """
     with suppress(FileNotFoundError):
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 

@@ -51,7 +51,6 @@ def in_background(venv: Venv, supervision: Supervision) -> Iterator[None]:
             _command(venv),
             folder=venv.path,
             variables=build_variables(),
-            leftovers=[],
             confinement=_confinement(venv, supervision),
         )
         try:
@@ -83,7 +82,7 @@ def _claim(path: Path) -> Iterator[bool]:
     if record.is_precompiled(path) or not os.access(path, os.W_OK):  # a store in an image may be read-only
         yield False
         return
-    descriptor = os.open(path / record.FILE, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path / record.FILE, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         claimed = False
         with suppress(BlockingIOError):

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
 
+from hdm_airflow.packs import files
 from hdm_airflow.runner.venvs.interpreter import Interpreter, bundled_pip
 
 FILE = "hdm-venv.json"
@@ -80,8 +81,8 @@ def write(path: Path, key: str, interpreter: Interpreter, requirements: str, bui
 def read(path: Path) -> Record | None:
     """The record of a venv; None if it has no readable one, and so is incomplete."""
     try:
-        found = Record(**json.loads((path / FILE).read_bytes()))
-    except (OSError, ValueError, TypeError, RecursionError):
+        found = Record(**json.loads(files.read_bytes(path / FILE)))
+    except (OSError, files.Unreadable, ValueError, TypeError, RecursionError):
         return None
     fitting = all(isinstance(getattr(found, one.name), int if one.type == "int" else str) for one in fields(found))
     return found if fitting and "\0" not in found.python else None

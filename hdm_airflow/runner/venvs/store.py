@@ -10,19 +10,21 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 from hdm_airflow.errors import VenvBuildError
 from hdm_airflow.packs.pack import REQUIREMENTS
+from hdm_airflow.runner.processes import janitor
 from hdm_airflow.runner.processes.supervision import Supervision
 from hdm_airflow.runner.venvs import package_index, record
 from hdm_airflow.runner.venvs.builder import Builder, disk_full
@@ -116,12 +118,21 @@ class VenvStore:
         folders = [path for path in found if _KEY.fullmatch(path.name) and path.is_dir()]
         return sorted(map(self._entry, folders), key=lambda entry: entry.last_used, reverse=True)
 
-    def prune(self, *, log: Callable[[str], None] = lambda _: None, dry_run: bool = False) -> list[Entry]:
+    def prune(
+        self,
+        *,
+        log: Callable[[str], None] = lambda _: None,
+        dry_run: bool = False,
+        patience: float = math.inf,
+        heartbeat: Callable[[], None] = lambda: None,
+    ) -> list[Entry]:
         """Remove the venvs that need not be kept, and the remains of interrupted builds.
 
         Args:
             log: called with a line for each venv that cannot be removed.
             dry_run: remove nothing.
+            patience: seconds to wait for the removal of each; afterwards it goes on in the background.
+            heartbeat: called several times a second while it waits.
 
         Returns:
             The venvs that were removed, or would be.
@@ -129,10 +140,11 @@ class VenvStore:
         chosen = surplus(self.entries(), self.options, datetime.now(timezone.utc))
         if dry_run:
             return list(chosen)
-        removed = [entry for entry in chosen if self._remove(entry.key, log)]
+        sweep = partial(self._sweep, patience=patience, heartbeat=heartbeat)
+        removed = [entry for entry in chosen if self._remove(entry.key, log, sweep)]
         for file in self.root.glob("*.lock"):
             if _KEY.fullmatch(file.stem) and not file.with_suffix("").exists():
-                self._remove(file.stem, log)  # its remains, and the lock's file
+                self._remove(file.stem, log, sweep)  # its remains, and the lock's file
         return removed
 
     # Getting one -----------------------------------------------------------------------------------------------
@@ -146,7 +158,7 @@ class VenvStore:
                 if not record.fault(venv.path):
                     self._touch(venv.key)
                     if builds:
-                        self._prune_after_build(log)
+                        self._prune_after_build(supervision, log)
                     return lock
                 os.close(lock)
             if builds == _TRIES:
@@ -194,15 +206,15 @@ class VenvStore:
                 if fault == record.CRASHED:  # files shared with uv's cache are also empty there
                     distrusted = record.packages(venv.site_packages)
             log(f"building venv {key} with Python {version}")
-            self._sweep(key)  # we hold the lock, so their builder was killed
-            with _folder(f".building-{key}-", self.root) as staging, _folder("hdm-build-") as temporary:
+            self._sweep(key, heartbeat=supervision.heartbeat)  # we hold the lock, so their builder was killed
+            with _building(key, self.root, supervision) as (staging, temporary):
                 builder = Builder(
                     pack=pack,
                     requirements=venv.requirements,
                     interpreter=venv.interpreter,
                     final=venv.path,
-                    staging=Path(staging),
-                    temporary=Path(temporary),
+                    staging=staging,
+                    temporary=temporary,
                     supervision=supervision,
                     distrusted=distrusted,
                 )
@@ -210,7 +222,7 @@ class VenvStore:
                 record.write(builder.folder, key, venv.interpreter, venv.requirements.text, tool)
                 self._move_away(key)  # not earlier: the next try must also see its fault
                 builder.folder.rename(venv.path)
-            self._sweep(key)
+            self._sweep(key, heartbeat=supervision.heartbeat)
         except OSError as error:
             if error.errno in _NO_ROOM:
                 raise disk_full([self.root, Path(tempfile.gettempdir())], str(error)) from None
@@ -218,10 +230,10 @@ class VenvStore:
             raise VenvBuildError(what, str(self.root), "make sure that Airflow's user can write there") from None
         return True
 
-    def _prune_after_build(self, log: Callable[[str], None]) -> None:
+    def _prune_after_build(self, supervision: Supervision, log: Callable[[str], None]) -> None:
         """Keep the store within its limits. A failure here does not fail the run."""
         try:
-            for entry in self.prune(log=log):
+            for entry in self.prune(log=log, patience=janitor.PATIENCE, heartbeat=supervision.raise_if_cut_short):
                 log(f"venv {entry.key} was removed from the store: last used {entry.last_used:%Y-%m-%d}")
         except OSError as error:
             log(f"the venv store could not be pruned: {error}")
@@ -244,14 +256,14 @@ class VenvStore:
             fault=record.fault(path),
         )
 
-    def _remove(self, key: str, log: Callable[[str], None]) -> bool:
+    def _remove(self, key: str, log: Callable[[str], None], sweep: Callable[[str], None]) -> bool:
         """Remove a venv, unless it is in use."""
         lock = self._lock(key, exclusive=True)
         if lock is None:
             return False
         try:
             self._move_away(key)
-            self._sweep(key)
+            sweep(key)
             (self.root / f"{key}.lock").unlink(missing_ok=True)  # a waiting process notices and makes a new one
         except OSError as error:
             log(f"venv {key} cannot be removed: {error}")
@@ -266,15 +278,21 @@ class VenvStore:
             staging = Path(tempfile.mkdtemp(prefix=f".removing-{key}-", dir=self.root))
             (self.root / key).rename(staging / key)  # into it: the old entry need not be a folder
 
-    def _sweep(self, key: str) -> None:
-        for prefix in _STAGING:
-            for abandoned in self.root.glob(f"{prefix}{key}-*"):
-                shutil.rmtree(abandoned, ignore_errors=True)
+    def _sweep(self, key: str, *, patience: float = janitor.PATIENCE, heartbeat: Callable[[], None]) -> None:
+        """Remove what builds and removals of a venv have left."""
+        abandoned = [path for prefix in _STAGING for path in self.root.glob(f"{prefix}{key}-*")]
+        janitor.remove(abandoned, patience=patience, heartbeat=heartbeat)
 
 
-def _folder(prefix: str, place: Path | None = None) -> tempfile.TemporaryDirectory[str]:
-    """A temporary folder, removed as far as possible."""
-    return tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True)
+@contextmanager
+def _building(key: str, root: Path, supervision: Supervision) -> Iterator[tuple[Path, Path]]:
+    """The folder next to a venv's final place in which it is built, and one for temporary files; removed afterwards."""
+    staging = supervision.folder.make(f".building-{key}-", root)
+    temporary = supervision.folder.make("b", supervision.folder.root)  # a short path: tools create sockets there
+    try:
+        yield staging, temporary
+    finally:
+        janitor.remove([staging, temporary], heartbeat=supervision.heartbeat)
 
 
 def _key(requirements: Requirements, interpreter: Interpreter) -> str:
