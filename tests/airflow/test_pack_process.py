@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,11 +109,11 @@ def test_pack_that_kills_its_guard_leaves_no_daemon_behind(stage: Stage, pids: P
 
 def test_run_folder_of_a_worker_that_lost_power_is_swept_by_the_next_run(stage: Stage, tmp_path: Path) -> None:
     """It contains passwords; a folder in use, or kept on purpose, stays."""
-    dead, kept = tmp_path / "tmp" / "hdm-run-dead", tmp_path / "tmp" / "hdm-run-kept"
+    dead, kept = tmp_path / "tmp" / "hdm-run-dead", tmp_path / "tmp" / "hdm-kept-1"
     for folder in (dead, kept):
         folder.mkdir()
         (folder / "context.json").write_text("{}")
-    (dead / ".lock").touch()
+    os.mkfifo(dead / "report.jsonl")
     stage.pack("basic", ALL_OK)
     stage.activate("mp_basic", HEART)
     stage.run("mp_basic")
@@ -307,6 +307,42 @@ def test_airflows_own_timeout_leaves_no_process_and_no_running_row(stage: Stage,
     assert alive(pids) == []
     assert not left_behind(tmp_path)
     assert stage.ledger("mp_basic", "reason") == [("heart", "failed", "internal error: Alarm")]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "script",
+    [
+        'rm "$HDM_REPORT"; mkfifo "$HDM_REPORT"\n',
+        'rm "$HDM_REPORT"; mkdir "$HDM_REPORT"\n',
+        'truncate -s 1T "$HDM_REPORT"\n',
+        "cd ..; chmod 0 pack home tmp .\n",
+    ],
+)
+def test_anything_in_the_place_of_the_report_ends_in_a_closed_row(stage: Stage, tmp_path: Path, script: str) -> None:
+    """The removal of a pipe must not block before the ledger is closed, nor the sweep of the next run."""
+    stage.activate("mp_basic", HEART)
+    for number in range(2):
+        stage.pack("basic", ALL_OK + "sleep 0.6\n" + script, timeout=60)
+        began = time.monotonic()
+        with suppress(PackFailedError):
+            stage.run("mp_basic", day=MONDAY.replace(day=6 + number))
+        assert time.monotonic() - began < 30
+        assert not left_behind(tmp_path)
+    assert {status for _, status in stage.ledger("mp_basic")} <= {"success", "failed"}
+
+
+def test_report_that_is_too_long_to_be_read_leaves_no_endpoint_successful(stage: Stage) -> None:
+    """A later line may withdraw the ok."""
+    stage.pack(
+        "basic", ALL_OK + f'yes {"x" * 1000} | head -c 68000000 >> "$HDM_REPORT"\n' + REPORT_ALL.format("failed")
+    )
+    stage.activate("mp_basic", HEART)
+    with pytest.raises(PackFailedError):
+        stage.run("mp_basic")
+    ((_, status, reason),) = stage.ledger("mp_basic", "reason")
+    assert status == "failed"
+    assert reason.startswith("the report is longer than 67,108,864 bytes")
 
 
 @pytest.mark.parametrize("victim", ["task", "supervised"])

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-#: The modules whose functions are the moments: all that make or remove folders, or start processes.
-_FILES = {"run.py", "workspace.py", "run_folder.py", "janitor.py", "store.py", "builder.py", "layer.py", "child.py"}
+#: The modules whose functions are the moments: at their first call, and at the first return from these.
+_CALLED = {"run.py", "workspace.py", "run_folder.py", "janitor.py", "store.py", "builder.py", "layer.py", "child.py"}
+_RETURNED = {"run_folder.py", "janitor.py", "child.py"}
 SLUG = "heart:sqlite:/heart.db:::false"
 REPORT_OK = f"""echo '{json.dumps({"endpoint": SLUG, "status": "ok"})}' >> "$HDM_REPORT"\n"""
 
@@ -94,7 +95,7 @@ class Place:
 
 
 def moments(folder: Path, script: str) -> list[str]:
-    """The moments of a first run, which builds its venv: the first call of, and return from, each of our functions."""
+    """The moments of a first run, which builds its venv, in their order."""
     return _in_child(folder, script, "")
 
 
@@ -114,7 +115,8 @@ def _in_child(folder: Path, script: str, moment: str) -> list[str]:
 
     def look(frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
-        if event in {"call", "return"} and Path(code.co_filename).name in _FILES and "<" not in code.co_name:
+        files = {"call": _CALLED, "return": _RETURNED}.get(event, set())
+        if Path(code.co_filename).name in files and "<" not in code.co_name:
             name = f"{event} {Path(code.co_filename).stem}.{code.co_name}:{code.co_firstlineno}"
             if name not in seen:
                 seen.append(name)

@@ -47,13 +47,13 @@ def beating(most: float) -> Iterator[list[float]]:
 def test_task_that_is_killed_at_any_moment_leaves_nothing(tmp_path: Path) -> None:
     """Before the first guard, while the venv is built, between programs, while the pack runs, and during the removal.
 
-    A moment is the first call of, or the first return from, each function that makes folders or starts programs.
+    A moment is the first call of each function, and the first return from those that make folders or start programs.
     """
     script = 'mkfifo "$TMPDIR/pipe"; sleep 0.1\n'
     command = [sys.executable, "-m", "tests.integration.run_harness", str(tmp_path), script]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     left = json.loads(done.stdout)
-    assert len(left) > 80
+    assert len(left) > 60
     assert {moment: what for moment, what in left.items() if what} == {}
 
 
@@ -62,11 +62,11 @@ ODDITIES = {
     "folder in the report's place": 'rm "$HDM_REPORT"; mkdir -p "$HDM_REPORT/below"\n',
     "sparse file in the report's place": 'truncate -s 1T "$HDM_REPORT"\n',
     "pipes in the place of everything": 'cd ..; for f in *; do rm -rf "$f"; mkfifo "$f"; done; mkfifo .lock\n',
-    "folders in the place of the secrets": "cd ..; rm context.json; mkdir context.json pgpass; touch pgpass/below\n",
+    "folders in the place of the secrets": "cd ..; rm context.json pgpass; mkdir -p context.json/below pgpass/below\n",
     "closed": "cd ..; mkdir -p home/a/b; chmod 0 home/a/b home/a home pack tmp .\n",
     "names": 'cd "$TMPDIR"; touch -- -rf "a\nb" $\'\\xff\' "*"\n',
     "link": "cd ..; rm -rf home; ln -s / home; ln -s / root\n",
-    "deep": 'cd "$TMPDIR"; for i in {1..3000}; do mkdir d; cd d; done\n',
+    "deep": 'cd "$TMPDIR"; python -c "import os\nfor _ in range(3000): os.mkdir(\'d\'); os.chdir(\'d\')"\n',
 }  # fmt: skip
 
 
@@ -77,7 +77,8 @@ def test_whatever_a_pack_leaves_is_removed_and_holds_nothing_up(place: Place, tm
     place = Place(tmp_path, ODDITIES[what])
     with beating(5) as beats:
         result = place.process(timeout=60, heartbeat=lambda: beats.append(time.monotonic())).run()
-    assert (result.end_reason, result.exit_code, place.left) == ("exit", 0, [])
+    assert (result.end_reason, result.exit_code) == ("exit", 0)
+    assert eventually(lambda: place.left == [])
 
 
 @pytest.mark.timeout(60)

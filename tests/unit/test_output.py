@@ -144,3 +144,21 @@ def test_output_beyond_the_limit_is_counted_and_left_out() -> None:
     assert lines[:2] == ["one", "two"]
     assert "limits.output" in lines[2]
     assert lines[3].startswith("11 bytes")
+
+
+def test_output_that_there_is_no_time_for_is_counted_and_left_out() -> None:
+    """The log says why, once."""
+    lines: list[str] = []
+    output = Output(lines.append, Masker([]), None)
+    output.feed(b"one\ntwo\nhal")
+    output.refuse("the time is up")
+    output.refuse("the time is up")
+    output.feed(b"f\n")
+    output.close()
+    assert lines == [
+        "one",
+        "two",
+        "the output is truncated here: the time is up",
+        "hal",
+        "2 bytes of output were dropped",
+    ]

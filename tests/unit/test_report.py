@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hdm_airflow.runner.masking import Masker
-from hdm_airflow.runner.report import LINE_LIMIT, Progress, Report, ReportReader
+from hdm_airflow.runner.report import LINE_LIMIT, REPORT_LIMIT, Progress, Report, ReportReader
 
 A, B = "a:sqlite:/a.db:::false", "b:sqlite:/b.db:::false"
 
@@ -74,6 +74,65 @@ def test_endless_report_is_read_in_bounded_steps_and_up_to_a_limit(tmp_path: Pat
     reports = found.close()
     assert reports.endpoints == {}
     assert len(reports.problems) + reports.dropped == (64 << 6) + 1
+
+
+def test_report_that_is_not_read_to_its_end_leaves_no_endpoint_ok(reader: ReportReader) -> None:
+    """The rest may say that the endpoint failed."""
+    append(reader, line() + line(B, "partial", metrics=3))
+    append(reader, (b"x" * ((16 << 10) - 1) + b"\n") * (4 << 10))
+    append(reader, line(status="failed"))
+    reports = reader.close()
+    assert {slug: (one.status, one.metrics) for slug, one in reports.endpoints.items()} == {
+        A: ("failed", None),
+        B: ("failed", 3),
+    }
+    assert "the report is longer than 67,108,864 bytes" in reports.endpoints[A].message
+
+
+def test_report_of_exactly_the_limit_is_whole(reader: ReportReader) -> None:
+    """Nothing of it is left unread."""
+    append(reader, line())
+    os.truncate(reader.path, REPORT_LIMIT - 1)
+    append(reader, "\n")
+    reports = reader.close()
+    assert reports.endpoints[A].status == "ok"
+    assert reports.problems == [f"report line 2: the line is longer than {LINE_LIMIT:,} bytes"]
+
+
+def test_report_that_there_is_no_time_to_read_leaves_no_endpoint_ok(reader: ReportReader) -> None:
+    """A pack reports faster than we read, and then its time is up."""
+    append(reader, line() + line(B) + "nonsense\n" * 2_000_000 + line(status="failed"))
+    asked = iter([True, False])
+    reports = reader.close(go_on=lambda: next(asked))
+    assert [one.status for one in reports.endpoints.values()] == ["failed", "failed"]
+    assert "no time to read the report to its end" in reports.endpoints[B].message
+    assert reports.dropped
+
+
+def test_time_is_checked_between_any_two_steps(reader: ReportReader) -> None:
+    """The caller keeps the pack's lock and its time limit meanwhile."""
+    append(reader, "\n" * 10_000_000 + line())
+    asked = 0
+
+    def go_on() -> bool:
+        nonlocal asked
+        asked += 1
+        return True
+
+    assert reader.close(go_on=go_on).endpoints.keys() == {A}
+    assert asked >= 2  # a step is 4 MiB at most, however fast this machine is
+
+
+def test_report_is_read_to_its_end_before_the_one_that_replaced_it(reader: ReportReader) -> None:
+    """What it says must not depend on how busy this machine is."""
+    append(reader, "nonsense\n" * 1_000_000 + line(status="failed"))
+    reader.poll()
+    other = reader.path.with_name("new")
+    other.write_text(line(B))
+    other.replace(reader.path)
+    reports = reader.close()
+    assert {slug: one.status for slug, one in reports.endpoints.items()} == {A: "failed", B: "ok"}
+    assert len(reports.problems) + reports.dropped == 1_000_001
 
 
 def test_last_line_per_endpoint_wins(reader: ReportReader) -> None:

@@ -111,6 +111,9 @@ def wait(pack: int, control: int, alarm: int, watch: Watch) -> tuple[int | None,
 
 def remove_secrets(folder: str) -> None:
     """Remove the files with passwords from the run's folder; the folder itself is removed by the janitor."""
+    if folder:
+        with contextlib.suppress(OSError):
+            os.chmod(folder, 0o700)  # the pack may have closed it
     for name in SECRETS if folder else ():
         with contextlib.suppress(OSError):  # there is none yet, or the pack has put something else there
             os.unlink(os.path.join(folder, name))

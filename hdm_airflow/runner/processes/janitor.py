@@ -3,8 +3,9 @@
 It reads the folders' paths from a pipe. Only the task and its guards hold the other end: when the last of them has
 closed it, on purpose or by dying, the janitor removes the folders. So they are removed in one way after every end, and
 a task never waits long for a folder that a pack has filled. The janitor is a shell with `rm`, which starts in about a
-millisecond and copes with any depth and any kind of file; removal.py does the rest, such as folders that the pack has
-closed, or `find` and `chmod` if this Python cannot be started any more. It has a session of its own and ignores the signals that end the task.
+millisecond and copes with any depth and any kind of file. removal.py does the rest, such as folders that the pack has
+closed; if this Python can no longer be started, `find` and `chmod` do. The janitor has a session of its own and ignores
+the signals that end the task.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ PREFIX = "hdm-run-"
 #: The prefix of a folder that is kept for inspection. A pack cannot change the name of its folder.
 KEPT = "hdm-kept-"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_NO_PROCESS = {errno.EAGAIN, errno.ENOMEM}
 _LETTERS = string.ascii_lowercase + string.digits
 _LENGTH = 10  # random letters in a name; no more, because programs create sockets below
 _MOST = 100  # abandoned folders that one run removes
@@ -59,7 +60,7 @@ def run_folder(*, keep: bool = False, heartbeat: Callable[[], None] = lambda: No
 
     Raises:
         ConfigurationError: if it cannot be made.
-        VenvBuildError: if the disk is full; a retry may find space.
+        VenvBuildError: if the disk or the process table is full; a retry may find space.
     """
     try:
         parent = Path(tempfile.gettempdir()).absolute()
@@ -83,19 +84,24 @@ def run_folder(*, keep: bool = False, heartbeat: Callable[[], None] = lambda: No
 
 
 def error_class(error: OSError) -> type[HdmError]:
-    """The error to raise: VenvBuildError, which is retried, if the disk is full, because space may become free."""
+    """The error to raise: VenvBuildError, which is retried, if the disk or the process table is full at the moment."""
     entries = error.args[0] if isinstance(error, shutil.Error) and error.args else None
     if isinstance(entries, list):  # its entries have only the text of each error
         full = any(str(why).startswith(tuple(f"[Errno {number}]" for number in _NO_ROOM)) for *_, why in entries)
     else:
-        full = error.errno in _NO_ROOM
+        full = error.errno in _NO_ROOM | _NO_PROCESS
     return VenvBuildError if full else ConfigurationError
 
 
 def _error(error: OSError) -> HdmError:
+    if error.errno in _NO_PROCESS:
+        what = f"cannot start a process for the run: {error.strerror}"
+        return VenvBuildError(
+            what, "the worker", "raise its limits of processes and memory, or run fewer tasks at once"
+        )
     what = f"cannot create a folder for the run: {error.strerror}"
     hint = "free space there, or set TMPDIR to another folder"
-    return error_class(error)(what, os.environ.get("TMPDIR", "/tmp"), hint)  # noqa: S108  # names it
+    return error_class(error)(what, os.environ.get("TMPDIR", "/tmp"), hint)  # noqa: S108  # a name for the error
 
 
 def _make_locked(keeper: Janitor, parent: Path, *, keep: bool) -> tuple[Path, int]:
