@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hdm_airflow.errors import VenvBuildError
 from hdm_airflow.runner.processes import janitor
 from hdm_airflow.runner.processes.run_folder import KEPT, PREFIX, run_folder
 from tests.airflow.processes import ROOT, eventually
@@ -202,6 +203,45 @@ def test_no_program_of_a_pack_holds_the_janitor_up(place: Place, tmp_path: Path)
     place.process(timeout=60, log=lines.append).run()
     assert not [line for line in lines if PREFIX in line.rpartition("/")[2]]
     assert sum(line.startswith("pipe:") for line in lines) <= 2  # its output and errors
+
+
+_HOSTILE_BUILD = """
+import os, shutil, sys
+pid = os.getpid()
+while True:  # the installer is an ancestor, and its command line names the venv
+    arguments = open(f"/proc/{pid}/cmdline").read().split("\\0")
+    if "--python" in arguments: break
+    pid = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[1])
+venv = os.path.dirname(os.path.dirname(arguments[arguments.index("--python") + 1]))
+shutil.rmtree(venv)
+for folder in (os.environ["TMPDIR"], os.path.dirname(venv)):
+    os.mkfifo(os.path.join(folder, "pipe"))
+    os.chdir(folder)
+    for _ in range(1100):
+        os.mkdir("d")
+        os.chdir("d")
+os.mkfifo(venv)
+with open(f"/proc/{pid}/fd/2", "w") as errors:  # as if the installer itself had printed it
+    errors.write("\\nerror: Unexpected end at requirements.txt:1:1\\n")
+sys.exit(1)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_build_that_leaves_pipes_in_the_place_of_its_folders_ends_and_leaves_nothing(
+    place: Place, tmp_path: Path
+) -> None:
+    """It also prints what makes us try pip instead of uv, for which the unfinished venv is put aside."""
+    pack = tmp_path / "packs" / "metric-packs" / "one"
+    (pack / "evil").mkdir()
+    (pack / "requirements.txt").write_text("./evil\n")
+    (pack / "evil" / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (pack / "evil" / "backend.py").write_text(_HOSTILE_BUILD)
+    with pytest.raises(VenvBuildError, match="pip"), beating(20) as beats:
+        place.process(timeout=60, heartbeat=lambda: beats.append(time.monotonic())).run()
+    assert eventually(lambda: place.left == [])
 
 
 @pytest.mark.timeout(120)

@@ -92,6 +92,7 @@ class Child:
             )
         self._end_reason: EndReason = "exit"
         self._overdue = math.inf  # monotonic clock
+        self._hurry = False  # its end was requested, perhaps after it had ended
         with suppress(BrokenPipeError), _stream(self._process.stdin) as stdin:  # already killed: `wait` notices
             stdin.write(json.dumps(orders).encode())
 
@@ -125,7 +126,7 @@ class Child:
             for chunk in _drain(stream):
                 output.feed(chunk)
                 heartbeat()
-                if time.monotonic() > (max(enough, deadline) if self._end_reason == "exit" else enough):
+                if time.monotonic() > (enough if self._hurry else max(enough, deadline)):
                     output.refuse("the time is up")
             output.close()
             exceeded = self._limit_exceeded()
@@ -136,6 +137,7 @@ class Child:
 
     def end(self, reason: EndReason) -> None:
         """Ask the guard to end everything; safe in a signal handler, and when called again."""
+        self._hurry = True
         if self._end_reason == "exit" and self._process.returncode is None and self._control.fileno() >= 0:
             self._end_reason, self._overdue = reason, time.monotonic() + _OVERDUE
             with suppress(BrokenPipeError):  # the guard is gone: `wait` kills the orphans

@@ -26,7 +26,7 @@ KEPT = "hdm-kept-"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _NO_PROCESS = {errno.EAGAIN, errno.ENOMEM}
 _LETTERS = string.ascii_lowercase + string.digits
-_LENGTH = 10  # random letters in a name; no more, because programs create sockets below
+_LENGTH = 8  # random letters in a name; no more, because programs create sockets below
 _MOST = 100  # abandoned folders that one run removes
 _SWEEP = 1.0  # seconds that a run waits for that; afterwards it goes on in the background
 
