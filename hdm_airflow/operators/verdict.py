@@ -36,7 +36,11 @@ def outcomes(ran: RunResult, slugs: Iterable[str], timeout: float | None) -> lis
         slugs: its endpoints.
         timeout: the run's time limit in seconds, for the reason.
     """
-    if fault := _fault(ran, timeout):
+    fault = _fault(ran, timeout)
+    if ran.end_reason == "unguarded":  # what still runs may change what has been reported
+        ended = interrupted(ran.reports, slugs, fault)
+        return [replace(one, status="failed", reason=one.reason or fault) for one in ended]
+    if fault:
         return interrupted(ran.reports, slugs, fault)
     return [_outcome(slug, ran) for slug in slugs]
 
@@ -93,6 +97,8 @@ def _fault(ran: RunResult, timeout: float | None) -> str:
         return KILLED
     if ran.end_reason == "limit":
         return f"stopped: {ran.limit_exceeded}"
+    if ran.end_reason == "unguarded":
+        return f"its processes could not be watched or stopped (exit code {ran.exit_code}): see the task log"
     if ran.exit_code in (0, SKIPPED):
         return ""
     return f"the bootstrap script ended with exit code {ran.exit_code}{_signal(ran.exit_code)}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hdm_airflow.errors import PackFailedError
-from hdm_airflow.runner.processes import child, confine, sandbox
+from hdm_airflow.runner.processes import cgroup, child, confine, sandbox
 from tests.airflow.processes import alive, eventually
 from tests.airflow.stage import REPORT_ALL, endpoint
 
@@ -43,8 +43,13 @@ while time.time() < end:
 """
 
 
-def test_process_that_forks_and_ends_all_the_time_does_not_escape(stage: Stage, tmp_path: Path) -> None:
+@pytest.mark.parametrize("grouped", [True, False], ids=["group", "counting"])
+def test_process_that_forks_and_ends_all_the_time_does_not_escape(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grouped: bool
+) -> None:
     """No list of processes contains the one that lives when the list is complete."""
+    if not grouped:
+        monkeypatch.setattr(cgroup, "parents", list)
     sign = tmp_path / "sign"
     script = f"python process/hopper.py {sign}\nwhile [ ! -e {sign} ]; do sleep 0.05; done\n"
     stage.pack("basic", script + ALL_OK, files={"process/hopper.py": HOPPER})
@@ -54,6 +59,24 @@ def test_process_that_forks_and_ends_all_the_time_does_not_escape(stage: Stage, 
     time.sleep(0.5)
     assert sign.read_text() == last
     assert any("that the pack left running" in line for line in stage.lines)
+
+
+@pytest.mark.parametrize("grouped", [True, False], ids=["group", "counting"])
+def test_pack_that_blinds_its_guard_is_never_green(
+    stage: Stage, pids: Path, monkeypatch: pytest.MonkeyPatch, grouped: bool
+) -> None:
+    """The guard saw no processes and reported success, while a daemon lived on and could change what was reported."""
+    if not grouped:
+        monkeypatch.setattr(cgroup, "parents", list)
+    blind = "import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (0, 0))"
+    daemon = f"setsid env -i bash -c 'echo $$ > {pids}; exec sleep 60' &\nwhile [ ! -s {pids} ]; do sleep 0.05; done\n"
+    stage.pack("basic", f'{ALL_OK}{daemon}exec python -c "{blind}"\n')
+    stage.activate("mp_basic", HEART)
+    with pytest.raises(PackFailedError, match="its processes could not be watched or stopped"):
+        stage.run("mp_basic", sandbox=OPEN)
+    assert "the guard could not watch the pack: /proc cannot be read" in stage.log
+    assert stage.ledger("mp_basic")[-1] == ("heart", "failed")
+    assert alive(pids) == []
 
 
 @pytest.mark.parametrize("writer", ["yes", "setsid env -i timeout 5 yes"])

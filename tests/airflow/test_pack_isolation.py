@@ -16,7 +16,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from hdm_airflow.errors import PackFailedError, VenvBuildError
-from hdm_airflow.runner.processes import confine, sandbox
+from hdm_airflow.runner.processes import cgroup, confine, sandbox
 from tests.airflow.processes import alive, left_behind
 from tests.airflow.stage import REPORT_ALL, endpoint
 
@@ -357,6 +357,7 @@ def test_build_can_neither_list_homes_nor_change_limits(
     assert "limits are closed" in str(caught.value)
 
 
+@pytest.mark.parametrize("grouped", [True, False], ids=["group", "counting"])
 @pytest.mark.parametrize(
     ("limits", "script", "reason"),
     [
@@ -378,7 +379,7 @@ def test_build_can_neither_list_homes_nor_change_limits(
         (
             {"memory": "200 MB"},
             "python -c \"import os, time; os.posix_fallocate(os.memfd_create('m'), 0, 4 << 27); time.sleep(30)\"",
-            r"stopped: the pack used 5\d\d.\d MB of memory; the limit is 200.0 MB \(limits.memory\)",
+            r"stopped: the pack used [2-5]\d\d.\d MB of memory; the limit is 200.0 MB \(limits.memory\)",
         ),
         (
             {"cpu": 1},
@@ -437,9 +438,18 @@ def test_build_can_neither_list_homes_nor_change_limits(
     ],
 )
 def test_pack_that_exceeds_a_limit_is_ended_and_the_task_names_the_limit(
-    stage: Stage, pids: Path, tmp_path: Path, limits: dict[str, object], script: str, reason: str
+    stage: Stage,
+    pids: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limits: dict[str, object],
+    script: str,
+    reason: str,
+    grouped: bool,
 ) -> None:
     """It shares the worker with other tasks."""
+    if not grouped:
+        monkeypatch.setattr(cgroup, "parents", list)
     stage.pack("basic", f"echo $$ > {pids}\n{script}\n")
     stage.activate("mp_basic", HEART)
     with pytest.raises(PackFailedError, match=reason):

@@ -9,12 +9,17 @@ import time
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hdm_airflow.errors import ConfigurationError
-from hdm_airflow.runner.processes import confine, process_tree, sandbox, usage
+from hdm_airflow.runner.processes import confine, counting, process_tree, sandbox, usage
 from hdm_airflow.runner.processes.sandbox import Sandbox
+from hdm_airflow.runner.processes.segments import Segments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_airflows_configuration_is_hidden_wherever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,13 +198,18 @@ def _shows(granted: sandbox.Grants, path: Path) -> bool:
 
 def test_one_slow_look_does_not_put_off_those_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pack could slow one check down with many processes or files, and be unchecked for minutes."""
+
+    def slow(_: str) -> Iterator[float]:
+        time.sleep(0.1)
+        yield from ()
+
     found = process_tree.descendants()
-    watch = usage.Watch({"processes": 10, "disk": 1e9}, str(tmp_path))
-    monkeypatch.setattr(usage, "descendants", lambda **_: (time.sleep(0.1), found)[1])
+    watch = usage.Watch({"processes": 10, "disk": 1e9}, str(tmp_path), None, Segments(private=False))
+    monkeypatch.setattr(counting, "descendants", lambda **_: (time.sleep(0.1), found)[1])
     assert watch.look() == ""
     assert watch.pause > 1
-    monkeypatch.setattr(usage, "descendants", lambda **_: found)
-    monkeypatch.setattr(usage, "disk_usage", lambda _: (time.sleep(0.1), 0)[1])
+    monkeypatch.setattr(counting, "descendants", lambda **_: found)
+    monkeypatch.setattr(usage, "sizes", slow)
     watch.next_walk = 0.0
     assert watch.look() == ""
     assert watch.pause < 1

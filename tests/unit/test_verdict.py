@@ -14,6 +14,7 @@ from hdm_airflow.runner.run import RunResult
 SLUGS = ("a", "b")
 KILLED = {"exit_code": 143, "end_reason": "killed"}
 TIMEOUT = {"exit_code": 137, "end_reason": "timeout"}
+UNGUARDED = {"exit_code": 0, "end_reason": "unguarded"}
 LIMIT = {"exit_code": 137, "end_reason": "limit", "limit_exceeded": "it used more than 2 GB of memory"}
 
 
@@ -42,6 +43,8 @@ TABLE = [
     (None, None, KILLED, ("failed", "failed"), ("killed", "killed")),
     (None, None, TIMEOUT, ("failed", "failed"), ("timeout of 90 s", "timeout of 90 s")),
     (None, None, LIMIT, ("failed", "failed"), ("2 GB of memory", "2 GB of memory")),
+    (None, None, UNGUARDED, ("failed", "failed"), ("could not be watched", "could not be watched")),
+    (OK, PARTIAL, UNGUARDED, ("failed", "failed"), ("could not be watched", "one table; its processes could not be")),
     (OK, OK, {}, ("success", "success"), ("", "")),
     (OK, None, {}, ("success", "failed"), ("", "not reported")),
     (SKIPPED, None, {}, ("skipped", "failed"), ("empty", "not reported")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import selectors
@@ -17,10 +18,12 @@ from pathlib import Path
 from typing import IO, Literal
 
 from hdm_airflow.runner.masking import Masker
-from hdm_airflow.runner.processes import guard, process_tree
+from hdm_airflow.runner.processes import cgroup, guard, process_tree
 from hdm_airflow.runner.processes.output import Output
 from hdm_airflow.runner.processes.run_folder import RunFolder
 from hdm_airflow.runner.processes.sandbox import Confinement
+
+_logger = logging.getLogger(__name__)
 
 #: Seconds between SIGTERM and SIGKILL: Airflow sends its own SIGKILL 5 s after on_kill.
 GRACE = 3.0
@@ -32,7 +35,7 @@ _LAST_WORDS = 1.0
 #: Seconds; a guard that has not ended this long after the request has itself been stopped.
 _OVERDUE = GRACE + process_tree.GIVE_UP + 5.0
 
-EndReason = Literal["exit", "timeout", "killed", "limit"]
+EndReason = Literal["exit", "timeout", "killed", "limit", "unguarded"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,7 @@ class ChildResult:
     """How the process ended."""
 
     exit_code: int  # 128 + n if signal n ended it
-    end_reason: EndReason  # by itself, by our timeout, by a kill of the task, or by a limit
+    end_reason: EndReason  # by itself, our timeout, a kill of the task, a limit; unguarded: processes may still run
     limit_exceeded: str = ""  # the limit and how much was used, as a sentence; '' if none
 
 
@@ -66,6 +69,7 @@ class Child:
     ) -> None:
         self._variables = variables
         self._limits = confinement.limits
+        self._group: cgroup.Cgroup | None = None
         self._control, control = socket.socketpair()
         self._control.setblocking(False)
         holding = run_folder.holding if run_folder else ()
@@ -77,6 +81,7 @@ class Child:
             "folder": str(run_folder.root) if run_folder else "",
             "holding": list(holding),
             "limits": confinement.total_limits,
+            "cgroup": [],
         }
         with control:
             self._process = subprocess.Popen(
@@ -93,6 +98,11 @@ class Child:
         self._end_reason: EndReason = "exit"
         self._overdue = math.inf  # monotonic clock
         self._hurry = False  # its end was requested, perhaps after it had ended
+        self._group = cgroup.create(confinement.total_limits)  # while the guard starts
+        if self._group:
+            orders["cgroup"] = self._group.folders
+        else:
+            _logger.debug("this process cannot make control groups, so the guard counts what the program uses")
         with suppress(BrokenPipeError), _stream(self._process.stdin) as stdin:  # already killed: `wait` notices
             stdin.write(json.dumps(orders).encode())
 
@@ -119,9 +129,15 @@ class Child:
                     self.end("timeout")
                 if time.monotonic() > self._overdue:
                     self._process.kill()
+            words = self._hear()
+            while guard.HELP in words and self._process.poll() is None:
+                self._kill_descendants()
+                heartbeat()
+                time.sleep(_TICK)
             code = self._process.wait()
-            if code < 0:  # the guard was killed
-                kill_orphans(self._variables)
+            exceeded, trusted = self._understand([*words, *self._hear()])
+            if not trusted:
+                trusted = self._end_orphans() and code < 0  # a guard that lives to say so has seen worse
             enough = time.monotonic() + _LAST_WORDS
             for chunk in _drain(stream):
                 output.feed(chunk)
@@ -129,11 +145,14 @@ class Child:
                 if time.monotonic() > (enough if self._hurry else max(enough, deadline)):
                     output.refuse("the time is up")
             output.close()
-            exceeded = self._limit_exceeded()
         finally:
             self.close()
         end_reason: EndReason = "limit" if exceeded and self._end_reason == "exit" else self._end_reason
-        return ChildResult(exit_code=code if code >= 0 else 128 - code, end_reason=end_reason, limit_exceeded=exceeded)
+        return ChildResult(
+            exit_code=code if code >= 0 else 128 - code,
+            end_reason=end_reason if trusted else "unguarded",
+            limit_exceeded=exceeded,
+        )
 
     def end(self, reason: EndReason) -> None:
         """Ask the guard to end everything; safe in a signal handler, and when called again."""
@@ -153,15 +172,34 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            kill_orphans(self._variables)
+        if self._process.returncode < 0:
+            self._end_orphans()
+        if self._group:
+            self._group.remove()
+            self._group.close()
 
-    def _limit_exceeded(self) -> str:
-        """The limit exceeded, as a sentence; '' if the guard reports none."""
+    def _hear(self) -> list[str]:
+        """The lines that the guard has written to the control socket since."""
         try:
-            name, used = self._control.recv(1 << 10).decode("ascii").split()
-        except (OSError, ValueError):  # it reported none
-            return ""
-        return self._limits.exceeded(name, float(used))
+            return self._control.recv(1 << 10).decode("ascii").splitlines()
+        except OSError:  # none
+            return []
+
+    def _understand(self, words: list[str]) -> tuple[str, bool]:
+        """What the guard reported: the limit exceeded, as a sentence or ''; whether all processes have ended."""
+        limits = [line.removeprefix(guard.LIMIT).split() for line in words if line.startswith(guard.LIMIT)]
+        exceeded = [self._limits.exceeded(name, float(used)) for name, used in limits]
+        return "".join(exceeded), guard.ENDED in words
+
+    def _kill_descendants(self) -> None:
+        """Kill everything below a guard that cannot read /proc."""
+        with suppress(process_tree.BlindError):  # neither can we
+            process_tree.signal_all(process_tree.descendants(self._process.pid), signal.SIGKILL)
+
+    def _end_orphans(self) -> bool:
+        """End what the guard has not ended; return whether that is certain: the kernel knows all of a control group."""
+        kill_orphans(self._variables)
+        return self._group is not None and self._group.end()
 
     def _until_guard_speaks(self, stream: IO[bytes]) -> Iterator[bytes]:
         """Yield its output as it comes, and b"" at each quiet tick, until the guard reports its end or has ended."""

@@ -7,14 +7,47 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import select
 import signal
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hdm_airflow.runner.processes.cgroup import Cgroup
+
 #: Seconds after the first SIGKILL until the guard gives up on a process that does not end (stuck in the kernel).
 GIVE_UP = 10.0
+_HELPLESS = 1.0  # seconds; the same if it cannot see any process
 _PAUSE = 0.01  # seconds between two looks at the remaining processes
 _NEAR = 4  # process ids after that of a dead process, one of which its child has
+_GROUP = 2  # index of the process group among the fields of /proc/PID/stat from the state on
+_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)  # when the guard started
+
+
+class BlindError(Exception):
+    """/proc does not show which processes there are."""
+
+
+class Ended:
+    """How the processes ended.
+
+    Attributes:
+        status: the pack's wait status.
+        count: how many processes had to be ended.
+        is_over: whether no process is left.
+        left: those that could not be ended.
+        blind: why the guard could not see them; '' if it could.
+        helpless: whether it still cannot see them.
+    """
+
+    def __init__(self, status: int | None) -> None:
+        self.status, self.count, self.is_over = status, 0, False
+        self.left: list[int] = []
+        self.blind, self.helpless = "", False
 
 
 def reap(pack: int) -> int | None:
@@ -31,35 +64,88 @@ def reap(pack: int) -> int | None:
             found = status
 
 
-def end_all(pack: int, status: int | None, grace: float) -> tuple[int, int]:
+def end_all(pack: int, status: int | None, grace: float, group: Cgroup | None, alarm: int) -> Ended:
     """End every descendant: SIGTERM, then after `grace` seconds SIGKILL, repeated until none is left.
 
-    Returns:
-        The pack's wait status, and how many processes had to be ended.
+    Args:
+        pack: its process id, which is also that of its process group.
+        status: its wait status; None if it has not ended.
+        grace: seconds between SIGTERM and SIGKILL; 0 for SIGKILL at once.
+        group: its control group.
+        alarm: a descriptor that becomes readable when a child dies.
     """
-    first = list(descendants())
-    signal_all(first, signal.SIGTERM if grace else signal.SIGSTOP)  # stopped, no process forks while others are killed
-    if sys.platform != "linux":
-        os.killpg(0, signal.SIGTERM)  # the guard itself ignores it
-    ended, deadline = len(first), time.monotonic() + grace
-    while True:
-        late = reap(pack)
-        status = late if status is None else status
-        if childless() if sys.platform == "linux" else status is not None:
-            return (status if status is not None else 0), ended
-        left = list(descendants())
-        if time.monotonic() >= deadline + GIVE_UP:
+    ended = Ended(status)
+    if grace:
+        first = _visible(ended, group)
+        ended.count = len(first)
+        signal_all(first, signal.SIGTERM)
+        if ended.blind or sys.platform != "linux":
+            _signal_pack(pack, signal.SIGTERM, ended)
+        deadline = time.monotonic() + grace
+        while time.monotonic() < deadline and not update(pack, ended):
+            wait_for_death(alarm, _PAUSE)
+    deadline = time.monotonic() + GIVE_UP
+    while not update(pack, ended) and time.monotonic() < deadline:
+        ended.count = max(ended.count, len(group.pids()) if group else 0)
+        if group:
+            group.kill()
+        _signal_pack(pack, signal.SIGKILL, ended)
+        left = _visible(ended, group)
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # a stopped process cannot fork while others are killed
+            _signal_groups(left, number)
+            signal_all(left, number)
+        if ended.helpless:
+            deadline = min(deadline, time.monotonic() + _HELPLESS)
+        caught = chase(pack, ended, alarm) if sys.platform == "linux" else 0
+        ended.count = ended.count or len(left) or caught
+        wait_for_death(alarm, _PAUSE)
+    if not update(pack, ended):
+        ended.left = list(_visible(ended, group))
+    return ended
+
+
+def update(pack: int, ended: Ended) -> bool:
+    """Collect dead children; return whether no process is left."""
+    late = reap(pack)
+    if ended.status is None:
+        ended.status = late
+        if late is not None and sys.platform != "linux":  # the last moment in which the group's id is surely its own
             with contextlib.suppress(OSError):
-                os.write(2, f"hdm: these processes could not be killed: {left}\n".encode())
-            return (status if status is not None else signal.SIGKILL), ended
-        if time.monotonic() >= deadline:
-            signal_all(left, signal.SIGKILL)
-            if sys.platform == "linux":
-                late, caught = chase(pack)
-                status, ended = late if status is None else status, ended or len(left) or int(caught)
-                continue
-            os.killpg(0, signal.SIGKILL)
-        time.sleep(_PAUSE)
+                os.killpg(pack, signal.SIGKILL)
+    ended.is_over = childless() if sys.platform == "linux" else ended.status is not None
+    return ended.is_over
+
+
+def _visible(ended: Ended, group: Cgroup | None) -> dict[int, list[bytes]]:
+    """Every living process, by both ways of finding them; fields as from `descendants` for those that it finds."""
+    found: dict[int, list[bytes]] = {pid: [] for pid in (group.pids() if group else ())}
+    for _ in range(2):
+        try:
+            found.update(descendants())
+            ended.helpless = False
+            break
+        except BlindError as error:
+            ended.blind, ended.helpless = str(error), True
+            with contextlib.suppress(OSError, ValueError):  # only root may raise the limit again
+                resource.setrlimit(resource.RLIMIT_NOFILE, _FILES)
+    return found
+
+
+def _signal_pack(pack: int, number: int, ended: Ended) -> None:
+    """Signal the pack's process group at once: none of it can escape by forking.
+
+    Once the pack has been reaped, its id, and so that of the group, may belong to someone else.
+    """
+    if ended.status is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pack, number)
+
+
+def _signal_groups(processes: dict[int, list[bytes]], number: int) -> None:
+    """Signal the process groups of these processes, except our own."""
+    for group in {int(fields[_GROUP]) for fields in processes.values() if fields} - {os.getpgrp()}:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, number)
 
 
 def childless() -> bool:
@@ -71,22 +157,31 @@ def childless() -> bool:
     return False
 
 
-def chase(pack: int) -> tuple[int | None, bool]:
+def chase(pack: int, ended: Ended, alarm: int) -> int:
     """For a moment, kill the child of each process that dies: a process that forks and exits at once escapes otherwise.
 
     Returns:
-        The pack's wait status if it has died in the meantime, and whether any process was killed.
+        How many processes were killed.
     """
-    found, caught, end = None, False, time.monotonic() + _PAUSE
+    caught, end = 0, time.monotonic() + _PAUSE
     while time.monotonic() < end and not childless():
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == pack:
-            found = status
+            ended.status = status
+        if not pid:  # not a busy loop: at a high priority, it would keep processes from dying
+            wait_for_death(alarm, _PAUSE / 10)
         for near in range(pid + 1, pid + 1 + _NEAR) if pid else ():
             if parent(near) == os.getpid():
                 signal_all([near], signal.SIGKILL)
-                caught = True
-    return found, caught
+                caught += 1
+    return caught
+
+
+def wait_for_death(alarm: int, seconds: float) -> None:
+    """Wait until a child dies, but not longer than this."""
+    ready, _, _ = select.select([alarm], [], [], seconds)
+    if ready:
+        os.read(alarm, 1 << 16)
 
 
 def parent(pid: int) -> int:
@@ -98,27 +193,35 @@ def parent(pid: int) -> int:
         return 0
 
 
-def signal_all(pids: list[int], number: int) -> None:
+def signal_all(pids: Iterable[int], number: int) -> None:
     """Send a signal to each process that still exists."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
 
-def descendants(*, dead: bool = False) -> dict[int, list[bytes]]:
-    """Every process below the guard, with the fields of /proc/PID/stat from the state on.
+def descendants(of: int = 0, *, dead: bool = False) -> dict[int, list[bytes]]:
+    """Every process below this one, with the fields of /proc/PID/stat from the state on.
 
     Outside Linux there are none: the process group is signalled as a whole, and usage is not watched.
 
     Args:
+        of: another process, if not this one.
         dead: include zombies.
+
+    Raises:
+        BlindError: if /proc does not even show this process.
     """
+    if sys.platform != "linux":
+        return {}
     children: dict[int, list[int]] = {}
     every: dict[int, list[bytes]] = {}
     try:
         names = os.listdir("/proc")
-    except OSError:
-        return {}
+        with open("/proc/self/stat", "rb") as file:
+            own = int(file.read().split()[0])
+    except OSError as error:
+        raise BlindError(f"/proc cannot be read: {error.strerror}") from error
     for name in names:
         if name.isdigit():
             try:
@@ -129,8 +232,10 @@ def descendants(*, dead: bool = False) -> dict[int, list[bytes]]:
             if dead or fields[0] != b"Z":
                 every[int(name)] = fields
                 children.setdefault(int(fields[1]), []).append(int(name))
+    if own != os.getpid() or own not in every:
+        raise BlindError("/proc cannot be read: it does not show the guard itself")
     found: dict[int, list[bytes]] = {}
-    queue = [os.getpid()]
+    queue = [of or own]
     while queue:
         below = children.get(queue.pop(), [])
         found.update((pid, every[pid]) for pid in below)
