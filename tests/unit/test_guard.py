@@ -199,7 +199,7 @@ def test_thousands_of_processes_next_to_busy_loops_are_ended_in_seconds(
     result, lines = run(f"python $HERE/sleepers.py 3000 {together}", tmp_path, limits=Limits(processes=300))
     assert result.end_reason == "limit", (result, lines)
     assert "processes at a time; the limit is 300" in result.limit_exceeded
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 30  # seconds on a busy machine; the processes themselves last 40
     assert not [one for one in Path("/proc").glob("[0-9]*") if f"{tmp_path}/sleepers.py" in _command(one)]
 
 
