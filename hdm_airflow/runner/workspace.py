@@ -14,6 +14,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs import files
 from hdm_airflow.packs.pack import SCRIPT
 from hdm_airflow.runner.processes.run_folder import RunFolder, error_class, run_folder

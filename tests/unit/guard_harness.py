@@ -11,6 +11,7 @@ from hdm_airflow.packs.limits import Limits
 from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.processes import cgroup, guard
 from hdm_airflow.runner.processes.child import Child, ChildResult
+from hdm_airflow.runner.processes.run_folder import RunFolder
 from hdm_airflow.runner.processes.sandbox import Confinement, Grants
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def child(script: str, folder: Path, *, limits: Limits | None = None, grants: Gr
         variables={
             "PATH": f"{folder}/bin:{os.environ['PATH']}", "HERE": str(folder), "HDM_CONTEXT": f"{folder}/context.json"
         },
-        leftovers=[folder],
+        run_folder=RunFolder(root=folder),
         confinement=Confinement(limits=limits or Limits(), grants=grants),
     )  # fmt: skip
 
