@@ -92,19 +92,21 @@ def test_one_run_of_several_precompiles(shop: Shop, needs: str) -> None:
 def test_venv_that_was_not_on_the_disk_when_the_machine_went_down_is_built_again(
     shop: Shop, needs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its folder may exist while its files are still empty. A precompiled venv is known to be complete."""
+    """Its files and those of uv's cache may still be empty. A precompiled venv is known to be complete."""
     boot = tmp_path / "boot_id"
     boot.write_text("another start")
-    setting = Sandbox(read=(str(tmp_path),))  # then it shares files with uv's cache
-    linked = Supervision(None, RunFolder(root=tmp_path), lambda: None, setting)
+    confined = Supervision(None, RunFolder(root=tmp_path), lambda: None, Sandbox(read=(str(tmp_path),)))
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     shop.require(needs)
-    with shop.store.use(shop.pack, "pack", None, supervision=linked, log=shop.lines.append) as venv:
+    with shop.store.use(shop.pack, "pack", None, supervision=confined, log=shop.lines.append) as venv:
         module = venv.site_packages / "hdmprecompile.py"
-        assert module.stat().st_nlink > 1
-        module.write_bytes(b"")
+    cached = list((tmp_path / "cache").rglob("hdmprecompile.py"))
+    assert cached
+    for path in (module, *cached):
+        path.chmod(0o600)
+        path.write_bytes(b"")
     monkeypatch.setattr(record, "_BOOT", boot)
-    with shop.store.use(shop.pack, "pack", None, supervision=linked, log=shop.lines.append) as venv:
+    with shop.store.use(shop.pack, "pack", None, supervision=confined, log=shop.lines.append) as venv:
         assert module.read_bytes()
     assert "the machine went down before its files were on the disk" in "".join(shop.lines)
     assert shop.builds == 2

@@ -87,28 +87,20 @@ def test_eight_processes_that_want_the_same_new_venv_build_it_once(shop: Shop, t
 # Never changed -------------------------------------------------------------------------------------------------------
 
 
-def test_files_that_the_store_has_for_itself_are_read_only(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against accidents; files that it shares with uv's cache belong to uv."""
-    monkeypatch.setenv("UV_LINK_MODE", "copy")
+def test_files_of_the_store_are_read_only(shop: Shop) -> None:
+    """Against accidents."""
     venv = shop.get(ALPHA)
     files = [path for path in venv.path.rglob("*") if path.is_file() and not path.is_symlink()]
     assert files
     assert not [path for path in files if path.stat().st_mode & 0o222]
 
 
-def test_nothing_is_shared_with_the_cache_where_packs_could_damage_it(shop: Shop) -> None:
-    """A shared file would come back damaged when the venv is built again."""
+@pytest.mark.parametrize("sandbox", [None, Sandbox()])
+def test_nothing_is_shared_with_the_cache(shop: Shop, sandbox: Sandbox | None) -> None:
+    """A shared file would come back damaged when the venv is built again, and damage other venvs."""
+    shop.sandbox = sandbox
     venv = shop.get(ALPHA)
     assert {path.stat().st_nlink for path in venv.path.rglob("*") if path.is_file()} == {1}
-
-
-def test_files_are_shared_with_the_cache_where_packs_cannot_damage_them(shop: Shop, tmp_path: Path) -> None:
-    """Copies take twice as long, and each venv takes its space again."""
-    shop.require(ALPHA)
-    supervision = Supervision(None, RunFolder(root=tmp_path), lambda: None, Sandbox())
-    with shop.store.use(shop.pack, "pack", None, supervision=supervision, log=shop.lines.append) as venv:
-        module = venv.site_packages / "alpha.py"
-        assert module.stat().st_nlink > 1
 
 
 def test_store_is_for_its_user_alone(shop: Shop) -> None:

@@ -1,4 +1,9 @@
-"""Builder: builds one venv in a folder, with uv, or with venv and pip if uv is missing."""
+"""Builder: builds one venv in a folder, with uv, or with venv and pip if uv is missing.
+
+Code of packages must not write what others execute. So uv first installs wheels, which runs none of their code, with
+the cache that all builds share. If something must be built, the build starts again with an empty cache and a home of
+its own, and can write to nothing that outlives the run except the venv. With pip, it always starts that way.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +24,10 @@ from hdm_airflow.packs.pack import REQUIREMENTS
 from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.processes.supervision import CutShortError, Supervision
 from hdm_airflow.runner.venvs import package_index, verify_build
-from hdm_airflow.runner.venvs.build_confinement import build_confinement
+from hdm_airflow.runner.venvs.build_confinement import CONFIGURATION, build_confinement
+from hdm_airflow.runner.venvs.build_home import BuildHome, is_offline, make_build_home, worker_home
 from hdm_airflow.runner.venvs.interpreter import Interpreter, build_variables, bundled_pip, uv_program
-from hdm_airflow.runner.venvs.package_index import masked, secrets
+from hdm_airflow.runner.venvs.package_index import masked
 from hdm_airflow.runner.venvs.record import site_packages
 from hdm_airflow.runner.venvs.requirements import Requirements
 
@@ -47,6 +53,7 @@ class Builder:
         staging: where it is built; the caller removes this folder afterwards.
         temporary: for temporary files, removed likewise; its path is short, because tools create sockets in it.
         supervision: runs every step.
+        log: called with a line if packages must be built from source.
         distrusted: packages whose files in uv's cache may be damaged.
     """
 
@@ -57,15 +64,12 @@ class Builder:
     staging: Path
     temporary: Path
     supervision: Supervision
+    log: Callable[[str], None]
     distrusted: Sequence[str] = ()
 
     @cached_property
     def _variables(self) -> dict[str, str]:
         found = {**build_variables(), "TMPDIR": str(self.temporary)}
-        if self.supervision.sandbox is None:
-            # With links, a damaged file of the store would also be damaged in uv's cache, and come back from there. In
-            # the sandbox no pack can damage one, and copies take twice as long.
-            found.setdefault("UV_LINK_MODE", "copy")
         if self.requirements.names_index:  # as with pip, the file wins; with uv, the variables would
             return {name: value for name, value in found.items() if name not in package_index.INDEXES}
         return found
@@ -89,6 +93,7 @@ class Builder:
         version = _answer([uv, "--version"], self._variables) if uv else ""
         if not (uv and version and self._build_with_uv(uv)):
             version = self._build_with_pip()
+        verify_build.refuse_traps(self.folder)
         if self.requirements.lines:
             verify_build.refuse_editables(site_packages(self.folder, self.interpreter.version))
         return " ".join(version.split()[:2])
@@ -99,26 +104,79 @@ class Builder:
 
     def _build_with_uv(self, uv: str) -> bool:
         """Build with uv; return False if uv cannot read requirements.txt, of which pip supports more forms."""
-        quiet = ["--quiet", "--no-project"]
-        kept = _answer([uv, "cache", "dir"], self._variables)
+        failure = "" if self.requirements.trusts_hosts else self._install_wheels(uv)
+        if failure is None:
+            return True
+        if not _UNREAD.search(failure):
+            if failure:
+                if not self.requirements.lines or _FULL.search(failure):
+                    raise self._error(failure)
+                self.log("wheels alone are not enough: packages are built from source, without uv's cache")
+                self._set_aside()
+            failure = self._build_sources(uv)
+            if failure is None:
+                return True
+            if not _UNREAD.search(failure):
+                raise self._error(failure)
+        self._set_aside()
+        return False
+
+    def _set_aside(self) -> None:
+        """Make room for another try. What is moved away, whatever it has become, is removed with the staging folder."""
+        if os.path.lexists(self.folder):
+            self.folder.rename(Path(tempfile.mkdtemp(prefix="unfinished-", dir=self.staging)) / "venv")
+
+    def _install_wheels(self, uv: str) -> str | None:
+        """Install with the shared cache, without running code of packages; return the output if that fails.
+
+        Of the programs that uv can start, Python runs while the venv is still empty, and git (which might run code of
+        a repository in the pack) may not fetch anything. `-e` would build a package in spite of `--no-build`.
+        """
+        kept = "" if self._variables.get("UV_NO_CACHE") else _answer([uv, "cache", "dir"], self._variables)
         caches = [Path(kept)] if _is_writable(kept) else []
-        if not caches:
-            self._variables["UV_NO_CACHE"] = "1"
-        steps = [[uv, "venv", *quiet, "--relocatable", "--python", self.interpreter.path, str(self.folder)]]
-        if self.requirements.lines:
-            no_index = ["--no-index"] if self._variables.get("PIP_NO_INDEX") in {"1", "true"} else []
-            options = [*no_index, *self.requirements.uv_options, "--requirements", REQUIREMENTS]
-            steps.append([uv, "pip", "install", "--quiet", "--python", self._python, *options])
+        cache = {"UV_CACHE_DIR": kept} if caches else {"UV_NO_CACHE": "1"}
+        steps = self._uv_steps(uv, "--no-build", "--no-editable", "--no-compile-bytecode")
         if self.distrusted and caches:
             steps.insert(0, [uv, "cache", "clean", "--quiet", "--", *self.distrusted])
-        try:
-            self._run(steps, read=[Path(uv)], write=caches)
-        except VenvBuildError as error:
-            if not _UNREAD.search(error.what):
-                raise
-            self.folder.rename(self.staging / "unfinished")  # removed with the rest, whatever it has become
-            return False
-        return True
+        read = [Path(uv), self.pack, *(worker_home() / name for name in CONFIGURATION)]
+        variables = {**self._variables, **cache, "GIT_ALLOW_PROTOCOL": "none"}
+        return self._run(steps, variables, read=read, write=caches)
+
+    def _build_sources(self, uv: str) -> str | None:
+        """Install with a cache of this build alone, running code of packages; return the output if that fails."""
+        home, own, read = self._home(), self.staging / "cache", [Path(uv)]
+        if is_offline(worker_home(), self._variables):
+            shared = Path(_answer([uv, "cache", "dir"], self._variables))
+            read.append(shared)  # a copied link may name a file there
+            failure = self._run([["cp", "-R", str(shared), str(own)]], home.variables, read=read, write=[])
+            if failure is not None:
+                return failure
+        variables = {**home.variables, "UV_CACHE_DIR": str(own)}
+        return self._run(self._uv_steps(uv), variables, read=read, write=[self.pack], secrets=home.secrets)
+
+    def _uv_steps(self, uv: str, *options: str) -> list[list[str]]:
+        """The commands of a build with uv, which take no settings from the pack's folder: they apply to the cache too.
+
+        Args:
+            uv: the program.
+            options: of `uv pip install`.
+        """
+        quiet = ["--quiet", "--project", str(self.staging)]
+        venv = [uv, "venv", *quiet, "--no-project", "--relocatable", "--python", self.interpreter.path]
+        steps = [[*venv, str(self.folder)]]
+        if self.requirements.lines:
+            without = self._variables.get("PIP_NO_INDEX") in {"1", "true"} and not package_index.is_offline(
+                self._variables
+            )
+            given = [
+                *(["--no-index"] if without else []),
+                *self.requirements.uv_options,
+                *options,
+                "--requirements",
+                REQUIREMENTS,
+            ]
+            steps.append([uv, "pip", "install", *quiet, "--python", self._python, *given])
+        return steps
 
     def _build_with_pip(self) -> str:
         pip = bundled_pip(self.interpreter.path) or bundled_pip(sys.executable)
@@ -127,35 +185,56 @@ class Builder:
             raise VenvBuildError(what, self.interpreter.path, "install uv, or your distribution's python3-venv")
         steps = [[self.interpreter.path, "-I", "-m", "venv", "--without-pip", str(self.folder)]]
         if self.requirements.lines:
-            options = ["--quiet", "--no-compile", "--no-input", "--disable-pip-version-check"]
+            options = ["--quiet", "--no-compile", "--no-input", "--no-cache-dir", "--disable-pip-version-check"]
             steps.append([self._python, f"{pip}/pip", "install", *options, "--requirement", REQUIREMENTS])
-        caches = self._variables.get("XDG_CACHE_HOME") or "~/.cache"
-        kept = self._variables.get("PIP_CACHE_DIR") or f"{caches}/pip"
-        self._run(steps, read=[Path(pip)], write=[Path(kept).expanduser()])
+        home = self._home()
+        failure = self._run(steps, home.variables, read=[Path(pip)], write=[self.pack], secrets=home.secrets)
+        if failure is not None:
+            raise self._error(failure)
+        verify_build.refuse_traps(self.folder)
         verify_build.relocate(self.folder, self.final)
         return Path(pip).name.removesuffix("-py3-none-any.whl").replace("-", " ")
 
-    def _run(self, steps: list[list[str]], *, read: list[Path], write: list[Path]) -> None:
+    def _home(self) -> BuildHome:
+        """The home of a build that runs code of packages."""
+        place = Path(tempfile.mkdtemp(prefix="home-", dir=self.temporary)) / "home"
+        lines = self.requirements.expanded(self._variables)
+        return make_build_home(place, worker_home(), self._variables, lines)
+
+    def _run(
+        self,
+        steps: list[list[str]],
+        variables: Mapping[str, str],
+        *,
+        read: list[Path],
+        write: list[Path],
+        secrets: Sequence[str] = (),
+    ) -> str | None:
         """Run the steps until one fails, under a single guard because starting one takes time.
 
         Args:
             steps: commands.
-            read: what the tool itself needs to read.
-            write: where the tool keeps its downloads; created if missing.
+            variables: all variables that they get.
+            read: what they need to read in addition to the Python.
+            write: what they may change in addition to the build's own folders; created if missing.
+            secrets: passwords to mask, in addition to those in the variables.
+
+        Returns:
+            The output if a step fails; None if none does.
         """
         lines: list[str] = []
         result = self.supervision.run(
             ["/bin/sh", "-c", " && ".join(map(shlex.join, steps))],
             folder=self.pack,
-            variables=self._variables,
+            variables=variables,
             log=lines.append,
-            mask=Masker(secrets(self._variables.values())),
+            mask=Masker([*package_index.secrets(variables.values()), *secrets]),
             confinement=build_confinement(
                 self.supervision.sandbox,
                 own=self.staging,
-                variables=self._variables,
+                variables=dict(variables),
                 read=[self.interpreter.prefix, *read],
-                write=[self.pack, self.temporary, *write],
+                write=[self.temporary, *write],
             ),
         )
         if result.end_reason == "limit":
@@ -164,8 +243,8 @@ class Builder:
         if result.end_reason != "exit":
             raise CutShortError(result.end_reason)
         if result.exit_code:
-            raise self._error("\n".join(lines).strip())
-        verify_build.refuse_traps(self.folder)
+            return "\n".join(lines).strip()
+        return None
 
     def _error(self, output: str) -> VenvBuildError:
         what = f"the venv could not be built:\n{masked(output)[-_SHOWN:]}"

@@ -33,8 +33,13 @@ _BUILD_VARIABLES = (
     "NO_PROXY",
 )
 _ALWAYS = ("PATH", "HOME", "TMPDIR", "LANG", "XDG_CACHE_HOME")
-#: Except those that say where to install, which the store decides. The official image of Airflow sets PIP_USER.
-_NOT = {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_EDITABLE", "PIP_REQUIREMENT", "PIP_DRY_RUN"}
+#: Except those that say what to install and where, which the store decides (the official image of Airflow sets
+#: PIP_USER), that would run code of packages in every build, and logins for other purposes.
+_NOT = {
+    "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_EDITABLE", "PIP_REQUIREMENT", "PIP_DRY_RUN",
+    "UV_LINK_MODE", "UV_PROJECT", "UV_WORKING_DIR", "UV_VENV_SEED", "UV_COMPILE_BYTECODE",
+    "UV_PUBLISH_USERNAME", "UV_PUBLISH_PASSWORD", "UV_PUBLISH_TOKEN", "UV_GITHUB_TOKEN",
+}  # fmt: skip
 _ANSWER_SECONDS = 60.0  # for a program that answers at once
 _FACTS = (
     "import sys, os, platform; print(os.path.realpath(getattr(sys, '_base_executable', None) or sys.executable));"
@@ -160,6 +165,7 @@ def build_variables() -> dict[str, str]:
         **package_index.for_uv(found),
         **package_index.for_pip(found),
         "UV_PYTHON_DOWNLOADS": "never",
+        "UV_LINK_MODE": "copy",  # a file of a venv that were a link would change with the file in uv's cache
         "UV_NO_CONFIG": found.get("UV_NO_CONFIG", "0"),
         "UV_NO_EDITABLE": "1",  # an editable install would point into the run's folder
     }

@@ -51,9 +51,14 @@ def for_pip(variables: Mapping[str, str]) -> dict[str, str]:
         if value:
             plain = value.replace(",", " ") if pip_name == "PIP_FIND_LINKS" else value
             found[pip_name] = re.sub(r"(^|\s)[\w.-]+=(?=\w+://)", r"\1", plain)  # uv allows names for indexes
-    if variables.get("UV_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
+    if is_offline(variables):
         found["PIP_NO_INDEX"] = "1"  # the nearest that pip has
     return found
+
+
+def is_offline(variables: Mapping[str, str]) -> bool:
+    """Whether uv must do with what its cache has."""
+    return variables.get("UV_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
 
 
 def decisive(variables: Mapping[str, str]) -> dict[str, str]:

@@ -63,6 +63,11 @@ class Requirements:
         """Whether the file names an index that replaces all others."""
         return any(_INDEX.match(line) for line in self.lines)
 
+    @property
+    def trusts_hosts(self) -> bool:
+        """Whether the file names hosts whose certificates are not verified."""
+        return any(option == "--allow-insecure-host" for option in self.uv_options)
+
     @cached_property
     def uv_options(self) -> list[str]:
         """Options in the file that uv accepts only on its command line."""

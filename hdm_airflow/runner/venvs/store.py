@@ -37,6 +37,8 @@ from hdm_airflow.runner.venvs.retention import Entry, surplus
 _LOCK_INTERVAL = 0.1  # seconds between two tries
 _PATIENCE = 2.0  # seconds of waiting before the log mentions it
 _TRIES = 3  # builds of one venv in one run
+#: A part of each key: a venv that was built in another way is not used. 2: no file is a link into uv's cache.
+_FORMAT = 2
 #: The name of a venv. Anything else in the store's folder is not ours to read or remove.
 _KEY = re.compile(r"[0-9a-f]{24}")
 _STAGING = (".building-", ".removing-")
@@ -203,7 +205,7 @@ class VenvStore:
             distrusted: list[str] = []
             if os.path.lexists(venv.path):
                 log(f"venv {key} is damaged ({fault}): rebuilding it")
-                if fault == record.CRASHED:  # files shared with uv's cache are also empty there
+                if fault == record.CRASHED:  # uv's cache got the same files shortly before
                     distrusted = record.packages(venv.site_packages)
             log(f"building venv {key} with Python {version}")
             self._sweep(key, heartbeat=supervision.heartbeat)  # we hold the lock, so their builder was killed
@@ -216,6 +218,7 @@ class VenvStore:
                     staging=staging,
                     temporary=temporary,
                     supervision=supervision,
+                    log=log,
                     distrusted=distrusted,
                 )
                 tool = builder.build()
@@ -299,6 +302,7 @@ def _key(requirements: Requirements, interpreter: Interpreter) -> str:
     """A hash of everything that decides a venv's content: requirements, Python, platform, index."""
     variables = build_variables()
     facts = [
+        _FORMAT,
         [package_index.without_logins(line) for line in requirements.expanded(variables)],
         sorted(requirements.files.items()),
         [interpreter.path, interpreter.version, interpreter.implementation],

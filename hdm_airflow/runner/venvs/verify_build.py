@@ -16,6 +16,7 @@ from hdm_airflow.packs.pack import REQUIREMENTS
 
 #: The links that a virtual environment has; we follow none of them.
 _LINKS = re.compile(r"lib64|bin/[^/]+")
+_ORIGIN = 1 << 20  # bytes of a direct_url.json that are read; it has a URL and a hash
 #: The first lines of a script, as pip writes them: they name the Python that runs it.
 _HEADER = re.compile(rb"\A#!(?:[^\n]*/python[0-9.]*|/bin/sh\n'''exec' [^\n]*\n' ''')\n")
 #: The same as uv writes them: they find the Python in the script's own folder, wherever that is.
@@ -24,6 +25,8 @@ RELOCATABLE_HEADER = b"#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\"
 
 def refuse_traps(venv: Path) -> None:
     """Reject links and special files that virtual environments do not have.
+
+    A second name of a file, outside the venv, would be a way to change it later.
 
     Raises:
         VenvBuildError: if there is one.
@@ -40,7 +43,7 @@ def refuse_traps(venv: Path) -> None:
                 elif entry.is_symlink():
                     if not _LINKS.fullmatch(os.path.relpath(entry.path, venv)):
                         raise _trap(entry.path, venv)
-                elif not entry.is_file():
+                elif not entry.is_file() or entry.stat(follow_symlinks=False).st_nlink > 1:
                     raise _trap(entry.path, venv)
 
 
@@ -72,11 +75,17 @@ def refuse_editables(packages: Path) -> None:
         VenvBuildError: if there is one.
     """
     found = [path.stem for path in packages.glob("*.egg-link")]
-    found += [
-        path.parent.stem
-        for path in packages.glob("*.dist-info/direct_url.json")
-        if json.loads(path.read_bytes()).get("dir_info", {}).get("editable")
-    ]
+    found += [path.parent.stem for path in packages.glob("*.dist-info/direct_url.json") if _is_editable(path)]
     if found:
         what = f"editable installs (-e) are not supported: {', '.join(sorted(found))}"
         raise VenvBuildError(what, hint=f"write it without -e in {REQUIREMENTS}")
+
+
+def _is_editable(origin: Path) -> bool:
+    """What a package's direct_url.json says; a build can have written anything."""
+    try:
+        with origin.open("rb") as file:
+            return bool(json.loads(file.read(_ORIGIN)).get("dir_info", {}).get("editable"))
+    except (ValueError, AttributeError, RecursionError):
+        what = f"a package put a malformed file into the venv: {origin.parent.name}/{origin.name}"
+        raise VenvBuildError(what, hint="find out which package does that, and do without it") from None
