@@ -39,7 +39,7 @@ def test_pack_sees_no_file_of_other_runs_of_airflow_or_of_the_workers_home(
 ) -> None:
     """All packs of a worker have one user id, so file modes do not protect them from each other."""
     home, airflow = tmp_path / "home", tmp_path / "airflow"
-    other = tmp_path / "tmp" / "hdm-run-other"
+    other = tmp_path / "tmp" / "hdm-kept-other"  # hdm-run-..., not in use, would be swept
     for place in (home, airflow, other):
         place.mkdir()
         (place / "secret").write_text(SECRET)

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import pytest
 
 from hdm_airflow.errors import VenvBuildError
 from hdm_airflow.runner.processes import sandbox
+from hdm_airflow.runner.processes.run_folder import run_folder
 from hdm_airflow.runner.processes.sandbox import Sandbox
 from hdm_airflow.runner.processes.supervision import Supervision
 from hdm_airflow.runner.venvs import store as store_module
@@ -293,7 +295,7 @@ def test_build_can_write_to_what_is_removed_with_it_and_to_its_own_venv(
         assert ran.writable
         for path in ran.writable:
             own = (str(pack), str(store / ".building-"), str(place.folder / "note"))
-            assert path.startswith(own) or "/hdm-build-" in path, path
+            assert path.startswith(own) or re.search("/hdm-run-[^/]+/b", path), path
         assert not ran.changed
 
 
@@ -526,8 +528,11 @@ def test_time_limit_counts_for_both_tries(place: Range) -> None:
 
     _sources(place.shop.pack / "evil", "import time\ntime.sleep(60)\n")
     place.shop.require("./evil\n")
-    supervision = Supervision(2, [], lambda: None, place.shop.sandbox)
-    using = place.shop.store.use(place.shop.pack, "pack", None, supervision=supervision, log=place.shop.lines.append)
-    with pytest.raises(CutShortError), using:
-        pass
+    with run_folder() as folder, pytest.raises(CutShortError):
+        supervision = Supervision(2, folder, lambda: None, place.shop.sandbox)
+        using = place.shop.store.use(
+            place.shop.pack, "pack", None, supervision=supervision, log=place.shop.lines.append
+        )
+        with using:
+            pass
     assert not place.shop.leftovers
