@@ -528,11 +528,10 @@ def test_time_limit_counts_for_both_tries(place: Range) -> None:
 
     _sources(place.shop.pack / "evil", "import time\ntime.sleep(60)\n")
     place.shop.require("./evil\n")
-    with run_folder() as folder, pytest.raises(CutShortError):
-        supervision = Supervision(2, folder, lambda: None, place.shop.sandbox)
-        using = place.shop.store.use(
-            place.shop.pack, "pack", None, supervision=supervision, log=place.shop.lines.append
-        )
-        with using:
+    shop = place.shop
+    with run_folder() as folder:
+        supervision = Supervision(2, folder, lambda: None, shop.sandbox)
+        using = shop.store.use(shop.pack, "pack", None, supervision=supervision, log=shop.lines.append)
+        with pytest.raises(CutShortError), using:
             pass
     assert not place.shop.leftovers
