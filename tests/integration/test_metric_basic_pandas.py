@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def survives_squaring(number: float) -> bool:
-    """Whether pandas finds its deviation: the square of a smaller number is 0 to it."""
-    return number == 0 or abs(number) > 1e-140
+    """Whether pandas finds its deviation: it squares numbers, and the squares of smaller ones lose digits."""
+    return number == 0 or abs(number) > 1e-100
 
 
 # Column name -> PostgreSQL's type, pandas', values
