@@ -117,11 +117,53 @@ def test_the_exit_code_is_1_when_every_endpoint_failed(ward: Ward) -> None:
     assert ward.measure(as_user={"port": 1}).exit_code == 1
 
 
-def test_an_endpoint_without_tables_is_ok_and_says_so(ward: Ward) -> None:
-    """Nothing to measure is no failure, and no silent success."""
-    report = ward.measure(TODAY).only()
-    assert (report["status"], report["metrics"], report["version"]) == ("ok", 0, "0.0")
-    assert "no tables" in report["message"]
+def test_an_endpoint_without_tables_fails_and_says_so(
+    ward: Ward, mariadb: MariaDB, mariadb_database: str, tmp_path: Path
+) -> None:
+    """Also on its first night: the account has no rights yet, or the file is the wrong one."""
+    role = f"blind_{mariadb_database[-12:]}"
+    with mariadb.connect(mariadb_database, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE t (a int)")
+        cursor.execute(f"CREATE USER {role} IDENTIFIED BY 'blind'")
+        cursor.execute(f"GRANT CREATE TEMPORARY TABLES ON {mariadb_database}.* TO {role}")
+        blind = {**mariadb_endpoint(mariadb, mariadb_database), "user": role, "password": "blind"}
+        emptied = sqlite_file(tmp_path / "emptied.sqlite", "CREATE TABLE t (a INTEGER)", "DROP TABLE t")
+        run = ward.base.measure(TODAY, ward.endpoint, blind, emptied)
+        cursor.execute(f"DROP USER {role}")
+    assert len(run.reports) == 3
+    for report in run.reports.values():
+        assert report["status"] == "failed", run.output
+        assert "sees no tables: it lacks rights" in report["message"]
+    assert run.exit_code == 1
+    assert not ward.base.rows("SELECT FROM metric_basic_version")
+
+
+def test_what_is_no_sqlite_database_fails_with_the_reason(ward: Ward, tmp_path: Path) -> None:
+    """SQLite itself takes an empty file for an empty database, and waits at a pipe until the run is killed."""
+    (tmp_path / "empty.sqlite").touch()
+    (tmp_path / "folder.sqlite").mkdir()
+    (tmp_path / "text.sqlite").write_text("patient;birth\n" * 99)
+    (tmp_path / "dangling.sqlite").symlink_to(tmp_path / "gone")
+    os.mkfifo(tmp_path / "pipe.sqlite")
+    (tmp_path / "cut.sqlite").write_bytes(b"SQLite format 3\0" + b"\x10" * 99)
+    reasons = {
+        "missing": "it does not exist",
+        "empty": "it has 0 bytes",
+        "folder": "it is a folder",
+        "text": "it is not a SQLite database",
+        "dangling": "a link to a file that does not exist",
+        "pipe": "it is not a regular file",
+        "cut": "file is not a database",
+    }
+    endpoints = {name: sqlite_endpoint(tmp_path / f"{name}.sqlite") for name in reasons}
+    run = ward.base.measure(TODAY, *endpoints.values())
+    for name, reason in reasons.items():
+        report = run.reports[endpoints[name]["slug"]]
+        assert report["status"] == "failed", name
+        assert report["message"].startswith("cannot connect: ")
+        assert reason in report["message"]
+    assert run.exit_code == 1
+    assert "patient" not in run.text
 
 
 def test_configuration_that_is_no_json_is_ignored_with_a_warning(ward: Ward) -> None:

@@ -186,3 +186,117 @@ def test_json_and_floats_of_mariadb_are_those_of_others(ward: Ward, mariadb: Mar
     assert (found["doc"]["value_counts"], found["doc"]["levels_count"]) == (9, None)
     assert ward.base.levels(TODAY, "t", "doc") == {}
     assert ward.base.levels(TODAY, "t", "f") == {"0.1": 9}
+
+
+# Unusual moments, and how each engine takes them: PostgreSQL refuses dates that no calendar has, MariaDB second 60.
+MOMENTS = (
+    *("2016-12-31T23:59:60Z", "2020-02-29 24:00:00", "2020-02-29 10:30:15.123456789", "2020-02-29 23:59:59.9999999"),
+    *("2020-02-29 10:30:00+0530", "2020-02-29 10:30:00+05", "2020-02-29 10:30:00.5 UTC", "2020-02-29t10:30:00-00:30"),
+    *("2026-01-31 23:59:60", "2026-01-31 23:59:59", "0001-01-01 00:00", "9999-12-31 24:00"),
+)
+TIMES = ("24:00:00", "23:59:60", "10:30", "10:30:00.123456789", "00:00")
+COMPARED = (
+    *("infered_data_type", "value_counts", "na_values", "levels_count", "highest_frequency", "is_categorical"),
+    *("min_date_var", "max_date_var", "future_dates"),
+)
+
+
+def test_unusual_moments_of_sqlite_are_those_of_postgresql(ward: Ward, tmp_path: Path) -> None:
+    """A leap second, midnight as 24:00, nanoseconds, offsets: one of them must not turn a column into texts."""
+    ward.execute("CREATE TABLE t (at timestamptz, clock time)")
+    lab = sqlite_file(tmp_path / "lab.sqlite", "CREATE TABLE t (at TIMESTAMP, clock TIME)")
+    with ward.database.connect(options="-c timezone=UTC") as base, closing(sqlite3.connect(lab["host"])) as file:
+        for table, rows in (("at", MOMENTS), ("clock", TIMES)):
+            for text in rows * 2:
+                base.execute(f"INSERT INTO t ({table}) VALUES ('{text}')".encode())
+                file.execute(f"INSERT INTO t ({table}) VALUES ('{text}')")
+        base.commit()
+        file.commit()
+    endpoints = [{**ward.endpoint, "config": EXACT}, {**lab, "config": EXACT}]
+    run = ward.base.measure(TODAY, *endpoints)
+    assert {report["status"] for report in run.reports.values()} == {"ok"}, run.output
+    postgres, sqlite = (ward.base.metrics(TODAY, endpoint) for endpoint in endpoints)
+    assert {column: row["infered_data_type"] for (_, column), row in sqlite.items()} == {
+        "at": "datetime",
+        "clock": "time",
+    }
+    for place, row in postgres.items():
+        assert {name: row[name] for name in COMPARED} == {name: sqlite[place][name] for name in COMPARED}, place
+    levels = [
+        ward.base.rows(
+            'SELECT "column", value, frequency FROM metric_basic_levels WHERE endpoint = %s ORDER BY 1, 2', one["slug"]
+        )
+        for one in endpoints
+    ]
+    assert levels[0] == levels[1]
+
+
+def test_dates_that_no_calendar_has_are_those_of_mariadb(
+    ward: Ward, mariadb: MariaDB, mariadb_database: str, tmp_path: Path
+) -> None:
+    """0000-00-00 is a level, but neither the earliest date nor a reason to take the others for texts."""
+    days = ("0000-00-00", "2020-02-30", "2020-00-10", "2020-02-29", "2026-02-01")
+    lab = sqlite_file(tmp_path / "lab.sqlite", "CREATE TABLE t (day DATE, at DATETIME)")
+    with (
+        mariadb.connect(mariadb_database) as connection,
+        connection.cursor() as cursor,
+        closing(sqlite3.connect(lab["host"])) as file,
+    ):
+        cursor.execute("SET sql_mode = 'ALLOW_INVALID_DATES'")
+        cursor.execute("CREATE TABLE t (day date, at datetime)")
+        for day in days * 2:
+            for execute, mark in ((cursor.execute, "%s"), (file.execute, "?")):
+                execute(f"INSERT INTO t VALUES ({mark}, {mark})", (day, f"{day} 10:30:00"))
+        connection.commit()
+        file.commit()
+    endpoints = [mariadb_endpoint(mariadb, mariadb_database, config=EXACT), {**lab, "config": EXACT}]
+    run = ward.base.measure(TODAY, *endpoints)
+    assert {report["status"] for report in run.reports.values()} == {"ok"}, run.output
+    found, sqlite = (ward.base.metrics(TODAY, endpoint) for endpoint in endpoints)
+    assert sqlite["t", "day"]["min_date_var"] == moment(2020, 2, 29)
+    for place, row in found.items():
+        assert {name: row[name] for name in COMPARED} == {name: sqlite[place][name] for name in COMPARED}, place
+    for column in ("day", "at"):
+        levels = [
+            ward.base.rows(
+                'SELECT value, frequency FROM metric_basic_levels WHERE endpoint = %s AND "column" = %s ORDER BY 1',
+                one["slug"],
+                column,
+            )
+            for one in endpoints
+        ]
+        assert levels[0] == levels[1]
+        assert len(levels[0]) == len(days)
+
+
+def test_padded_codes_have_levels_on_every_engine(
+    ward: Ward, mariadb: MariaDB, mariadb_database: str, tmp_path: Path
+) -> None:
+    """What was CHAR(20) somewhere is a code all the same; with a column of CHAR, and without one."""
+    create = "CREATE TABLE t (fixed char(20), padded varchar(20), free varchar(80))"
+    values = [("A01", "A01".ljust(20), "he said that it hurts a lot"), ("K35.8", "K35.8".ljust(20), "b")] * 9
+    lab = sqlite_file(tmp_path / "lab.sqlite", create)
+    ward.execute(create)
+    with (
+        mariadb.connect(mariadb_database) as connection,
+        connection.cursor() as cursor,
+        ward.database.connect() as database,
+        closing(sqlite3.connect(lab["host"])) as file,
+    ):
+        cursor.execute(create)
+        for row in values:
+            cursor.execute("INSERT INTO t VALUES (%s, %s, %s)", row)
+            database.execute(b"INSERT INTO t VALUES (%s, %s, %s)", row)
+            file.execute("INSERT INTO t VALUES (?, ?, ?)", row)
+        for one in (connection, database, file):
+            one.commit()
+    endpoints = [ward.endpoint, mariadb_endpoint(mariadb, mariadb_database), lab]
+    ward.base.measure(TODAY, *endpoints)
+    for endpoint in endpoints:
+        rows = ward.base.rows("SELECT * FROM metric_basic_levels WHERE endpoint = %s", endpoint["slug"])
+        assert {(row["column"], row["value"]): row["frequency"] for row in rows} == {
+            ("fixed", "A01"): 9,
+            ("fixed", "K35.8"): 9,
+            ("padded", "A01".ljust(20)): 9,
+            ("padded", "K35.8".ljust(20)): 9,
+        }, endpoint["type"]

@@ -48,7 +48,7 @@ def stats_of(values: list[Any], kind: str, today: dt.date = dt.date(2026, 1, 31)
         values=len(values), levels=len(set(values)), first=top[0], second=top[1], third=top[2],
         finite=0, zeros=0, negatives=0, minimum=None, maximum=None, mean=None, deviation=None, median=None,
         p01=None, p99=None, earliest=None, latest=None, future=0,
-        shortest=None, longest=None, mean_length=None, empty=0, blanks=0,
+        shortest=None, longest=None, mean_length=None, empty=0, trimmed=0, blanks=0,
         misfits=0, classes=(0, 0, 0, 0),
     )  # fmt: skip
     if kind in {"integer", "float", "boolean"}:
@@ -65,7 +65,8 @@ def stats_of(values: list[Any], kind: str, today: dt.date = dt.date(2026, 1, 31)
         lengths = [len(value) for value in values]
         found.shortest, found.longest = min(lengths), max(lengths)
         found.mean_length, found.empty = sum(lengths) / len(lengths), lengths.count(0)
-        found.blanks = max(value.count(" ") for value in values)
+        trimmed = [value.strip(" ") for value in values]
+        found.trimmed, found.blanks = max(map(len, trimmed)), max(value.count(" ") for value in trimmed)
     if kind in {"date", "datetime"} and values:
         unit = dt.timedelta(days=1) if kind == "date" else dt.timedelta(microseconds=1)
         moments = [value if kind == "datetime" else dt.datetime.combine(value, dt.time()) for value in values]

@@ -145,13 +145,17 @@ def test_long_decimals_are_shown_plainly(digits: int, exponent: int) -> None:
 
 
 def test_column_of_many_levels_or_of_free_text_shows_none() -> None:
-    """5,000 levels are the most; a text of 51 characters, or five blanks, is free text."""
+    """5,000 levels are the most; a text of 51 characters, or with five blanks, is free text. Padding is neither."""
     for count, found in ((5000, 5000), (5001, None), (8193, None)):
         profile = postgres(Spec(hp.INTEGER, hp.PG_INT4), ">i", *range(count))
         profile.finish()
         frequencies = profile.frequencies(0)
         assert (frequencies and len(frequencies)) == found
-    for text, shown in (("ä" * 50, True), ("ä" * 51, False), (" " * 4, True), (" " * 5, False)):
+    for text, shown in (
+        *(("ä" * 50, True), ("ä" * 51, False), ("ä    ä", True), ("ä     ä", False), (" " * 60, True)),
+        *(("K35.8".ljust(20), True), ("K35.8".rjust(200), True), (("ä" * 51).ljust(60), False)),
+        ("K35.8".ljust(513), False),  # too many bytes for a label
+    ):
         profile = mysql(Spec(hp.TEXT, hp.MY_TEXT), "a", text, "b")
         profile.finish()
         assert (profile.frequencies(0) is not None) == shown

@@ -22,7 +22,7 @@ ANYTHING = (
     | st.integers(-2, 2)
     | st.floats(allow_nan=False)
     | st.sampled_from(
-        ["", "1", "1.5", "aä", "2020-01-01", "2020-01-01 10:00:00", "10:00:00", "2020-02-30", "25:00", "x y"]
+        ["", "1", "1.5", "aä", "2020-01-01", "2020-01-01 10:00:00", "10:00:00", "2020-13-30", "25:00", "x y"]
     )
     | st.sampled_from([b"", b"1"])
 )
@@ -94,22 +94,69 @@ def test_reals_among_texts_are_shown_as_sqlite_does() -> None:
         ("2020-02-29 23:30:15 -02:15", "2020-03-01T01:45:15+00:00"),
         ("0001-01-01 00:00:00", "0001-01-01T00:00:00+00:00"),
         ("9999-12-31 23:59:59.999999", "9999-12-31T23:59:59.999999+00:00"),
-        *[(text, None) for text in ("2020-02-30 10:00", "1900-02-29", "2020-13-01", "2020-1-1", "0000-01-01", "")],
-        *[(text, None) for text in ("2020-01-01 24:00", "2020-01-01 10:60", "2020-01-01 10:00:61", "2020-01-01 10")],
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00+00:00"),
+        ("2016-12-31 23:59:60.5+00:30", "2016-12-31T23:30:00.500000+00:00"),
+        ("2020-02-29 24:00", "2020-03-01T00:00:00+00:00"),
+        ("2020-02-29 24:00:00.000+01", "2020-02-29T23:00:00+00:00"),
+        ("2020-02-29T10:30:15.123456789Z", "2020-02-29T10:30:15.123457+00:00"),
+        ("2020-02-29 23:59:59.9999995", "2020-03-01T00:00:00+00:00"),
+        ("2020-02-29 10:30:15.1234564999999", "2020-02-29T10:30:15.123456+00:00"),
+        ("2020-02-29 10:30+0530", "2020-02-29T05:00:00+00:00"),
+        ("2020-02-29 10:30-05", "2020-02-29T15:30:00+00:00"),
+        ("2020-02-29t10:30+05:30:15", "2020-02-29T04:59:45+00:00"),
+        ("2020-02-29 10:30 UTC", "2020-02-29T10:30:00+00:00"),
+        ("2020-02-29 10:30gmt", "2020-02-29T10:30:00+00:00"),
+        ("  2020-02-29 10:30   ", "2020-02-29T10:30:00+00:00"),
+        *[(text, None) for text in ("2020-13-01", "2020-12-32", "2020-1-1", "", " ", "2020-00-00 24:00", "now")],
         *[
             (text, None)
-            for text in ("2020-01-01 10:00:00.", "2020-01-01 10:00+2", "2020-01-01x", "2020-01-01 10:00 UTC")
+            for text in ("2020-01-01 24:00:01", "2020-01-01 24:00:60", "2020-01-01 23:59:61", "12020-01-01")
+        ],
+        *[(text, None) for text in ("2020-01-01 25:00", "2020-01-01 10:60", "2020-01-01 10:00:61", "2020-01-01 10")],
+        *[
+            (text, None)
+            for text in ("2020-01-01 10:00:00.", "2020-01-01 10:00+2", "2020-01-01x", "2020-01-01 10:00 UT")
+        ],
+        *[
+            (f"2020-01-01 10:00{zone}", None)
+            for zone in ("+16", "+0560", "+05:", "+053", "+05:30:", "Z1", "+", "+05 30")
         ],
     ],
 )
 def test_moments_in_texts(text: str, value: str | None) -> None:
-    """In UTC; what is none is a misfit."""
+    """In UTC; what is none is a misfit. Seconds of 60, midnight as 24:00 and nanoseconds are read as PostgreSQL does."""
     stats, _ = taken(hp.DATETIME, hp.ANY_DATETIME, [text]).finish()
     expected = None
     if value:
         start = dt.datetime(2000, 1, 1, tzinfo=dt.timezone.utc)
         expected = (dt.datetime.fromisoformat(value) - start) // dt.timedelta(microseconds=1)
     assert (stats.earliest, stats.misfits) == (expected, int(expected is None))
+
+
+@pytest.mark.parametrize("text", ["0000-00-00", "2020-02-30", "1900-02-29", "0000-01-01", "2020-00-10", "9999-12-00"])
+def test_dates_that_no_calendar_has_are_levels_but_no_dates(text: str) -> None:
+    """As from MySQL: one of them does not turn a column of dates into texts."""
+    for kind, wire, one in ((hp.DATE, hp.ANY_DATE, text), (hp.DATETIME, hp.ANY_DATETIME, f"{text} 10:00:00")):
+        found = taken(kind, wire, [one, one])
+        stats, _ = found.finish()
+        assert (stats.values, stats.levels, stats.misfits) == (2, 1, 0)
+        assert (stats.earliest, stats.latest, stats.future) == (None, None, 0)
+        assert found.frequencies(0) == {one: 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        *[("24:00", "24:00:00"), ("23:59:60", "24:00:00"), ("23:59:59.9999999", "24:00:00"), (" 10:00 ", "10:00:00")],
+        *[("10:00:60", "10:01:00"), ("24:00:01", None), ("-01:00", None), ("10:00:00+02", None), ("25:00", None)],
+    ],
+)
+def test_times_in_texts(text: str, label: str | None) -> None:
+    """Midnight at the end of a day is a time, as for PostgreSQL."""
+    one = taken(hp.TIME, hp.ANY_TIME, [text])
+    stats, _ = one.finish()
+    assert stats.misfits == int(label is None)
+    assert one.frequencies(0) == ({label: 1} if label else {})
 
 
 @settings(max_examples=40)

@@ -121,6 +121,8 @@ def test_infinite_results_are_no_metrics() -> None:
         (column("code", "text"), ["a b", "b"], False),
         (column("code", "text"), ["a" * 64, "b"], True),
         (column("code", "text"), ["a" * 65, "b"], False),
+        (column("code", "text"), ["a".ljust(80), "b".rjust(80)], True),
+        (column("code", "text"), ["a b".ljust(20), "b".ljust(20)], False),
         (column("name", "text"), map(str, range(20)), False),
         (column("weight", "float"), range(20), False),
         (column("id"), [1], False),

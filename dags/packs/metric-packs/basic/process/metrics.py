@@ -127,7 +127,7 @@ def _holds_identifiers(column: Column, stats: Stats) -> bool:
     """Whether the values look like identifiers: integers, codes, uuids."""
     if column.kind == INTEGER:
         return True
-    return column.kind == TEXT and stats.blanks == 0 and (stats.longest or 0) <= MAX_CODE_CHARACTERS
+    return column.kind == TEXT and stats.blanks == 0 and stats.trimmed <= MAX_CODE_CHARACTERS
 
 
 def _is_categorical(stats: Stats, percent_missing: float | None) -> bool:

@@ -74,6 +74,10 @@ def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, log: Callable[[st
                 raise NothingMeasuredError(
                     "the account no longer sees any table: its rights were revoked, or all tables were dropped"
                 )
+            if not existing:
+                raise NothingMeasuredError(
+                    "the account sees no tables: it lacks rights, or the database is empty or not the intended one"
+                )
             finished = store.finished()
             todo = sorted((t for t in scope.tables if finished.get(t.label) != len(t.columns)), key=_size)
             if len(todo) < len(scope.tables):
@@ -148,8 +152,6 @@ def _size(table: Table) -> tuple[bool, int, str]:
 
 
 def _summary(existing: int, chosen: int, failed: int, row_limit: int | None) -> str:
-    if not existing:
-        return "the database has no tables: nothing measured"
     left_out = f", {existing - chosen} excluded by the configuration" if existing > chosen else ""
     sampled = f"; tables with more than {row_limit} rows were sampled" if row_limit is not None else ""
     return f"{chosen - failed} of {chosen} tables measured{left_out}{sampled}"

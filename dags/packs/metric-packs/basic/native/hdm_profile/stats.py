@@ -6,7 +6,7 @@ import math
 import struct
 from typing import Any, NamedTuple
 
-LAYOUT = struct.Struct("@8Q7d2q6Q5Q")  # `struct hdm_stats` of hdm_profile.h
+LAYOUT = struct.Struct("@8Q7d2q7Q5Q")  # `struct hdm_stats` of hdm_profile.h
 
 
 class Stats(NamedTuple):
@@ -34,7 +34,8 @@ class Stats(NamedTuple):
     longest: int | None
     mean_length: float | None
     empty: int
-    blanks: int  # the largest number of blanks in one value
+    trimmed: int  # the length of the longest value without the blanks at its ends
+    blanks: int  # the largest number of blanks within one value, without those at its ends
     misfits: int  # SQLite: values that are not of the column's kind; only `classes` counts them
     classes: tuple[int, int, int, int]  # SQLite: integers, reals, texts, blobs
 
@@ -47,7 +48,7 @@ def unpacked(packed: bytes) -> list[Stats]:
 def _stats(row: tuple[Any, ...]) -> Stats:
     values, levels, first, second, third, finite, zeros, negatives = row[:8]
     minimum, maximum, mean, deviation, median, p01, p99 = (None if math.isnan(n) else n for n in row[8:15])
-    earliest, latest, future, shortest, longest, characters, empty, blanks, misfits, *classes = row[15:]
+    earliest, latest, future, shortest, longest, characters, empty, trimmed, blanks, misfits, *classes = row[15:]
     has_dates, has_texts = earliest <= latest, longest or empty
     return Stats(
         values=values,
@@ -72,6 +73,7 @@ def _stats(row: tuple[Any, ...]) -> Stats:
         longest=longest if has_texts else None,
         mean_length=characters / values if has_texts else None,
         empty=empty,
+        trimmed=trimmed,
         blanks=blanks,
         misfits=misfits,
         classes=(classes[0], classes[1], classes[2], classes[3]),

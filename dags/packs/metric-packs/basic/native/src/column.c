@@ -94,23 +94,23 @@ void hdm_set_label(struct hdm_profile *p, struct column *c, struct hdm_level *s,
     c->labels_used += length;
 }
 
-void hdm_note_text(struct column *c, uint32_t characters, uint32_t blanks) {
-    if (characters < c->shortest) c->shortest = characters;
-    if (characters > c->longest) c->longest = characters;
-    if (blanks > c->blanks) c->blanks = blanks;
-    if (characters > MOST_LEVEL_CHARACTERS || blanks > MOST_LEVEL_BLANKS) c->labelled = false;
-    c->characters += characters;
-    c->empty += characters == 0;
+void hdm_note_text(struct column *c, const struct text_size *size) {
+    if (size->characters < c->shortest) c->shortest = size->characters;
+    if (size->characters > c->longest) c->longest = size->characters;
+    if (size->trimmed > c->trimmed) c->trimmed = size->trimmed;
+    if (size->blanks > c->blanks) c->blanks = size->blanks;
+    if (size->trimmed > MOST_LEVEL_CHARACTERS || size->blanks > MOST_LEVEL_BLANKS) c->labelled = false;
+    c->characters += size->characters;
+    c->empty += size->characters == 0;
 }
 
 /* Two texts are equal when their bytes are. The text is measured each time, even if its level is known: looking up the
  * earlier result would cost as much. */
 void hdm_add_text(struct hdm_profile *p, struct column *c, const unsigned char *text, size_t length) {
     uint64_t key[2];
-    uint32_t characters, blanks;
+    struct text_size size = hdm_measure_text(text, length);
     hdm_hash(p, text, length, key);
-    hdm_measure_text(text, length, &characters, &blanks);
-    hdm_note_text(c, characters, blanks);
+    hdm_note_text(c, &size);
     struct hdm_level *s = hdm_add(p, c, key[0], key[1]);
     if (s && c->labelled) hdm_set_label(p, c, s, (const char *)text, length);
 }
@@ -118,7 +118,7 @@ void hdm_add_text(struct hdm_profile *p, struct column *c, const unsigned char *
 void hdm_add_uuid(struct hdm_profile *p, struct column *c, const unsigned char *raw) {
     uint64_t key[2];
     hdm_hash(p, raw, 16, key);
-    hdm_note_text(c, 36, 0);
+    hdm_note_text(c, &(struct text_size){36, 36, 0});
     struct hdm_level *s = hdm_add(p, c, key[0], key[1]);
     if (!s) return;
     char text[40];

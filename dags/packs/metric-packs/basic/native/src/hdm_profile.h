@@ -92,7 +92,7 @@ enum hdm_any_wire {
     HDM_ANY_INTEGER,  /* INTEGER */
     HDM_ANY_FLOAT,    /* FLOAT; DECIMAL where integers beyond 2^53 must stay exact */
     HDM_ANY_TEXT,     /* TEXT; numbers count as their text, but never equal a text */
-    HDM_ANY_DATE,     /* DATE, from texts in ISO 8601; so are the next two */
+    HDM_ANY_DATE,     /* DATE, from texts in ISO 8601, with padding or not; so are the next two */
     HDM_ANY_DATETIME, /* DATETIME */
     HDM_ANY_TIME      /* TIME */
 };
@@ -253,7 +253,8 @@ struct hdm_stats {
     uint64_t shortest, longest;    /* texts: characters; without any value UINT32_MAX and 0 */
     uint64_t characters;           /* of all texts together */
     uint64_t empty;                /* texts without characters */
-    uint64_t blanks;               /* the most U+0020 in one text */
+    uint64_t trimmed;              /* characters of the longest text, without the U+0020 at both ends, which pad it */
+    uint64_t blanks;               /* the most U+0020 in one text, without those at both ends */
     uint64_t misfits;              /* SQLite: values that do not fit the column's wire; only `classes` counts them */
     uint64_t classes[4];           /* SQLite: integers, reals, texts, blobs */
 };
@@ -269,8 +270,8 @@ HDM_API enum hdm_failure hdm_finish(struct hdm_profile *profile, struct hdm_stat
 /* The most levels of a column that hdm_levels returns. Python: profile.py. */
 #define HDM_MOST_LEVELS 5000
 
-/* MySQL may send what looks like a date but is not, such as 2020-02-30. Its level lies below all dates. HDM_DATE:
- * HDM_NO_DATES + packed. HDM_DATETIME: HDM_NO_DATETIMES + packed * 86,400,000,000 + microseconds of the day. In both,
+/* MySQL may send what looks like a date but is not, such as 2020-02-30, and SQLite may hold it. Its level lies below all
+ * dates. HDM_DATE: HDM_NO_DATES + packed. HDM_DATETIME: HDM_NO_DATETIMES + packed * 86,400,000,000 + microseconds of the day. In both,
  * packed is year * 512 + month * 32 + day. Python: labels.py. */
 #define HDM_NO_DATES (-(INT64_C(1) << 40))
 #define HDM_NO_DATETIMES (-(INT64_C(1) << 62))
@@ -294,7 +295,8 @@ struct hdm_level {
  * Both addresses belong to the profile and are valid until hdm_close or hdm_free.
  * Returns: the number of levels. -1, and sets neither address, when the column is HDM_OPAQUE, has more than
  *     HDM_MOST_LEVELS levels or more than the budget had room for, or when one of them is free text (more than 50
- *     characters or 4 blanks) or a decimal of more than 400 digits.
+ *     characters or 4 blanks, without the blanks at its ends; or more than 512 bytes with them) or a decimal of more
+ *     than 400 digits.
  */
 HDM_API int64_t hdm_levels(const struct hdm_profile *profile, uint32_t column, const struct hdm_level **levels,
                            const char **texts);

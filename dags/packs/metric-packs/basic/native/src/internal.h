@@ -23,7 +23,7 @@
 #endif
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "hdm_profile needs a little-endian machine");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "hdm_profile needs 64-bit atomics without locks");
-_Static_assert(sizeof(struct hdm_stats) == 28 * 8, "stats.py reads 28 fields of 8 bytes");
+_Static_assert(sizeof(struct hdm_stats) % 8 == 0, "stats.py reads fields of 8 bytes");
 _Static_assert(sizeof(struct hdm_level) == 32, "engine.py reads levels of 32 bytes");
 
 #define MOST_COUNTED HDM_MOST_LEVELS /* levels that a column's table counts; beyond that, keys are sorted */
@@ -48,7 +48,7 @@ struct column {
     uint64_t classes[4]; /* SQLite: integers, reals, texts, blobs */
 
     uint64_t characters, empty; /* texts */
-    uint32_t shortest, longest, blanks;
+    uint32_t shortest, longest, trimmed, blanks;
 
     struct hdm_level *slots; /* a hash table, free where `count` is 0; NULL when there are too many levels */
     uint32_t capacity, used;
@@ -102,8 +102,14 @@ void hdm_make_room(struct hdm_profile *p, struct column *c);
 /* Stores the text of a level that hdm_add returned. */
 void hdm_set_label(struct hdm_profile *p, struct column *c, struct hdm_level *s, const char *text, size_t length);
 
-/* Adds a text's length and blanks to the column's, without its level. */
-void hdm_note_text(struct column *c, uint32_t characters, uint32_t blanks);
+struct text_size {
+    uint32_t characters;
+    uint32_t trimmed; /* characters without the blanks at both ends, which are padding */
+    uint32_t blanks;  /* U+0020 among the trimmed ones */
+};
+
+/* Adds a text's size to the column's, without its level. */
+void hdm_note_text(struct column *c, const struct text_size *size);
 
 void hdm_add_text(struct hdm_profile *p, struct column *c, const unsigned char *text, size_t length);
 void hdm_add_uuid(struct hdm_profile *p, struct column *c, const unsigned char *raw); /* 16 bytes */
@@ -133,7 +139,7 @@ void hdm_add_blob(struct hdm_profile *p, struct column *c);
 /* -- text.c ------------------------------------------------------------------------------------------------------- */
 
 void hdm_hash(const struct hdm_profile *p, const unsigned char *text, size_t length, uint64_t key[2]);
-void hdm_measure_text(const unsigned char *text, size_t length, uint32_t *characters, uint32_t *blanks);
+struct text_size hdm_measure_text(const unsigned char *text, size_t length);
 
 /* -- sort.c ------------------------------------------------------------------------------------------------------- */
 
@@ -165,11 +171,20 @@ void hdm_add_decimal(struct hdm_profile *p, struct column *c, bool negative, con
 bool hdm_add_decimal_text(struct hdm_profile *p, struct column *c, const unsigned char *text, size_t length);
 bool hdm_read_double(const unsigned char *text, size_t length, double *value);
 
-/* -- date.c: they return false for a text that is not a date or time ---------------------------------------------- */
+/* -- date.c ------------------------------------------------------------------------------------------------------- */
 
-bool hdm_read_date(const unsigned char *text, size_t length, int64_t *days);
+enum hdm_form {
+    HDM_OTHER_FORM, /* not of the form of a date */
+    HDM_NO_MOMENT,  /* of that form, but not in the calendar: 2020-02-30, 0000-00-00 */
+    HDM_MOMENT
+};
+
+/* They set a number for every text. Unless the text is a moment, it lies below all dates: see HDM_NO_DATES. */
+enum hdm_form hdm_read_date(const unsigned char *text, size_t length, int64_t *days);
+enum hdm_form hdm_read_datetime(const unsigned char *text, size_t length, int64_t *microseconds); /* in UTC */
+
+/* Accepts negative times and times longer than a day: MySQL's TIME is a duration. */
 bool hdm_read_clock(const unsigned char *text, size_t length, int64_t *microseconds);
-bool hdm_read_datetime(const unsigned char *text, size_t length, int64_t *microseconds);
 
 /* -- stats.c ------------------------------------------------------------------------------------------------------ */
 
@@ -190,7 +205,8 @@ static inline bool hdm_is_stopped(const struct hdm_profile *p) {
 }
 
 #define SIGN_BIT (UINT64_C(1) << 63)
-#define DAY INT64_C(86400000000) /* microseconds */
+#define DAY INT64_C(86400000000)    /* microseconds */
+#define END_OF_DAY (DAY + 1000000) /* the end of 23:59:60 */
 
 static inline uint64_t hdm_fold(uint64_t a, uint64_t b) {
     unsigned __int128 product = (unsigned __int128)a * b;

@@ -50,11 +50,11 @@ static bool add_value(struct hdm_profile *p, struct column *c, const unsigned ch
             hdm_add(p, c, c->kind == HDM_INTEGER ? hdm_key_of_integer((int64_t)key) : key, 0);
             return true;
         case HDM_MY_DATE: /* 0000-00-00 and the like are levels, but not dates */
-            if (!hdm_read_date(at, length, &moment) && !is_moment(at, length, 10)) return false;
+            if (hdm_read_date(at, length, &moment) != HDM_MOMENT && !is_moment(at, length, 10)) return false;
             hdm_add_integer(p, c, moment);
             return true;
         case HDM_MY_DATETIME:
-            if (!hdm_read_datetime(at, length, &moment) && !is_moment(at, length, 19)) return false;
+            if (hdm_read_datetime(at, length, &moment) != HDM_MOMENT && !is_moment(at, length, 19)) return false;
             hdm_add_integer(p, c, moment);
             return true;
         case HDM_MY_TIME:

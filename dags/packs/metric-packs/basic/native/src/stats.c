@@ -162,6 +162,7 @@ void hdm_summarise(struct hdm_profile *p, struct column *c, struct hdm_stats *s)
     s->longest = c->longest;
     s->characters = c->characters;
     s->empty = c->empty;
+    s->trimmed = c->trimmed;
     s->blanks = c->blanks;
     if (number) {
         s->finite = finite;

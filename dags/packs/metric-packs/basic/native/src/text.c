@@ -37,7 +37,7 @@ void hdm_hash(const struct hdm_profile *p, const unsigned char *text, size_t len
     key[1] = hdm_fold(b ^ secret[0], secret[2] + length);
 }
 
-void hdm_measure_text(const unsigned char *text, size_t length, uint32_t *characters, uint32_t *blanks) {
+struct text_size hdm_measure_text(const unsigned char *text, size_t length) {
     uint32_t c = 0, b = 0;
     size_t i = 0;
     for (; i + 8 <= length; i += 8) { /* eight bytes at a time */
@@ -53,6 +53,12 @@ void hdm_measure_text(const unsigned char *text, size_t length, uint32_t *charac
         c += (text[i] & 0xc0) != 0x80;
         b += text[i] == ' ';
     }
-    *characters = c;
-    *blanks = b;
+    uint32_t padding = 0;
+    if (b) { /* most texts have none */
+        size_t start = 0, end = length;
+        while (end > start && text[end - 1] == ' ') end--;
+        while (start < end && text[start] == ' ') start++;
+        padding = (uint32_t)(length - (end - start));
+    }
+    return (struct text_size){c, c - padding, b - padding};
 }

@@ -33,7 +33,7 @@ static void add_as_text(struct hdm_profile *p, struct column *c, const char *tex
     uint64_t key[2];
     uint32_t length = (uint32_t)strlen(text);
     hdm_hash(p, (const unsigned char *)text, length, key);
-    hdm_note_text(c, length, 0);
+    hdm_note_text(c, &(struct text_size){length, length, 0});
     struct hdm_level *s = hdm_add(p, c, ~key[0], key[1]);
     if (s && c->labelled) hdm_set_label(p, c, s, text, length);
 }
@@ -93,11 +93,16 @@ void hdm_add_string(struct hdm_profile *p, struct column *c, const unsigned char
     bool fits = false;
     hdm_count(&p->bytes, length);
     if (is_opaque(p, c, STRING)) return;
+    if (c->wire == HDM_ANY_TEXT) {
+        hdm_add_text(p, c, text, length);
+        return;
+    }
+    while (length && text[length - 1] == ' ') length--; /* padding */
+    while (length && *text == ' ') text++, length--;
     switch (c->wire) {
-        case HDM_ANY_TEXT: hdm_add_text(p, c, text, length); return;
-        case HDM_ANY_DATE: fits = hdm_read_date(text, length, &moment); break;
-        case HDM_ANY_DATETIME: fits = hdm_read_datetime(text, length, &moment); break;
-        case HDM_ANY_TIME: fits = hdm_read_clock(text, length, &moment) && moment >= 0 && moment < DAY; break;
+        case HDM_ANY_DATE: fits = hdm_read_date(text, length, &moment) != HDM_OTHER_FORM; break;
+        case HDM_ANY_DATETIME: fits = hdm_read_datetime(text, length, &moment) != HDM_OTHER_FORM; break;
+        case HDM_ANY_TIME: fits = hdm_read_clock(text, length, &moment) && moment >= 0 && moment < END_OF_DAY; break;
         default: break;
     }
     if (fits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import time
@@ -55,6 +56,8 @@ KINDS = {
     OTHER: (hp.OPAQUE, hp.ANY_OPAQUE),
 }
 
+HEADER = b"SQLite format 3\0"  # of every database that has content
+
 WIDTHS = {DATETIME: 1, FLOAT: 1, TEXT: 2, OTHER: 3}  # the more values a kind permits, the wider; 0 for the others
 
 Found = tuple[Column, Stats, hp.Profile, int]  # a column as it was read, its statistics, and where its levels are
@@ -65,6 +68,7 @@ class SQLite(Engine):
 
     def __init__(self, endpoint: hdm.Endpoint, settings: Settings) -> None:
         self._path = Path(endpoint.host).absolute()
+        _check(self._path)
         self._connection = sqlite3.connect(
             self._path.as_uri() + "?mode=ro",
             uri=True,
@@ -77,7 +81,11 @@ class SQLite(Engine):
         self._statement_seconds = float(settings.statement_seconds)
         self._end = 0.0
         self._is_closed = False
-        self.fetch("SELECT count(*) FROM sqlite_master")  # fails unless the file is a database
+        try:
+            self.fetch("SELECT count(*) FROM sqlite_master")
+        except BaseException:
+            self._connection.close()
+            raise
 
     def fetch(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._connection.execute(query, values).fetchall()
@@ -180,6 +188,29 @@ class SQLite(Engine):
                 if numbers.count(number) == 1 and column is not None:  # None: the primary key, already known
                     referenced.add((other.lower(), column.lower()))
         return foreign, referenced
+
+
+def _check(path: Path) -> None:
+    """Fail with a reason that SQLite does not give. It opens an empty file, and would wait at a pipe forever.
+
+    Raises: OSError.
+    """
+    reason = ""
+    if not os.path.lexists(path):
+        reason = "it does not exist, or the sandbox of packs hides it"
+    elif path.is_dir():
+        reason = "it is a folder"
+    elif not path.is_file():
+        reason = "it is not a regular file" if path.exists() else "it is a link to a file that does not exist"
+    elif not os.access(path, os.R_OK):
+        reason = "this account may not read it"
+    else:
+        with path.open("rb") as file:
+            start = file.read(len(HEADER))
+        if start != HEADER:
+            reason = "it is not a SQLite database, or it is encrypted" if start else "it has 0 bytes"
+    if reason:
+        raise OSError(f"unable to open {path}: {reason}")
 
 
 def _declared_kind(declared: str) -> str:
