@@ -124,7 +124,7 @@ def test_reals_among_texts_are_shown_as_sqlite_does() -> None:
     ],
 )
 def test_moments_in_texts(text: str, value: str | None) -> None:
-    """In UTC; what is none is a misfit. Seconds of 60, midnight as 24:00 and nanoseconds are read as PostgreSQL does."""
+    """In UTC; what is none is a misfit. Second 60, 24:00 and nanoseconds are read as PostgreSQL does."""
     stats, _ = taken(hp.DATETIME, hp.ANY_DATETIME, [text]).finish()
     expected = None
     if value:

@@ -63,11 +63,19 @@ NAMES = """
     ipp patient_ipp iep nir ins nip numero_secu patient_mrn mrn dob ddn
     patient_id id_stay key ward_key uuid number bed_number
     PatientId patientid idPatient patient_code PatientCode numPatient num_patient no_patient
-    name_of_patient pid matricule"""
+    name_of_patient pid matricule
+    birth born_birth birthdate birth_dt birthDtTm BIRTH_TS birthdatetime birthday dateofbirth date_of_birth dob_year yob
+    birth_year month_of_birth birth_place place_of_birth birth_city birthcountry birth_county birth_state birth_name
+    stillbirth_date birthcontrol_start_dt livebirthDate birth_weight_day births_month birth_remarks birthinfo
+    lieu_naissance ville_naissance annee_naissance nom_naissance naissance DateDeNaissance rang_jour_naissance"""
 OTHER_NAMES = """
     drug_name concept_name ward_name nombre service unit inspection insurance tropical_zone sex
     gender_concept_id ward_code code wardCode rapid patient_sex PatientClass num_patients
-    number_of_patients"""
+    number_of_patients
+    stillbirth still_birth lowbirthweight low_birth_weight birthWeight weight_at_birth birthcontrol birth_control
+    live_births livebirth LiveBirth births nb_births childbirth preterm_birth multiple_birth birth_order birthtype
+    birth_defect birthmark birthing_position apgar_at_birth sex_at_birth birthsex gestational_age_at_birth rebirth
+    mother_age_at_birth poids_naissance rang_de_naissance perte_connaissance reconnaissance naissances"""
 
 
 @pytest.mark.parametrize(("names", "stored"), [(NAMES, False), (OTHER_NAMES, True)])
@@ -75,6 +83,34 @@ def test_levels_of_persons_and_identifiers_are_not_stored(names: str, *, stored:
     """Known by the column's name, in English and French."""
     found = {name: levels(column(name, "text"), ["x"] * 9 + ["y"] * 9) for name in names.split()}
     assert {name for name, one in found.items() if bool(one) is not stored} == set()
+
+
+def test_names_that_suggest_persons_are_overruled_by_a_more_specific_pattern() -> None:
+    """One that names the column, or says more than the list of names; the rest stays private, and a key does anyway."""
+    values = ["x"] * 9 + ["y"] * 9
+    places = {
+        "birth_remarks": (
+            ["birth_remarks", "lab.results.birth_remarks", "birth_rem*", "*th_remark*"],
+            ["*", "birth*", "b*"],
+        ),
+        "name": (["NAME", "lab.results.name"], ["*.*", "lab.results.*", "lab.results.n*", "*name*", "n?me", "[n]ame"]),
+        "ward_id": (["ward_id", "ward_*", "*rd_id"], ["*_id", "*d", "wards_id"]),
+    }
+    for name, (clearing, useless) in places.items():
+        one = table("results", column(name, "text"), schema="lab")
+        for pattern in clearing + useless:
+            config = settings(not_identifying=[pattern])
+            scope = pack.tables.chosen([one], config)
+            (found,) = scope.tables[0].columns
+            shown = pack.levels.of_column(one, found, measured(found, values), counted(values), config)
+            assert bool(shown) is (pattern in clearing), (name, pattern)
+            overruled = any("overrules it: lab.results." in warning for warning in scope.warnings)
+            assert overruled is (pattern not in clearing and pattern != "wards_id"), (name, pattern)
+    for more in ({"key_constraint": "unique"}, {"foreign": True}):
+        one = table("results", column("ward", "text", **more), schema="lab")
+        (found,) = pack.tables.chosen([one], settings(not_identifying=["ward"])).tables[0].columns
+        shown = pack.levels.of_column(one, found, measured(found, values), counted(values), settings())
+        assert bool(shown) is ("foreign" in more)
 
 
 def test_levels_of_keys_and_foreign_keys_are_not_stored_but_codes_are() -> None:

@@ -196,6 +196,23 @@ def test_numbers_of_persons_are_not_told() -> None:
     assert measured(column("birth_weight", "float"), [3.5] * 30)["max_num_var"] == 3.5
 
 
+@pytest.mark.parametrize("name", ["stillbirth", "livebirth", "childbirth", "naissances", "birthcontrol"])
+def test_dates_of_births_are_told_by_the_year_whatever_the_name(name: str) -> None:
+    """The day of a stillbirth is a mother's; how many there were is nobody's."""
+    found = measured(column(name, "datetime"), [moment(2020, 2, 29, 8)] * 9)
+    assert found["min_date_var"] == moment(2020, 1, 1)
+    assert measured(column(name), [3, 7] * 9)["max_num_var"] == 7
+
+
+def test_a_column_that_the_configuration_calls_harmless_is_measured_in_full() -> None:
+    """Its numbers are no telephone numbers, its dates no births."""
+    values = [331_000_000 + i for i in range(30)]
+    assert measured(column("phone", not_identifying=True), values)["min_num_var"] == 331_000_000
+    assert measured(column("birth_no", not_identifying=True), values)["min_num_var"] == 331_000_000
+    day = column("birth_date", "date", not_identifying=True)
+    assert measured(day, [dt.date(1931, 5, 17)] * 9)["min_date_var"] == moment(1931, 5, 17)
+
+
 def test_dates_of_birth_in_numbers_are_not_told() -> None:
     """19480312, seconds of 1970 and days before it are days of birth; a year is a year."""
     for values in ([19_480_312, 19_770_101], [-687_916_800, 1], [20_000, 24_000], [1948.19]):

@@ -86,6 +86,40 @@ def test_columns_that_the_database_tags_are_left_out_and_unreadable_ones_are_nam
         assert pack.tables.chosen([one], settings(**config)).unreadable == ()
 
 
+@pytest.mark.parametrize(
+    ("identifying", "not_identifying", "is_read"),
+    [
+        (["*"], ["ward"], True),
+        (["w*"], ["wa*"], True),
+        (["ward"], ["stays.ward"], True),
+        (["stays.*"], ["ward"], True),
+        (["ward"], ["WARD"], False),
+        (["ward"], ["*"], False),
+        (["ward"], ["w*", "stays.*d"], False),
+        (["stays.ward"], ["ward"], False),
+        (["w*", "wa*"], ["w*", "*"], False),
+    ],
+)
+def test_the_more_specific_of_two_patterns_counts(
+    identifying: list[str], not_identifying: list[str], *, is_read: bool
+) -> None:
+    """Of two equal ones `identifying` does."""
+    scope = pack.tables.chosen([STAYS], settings(identifying=identifying, not_identifying=not_identifying))
+    (one,) = scope.tables
+    assert ("ward" in [c.name for c in one.columns]) is is_read
+    assert any("stays.ward" in warning for warning in scope.warnings) is not is_read
+
+
+def test_no_configuration_overrules_a_tag() -> None:
+    """Whoever defines the column knows best; also in a view."""
+    people = table("people", column("kind", identifying=True), column("sex"))
+    seen = replace(table("seen", column("kind"), column("sex")), type="view")
+    config = {"not_identifying": ["kind", "people.kind", "seen.kind", "sex"]}
+    assert chosen(config, [people, seen]) == {"people": ["sex"], "seen": ["sex"]}
+    (warning,) = pack.tables.chosen([people, seen], settings(**config)).warnings
+    assert warning.endswith("overrules it: people.kind, seen.kind")
+
+
 @pytest.mark.parametrize("kind", ["view", "materialized view", "foreign table"])
 def test_names_that_are_tagged_anywhere_are_left_out_of_views(kind: str) -> None:
     """A view has no comments of the table's; a table that happens to use the name is not meant. Case is none."""

@@ -6,10 +6,12 @@ import re
 import unicodedata
 from fnmatch import translate
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_WILDCARDS = re.compile(r"\[[^\]]*\]|[*?]")
 
 
 class Patterns:
@@ -17,6 +19,7 @@ class Patterns:
 
     def __init__(self, patterns: Iterable[str], *, plain: bool = False) -> None:
         wanted = [plain_name(pattern) if plain else pattern for pattern in patterns]
+        self._patterns = wanted
         self._expression = re.compile("|".join(map(translate, wanted))) if wanted else None
 
     def __bool__(self) -> bool:
@@ -25,6 +28,27 @@ class Patterns:
     def match(self, *names: str) -> bool:
         """Whether one of the patterns matches one of the names."""
         return self._expression is not None and any(map(self._expression.match, names))
+
+    def specificity(self, *names: str) -> Specificity | None:
+        """The specificity of the most specific pattern that matches one of the names; None if none does."""
+        if not self.match(*names):
+            return None
+        return max(Specificity.of(one) for one in self._patterns if Patterns((one,)).match(*names))
+
+
+class Specificity(NamedTuple):
+    """How specific a pattern of columns is. The greatest applies: `stays.name`, then `name`, `na*`, `*m*`, `*`."""
+
+    is_exact: bool = False  # the column's name has no wildcards
+    letters: int = 0  # of the column's name, without wildcards
+    letters_of_table: int = 0
+
+    @classmethod
+    def of(cls, pattern: str) -> Specificity:
+        """The specificity of `column` or `table.column`."""
+        table, _, column = pattern.rpartition(".")
+        letters = _WILDCARDS.sub("", column)
+        return cls(letters == column, len(letters), len(_WILDCARDS.sub("", table)))
 
 
 class Choice:

@@ -45,6 +45,7 @@ class Settings:
     columns: tuple[str, ...]  # patterns of column or table.column; (): all
     exclude_columns: tuple[str, ...]
     identifying: tuple[str, ...]  # patterns of column or table.column: never read
+    not_identifying: tuple[str, ...]  # likewise: measured in full, even if the name suggests a person
     exclude_levels: tuple[str, ...]  # patterns of column or table.column: measured, but no levels stored
     row_limit: int | None  # approximate size of the random sample; None: all rows
     table_seconds: float | None  # time limit; None: none
@@ -92,6 +93,7 @@ def read(config: dict[str, Any] | str) -> Settings:
         columns=given.patterns("columns"),
         exclude_columns=given.patterns("exclude_columns"),
         identifying=given.patterns("identifying"),
+        not_identifying=given.patterns("not_identifying"),
         exclude_levels=given.patterns("exclude_levels"),
         row_limit=given.row_limit(),
         table_seconds=given.seconds("table_seconds"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import privacy
 from patterns import Choice, Patterns, plain_name, plain_patterns
 
 if TYPE_CHECKING:
@@ -22,12 +23,12 @@ DATES = frozenset({DATE, DATETIME})
 DERIVED = frozenset({"view", "materialized view", "foreign table"})  # they show columns of other tables
 
 MAX_NAME_BYTES = 500  # of a column: SQLite names some by expressions of any length, which may not fit into an index
-MAX_NAMED = 5  # patterns listed in one warning
+MAX_NAMED = 5  # patterns or columns listed in one warning
 
 # The configuration keys that hold patterns, by what the patterns match.
 SCHEMA_KEYS = ("schemas", "exclude_schemas")
 TABLE_KEYS = ("tables", "exclude_tables")
-COLUMN_KEYS = ("columns", "exclude_columns", "identifying", "exclude_levels")
+COLUMN_KEYS = ("columns", "exclude_columns", "identifying", "not_identifying", "exclude_levels")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,13 @@ class Column:
     key_constraint: str = ""  # primary, unique or referenced, if a constraint on this column alone says so
     foreign: bool = False  # references another table
     identifying: bool = False  # its comment in the database contains hdm:identifying: never read
+    not_identifying: bool = False  # the configuration says so: what the name suggests does not apply
     readable: bool = True  # False: the account may not read it
+
+    @property
+    def has_dates(self) -> bool:
+        """Whether it holds dates or datetimes."""
+        return self.kind in DATES
 
     @property
     def has_short_name(self) -> bool:
@@ -81,23 +88,31 @@ def chosen(tables: Iterable[Table], settings: Settings) -> Scope:
 
     Exclusion takes precedence over inclusion. Patterns of schemas do not apply to tables without a schema. Columns of
     views have no tags of their own, so every name that is tagged anywhere is excluded from views.
+
+    Of `identifying` and `not_identifying`, the more specific pattern applies; `identifying` if they are equal. Nothing
+    overrides a tag.
     """
     everything = list(tables)
     schemas = Choice(settings.schemas, settings.exclude_schemas)
     names = Choice(settings.tables, settings.exclude_tables)
-    columns = Choice(settings.columns, settings.exclude_columns + settings.identifying, plain=True)
+    columns = Choice(settings.columns, settings.exclude_columns, plain=True)
     tagged = {plain_name(column.name) for table in everything for column in table.columns if column.identifying}
-    found, unreadable = [], []
+    found, unreadable, overruled = [], [], []
     for table in everything:
         if (table.schema and not schemas.includes(table.schema)) or not names.includes(*table.names):
             continue
         hidden = tagged if table.type in DERIVED else set()
-        read = [c for c in table.columns if not c.identifying and plain_name(c.name) not in hidden]
-        wanted = [c for c in read if columns.includes(*column_names(table, c))]
+        selected = [c for c in table.columns if columns.includes(*column_names(table, c))]
+        judged = [_judged(table, c, settings, is_tagged=plain_name(c.name) in hidden) for c in selected]
+        overruled += [f"{table.label}.{c.name}" for c in judged if _is_overruled(table, c, settings)]
+        wanted = [c for c in judged if not c.identifying]
         can = [c for c in wanted if c.readable and c.has_short_name]
         found.append(replace(table, columns=tuple(can)))
         unreadable += [f"{table.label}.{c.name}"[:MAX_NAME_BYTES] for c in wanted if c not in can]
-    return Scope(tuple(found), tuple(unreadable), _unmatched(everything, settings))
+    warnings = _unmatched(everything, settings)
+    if overruled:
+        warnings += (f"not_identifying: a tag or a pattern at least as specific overrules it: {_listed(overruled)}",)
+    return Scope(tuple(found), tuple(unreadable), warnings)
 
 
 def column_names(table: Table, column: Column) -> tuple[str, ...]:
@@ -109,6 +124,26 @@ def column_names(table: Table, column: Column) -> tuple[str, ...]:
 def has_excluded_levels(table: Table, column: Column, settings: Settings) -> bool:
     """Whether the configuration excludes the column's levels."""
     return plain_patterns(settings.exclude_levels).match(*column_names(table, column))
+
+
+def _judged(table: Table, column: Column, settings: Settings, *, is_tagged: bool) -> Column:
+    """The column, as its tag, its name and the configuration say whether it identifies persons."""
+    place = column_names(table, column)
+    listed = plain_patterns(settings.identifying).specificity(*place)
+    denied = plain_patterns(settings.not_identifying).specificity(*place)
+    if column.identifying or is_tagged or (listed and not (denied and denied > listed)):
+        return replace(column, identifying=True)
+    return replace(column, not_identifying=True) if denied and privacy.yields_to(denied, column) else column
+
+
+def _is_overruled(table: Table, column: Column, settings: Settings) -> bool:
+    return not column.not_identifying and plain_patterns(settings.not_identifying).match(*column_names(table, column))
+
+
+def _listed(names: list[str]) -> str:
+    """The first few names."""
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
 
 
 def _unmatched(tables: list[Table], settings: Settings) -> tuple[str, ...]:
@@ -129,6 +164,5 @@ def _unmatched(tables: list[Table], settings: Settings) -> tuple[str, ...]:
         given = [(pattern, Patterns((pattern,), plain=key in COLUMN_KEYS)) for pattern in getattr(settings, key)]
         unmatched = [repr(pattern) for pattern, one in given if not any(one.match(*names) for names in named)]
         if unmatched:
-            more = f" and {len(unmatched) - MAX_NAMED} more" if len(unmatched) > MAX_NAMED else ""
-            warnings.append(f"{key}: nothing matches {', '.join(unmatched[:MAX_NAMED])}{more}")
+            warnings.append(f"{key}: nothing matches {_listed(unmatched)}")
     return tuple(warnings)
