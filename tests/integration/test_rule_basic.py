@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -564,3 +565,67 @@ def test_a_database_without_columns_is_judged(written: Nights) -> None:
     rule = write_rule(written.base, "tables_count", "==", 0)
     assert written.base.judge("2026-02-06").only()["alerts"] == 1
     assert places(written.base.alerts("2026-02-06")) == [(str(rule), None, None)]
+
+
+# What alerts quote ------------------------------------------------------------------------------------------
+
+NOT_JUDGED = {"endpoint", "database", "dbversion", "table", "column", "date", "run_id", "measured_at"}
+
+
+def columns_of(base: Base, relation: str) -> set[str]:
+    """The columns that rules may name."""
+    rows = base.rows(
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
+        " AND atttypid <> 'date'::regtype",
+        relation,
+    )
+    return {row["attname"] for row in rows} - NOT_JUDGED
+
+
+def test_every_column_that_a_rule_may_name_is_declared(base: Base) -> None:
+    """In the four tables and both views; what is a value is not quoted, nor are its comparisons."""
+    declared = base.rows("SELECT * FROM metric_basic_metric")
+    quotable = {(row["describes"], row["metric"]) for row in base.rows("SELECT * FROM metric_basic_quotable")}
+    for describes, table in (
+        *(("column", "metric_basic"), ("table", "metric_basic_table"), ("version", "metric_basic_version")),
+        ("database", "metric_basic_database"),
+    ):
+        metrics = [row for row in declared if row["describes"] == describes]
+        expected = {row["metric"] for row in metrics}
+        expected |= {f"delta_{row['metric']}" for row in metrics if row["compared"]}
+        expected |= {f"evol_{row['metric']}" for row in metrics if row["compared"] in {"count", "measure"}}
+        assert columns_of(base, table) == expected
+        values = {row["metric"] for row in metrics if row["is_value"]}
+        assert {name for name in expected if (describes, name) not in quotable} == {
+            name for name in expected if name.removeprefix("delta_").removeprefix("evol_") in values
+        }
+    assert {row["metric"] for row in declared if row["is_value"]} == {
+        *("min_num_var", "max_num_var", "mean_num_var", "median_num_var", "std_num_var", "p01_num_var", "p99_num_var"),
+        *("min_date_var", "max_date_var"),
+    }
+    for describes in ("column", "table"):
+        view = f"metric_basic{'_table' * (describes == 'table')}_trend"
+        compared = {row["metric"] for row in declared if row["describes"] == describes and row["compared"] != ""}
+        trends = columns_of(base, view) - {"dates_7", "dates_28"}
+        assert trends
+        for name in trends:
+            metric = re.sub(r"^(delta_|evol_)?(weekday|mean7|mean28)_", "", name)
+            assert metric in compared
+            is_value = any(row["is_value"] for row in declared if row["metric"] == metric)
+            assert ((describes, name) in quotable) is not is_value, name
+
+
+def test_a_metric_that_nobody_has_classified_is_not_quoted(base: Base, quiet: Row) -> None:
+    """By whatever way its column came into the base; and nothing is quoted where nothing is classified."""
+    base.execute("ALTER TABLE metric_basic ADD COLUMN p05_num_var double precision, ADD COLUMN new_value_counts bigint")
+    base.execute("UPDATE metric_basic SET p05_num_var = 71.5, new_value_counts = 715")
+    place = {"table": "stays", "column": "weight", "alert_message": "Odd"}
+    for metric in ("p05_num_var", "new_value_counts", "value_counts"):
+        write_rule(base, metric, ">", 3, **place)
+    run = base.judge(TODAY)
+    messages = [alert["alert_message"] for alert in base.alerts(TODAY)]
+    assert messages == ["Odd (p05_num_var)", "Odd (new_value_counts)", "Odd (value_counts = 20)"]
+    assert "71" not in run.text.replace(quiet["slug"], "")
+    base.execute("DROP VIEW metric_basic_quotable")
+    base.judge(TODAY)
+    assert base.alerts(TODAY)[-1]["alert_message"] == "Odd (value_counts)"

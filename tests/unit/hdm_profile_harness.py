@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 import tempfile
 from collections import Counter
@@ -110,16 +111,18 @@ def assert_numbers(stats: Stats, values: Iterable[float | Decimal]) -> None:
     assert stats.finite == count
     assert stats.zeros == sum(value == 0 for value in exact)
     assert stats.negatives == sum(value < 0 for value in exact)
+    percentiles = {name: int(name[1:]) / 100 for name in stats._fields if re.fullmatch(r"p\d\d", name)}
     if not count:
-        assert [*stats[8:15]] == [None] * 7
+        names = ("minimum", "maximum", "mean", "deviation", "median", *percentiles)
+        assert {name: getattr(stats, name) for name in names} == dict.fromkeys(names)
         return
     assert stats.minimum == float(exact[0])
     assert stats.maximum == float(exact[-1])
     largest = float(max(map(abs, exact)))
     total = Fraction(sum(exact))
     assert stats.mean == pytest.approx(float(total / count), rel=1e-14, abs=1e-15 * largest + 5e-324)
-    for share, found in ((0.01, stats.p01), (0.5, stats.median), (0.99, stats.p99)):
-        assert found == pytest.approx(quantile(exact, share), rel=1e-14, abs=1e-15 * largest + 5e-324)
+    for name, share in (percentiles | {"median": 0.5}).items():
+        assert getattr(stats, name) == pytest.approx(quantile(exact, share), rel=1e-14, abs=1e-15 * largest + 5e-324)
     if count == 1:
         assert stats.deviation is None
     elif largest < 1e150:

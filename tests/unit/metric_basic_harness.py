@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 import statistics
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
+
+from hdm_profile import Stats
 
 from tests.pack_modules import load
 
 EPOCH = dt.datetime(2000, 1, 1)  # noqa: DTZ001  # the metrics hold UTC without a zone
 
 
-pack = load(("patterns", "privacy", "tables", "settings", "rounding", "metrics", "levels"))
+pack = load(("patterns", "privacy", "tables", "settings", "rounding", "declared", "metrics", "levels"))
 
 
 def column(name: str = "c", kind: str = "integer", **more: Any) -> Any:
@@ -45,11 +48,10 @@ def stats_of(values: list[Any], kind: str, today: dt.date = dt.date(2026, 1, 31)
     """What the engine says of a column of these values; booleans are 0 and 1."""
     top = [count for _, count in Counter(values).most_common(3)] + [0, 0, 0]
     found = SimpleNamespace(
-        values=len(values), levels=len(set(values)), first=top[0], second=top[1], third=top[2],
-        finite=0, zeros=0, negatives=0, minimum=None, maximum=None, mean=None, deviation=None, median=None,
-        p01=None, p99=None, earliest=None, latest=None, future=0,
-        shortest=None, longest=None, mean_length=None, empty=0, trimmed=0, blanks=0,
-        misfits=0, classes=(0, 0, 0, 0),
+        **{name: None if "None" in str(kind) else 0 for name, kind in Stats.__annotations__.items()} | {
+            "values": len(values), "levels": len(set(values)), "first": top[0], "second": top[1], "third": top[2],
+            "classes": (0, 0, 0, 0),
+        }
     )  # fmt: skip
     if kind in {"integer", "float", "boolean"}:
         numbers = sorted(float(value) for value in values if math.isfinite(value))
@@ -58,7 +60,8 @@ def stats_of(values: list[Any], kind: str, today: dt.date = dt.date(2026, 1, 31)
         if numbers:
             found.minimum, found.maximum = numbers[0], numbers[-1]
             found.mean, found.median = math.fsum(numbers) / len(numbers), statistics.median(numbers)
-            found.p01, found.p99 = quantile(numbers, 0.01), quantile(numbers, 0.99)
+            for name in filter(re.compile(r"p\d\d").fullmatch, Stats._fields):
+                setattr(found, name, quantile(numbers, int(name[1:]) / 100))
         if len(numbers) > 1:
             found.deviation = statistics.stdev(numbers)
     if kind == "text" and values:

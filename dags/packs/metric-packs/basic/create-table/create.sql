@@ -17,6 +17,8 @@
 -- delta_X = X - X of previous_date; for types and booleans 0 = same, 1 = changed; for dates in days;
 -- evol_X = X / X of previous_date. Both are null if either X is missing, if the result is not a finite double, and for
 -- counts if one is from a sample and the other from a whole table; evol_X also if the previous X is 0.
+--
+-- The tables have only their keys here. Their metrics are listed below, in table metric_basic_metric.
 
 -- Levels 3 and 4 ----------------------------------------------------------------------------------------------------
 
@@ -27,144 +29,10 @@ CREATE TABLE IF NOT EXISTS metric_basic (
     "table" text NOT NULL,                  -- schema.table outside the default schema
     "column" text NOT NULL,
     "date" date NOT NULL,                   -- the metric date
-
-    -- Level 3: the column itself
-    data_type text,                         -- the type as the database declares it
-    infered_data_type text,                 -- integer, float, text, date, datetime, time, boolean, other
-    key_constraint text,                    -- of this column alone: primary, unique, referenced (by a foreign key), or ''
-    schema_change text,                     -- new, dropped, retyped, renamed (a guess), or ''
-    renamed_from text,                      -- if renamed: the dropped column
     previous_date date,
-    sample_rows bigint,                     -- size of the random sample that all metrics come from; null: all rows
-
-    -- Level 3: metrics of every type
-    value_counts bigint,                    -- values that are not null
-    na_values bigint,
-    percent_na_values double precision,     -- 0-100; null if the table has no rows
-    -- Level 4: metrics of every type but `other`
-    levels_count bigint,                    -- distinct values
-    highest_frequency bigint,               -- of the most frequent value; 0 if there are no values
-    "sndHighestFrequency" bigint,
-    "thrdHighestFrequency" bigint,
-    ratio_level_frequency double precision, -- highest_frequency / levels_count
-    is_key boolean,
-    is_categorical boolean,
-    -- Integers and floats, without non-finite values
-    min_num_var double precision,
-    max_num_var double precision,
-    mean_num_var double precision,
-    median_num_var double precision,
-    std_num_var double precision,           -- sample standard deviation; null with fewer than two values
-    p01_num_var double precision,           -- 1st and 99th percentile, interpolated
-    p99_num_var double precision,
-    zero_count bigint,
-    negative_count bigint,
-    non_finite_count bigint,                -- NaN, infinities, and values beyond the range of a double
-    -- Texts, in characters
-    min_length bigint,
-    max_length bigint,
-    mean_length double precision,
-    empty_count bigint,
-    -- Dates and datetimes (in UTC if the type has a time zone), years 1-9999
-    min_date_var timestamp,
-    max_date_var timestamp,
-    future_dates bigint,                    -- values later than the metric date
-    -- Booleans
-    true_count bigint,
-    false_count bigint,
-
-    delta_data_type smallint,
-    delta_infered_data_type smallint,
-    delta_key_constraint smallint,
-    delta_is_key smallint,
-    delta_is_categorical smallint,
-    delta_value_counts bigint,
-    delta_na_values bigint,
-    delta_percent_na_values double precision,
-    delta_levels_count bigint,
-    delta_highest_frequency bigint,
-    "delta_sndHighestFrequency" bigint,
-    "delta_thrdHighestFrequency" bigint,
-    delta_ratio_level_frequency double precision,
-    delta_min_num_var double precision,
-    delta_max_num_var double precision,
-    delta_mean_num_var double precision,
-    delta_median_num_var double precision,
-    delta_std_num_var double precision,
-    delta_p01_num_var double precision,
-    delta_p99_num_var double precision,
-    delta_zero_count bigint,
-    delta_negative_count bigint,
-    delta_non_finite_count bigint,
-    delta_min_length bigint,
-    delta_max_length bigint,
-    delta_mean_length double precision,
-    delta_empty_count bigint,
-    delta_min_date_var double precision,
-    delta_max_date_var double precision,
-    delta_future_dates bigint,
-    delta_true_count bigint,
-    delta_false_count bigint,
-
-    evol_value_counts double precision,
-    evol_na_values double precision,
-    evol_percent_na_values double precision,
-    evol_levels_count double precision,
-    evol_highest_frequency double precision,
-    "evol_sndHighestFrequency" double precision,
-    "evol_thrdHighestFrequency" double precision,
-    evol_ratio_level_frequency double precision,
-    evol_min_num_var double precision,
-    evol_max_num_var double precision,
-    evol_mean_num_var double precision,
-    evol_median_num_var double precision,
-    evol_std_num_var double precision,
-    evol_p01_num_var double precision,
-    evol_p99_num_var double precision,
-    evol_zero_count double precision,
-    evol_negative_count double precision,
-    evol_non_finite_count double precision,
-    evol_min_length double precision,
-    evol_max_length double precision,
-    evol_mean_length double precision,
-    evol_empty_count double precision,
-    evol_future_dates double precision,
-    evol_true_count double precision,
-    evol_false_count double precision,
 
     PRIMARY KEY (endpoint, "table", "column", "date")
 );
--- Columns that version 1.0.0 of the pack did not have
-ALTER TABLE metric_basic
-    ADD COLUMN IF NOT EXISTS renamed_from text,
-    ADD COLUMN IF NOT EXISTS sample_rows bigint,
-    ADD COLUMN IF NOT EXISTS p01_num_var double precision,
-    ADD COLUMN IF NOT EXISTS p99_num_var double precision,
-    ADD COLUMN IF NOT EXISTS zero_count bigint,
-    ADD COLUMN IF NOT EXISTS negative_count bigint,
-    ADD COLUMN IF NOT EXISTS non_finite_count bigint,
-    ADD COLUMN IF NOT EXISTS min_length bigint,
-    ADD COLUMN IF NOT EXISTS max_length bigint,
-    ADD COLUMN IF NOT EXISTS mean_length double precision,
-    ADD COLUMN IF NOT EXISTS empty_count bigint,
-    ADD COLUMN IF NOT EXISTS delta_p01_num_var double precision,
-    ADD COLUMN IF NOT EXISTS delta_p99_num_var double precision,
-    ADD COLUMN IF NOT EXISTS delta_zero_count bigint,
-    ADD COLUMN IF NOT EXISTS delta_negative_count bigint,
-    ADD COLUMN IF NOT EXISTS delta_non_finite_count bigint,
-    ADD COLUMN IF NOT EXISTS delta_min_length bigint,
-    ADD COLUMN IF NOT EXISTS delta_max_length bigint,
-    ADD COLUMN IF NOT EXISTS delta_mean_length double precision,
-    ADD COLUMN IF NOT EXISTS delta_empty_count bigint,
-    ADD COLUMN IF NOT EXISTS evol_p01_num_var double precision,
-    ADD COLUMN IF NOT EXISTS evol_p99_num_var double precision,
-    ADD COLUMN IF NOT EXISTS evol_zero_count double precision,
-    ADD COLUMN IF NOT EXISTS evol_negative_count double precision,
-    ADD COLUMN IF NOT EXISTS evol_non_finite_count double precision,
-    ADD COLUMN IF NOT EXISTS evol_min_length double precision,
-    ADD COLUMN IF NOT EXISTS evol_max_length double precision,
-    ADD COLUMN IF NOT EXISTS evol_mean_length double precision,
-    ADD COLUMN IF NOT EXISTS evol_empty_count double precision;
 
 -- Level 5: no levels of keys, identifiers and free text, no rare levels (`min_count`) ---------------------------------
 
@@ -191,29 +59,9 @@ CREATE TABLE IF NOT EXISTS metric_basic_table (
     "table" text NOT NULL,
     "date" date NOT NULL,
 
-    table_type text,                        -- table, view, materialized view, foreign table, partitioned table
-    schema_change text,                     -- new, dropped, renamed (a guess), or ''
-    renamed_from text,                      -- if renamed: the dropped table
     previous_date date,
-    rows_count bigint,                      -- of the whole table, even if a sample was read
-    columns_count bigint,                   -- columns that the configuration selects
-    bytes bigint,                           -- on disk; null if the database does not report it
-    last_change timestamp,                  -- UTC; null if the database does not report it
-    sample_rows bigint,                     -- null: all rows were read
-    columns_new bigint,                     -- columns by schema_change; the old name of a renamed column is dropped
-    columns_dropped bigint,
-    columns_renamed bigint,
-    columns_retyped bigint,
-    seconds double precision,               -- duration of reading it
     run_id text,                            -- the run that measured it; null if that run is repeated
     measured_at timestamptz,
-
-    delta_rows_count bigint,
-    delta_columns_count bigint,
-    delta_bytes bigint,
-    evol_rows_count double precision,
-    evol_columns_count double precision,
-    evol_bytes double precision,
 
     PRIMARY KEY (endpoint, "table", "date")
 );
@@ -226,31 +74,9 @@ CREATE TABLE IF NOT EXISTS metric_basic_version (
     dbversion text NOT NULL,
     "date" date NOT NULL,
 
-    tables_count bigint,                    -- tables and views measured
-    columns_count bigint,                   -- their columns
-    rows_count bigint,                      -- rows of tables, not of views
-    bytes bigint,
-    tables_new bigint,
-    tables_dropped bigint,                  -- the old name of a renamed table is dropped
-    tables_renamed bigint,
-    columns_new bigint,
-    columns_dropped bigint,
-    columns_renamed bigint,
-    columns_retyped bigint,
-    excluded_count bigint,                  -- tables that the configuration excludes
-    unreadable_count bigint,                -- selected tables and columns that could not be measured
     previous_date date,                     -- of any version
     run_id text,
     measured_at timestamptz,
-
-    delta_tables_count bigint,
-    delta_columns_count bigint,
-    delta_rows_count bigint,
-    delta_bytes bigint,
-    evol_tables_count double precision,
-    evol_columns_count double precision,
-    evol_rows_count double precision,
-    evol_bytes double precision,
 
     PRIMARY KEY (endpoint, "date", dbversion)
 );
@@ -263,24 +89,8 @@ CREATE TABLE IF NOT EXISTS metric_basic_database (
     dbversion text NOT NULL,                -- on this date
     "date" date NOT NULL,
 
-    version_changed smallint,               -- compared with previous_date: 0 = same, 1 = changed
-    versions_count bigint,                  -- versions measured up to this date
-    dates_count bigint,                     -- dates measured up to this one
     first_date date,
-    tables_count bigint,                    -- these four: as on level 1
-    columns_count bigint,
-    rows_count bigint,
-    bytes bigint,
     previous_date date,
-
-    delta_tables_count bigint,
-    delta_columns_count bigint,
-    delta_rows_count bigint,
-    delta_bytes bigint,
-    evol_tables_count double precision,
-    evol_columns_count double precision,
-    evol_rows_count double precision,
-    evol_bytes double precision,
 
     PRIMARY KEY (endpoint, "date")
 );
@@ -297,6 +107,203 @@ CREATE TABLE IF NOT EXISTS metric_basic_known (
 
     PRIMARY KEY (endpoint, "table", "column")
 );
+
+-- Metrics -----------------------------------------------------------------------------------------------------------
+-- One row per metric, and the columns that it needs in the table of what it describes: X, delta_X and evol_X. The rows
+-- are generated from process/declared.py: tests/unit/test_metric_basic_declared.py rewrites them.
+
+CREATE TABLE IF NOT EXISTS metric_basic_metric (
+    describes text NOT NULL,                -- column, table, version, database
+    metric text NOT NULL,
+    position smallint NOT NULL,             -- in the documentation
+    tier smallint NOT NULL,                 -- the level, 0 to 4
+    type text NOT NULL,                     -- of its column
+    compared text NOT NULL,                 -- property, count, measure, moment; '' = not compared
+    is_value boolean NOT NULL,              -- may be a value from the data: alerts never quote it, nor its comparisons
+    about text NOT NULL,
+
+    PRIMARY KEY (describes, metric)
+);
+DELETE FROM metric_basic_metric;
+INSERT INTO metric_basic_metric (describes, metric, position, tier, type, compared, is_value, about) VALUES
+-- generated: begin
+    ('column', 'data_type', 1, 3, 'text', 'property', false,
+        'the type as the database declares it'),
+    ('column', 'infered_data_type', 2, 3, 'text', 'property', false,
+        'integer, float, text, date, datetime, time, boolean, other'),
+    ('column', 'key_constraint', 3, 3, 'text', 'property', false,
+        'of this column alone: primary, unique, referenced (by a foreign key), or empty'),
+    ('column', 'schema_change', 4, 3, 'text', '', false,
+        'new, dropped, retyped, renamed (a guess), or empty'),
+    ('column', 'renamed_from', 5, 3, 'text', '', false,
+        'if renamed: the dropped column'),
+    ('column', 'sample_rows', 6, 3, 'bigint', '', false,
+        'size of the random sample that all metrics come from; null: all rows'),
+    ('column', 'value_counts', 7, 3, 'bigint', 'count', false,
+        'values that are not null'),
+    ('column', 'na_values', 8, 3, 'bigint', 'count', false,
+        'nulls'),
+    ('column', 'percent_na_values', 9, 3, 'double precision', 'measure', false,
+        '0-100; null if the table has no rows'),
+    ('column', 'levels_count', 10, 4, 'bigint', 'count', false,
+        'distinct values'),
+    ('column', 'highest_frequency', 11, 4, 'bigint', 'count', false,
+        'of the most frequent value; 0 if there are no values'),
+    ('column', 'sndHighestFrequency', 12, 4, 'bigint', 'count', false,
+        'of the second most frequent value; 0 if there is only one'),
+    ('column', 'thrdHighestFrequency', 13, 4, 'bigint', 'count', false,
+        'of the third most frequent value; 0 if there are only two'),
+    ('column', 'ratio_level_frequency', 14, 4, 'double precision', 'measure', false,
+        'highest_frequency / levels_count'),
+    ('column', 'is_key', 15, 4, 'boolean', 'property', false,
+        'whether the column is a key; null: unknown, in a sample'),
+    ('column', 'is_categorical', 16, 4, 'boolean', 'property', false,
+        'whether the column holds categories'),
+    ('column', 'min_num_var', 17, 4, 'double precision', 'measure', true,
+        'minimum'),
+    ('column', 'max_num_var', 18, 4, 'double precision', 'measure', true,
+        'maximum'),
+    ('column', 'mean_num_var', 19, 4, 'double precision', 'measure', true,
+        'mean'),
+    ('column', 'median_num_var', 20, 4, 'double precision', 'measure', true,
+        'median, interpolated'),
+    ('column', 'std_num_var', 21, 4, 'double precision', 'measure', true,
+        'sample standard deviation; null with fewer than two values'),
+    ('column', 'p01_num_var', 22, 4, 'double precision', 'measure', true,
+        '1st percentile, interpolated'),
+    ('column', 'p99_num_var', 23, 4, 'double precision', 'measure', true,
+        '99th percentile, interpolated'),
+    ('column', 'zero_count', 24, 4, 'bigint', 'count', false,
+        'zeros'),
+    ('column', 'negative_count', 25, 4, 'bigint', 'count', false,
+        'numbers below zero'),
+    ('column', 'non_finite_count', 26, 4, 'bigint', 'count', false,
+        'NaN, infinities, and values beyond the range of a double'),
+    ('column', 'min_length', 27, 4, 'bigint', 'count', false,
+        'characters of the shortest text'),
+    ('column', 'max_length', 28, 4, 'bigint', 'count', false,
+        'characters of the longest text'),
+    ('column', 'mean_length', 29, 4, 'double precision', 'measure', false,
+        'mean number of characters'),
+    ('column', 'empty_count', 30, 4, 'bigint', 'count', false,
+        'texts without characters'),
+    ('column', 'min_date_var', 31, 4, 'timestamp', 'moment', true,
+        'earliest date'),
+    ('column', 'max_date_var', 32, 4, 'timestamp', 'moment', true,
+        'latest date'),
+    ('column', 'future_dates', 33, 4, 'bigint', 'count', false,
+        'dates later than the metric date'),
+    ('column', 'true_count', 34, 4, 'bigint', 'count', false,
+        'null if either this or false_count is from 1 to min_count - 1'),
+    ('column', 'false_count', 35, 4, 'bigint', 'count', false,
+        'null whenever true_count is'),
+    ('table', 'table_type', 36, 2, 'text', '', false,
+        'table, view, materialized view, foreign table, partitioned table'),
+    ('table', 'schema_change', 37, 2, 'text', '', false,
+        'new, dropped, renamed (a guess), or empty'),
+    ('table', 'renamed_from', 38, 2, 'text', '', false,
+        'if renamed: the dropped table'),
+    ('table', 'rows_count', 39, 2, 'bigint', 'count', false,
+        'of the whole table, even if a sample was read'),
+    ('table', 'columns_count', 40, 2, 'bigint', 'count', false,
+        'columns that the configuration selects'),
+    ('table', 'bytes', 41, 2, 'bigint', 'count', false,
+        'on disk; null if the database does not report it'),
+    ('table', 'last_change', 42, 2, 'timestamp', '', false,
+        'UTC; null if the database does not report it'),
+    ('table', 'sample_rows', 43, 2, 'bigint', '', false,
+        'null: all rows were read'),
+    ('table', 'columns_new', 44, 2, 'bigint', '', false,
+        'columns whose schema_change is new'),
+    ('table', 'columns_dropped', 45, 2, 'bigint', '', false,
+        'dropped columns, and old names of renamed ones'),
+    ('table', 'columns_renamed', 46, 2, 'bigint', '', false,
+        'renamed columns'),
+    ('table', 'columns_retyped', 47, 2, 'bigint', '', false,
+        'columns whose declared type changed'),
+    ('table', 'seconds', 48, 2, 'double precision', '', false,
+        'duration of reading it'),
+    ('version', 'tables_count', 49, 1, 'bigint', 'count', false,
+        'tables and views measured'),
+    ('version', 'columns_count', 50, 1, 'bigint', 'count', false,
+        'their columns'),
+    ('version', 'rows_count', 51, 1, 'bigint', 'count', false,
+        'rows of tables, not of views'),
+    ('version', 'bytes', 52, 1, 'bigint', 'count', false,
+        'on disk'),
+    ('version', 'tables_new', 53, 1, 'bigint', '', false,
+        'new tables'),
+    ('version', 'tables_dropped', 54, 1, 'bigint', '', false,
+        'dropped tables, and old names of renamed ones'),
+    ('version', 'tables_renamed', 55, 1, 'bigint', '', false,
+        'renamed tables'),
+    ('version', 'columns_new', 56, 1, 'bigint', '', false,
+        'new columns'),
+    ('version', 'columns_dropped', 57, 1, 'bigint', '', false,
+        'dropped columns, and old names of renamed ones'),
+    ('version', 'columns_renamed', 58, 1, 'bigint', '', false,
+        'renamed columns'),
+    ('version', 'columns_retyped', 59, 1, 'bigint', '', false,
+        'columns whose declared type changed'),
+    ('version', 'excluded_count', 60, 1, 'bigint', '', false,
+        'tables that the configuration excludes'),
+    ('version', 'unreadable_count', 61, 1, 'bigint', '', false,
+        'selected tables and columns that could not be measured'),
+    ('database', 'version_changed', 62, 0, 'smallint', '', false,
+        '0: as on previous_date, 1: changed'),
+    ('database', 'versions_count', 63, 0, 'bigint', '', false,
+        'versions measured up to this date'),
+    ('database', 'dates_count', 64, 0, 'bigint', '', false,
+        'dates measured up to this one'),
+    ('database', 'tables_count', 65, 0, 'bigint', 'count', false,
+        'tables and views measured'),
+    ('database', 'columns_count', 66, 0, 'bigint', 'count', false,
+        'their columns'),
+    ('database', 'rows_count', 67, 0, 'bigint', 'count', false,
+        'rows of tables, not of views'),
+    ('database', 'bytes', 68, 0, 'bigint', 'count', false,
+        'on disk')
+-- generated: end
+;
+
+DO $columns$
+DECLARE
+    target text;
+    additions text;
+BEGIN
+    FOR target, additions IN
+        SELECT relation, string_agg(format('ADD COLUMN %I %s', name, kind), ', ' ORDER BY place, position)
+        FROM (
+            SELECT CASE describes WHEN 'column' THEN 'metric_basic' ELSE 'metric_basic_' || describes END AS relation, *
+            FROM metric_basic_metric
+        ) AS m
+        CROSS JOIN LATERAL (VALUES
+            (1, m.metric, m.type, true),
+            (2, 'delta_' || m.metric, CASE m.compared WHEN 'property' THEN 'smallint' WHEN 'count' THEN 'bigint'
+                ELSE 'double precision' END, m.compared <> ''),
+            (3, 'evol_' || m.metric, 'double precision', m.compared IN ('count', 'measure'))
+        ) AS c (place, name, kind, is_needed)
+        WHERE is_needed AND NOT EXISTS (
+            SELECT FROM pg_attribute WHERE attrelid = relation::regclass AND attname = name AND NOT attisdropped
+        )
+        GROUP BY relation
+    LOOP
+        EXECUTE format('ALTER TABLE %I %s', target, additions);
+    END LOOP;
+END
+$columns$;
+
+-- What rule pack basic may quote in alerts: metrics of a table or of its view of trends, with all their comparisons. What
+-- is not listed here is not quoted.
+
+CREATE OR REPLACE VIEW metric_basic_quotable AS
+SELECT describes, prefix || metric AS metric
+FROM metric_basic_metric
+CROSS JOIN unnest(ARRAY[
+    '', 'delta_', 'evol_', 'delta_weekday_', 'evol_weekday_', 'mean7_', 'delta_mean7_', 'evol_mean7_', 'mean28_',
+    'delta_mean28_', 'evol_mean28_'
+]) AS prefix
+WHERE NOT is_value;
 
 -- Indexes by date. With fewer columns they would be smaller than the primary keys, and PostgreSQL would use them to look
 -- up single rows of a date that its statistics do not cover yet, reading all rows of that date each time.

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import rounding
+from declared import COLUMN, DOUBLE, EXTREME, METRICS, MIDDLE, TIMESTAMP, Metric
 from privacy import is_birth, is_identifier_like, is_personal
 from tables import BOOLEAN, DATE, DATES, INTEGER, NUMBERS, OTHER, TEXT, Column
 
@@ -15,10 +16,18 @@ if TYPE_CHECKING:
 
 Values = dict[str, Any]  # metric name -> value; None: not defined for this column, or not published
 
+OF_COLUMNS = {metric.name: metric for metric in METRICS if metric.describes == COLUMN}
+OF_KINDS = {kind: [one for one in OF_COLUMNS.values() if kind in one.kinds] for kind in (*NUMBERS, *DATES, TEXT)}
 # Each of these reveals how many ones a column of zeros and ones has.
-REVEALING = ("zero_count", "mean_num_var", "median_num_var", "std_num_var", "p01_num_var", "p99_num_var")
+REVEALING = tuple(
+    name
+    for name, one in OF_COLUMNS.items()
+    if not one.of_rare_flag and (one.kinds & NUMBERS or (one.is_value and one.type != TIMESTAMP))
+)
 # Values of individual patients if the numbers identify persons: telephone numbers, insurance numbers.
-SINGLE_VALUES = ("min_num_var", "max_num_var", "median_num_var", "p01_num_var", "p99_num_var")
+SINGLE_VALUES = tuple(
+    name for name, one in OF_COLUMNS.items() if one.reveals in {MIDDLE, EXTREME} and one.type != TIMESTAMP
+)
 
 MAX_CODE_CHARACTERS = 64  # longer texts are not codes, even if unique and without blanks
 FEW_LEVELS, MAX_LEVELS = 10, 5000  # of a categorical column, as in the original
@@ -56,7 +65,7 @@ def of_column(column: Column, stats: Stats, rows: int, settings: Settings, *, sa
         "is_categorical": False,
     }
     if column.kind == OTHER:
-        return found
+        return _published(found, column, stats, settings)
     found["levels_count"] = stats.levels
     found["highest_frequency"] = stats.first
     found["sndHighestFrequency"] = stats.second
@@ -65,41 +74,39 @@ def of_column(column: Column, stats: Stats, rows: int, settings: Settings, *, sa
     found["is_key"] = _is_key(column, stats, rows, sampled=sampled)
     found["is_categorical"] = not found["is_key"] and _is_categorical(stats, found["percent_na_values"])
     if column.kind in NUMBERS:
-        _add_numbers(found, column, stats, settings)
-    elif column.kind == TEXT:
-        found["min_length"] = stats.shortest
-        found["max_length"] = stats.longest
-        found["mean_length"] = stats.mean_length
-        found["empty_count"] = stats.empty
-    elif column.kind in DATES:
-        unit, days = "year" if is_personal(column) else settings.round_dates, column.kind == DATE
-        found["min_date_var"] = rounding.first_of(rounding.moment(stats.earliest, days=days), unit)
-        found["max_date_var"] = rounding.first_of(rounding.moment(stats.latest, days=days), unit)
-        found["future_dates"] = stats.future
+        found["non_finite_count"] = stats.values - stats.finite
     elif column.kind == BOOLEAN:
         is_shown = not _is_rare(stats, settings.min_count)
         found["true_count"] = stats.values - stats.zeros if is_shown else None
         found["false_count"] = stats.zeros if is_shown else None
-    return found
+    found.update((metric.name, getattr(stats, metric.stat)) for metric in OF_KINDS.get(column.kind, ()))
+    return _published(found, column, stats, settings)
 
 
-def _add_numbers(found: Values, column: Column, stats: Stats, settings: Settings) -> None:
-    digits = settings.round_numbers
-    found["min_num_var"] = rounding.significant(stats.minimum, digits)
-    found["max_num_var"] = rounding.significant(stats.maximum, digits)
-    found["mean_num_var"] = rounding.finite(stats.mean)
-    found["median_num_var"] = rounding.finite(stats.median)
-    found["std_num_var"] = rounding.finite(stats.deviation)
-    found["p01_num_var"] = rounding.significant(stats.p01, digits)
-    found["p99_num_var"] = rounding.significant(stats.p99, digits)
-    found["zero_count"] = stats.zeros
-    found["negative_count"] = stats.negatives
-    found["non_finite_count"] = stats.values - stats.finite
+def _published(found: Values, column: Column, stats: Stats, settings: Settings) -> Values:
+    """The metrics as their declarations say: rounded, and null if they would reveal too much.
+
+    Raises: KeyError, if a metric is not declared.
+    """
+    hidden: set[str] = set()
     if is_personal(column) and not (is_birth(column) and _are_years(stats)):
-        found.update(dict.fromkeys(SINGLE_VALUES))
+        hidden.update(SINGLE_VALUES)
     is_flag = (stats.levels, stats.minimum, stats.maximum) == (2, 0, 1)
     if is_flag and _is_rare(stats, settings.min_count):
-        found.update(dict.fromkeys(REVEALING))
+        hidden.update(REVEALING)
+    return {
+        name: None if name in hidden else _rounded(OF_COLUMNS[name], value, column, settings)
+        for name, value in found.items()
+    }
+
+
+def _rounded(metric: Metric, value: Any, column: Column, settings: Settings) -> Any:
+    if metric.type == TIMESTAMP:
+        unit = "year" if is_personal(column) else settings.round_dates
+        return rounding.first_of(rounding.moment(value, days=column.kind == DATE), unit)
+    if metric.type == DOUBLE:
+        return rounding.significant(value, settings.round_numbers if metric.reveals is EXTREME else None)
+    return value
 
 
 def _are_years(stats: Stats) -> bool:

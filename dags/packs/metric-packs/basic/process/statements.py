@@ -6,20 +6,22 @@ import re
 from pathlib import Path
 
 import comparisons
+import declared
 from psycopg import sql
 
 SQL = Path(__file__).with_name("sql")
 
 TABLE_STAGE = ("table", "table_type", "rows_count", "columns_count", "bytes", "last_change", "sample_rows", "seconds")
-COLUMN_STAGE = ("table", "column", "sample_rows", *comparisons.COLUMN_METRICS)
+COLUMN_METRICS = tuple(metric.name for metric in declared.compared(declared.COLUMN))
+COLUMN_STAGE = ("table", "column", "sample_rows", *COLUMN_METRICS)
 LEVEL_STAGE = ("table", "column", "value", "frequency")
 
 _BLOCK = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _METRICS = {
-    "insert_tables": comparisons.TABLE_COUNTS,
-    "insert_columns": comparisons.COLUMN_METRICS,
-    "insert_version": comparisons.VERSION_COUNTS,
-    "insert_database": comparisons.VERSION_COUNTS,
+    "insert_tables": declared.compared(declared.TABLE),
+    "insert_columns": declared.compared(declared.COLUMN),
+    "insert_version": declared.compared(declared.VERSION),
+    "insert_database": declared.compared(declared.DATABASE),
 }
 
 

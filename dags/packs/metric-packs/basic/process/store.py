@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import statements
-from comparisons import COLUMN_METRICS
-from statements import COLUMN_STAGE, LEVEL_STAGE, TABLE_STAGE
+from statements import COLUMN_METRICS, COLUMN_STAGE, LEVEL_STAGE, TABLE_STAGE
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 TABLES = (
     *("metric_basic", "metric_basic_levels", "metric_basic_table", "metric_basic_version", "metric_basic_database"),
-    "metric_basic_known",
+    *("metric_basic_known", "metric_basic_metric"),
 )
 
 # A transaction costs as much as a few hundred rows. A run that is killed loses at most a second's work.

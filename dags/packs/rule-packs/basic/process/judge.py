@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 
     from rules import Metric, Rule
 
-# Metrics that may be values from the data: alerts do not repeat them.
-VALUES = (
-    *("min_num_var", "max_num_var", "mean_num_var", "median_num_var", "std_num_var", "p01_num_var", "p99_num_var"),
-    *("min_date_var", "max_date_var"),
-)
 MAX_NAMED = 5  # objects listed in one message
 
 Row = dict[str, Any]  # one row of metrics, or of hdm_alerts
@@ -112,9 +107,12 @@ def _alert(rule: Rule, table: str | None, column: str | None, rows: list[Row]) -
 
 
 def _detail(rule: Rule, table: str | None, rows: list[Row]) -> str:
-    """The metric with its value if the alert is about one object, otherwise with the names of the first few objects."""
+    """The metric with its value if the alert is about one object, otherwise with the names of the first few objects.
+
+    The value is left out unless the metric is known to be none from the data.
+    """
     if rule.alert_scope == FINEST_SCOPES[rule.of] or "table" not in rows[0]:
-        return rule.metric if rule.metric.endswith(VALUES) else f"{rule.metric} = {_shown(rows[0][rule.metric])}"
+        return f"{rule.metric} = {_shown(rows[0][rule.metric])}" if rule.is_quotable else rule.metric
     kept = ("column",) if table is not None else ("table", "column")
     names = [".".join(row[key] for key in kept if key in row) for row in rows]
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""

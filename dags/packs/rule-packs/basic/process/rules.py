@@ -41,6 +41,7 @@ class Metric(NamedTuple):
 
     kind: str  # number, text, boolean or date
     relation: str  # the table or view that holds it
+    is_quotable: bool = False  # known to be no value from the data, so alerts may quote it
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Rule:
     of: str  # what the metric describes: column, table, version or database
     metric: str
     relation: str
+    is_quotable: bool  # alerts may quote the metric
     condition: str
     value: Any  # of the metric's type
     triggers_on: bool  # the outcome of the condition that raises the alert
@@ -101,6 +103,7 @@ def parse(row: Mapping[str, Any], metrics: Mapping[tuple[str, str], Metric]) -> 
         of=of,
         metric=metric,
         relation=metrics[of, metric].relation,
+        is_quotable=metrics[of, metric].is_quotable,
         condition=condition.strip(),
         value=_value(content.get("conditionValue"), metrics[of, metric].kind, condition.strip()),
         triggers_on=TRIGGERS[_one_of(row, "condition_trigger", tuple(TRIGGERS))],

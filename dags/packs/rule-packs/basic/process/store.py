@@ -26,6 +26,7 @@ SOURCES = {
     "version": ((), ("metric_basic_version",)),
     "database": ((), ("metric_basic_database",)),
 }
+QUOTABLE = "metric_basic_quotable"
 # Columns that identify a row and are not metrics.
 KEYS = frozenset({"endpoint", "database", "dbversion", "table", "column", "date", "run_id", "measured_at"})
 KINDS = {
@@ -52,9 +53,9 @@ def has_metrics(base: psycopg.Connection[Any], slug: str, date: dt.date) -> bool
 
 def known(base: psycopg.Connection[Any]) -> dict[tuple[str, str], Metric]:
     """The metrics that rules may name, by what they describe and name: columns of the existing tables and views."""
-    columns = _columns(base)
+    columns, quotable = _columns(base), _quotable(base)
     return {
-        (of, name): Metric(KINDS[declared], relation)
+        (of, name): Metric(KINDS[declared], relation, (of, name) in quotable)
         for of, (_, relations) in SOURCES.items()
         for relation in reversed(relations)  # a name in both means the table
         for name, declared in columns.get(relation, {}).items()
@@ -104,6 +105,14 @@ def replace(base: psycopg.Connection[Any], endpoint: hdm.Endpoint, date: dt.date
     _copy(base, "hdm_alerts", ALERT_COLUMNS, [{**alert, **key} for alert in verdict.alerts])
     errors = [{**key, "id_rule": number, "error": error} for number, error in verdict.errors.items()]
     _copy(base, "rule_basic_error", ("endpoint", "date", "id_rule", "error"), errors)
+
+
+def _quotable(base: psycopg.Connection[Any]) -> set[tuple[str, str]]:
+    """The metrics that metric pack basic declares to be no values from the data; none if it declares nothing."""
+    if base.execute("SELECT to_regclass(%s)", (QUOTABLE,)).fetchone() == (None,):
+        return set()
+    query = sql.SQL("SELECT describes, metric FROM {}").format(sql.Identifier(QUOTABLE))
+    return set(base.execute(query).fetchall())
 
 
 def _columns(base: psycopg.Connection[Any]) -> dict[str, dict[str, str]]:

@@ -6,11 +6,12 @@
 
 #define BATCH 512
 #define LEAST_SQUARES 1e-250
-#define TARGETS 6 /* two neighbours for each of three percentiles */
 #define FIRST_DAY INT64_C(-730119)  /* 0001-01-01 */
 #define AFTER_DAYS INT64_C(2921940) /* 10000-01-01 */
 
-static const double percentiles[] = {0.01, 0.5, 0.99};
+enum { P01, MEDIAN, P99, PERCENTILES };
+static const double percentiles[PERCENTILES] = {[P01] = 0.01, [MEDIAN] = 0.5, [P99] = 0.99};
+#define TARGETS (2 * PERCENTILES) /* the two neighbours of each */
 
 struct fold {
     const struct column *column;
@@ -27,7 +28,7 @@ struct fold {
 
 static void set_targets(struct fold *f, uint64_t count) {
     if (!count) return;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < PERCENTILES; i++) {
         uint64_t lower = (uint64_t)(percentiles[i] * (double)(count - 1));
         f->targets[2 * i] = lower;
         f->targets[2 * i + 1] = lower + 1 < count ? lower + 1 : lower;
@@ -174,7 +175,7 @@ void hdm_summarise(struct hdm_profile *p, struct column *c, struct hdm_stats *s)
     flush(&f);
     s->mean = (double)(f.origin + f.mean);
     if (finite > 1) s->deviation = (double)sqrtl(f.squares / (f.count - 1));
-    s->p01 = percentile(&f, percentiles[0], finite);
-    s->median = percentile(&f, percentiles[1], finite);
-    s->p99 = percentile(&f, percentiles[2], finite);
+    s->p01 = percentile(&f, percentiles[P01], finite);
+    s->median = percentile(&f, percentiles[MEDIAN], finite);
+    s->p99 = percentile(&f, percentiles[P99], finite);
 }
