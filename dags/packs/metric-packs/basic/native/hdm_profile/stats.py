@@ -6,8 +6,6 @@ import math
 import struct
 from typing import Any, NamedTuple
 
-LAYOUT = struct.Struct("@8Q7d2q7Q5Q")  # `struct hdm_stats` of hdm_profile.h
-
 
 class Stats(NamedTuple):
     """The statistics of one column. Lengths are in characters; blanks are U+0020."""
@@ -40,41 +38,31 @@ class Stats(NamedTuple):
     classes: tuple[int, int, int, int]  # SQLite: integers, reals, texts, blobs
 
 
+_NAMES = tuple("characters" if name == "mean_length" else name for name in Stats._fields[:-1])  # `classes` are four
+_DOUBLES = frozenset(name for name in _NAMES if "float" in str(Stats.__annotations__.get(name)))
+_SIGNED = frozenset({"earliest", "latest"})
+#: `struct hdm_stats` of hdm_profile.h
+LAYOUT = struct.Struct(
+    "@" + "".join("d" if name in _DOUBLES else "q" if name in _SIGNED else "Q" for name in _NAMES) + "4Q"
+)
+
+
 def unpacked(packed: bytes) -> list[Stats]:
     """The statistics that the engine has written, one column after the other."""
     return [_stats(row) for row in LAYOUT.iter_unpack(packed)]
 
 
 def _stats(row: tuple[Any, ...]) -> Stats:
-    values, levels, first, second, third, finite, zeros, negatives = row[:8]
-    minimum, maximum, mean, deviation, median, p01, p99 = (None if math.isnan(n) else n for n in row[8:15])
-    earliest, latest, future, shortest, longest, characters, empty, trimmed, blanks, misfits, *classes = row[15:]
-    has_dates, has_texts = earliest <= latest, longest or empty
-    return Stats(
-        values=values,
-        levels=levels,
-        first=first,
-        second=second,
-        third=third,
-        finite=finite,
-        zeros=zeros,
-        negatives=negatives,
-        minimum=minimum,
-        maximum=maximum,
-        mean=mean,
-        deviation=deviation,
-        median=median,
-        p01=p01,
-        p99=p99,
-        earliest=earliest if has_dates else None,
-        latest=latest if has_dates else None,
-        future=future,
-        shortest=shortest if has_texts else None,
-        longest=longest if has_texts else None,
-        mean_length=characters / values if has_texts else None,
-        empty=empty,
-        trimmed=trimmed,
-        blanks=blanks,
-        misfits=misfits,
-        classes=(classes[0], classes[1], classes[2], classes[3]),
-    )
+    found: dict[str, Any] = dict(zip(_NAMES, row, strict=False))
+    found["classes"] = row[-4:]
+    for name in _DOUBLES:
+        if math.isnan(found[name]):
+            found[name] = None
+    characters = found.pop("characters")
+    has_texts = found["longest"] or found["empty"]
+    found["mean_length"] = characters / found["values"] if has_texts else None
+    if not has_texts:
+        found["shortest"] = found["longest"] = None
+    if found["earliest"] > found["latest"]:
+        found["earliest"] = found["latest"] = None
+    return Stats(**found)

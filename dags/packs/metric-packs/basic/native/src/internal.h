@@ -23,7 +23,7 @@
 #endif
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "hdm_profile needs a little-endian machine");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "hdm_profile needs 64-bit atomics without locks");
-_Static_assert(sizeof(struct hdm_stats) % 8 == 0, "stats.py reads fields of 8 bytes");
+_Static_assert(sizeof(struct hdm_stats) % 8 == 0, "stats.py reads fields of 8 bytes each");
 _Static_assert(sizeof(struct hdm_level) == 32, "engine.py reads levels of 32 bytes");
 
 #define MOST_COUNTED HDM_MOST_LEVELS /* levels that a column's table counts; beyond that, keys are sorted */
