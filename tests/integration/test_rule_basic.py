@@ -617,14 +617,16 @@ def test_every_column_that_a_rule_may_name_is_declared(base: Base) -> None:
 
 def test_a_metric_that_nobody_has_classified_is_not_quoted(base: Base, quiet: Row) -> None:
     """By whatever way its column came into the base; and nothing is quoted where nothing is classified."""
-    base.execute("ALTER TABLE metric_basic ADD COLUMN p05_num_var double precision, ADD COLUMN new_value_counts bigint")
-    base.execute("UPDATE metric_basic SET p05_num_var = 71.5, new_value_counts = 715")
+    base.execute(
+        "ALTER TABLE metric_basic ADD COLUMN unclassified double precision, ADD COLUMN new_value_counts bigint"
+    )
+    base.execute("UPDATE metric_basic SET unclassified = 71.5, new_value_counts = 715")
     place = {"table": "stays", "column": "weight", "alert_message": "Odd"}
-    for metric in ("p05_num_var", "new_value_counts", "value_counts"):
+    for metric in ("unclassified", "new_value_counts", "value_counts"):
         write_rule(base, metric, ">", 3, **place)
     run = base.judge(TODAY)
     messages = [alert["alert_message"] for alert in base.alerts(TODAY)]
-    assert messages == ["Odd (p05_num_var)", "Odd (new_value_counts)", "Odd (value_counts = 20)"]
+    assert messages == ["Odd (unclassified)", "Odd (new_value_counts)", "Odd (value_counts = 20)"]
     assert "71" not in run.text.replace(quiet["slug"], "")
     base.execute("DROP VIEW metric_basic_quotable")
     base.judge(TODAY)

@@ -93,6 +93,18 @@ def test_whatever_needs_a_metric_names_it() -> None:
             assert f'"{one.name}"' in oracle, f"{one.name}: compute it in {ORACLE.name}, too"
 
 
+def test_the_recipe_for_a_new_metric_names_the_files() -> None:
+    """Those that exist, and all that are generated."""
+    recipe = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("**A metric of pack `basic`.**")[1]
+    recipe = recipe.split("\n**")[0]
+    paths = [
+        ROOT / name if (ROOT / name).exists() else PACK / name for name in re.findall(r"`([\w./-]+\.\w+)`", recipe)
+    ]
+    assert [path for path in paths if not path.is_file()] == []
+    assert len(set(paths) - {Path(__file__), ROOT / "docs" / "explanation" / "health-data.md"}) == 6 + len(GENERATED)
+    assert set(GENERATED) <= set(paths)
+
+
 # Declarations -----------------------------------------------------------------------------------------------
 
 
