@@ -104,7 +104,8 @@ def chosen(tables: Iterable[Table], settings: Settings) -> Scope:
         hidden = tagged if table.type in DERIVED else set()
         selected = [c for c in table.columns if columns.includes(*column_names(table, c))]
         judged = [_judged(table, c, settings, is_tagged=plain_name(c.name) in hidden) for c in selected]
-        overruled += [f"{table.label}.{c.name}" for c in judged if _is_overruled(table, c, settings)]
+        if settings.not_identifying:
+            overruled += [f"{table.label}.{c.name}" for c in judged if _is_overruled(table, c, settings)]
         wanted = [c for c in judged if not c.identifying]
         can = [c for c in wanted if c.readable and c.has_short_name]
         found.append(replace(table, columns=tuple(can)))
@@ -128,10 +129,14 @@ def has_excluded_levels(table: Table, column: Column, settings: Settings) -> boo
 
 def _judged(table: Table, column: Column, settings: Settings, *, is_tagged: bool) -> Column:
     """The column, as its tag, its name and the configuration say whether it identifies persons."""
+    if column.identifying or is_tagged:
+        return replace(column, identifying=True)
+    if not settings.identifying and not settings.not_identifying:
+        return column
     place = column_names(table, column)
     listed = plain_patterns(settings.identifying).specificity(*place)
     denied = plain_patterns(settings.not_identifying).specificity(*place)
-    if column.identifying or is_tagged or (listed and not (denied and denied > listed)):
+    if listed and not (denied and denied > listed):
         return replace(column, identifying=True)
     return replace(column, not_identifying=True) if denied and privacy.yields_to(denied, column) else column
 
