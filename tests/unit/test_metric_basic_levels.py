@@ -75,7 +75,8 @@ OTHER_NAMES = """
     stillbirth still_birth lowbirthweight low_birth_weight birthWeight weight_at_birth birthcontrol birth_control
     live_births livebirth LiveBirth births nb_births childbirth preterm_birth multiple_birth birth_order birthtype
     birth_defect birthmark birthing_position apgar_at_birth sex_at_birth birthsex gestational_age_at_birth rebirth
-    mother_age_at_birth birth_wt birth_attendant poids_naissance rang_de_naissance perte_connaissance reconnaissance naissances"""
+    mother_age_at_birth birth_wt birth_attendant poids_naissance rang_de_naissance perte_connaissance reconnaissance
+    naissances"""
 
 
 @pytest.mark.parametrize(("names", "stored"), [(NAMES, False), (OTHER_NAMES, True)])
