@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hdm_airflow.base import take_over, version
 from hdm_airflow.base.hook import HdmHook, explained
 from hdm_airflow.base.queries import queries
-from hdm_airflow.errors import HdmBaseError
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -31,7 +31,9 @@ def upgrade(hook: HdmHook) -> tuple[str | None, str]:
         The versions before and after.
 
     Raises:
-        HdmBaseError: if the base cannot be reached or a migration fails; then all of them are rolled back.
+        ConfigurationError: if the base has no version, but tables that are neither the original's nor ours.
+        HdmBaseError: if the base cannot be reached, its version is unknown to this release, or a migration fails; then
+            all of them are rolled back.
     """
     from alembic import command
 
@@ -39,23 +41,26 @@ def upgrade(hook: HdmHook) -> tuple[str | None, str]:
         # Wait for another upgrade without limit: this lock blocks no reader.
         connection.exec_driver_sql(_LOCK)
         connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
-        before = _current(connection)
+        before = _current(connection, hook.where)
+        if before is None:
+            rows = connection.exec_driver_sql(queries("version")["relations"]).mappings()
+            take_over.check([take_over.Relation(**row) for row in rows], hook.where)
         connection.commit()
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         connection.commit()
-        return before, _head()
+        return before, version.needed()
 
 
 def check(hook: HdmHook) -> tuple[str | None, str]:
     """Return the base's version, and the version that this release needs.
 
     Raises:
-        HdmBaseError: if the base cannot be reached.
+        HdmBaseError: if the base cannot be reached, or its version is unknown to this release.
     """
     with _connection(hook) as connection:
-        return _current(connection), _head()
+        return _current(connection, hook.where), version.needed()
 
 
 def require_current(hook: HdmHook) -> None:
@@ -64,10 +69,8 @@ def require_current(hook: HdmHook) -> None:
     Raises:
         HdmBaseError: if it has another version or cannot be reached.
     """
-    current, head = check(hook)
-    if current != head:
-        what = f"the HDM base is at version {current or 'none'}; this release needs {head}"
-        raise HdmBaseError(what, hook.where, "run: airflow hdm db upgrade")
+    current, _ = check(hook)
+    version.require([current] if current else [], hook.where)
 
 
 def run_sql(file: str) -> None:
@@ -89,8 +92,11 @@ def _connection(hook: HdmHook) -> Iterator[Connection]:
 
     def connect() -> Any:
         connection = hook.open()
-        connection.autocommit = True  # or the first rollback would undo the pin
-        connection.execute(queries("search_path")["pin"])
+        try:
+            hook.prepare(connection)  # in autocommit mode, or the first rollback would undo the pin
+        except BaseException:
+            connection.close()
+            raise
         connection.autocommit = False
         return connection
 
@@ -115,15 +121,7 @@ def _config() -> Config:
     return config
 
 
-def _head() -> str:
-    from alembic.script import ScriptDirectory
-
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    return str(head)
-
-
-def _current(connection: Connection) -> str | None:
-    from alembic.migration import MigrationContext
-
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    return context.get_current_revision()
+def _current(connection: Connection, where: str) -> str | None:
+    if not connection.exec_driver_sql(queries("version")["table"]).scalar():
+        return None
+    return version.only(connection.exec_driver_sql(queries("version")["read"]).scalars().all(), where)

@@ -115,8 +115,16 @@ def find_hook(args: Namespace) -> HdmHook:
 
 @contextmanager
 def open_base(args: Namespace) -> Iterator[BaseConnection]:
-    """A connection to that base."""
-    with find_hook(args).session() as base:
+    """A connection to that base, which has the version that this release needs.
+
+    Raises:
+        HdmBaseError: if it cannot be reached or has another version.
+    """
+    from hdm_airflow.base import version
+
+    hook = find_hook(args)
+    with hook.session() as base:
+        version.check(base, hook.where)
         yield base
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hdm_airflow.base import migrate
+from hdm_airflow.base import catalogue, migrate
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.base.role import foreign_code, rights
 from hdm_airflow.base.role.grant import grant_rights
@@ -45,17 +45,25 @@ def upgrade(args: Namespace) -> int:
 
 @command
 def check(args: Namespace) -> int:
-    """Compare the base's version with the version that this release needs; exit with 1 if they differ."""
+    """Compare the base with what this release needs, and try to write to it; exit with 1 if they differ."""
     hook = find_hook(args)
     _refuse_foreign_code(hook)
     current, head = migrate.check(hook)
-    if current == head:
-        say(f"the HDM base ({hook.where}) is current: version {head}")
-        _check_role(hook, args)
-        return 0
-    say(f"the HDM base is at version {current or 'none'}; this release needs {head}")
-    say(f"in: {hook.where}\ndo: run: airflow hdm db upgrade")
-    return 1
+    if current != head:
+        say(f"the HDM base is at version {current or 'none'}; this release needs {head}")
+        say(f"in: {hook.where}\ndo: run: airflow hdm db upgrade")
+        return 1
+    with hook.session() as base:
+        found = catalogue.differences(base)
+        if not found:
+            catalogue.try_writing(base)
+    if found:
+        say(f"the HDM base has version {head}, but differs from it: {'; '.join(found)}")
+        say(f"in: {hook.where}\ndo: restore a backup, or repair it by hand; what it needs: hdm_airflow/base/schema.sql")
+        return 1
+    say(f"the HDM base ({hook.where}) is current: version {head}")
+    _check_role(hook, args)
+    return 0
 
 
 @command

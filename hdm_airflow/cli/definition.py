@@ -42,12 +42,13 @@ DB = GroupCommand(
         ),
         action(
             "check",
-            "Check whether the HDM base has the version that this release needs",
+            "Check whether the HDM base has the version and the tables that this release needs, and can be written",
             "db.check",
             BASE,
             example="airflow hdm db check",
-            exit_codes="0 current, 1 not current, 2 the base cannot be reached",
-            more="Warns if packs have rights on the base that they do not need, or lack rights that they need.",
+            exit_codes="0 current, 1 not current or different, 2 the base cannot be reached or written",
+            more="Rolls back what it writes. Warns if packs have rights on the base that they do not need, or lack "
+            "rights that they need.",
         ),
         action(
             "grant",
