@@ -134,7 +134,7 @@ def _nights(
 
     first, second = dates
     variable = {"environments": {"prod": {"conn_id": "hdm", "pack_conn_id": _PACKS}}}
-    password = HdmHook(_PACKS).libpq()[1]
+    password = HdmHook(_PACKS).connection.password
     of_base = [_connection("hdm", base), {**_connection(_PACKS, base), "login": _PACKS, "password": password}]
     pipeline.prepare(airflow, [*of_base, *_connections(places)], json.dumps(variable))
     with HdmHook().session() as owner:

@@ -7,6 +7,7 @@ its process id. A second start in the same folder uses the same data, password a
 from demo.services.airflow import Airflow
 from demo.services.celery_worker import CeleryWorker
 from demo.services.mariadb import MariaDB
+from demo.services.pgbouncer import PgBouncer
 from demo.services.postgres import Database, Postgres
 from demo.services.redis import Redis
 from demo.services.service import Service, ServiceError, free_port
@@ -16,6 +17,7 @@ __all__ = [
     "CeleryWorker",
     "Database",
     "MariaDB",
+    "PgBouncer",
     "Postgres",
     "Redis",
     "Service",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from psycopg import errors
 from psycopg.rows import DictRow, dict_row
 
+from hdm_airflow.base import libpq, missing_connection, pool
 from hdm_airflow.base.queries import queries
 from hdm_airflow.errors import ConfigurationError, HdmBaseError, HdmError
 
@@ -36,16 +38,6 @@ with _absent("psycopg2"):  # optional, and unused with psycopg 3; without it eac
 
 BaseConnection = psycopg.Connection[DictRow]
 
-#: libpq's connection parameters -> the environment variables from which `psql` and all drivers read them.
-_LIBPQ_VARIABLES = {
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-    "sslcert": "PGSSLCERT",
-    "sslkey": "PGSSLKEY",
-    "connect_timeout": "PGCONNECT_TIMEOUT",
-    "options": "PGOPTIONS",
-    "target_session_attrs": "PGTARGETSESSIONATTRS",
-}
 #: How long the client waits for a silent server. The server waits for a silent client for a minute before it releases
 #: the session's locks (`keep_session` in sql/runs.sql): the client must notice first. No effect on a Unix socket.
 _PRESENCE: dict[str, int] = {
@@ -55,6 +47,7 @@ _PRESENCE: dict[str, int] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds without an acknowledgement of what was sent
 }
+_CONNECT_TIMEOUT = 4  # seconds; libpq waits without limit by default, and a signal handler has less than five
 #: A host name in a message. If the URI of a connection is not quoted properly, this is a part of the password.
 _HOST = re.compile(r"host (?:name )?[\"'].*?[\"']")
 #: From the first quotation mark of a message to the last, in any language of the server.
@@ -83,63 +76,102 @@ class HdmHook(PostgresHook):
         """Look up the connection and keep it, because a signal handler must not ask Airflow for it.
 
         Raises:
-            ConfigurationError: if Airflow has no such connection.
+            ConfigurationError: if Airflow has no such connection, or it is malformed.
+            HdmBaseError: if Airflow's connections cannot be looked up.
         """
         try:
-            _ = self.connection  # a property, which looks up the connection once
+            extra = self.connection.extra  # a property, which looks up the connection once
         except AirflowNotFoundException:
-            hint = f"add a connection of type postgres with the id {self.conn_id}, or name another in the Variable hdm"
-            raise ConfigurationError(f"there is no connection {self.conn_id!r}", "Airflow connections", hint) from None
+            raise missing_connection.explain(self.conn_id) from None
+        try:
+            readable = not extra or isinstance(json.loads(extra), dict)
+        except ValueError:
+            readable = False
+        if not readable:
+            what = f"the extra of the connection {self.conn_id!r} is not a JSON object"
+            raise ConfigurationError(what, "Airflow connections", 'correct it, for example: {"sslmode": "require"}')
 
     def open(self) -> Any:
-        """Open a new psycopg connection, with the driver's defaults.
+        """Open a new psycopg connection whose rows are tuples, with the driver's other defaults.
 
         Raises:
-            ConfigurationError: if Airflow has no such connection.
+            ConfigurationError: if Airflow has no such connection, or its extra has an unknown parameter.
             psycopg.Error: if the base cannot be reached.
         """
+        stated = self._parameters()
+        timeout = os.environ.get("PGCONNECT_TIMEOUT") or _CONNECT_TIMEOUT
+        return psycopg.connect(**{"connect_timeout": timeout, **_PRESENCE, **stated})
+
+    def get_conn(self) -> Any:
+        """Open a new connection, for the methods of PostgresHook."""
+        return self.open()
+
+    def _parameters(self) -> dict[str, Any]:
+        """The parameters of libpq that the connection states; its extra overrides its fields.
+
+        Raises:
+            ConfigurationError: if the extra has a parameter that libpq does not know, or a value that is not text.
+        """
         self.load()
-        # libpq waits without limit by default; a signal handler has less than five seconds to write the ledger
-        os.environ.setdefault("PGCONNECT_TIMEOUT", "4")
-        return self.get_conn()
+        collected: Any = super().get_conn()  # its last step is `_create_connection`
+        return libpq.stated(self.conn_id, collected)
 
     def _create_connection(self, conn_args: dict[str, Any]) -> Any:
-        return super()._create_connection({**_PRESENCE, **conn_args})  # the connection's extras override ours
+        return conn_args
+
+    def _get_cursor_config(self, raw_cursor: str) -> tuple[str, Any]:
+        return "cursor", raw_cursor  # not ours: our code chooses how its rows look
 
     @contextmanager
-    def session(self, *, pinned: bool = True) -> Iterator[BaseConnection]:
+    def session(self, *, pinned: bool = True, probed: bool = True) -> Iterator[BaseConnection]:
         """Open a connection in autocommit mode whose rows are dicts; close it at the end.
 
         Args:
             pinned: search names only in the base's schema; False for the work of packs, whose role has a search path.
+            probed: refuse a connection pool that does not keep the session; False where a session of the same attempt
+                has proved that, and time is short.
 
         Raises:
+            ConfigurationError: if a connection pool does not keep the session.
             HdmBaseError: if the base cannot be reached, is not migrated, or refuses.
         """
         with explained(self):
             connection: BaseConnection = self.open()
             try:
-                connection.autocommit = True
+                self.prepare(connection, pinned=pinned, probed=probed)
                 connection.row_factory = dict_row
-                if pinned:
-                    connection.execute(queries("search_path")["pin"])
                 yield connection
             finally:
                 connection.close()
 
-    def libpq(self) -> tuple[dict[str, str], str | None]:
-        """Return the environment variables with which a program reaches this base, and apart from them the password."""
-        self.load()
-        connection = self.connection
-        extra = connection.extra_dejson
-        variables = {
-            "PGHOST": extra.get("host") or connection.host or "",
-            "PGPORT": str(connection.port or 5432),
-            "PGUSER": connection.login or "",
-            "PGDATABASE": self.database or connection.schema or connection.login or "",
-        }
-        variables.update({name: str(extra[key]) for key, name in _LIBPQ_VARIABLES.items() if extra.get(key)})
-        return {name: value for name, value in variables.items() if value}, connection.password or None
+    def prepare(self, connection: Any, *, pinned: bool = True, probed: bool = True) -> None:
+        """Switch a new connection to autocommit mode and make it a session, with the arguments of `session`.
+
+        Raises:
+            ConfigurationError: if a connection pool does not keep the session.
+            psycopg.Error: if the base refuses.
+        """
+        connection.autocommit = True
+        pid = connection.info.backend_pid
+        query = queries("search_path")["pin"] if pinned else queries("pool")["pid"]
+        found = connection.execute(query, {"pid": pid}).fetchone()[0]
+        if found != pid:  # a pool is in between
+            connection.prepare_threshold = None  # its other clients may have statements of the same names
+            if probed:
+                pool.check(connection, found, self.open, self.where)
+            connection.execute(query, {"pid": found})
+
+    def variables(self, connection: BaseConnection) -> tuple[dict[str, str], str | None]:
+        """Return the environment variables with which a program reaches the same base, and separately the password.
+
+        Args:
+            connection: a session of this hook. What is in force there counts, whether it came from the connection's
+                fields, its extra, a service or password file, or variables of the worker.
+
+        Raises:
+            ConfigurationError: if it depends on a parameter that has no environment variable.
+        """
+        return libpq.variables(self.conn_id, self._parameters(), connection.pgconn)
 
 
 @contextmanager
@@ -160,6 +192,16 @@ def explained(hook: HdmHook) -> Iterator[None]:
         what = f"the HDM base refuses access: {error.diag.message_primary}"
         hint = "grant the connection's user that right, or use the owner's connection"
         raise HdmBaseError(what, hook.where, hint) from None
+    except errors.ReadOnlySqlTransaction:
+        what = "the HDM base is read-only: the server is a standby, or default_transaction_read_only is set"
+        hint = (
+            "connect to the primary server; with several hosts, set target_session_attrs to read-write in the extra; "
+            "if it is the primary, see: SHOW default_transaction_read_only"
+        )
+        raise HdmBaseError(what, hook.where, hint) from None
+    except errors.DiskFull:
+        hint = "free space on the server of the HDM base, then try again"
+        raise HdmBaseError("the disk of the HDM base is full", hook.where, hint) from None
     except errors.LockNotAvailable:
         what = "the HDM base is in use: timed out waiting for a lock"
         raise HdmBaseError(what, hook.where, "try again after the running Dag has ended") from None

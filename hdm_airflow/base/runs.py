@@ -164,6 +164,11 @@ def is_running(base: BaseConnection, kind: Kind, pack: str, metric_date: date) -
     return base.execute(queries("runs")["is_running"], values).fetchone() is not None
 
 
+def is_interrupted(base: BaseConnection, attempt: Attempt) -> bool:
+    """Return whether there are `running` rows of an earlier try of the same task. Call it while holding the lock."""
+    return base.execute(queries("runs")["is_interrupted"], asdict(attempt)).fetchone() is not None
+
+
 def close_stale(base: BaseConnection, kind: Kind, pack: str, metric_date: date) -> int:
     """Close `running` rows of attempts that are over.
 
@@ -200,6 +205,19 @@ def close_other_dates(base: BaseConnection, attempt: Attempt) -> int:
 def limit_closing(base: BaseConnection, seconds: float) -> None:
     """Limit how long this session waits for a lock."""
     base.execute(queries("runs")["limit_closing"], {"limit": f"{seconds * 1000:.0f}ms"})
+
+
+def is_alive(base: BaseConnection) -> bool:
+    """Return True if the server answers."""
+    row = base.execute(queries("runs")["check_alive"]).fetchone()
+    return bool(row and row["answer"])
+
+
+def has_lock(base: BaseConnection, attempt: Attempt) -> bool:
+    """Return whether the server's session still has the lock that `try_lock` took."""
+    values = {"key": _key(attempt.kind, attempt.pack, attempt.metric_date)}
+    row = base.execute(queries("runs")["has_lock"], values).fetchone()
+    return bool(row and row["answer"])
 
 
 def try_lock(base: BaseConnection, attempt: Attempt) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date
@@ -253,14 +253,15 @@ class PackAttempt:
             ids,
             lambda line: self.log.info("%s", line),
             keep=self.keep,
-            keeper=lock.LockKeeper(base, ids, also=self._chain.pass_on_warnings),
+            keeper=lock.LockKeeper(
+                base, ids, also=self._chain.pass_on_warnings, check=partial(runs.has_lock, attempt=self.attempt)
+            ),
         )
 
     def _job(self, hook: HdmHook, base: BaseConnection, planned: Plan, found: list[Target]) -> Job:
         attempt, conditions = self.attempt, self.conditions
         pack_hook = _load(conditions.pack_conn_id) if conditions.pack_conn_id else hook
-        self._create_tables(base, pack_hook)
-        variables, password = pack_hook.libpq()
+        variables, password = self._prepare_base(base, pack_hook)
         return Job(
             pack=self.pack,
             environment=attempt.environment,
@@ -279,21 +280,30 @@ class PackAttempt:
             sandbox=conditions.options.sandbox,
         )
 
-    def _create_tables(self, base: BaseConnection, pack_hook: HdmHook) -> None:
+    def _prepare_base(self, base: BaseConnection, pack_hook: HdmHook) -> tuple[dict[str, str], str | None]:
+        """Create the pack's tables, and return how the pack reaches the base: libpq's variables, and the password."""
         scripts = pack_schema.scripts(self.pack)
-        if scripts:
-            with pack_hook.session(pinned=False) as runner:
-                applied = pack_schema.apply(
-                    base,
-                    runner,
-                    self.pack.kind,
-                    self.pack.name,
-                    scripts,
-                    seconds=self._left(),
-                    heartbeat=self._raise_if_aborted,
-                )
-            for file in applied:
-                self.log.info("%s was applied to the HDM base", file)
+        if not (scripts or self.conditions.pack_conn_id):
+            return pack_hook.variables(base)
+        with pack_hook.session(pinned=False) as runner:
+            if scripts:
+                self._create_tables(base, runner, scripts)
+            return pack_hook.variables(runner)
+
+    def _create_tables(
+        self, base: BaseConnection, runner: BaseConnection, scripts: Sequence[pack_schema.Script]
+    ) -> None:
+        applied = pack_schema.apply(
+            base,
+            runner,
+            self.pack.kind,
+            self.pack.name,
+            scripts,
+            seconds=self._left(),
+            heartbeat=self._raise_if_aborted,
+        )
+        for file in applied:
+            self.log.info("%s was applied to the HDM base", file)
 
 
 def _load(conn_id: str) -> HdmHook:

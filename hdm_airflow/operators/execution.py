@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from hdm_airflow.base import runs
+from hdm_airflow.base.background_query import BackgroundQuery
 from hdm_airflow.base.hook import BaseConnection, HdmHook, explained
 from hdm_airflow.errors import HdmBaseError, HdmError
 from hdm_airflow.operators import verdict
@@ -16,18 +18,23 @@ from hdm_airflow.runner.report import Reports
 from hdm_airflow.runner.run import PackProcess, RunResult
 from hdm_airflow.runner.venvs.store import VenvStore
 
-_PATIENCE = 60.0  # seconds during which writing the end of a run is tried
+_PATIENCE = 60.0  # seconds during which writing the end of a run is tried, because hours of work may depend on it
+_HASTE = 4.0  # the same for a pack that has not started
 _PAUSE = 2.0  # seconds between two tries
 _IN_USE = 20.0, 2.0  # seconds that one try waits for a row that another session has locked: maximum, minimum
+_ANSWER = 30.0  # seconds after which a session that does not answer is given up
+_QUICK = 1.5  # seconds after which a signal handler has no time left for a second way to write the end
 _NOTED = 1.0  # seconds between two notes of endpoints reported ok; the first is written at once
 _REASON_LIMIT = 300  # characters
+
+_Close = Callable[[BaseConnection], list[runs.Outcome]]  # writes the end on a connection, and returns what it keeps
 
 
 class Execution:
     """Runs a job and keeps its ledger rows up to date.
 
     Args:
-        hook: the HDM base. The end is written on a new connection, because the first one may be lost.
+        hook: the HDM base.
         attempt: the attempt that the rows belong to.
         ids: slug -> reserved id of its row.
         log: called with each line of output.
@@ -48,6 +55,7 @@ class Execution:
     ) -> None:
         self._hook, self._attempt, self._ids, self._log = hook, attempt, ids, log
         self._keep, self._keeper = keep, keeper
+        self._base: BaseConnection | None = None  # the session with the pack's lock
         self._run: PackProcess | None = None
         self._progress = Progress()
         self._abort_reason = ""
@@ -71,6 +79,7 @@ class Execution:
         Returns:
             One outcome per endpoint, as in the ledger.
         """
+        self._base = base
         try:
             _, phase = self._progress.follow(Event.START)
             if phase is Phase.CLOSED:  # aborted before the start
@@ -85,7 +94,12 @@ class Execution:
                 return self._follow(Event.END, lambda: verdict.outcomes(ran, self._ids, job.timeout))
         except BaseException as error:  # Airflow's timeout is not an Exception; rows must not stay `running`
             reason = _reason(error)
-            self._follow(Event.END, lambda: self._interrupted(reason))
+            try:
+                self._follow(Event.END, lambda: self._interrupted(reason))
+            except HdmBaseError as refusal:
+                if str(refusal) == str(error):  # the same fault, such as a full disk, stopped both: one error is enough
+                    raise error from None
+                raise
             raise
 
     def abort(self, reason: str) -> None:
@@ -134,7 +148,8 @@ class Execution:
         Args:
             event: the event.
             end: returns the outcomes to write; called only if they are written.
-            patient: keep trying for a minute; False in a signal handler, which does not have that long.
+            patient: keep trying, for a minute if the pack has started; False in a signal handler, which does not have
+                that long.
 
         Returns:
             The outcomes as in the ledger.
@@ -142,8 +157,9 @@ class Execution:
         before, phase = self._progress.follow(event)
         if phase.is_writing and (event is Event.END or not before.is_writing):
             try:
-                deadline = time.monotonic() + (_PATIENCE if patient else 0)
-                self._outcomes = self._write(end(), deadline, begun=phase is Phase.CLOSING)
+                patience = (_PATIENCE if self._run else min(_PATIENCE, _HASTE)) if patient else 0
+                write = self._write if patient else self._write_in_haste
+                self._outcomes = write(end(), time.monotonic() + patience, begun=phase is Phase.CLOSING)
             except BaseException as error:
                 refused = patient and isinstance(error, HdmBaseError)
                 self._progress.follow(Event.REFUSED if refused else Event.INTERRUPTED)
@@ -152,22 +168,80 @@ class Execution:
         return self._outcomes
 
     def _write(self, outcomes: list[runs.Outcome], deadline: float, *, begun: bool) -> list[runs.Outcome]:
-        """Write the end; try again until the deadline, because a restart of the base must not lose hours of work."""
+        """Write the end; try again until the deadline, because a restart of the base must not lose hours of work.
+
+        The session with the lock comes first: it works even if the base's password has changed. It takes turns with new
+        connections, which work even if the base has moved or the session has become read-only.
+        """
+        logged, on_session = "", True
         while True:
             left = deadline - time.monotonic()
-            last = left <= 0
+            close = partial(self._close, outcomes, max(min(left, _IN_USE[0]), _IN_USE[1]), begun)
             try:
-                with self._hook.session() as base:
-                    runs.limit_closing(base, max(min(left, _IN_USE[0]), _IN_USE[1]))
-                    return self._close_rows(base, outcomes, begun=begun)
+                if on_session and self._base is not None and not self._base.closed:
+                    return self._compared(outcomes, self._on_session(self._base, close, _ANSWER))
+                return self._compared(outcomes, self._on_new_connection(self._newest_hook(), close))
             except HdmBaseError as error:
-                if last:
+                if left <= 0:
                     raise
-                self._log(f"the ledger could not be written, trying again: {error.what}")
+                if error.what != logged:
+                    self._log(f"the ledger could not be written, trying again: {error.what}")
+                    logged = error.what
+            on_session = not on_session
             time.sleep(_PAUSE)
 
-    def _close_rows(self, base: BaseConnection, outcomes: list[runs.Outcome], *, begun: bool) -> list[runs.Outcome]:
-        kept = runs.close(base, self._attempt, self._ids, outcomes, begun=begun)
+    def _write_in_haste(self, outcomes: list[runs.Outcome], _deadline: float, *, begun: bool) -> list[runs.Outcome]:
+        """Write the end once, without asking Airflow for the connection again, which a signal handler must not do."""
+        began = time.monotonic()
+        close = partial(self._close, outcomes, _IN_USE[1], begun)
+        try:
+            kept = self._on_new_connection(self._hook, close)
+        except HdmBaseError:
+            late = time.monotonic() - began > _QUICK
+            if late or self._base is None or self._base.closed:
+                raise
+            kept = self._on_session(self._base, close, _QUICK)  # perhaps only the password has changed
+        return self._compared(outcomes, kept)
+
+    def _close(
+        self,
+        outcomes: list[runs.Outcome],
+        patience: float,
+        begun: bool,
+        base: BaseConnection,
+    ) -> list[runs.Outcome]:
+        runs.limit_closing(base, patience)
+        return runs.close(base, self._attempt, self._ids, outcomes, begun=begun)
+
+    def _on_session(self, base: BaseConnection, close: _Close, seconds: float) -> list[runs.Outcome]:
+        """Write the end on a session, within some seconds: in a thread, because the server may be frozen."""
+        kept: list[runs.Outcome] = []
+        query = BackgroundQuery(base, lambda: kept.extend(close(base)))
+        with explained(self._hook):
+            try:
+                query.start()
+                if not query.is_done(seconds):
+                    what = f"the HDM base has not answered for {seconds:.0f} s"
+                    raise HdmBaseError(what, self._hook.where, "see what the server is doing")
+            finally:
+                query.abandon()
+        return kept
+
+    def _on_new_connection(self, hook: HdmHook, close: _Close) -> list[runs.Outcome]:
+        with hook.session(probed=False) as base:
+            return close(base)
+
+    def _newest_hook(self) -> HdmHook:
+        """The base as Airflow's connection describes it now: its password or host may have changed since the start."""
+        hook = HdmHook(self._hook.conn_id)
+        try:
+            hook.load()
+        except HdmError as error:
+            self._log(f"the connection of the HDM base is used as it was at the start: {error.what}")
+            return self._hook
+        return hook
+
+    def _compared(self, outcomes: list[runs.Outcome], kept: list[runs.Outcome]) -> list[runs.Outcome]:
         for before, now in zip(outcomes, kept, strict=True):
             if before != now:
                 entry = f"{now.status} for {now.endpoint} ({now.reason})"

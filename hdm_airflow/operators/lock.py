@@ -12,7 +12,7 @@ from functools import partial
 
 from psycopg import Error
 
-from hdm_airflow.base import runs
+from hdm_airflow.base import runs, version
 from hdm_airflow.base.background_query import BackgroundQuery
 from hdm_airflow.base.hook import BaseConnection, server_message
 from hdm_airflow.base.queries import queries
@@ -31,6 +31,7 @@ _AGAIN = 1.0  # seconds until a refused note is written again
 #: Seconds after which an attempt that lost its lock has surely stopped: its worker notices within one second, and the
 #: pack is killed within three. If the worker died, its guard takes as long.
 _ENDING = 5.0
+_POOL_HINT = "connect to the server itself, or to a pool that keeps sessions; the pack was stopped, and a retry runs it"
 _HINT = "see the PostgreSQL server's log; the pack was stopped, and a retry runs it again"
 
 
@@ -56,22 +57,24 @@ def take(
         heartbeat: called between two tries; an error that it raises ends the wait.
 
     Returns:
-        Whether the previous attempt of this pack and date was interrupted.
+        Whether an earlier try of this task was interrupted.
 
     Raises:
-        HdmBaseError: if a lock is not free before the deadline.
+        HdmBaseError: if the base has another version than this release needs, or a lock is not free before the
+            deadline.
     """
-    base.execute(queries("runs")["keep_session"])
+    row = base.execute(queries("runs")["keep_session"]).fetchone()
+    version.require(row["versions"] if row else (), "HDM base")
     wait = partial(_wait, deadline, heartbeat)
     wait(f"another run of {pack.task_id}", partial(runs.try_lock, base, attempt))
-    resumed = runs.is_running(base, attempt.kind, attempt.pack, attempt.metric_date)
+    resumed = runs.is_interrupted(base, attempt)
     stale = _close_stale(base, attempt.kind, attempt.pack, attempt.metric_date, heartbeat)
     stale += runs.close_other_dates(base, attempt)
     for name in sorted(requirement.name for requirement in pack.requires):
         wait(f"mp_{name}", partial(runs.try_lock_required, base, name, attempt.metric_date))
         stale += _close_stale(base, "metric", name, attempt.metric_date, heartbeat)
     if stale:
-        log.warning("closed %d ledger row(s) of a worker that died", stale)
+        log.warning("closed %d ledger row(s) of a worker that died or lost the HDM base", stale)
     return resumed
 
 
@@ -85,10 +88,18 @@ class LockKeeper:
         base: the session.
         ids: slug -> reserved id of the attempt's row.
         also: called each time; must not wait.
+        check: asks the base whether the session still has the lock; called in a thread of its own.
     """
 
-    def __init__(self, base: BaseConnection, ids: Mapping[str, int], also: Callable[[], None] = lambda: None) -> None:
-        self._base, self._ids, self._also = base, ids, also
+    def __init__(
+        self,
+        base: BaseConnection,
+        ids: Mapping[str, int],
+        also: Callable[[], None] = lambda: None,
+        *,
+        check: Callable[[BaseConnection], bool] = runs.is_alive,
+    ) -> None:
+        self._base, self._ids, self._also, self._check = base, ids, also, check
         self._query: BackgroundQuery | None = None
         self._next = time.monotonic() + _LIVENESS
         self._waiting: dict[str, runs.Outcome] = {}  # slug -> outcome to note
@@ -147,7 +158,9 @@ class LockKeeper:
     def _write(self, notes: list[runs.Outcome]) -> None:
         """The query, which runs in its own thread."""
         if not notes:
-            self._base.execute(queries("runs")["check_alive"])
+            if not self._check(self._base):
+                what = "the pack's lock was lost: the session of the HDM base no longer has it"
+                raise HdmBaseError(what, "HDM base", _POOL_HINT)
             return
         try:
             runs.note(self._base, self._ids, notes)

@@ -47,8 +47,12 @@ class Target:
 
     def as_context(self) -> dict[str, Any]:
         """The endpoint's entry in the context file."""
-        port: str | int = int(self.port) if self.port.isdecimal() else self.port
-        return {**vars(self), "port": port, "config_sources": [*self.config_sources], "incomplete": [*self.incomplete]}
+        return {
+            **vars(self),
+            "port": _number(self.port),
+            "config_sources": [*self.config_sources],
+            "incomplete": [*self.incomplete],
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +116,7 @@ class Job:
             },
             "base": {
                 "host": variables.get("PGHOST", ""),
-                "port": int(variables.get("PGPORT", "5432")),
+                "port": _number(variables.get("PGPORT", "5432")),
                 "user": variables.get("PGUSER", ""),
                 "database": variables.get("PGDATABASE", ""),
                 "sslmode": variables.get("PGSSLMODE", "prefer"),
@@ -157,3 +161,8 @@ class Job:
         found = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         found |= package_index.for_packs(os.environ)  # without logins, unless the manifest names the variable
         return found | {name: os.environ[name] for name in named if name in os.environ}
+
+
+def _number(port: str) -> str | int:
+    """A port as a number; several ports, or none, as text."""
+    return int(port) if port.isdecimal() else port

@@ -120,7 +120,7 @@ def test_retry_after_sigkill_leaves_alone_what_was_reported_a_second_before(stag
     process.wait()
     (stage.folder / "go").touch()
     assert stage.run("mp_basic")["kept"] == 1
-    assert stage.ledger("mp_basic", "reason") == [("heart", "success", "the worker died afterwards")]
+    assert stage.ledger("mp_basic", "reason") == [("heart", "success", "the worker died or lost the HDM base afterwards")]
     assert stage.run("mp_basic")["success"] == 1
     assert len(tally.read_text().split()) == len(stage.ledger("mp_basic")) == 2
 
@@ -281,7 +281,7 @@ def test_base_that_stays_away_makes_the_task_fail_and_claims_no_success(
     assert stage.ledger("mp_basic") == [("heart", "running")]
     stage.pack("basic", ALL_OK)
     stage.run("mp_basic")
-    assert stage.ledger("mp_basic", "reason")[0] == ("heart", "success", "the worker died afterwards")
+    assert stage.ledger("mp_basic", "reason")[0] == ("heart", "success", "the worker died or lost the HDM base afterwards")
 
 
 WAITING = """touch {0}/begun; while ! test -e {0}/go; do sleep 0.1; done
@@ -303,7 +303,7 @@ def test_worker_that_lost_its_lock_but_lives_cannot_claim_a_success(stage: Stage
     process.send_signal(signal.SIGCONT)
     assert process.wait(60) != 0
     assert stage.ledger("mp_basic", "try_number", "reason") == [
-        ("heart", "failed", 1, "the worker died"),
+        ("heart", "failed", 1, "the worker died or lost the HDM base"),
         ("heart", "success", 2, None),
     ]
 
@@ -328,7 +328,7 @@ def test_attempt_that_lost_its_lock_closes_no_row_of_another_of_its_name(stage: 
     (stage.folder / "go2").touch()
     assert second.wait(60) != 0
     assert stage.ledger("mp_basic", "try_number", "reason") == [
-        ("heart", "failed", 1, "the worker died"),
+        ("heart", "failed", 1, "the worker died or lost the HDM base"),
         ("heart", "failed", 1, "the bootstrap script ended with exit code 1"),
     ]
 

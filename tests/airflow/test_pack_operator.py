@@ -126,7 +126,7 @@ def test_stale_metric_run_is_closed_by_the_rule_pack_that_waits_for_it(stage: St
         connection.execute("UPDATE hdm_pack_run SET status = 'running', finished_at = NULL, reported = false")
     with pytest.raises(AirflowSkipException):
         stage.run("rp_basic")
-    assert stage.ledger("mp_basic", "reason") == [("heart", "failed", "the worker died")]
+    assert stage.ledger("mp_basic", "reason") == [("heart", "failed", "the worker died or lost the HDM base")]
 
 
 def test_pack_args_count_before_the_manifests_timeout(stage: Stage) -> None:

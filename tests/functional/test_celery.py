@@ -110,7 +110,7 @@ def test_celery_worker_killed_in_the_middle_of_a_pack_run_leaves_everything_true
         ("rule", 1, "lung", "success"),
     ]
     assert [row for (row,) in ward.rows("SELECT reason FROM hdm_pack_run WHERE status = 'failed'")] == [
-        "the worker died"
+        "the worker died or lost the HDM base"
     ]
     ward.check_whole()
     assert not list((tmp_path / "tmp").glob("hdm-run-*"))

@@ -229,7 +229,7 @@ def test_worker_killed_in_the_middle_leaves_no_process_and_airflows_retry_is_tru
     assert eventually(lambda: running.airflow.call("GET", path)["state"] in {"success", "failed"}, 120)
     assert running.states(path)["hdm-prod.mp_long"] == "success"
     assert running.stage.ledger("mp_long", "reason") == [
-        ("heart", "failed", "the worker died"),
+        ("heart", "failed", "the worker died or lost the HDM base"),
         ("heart", "success", None),
     ]
 

@@ -157,7 +157,7 @@ def test_whoever_finds_its_row_closed_learns_all_that_it_says(session):
     runs.note(session, ids, [told])
     runs.close_stale(session, FIRST.kind, FIRST.pack, FIRST.metric_date)
     (kept,) = runs.close(session, FIRST, ids, [Outcome(endpoint=HEART, status="failed", reason="lost")])
-    assert kept == dataclasses.replace(told, reason="already closed: the worker died afterwards")
+    assert kept == dataclasses.replace(told, reason="already closed: the worker died or lost the HDM base afterwards")
 
 
 def test_an_end_whose_commit_was_not_acknowledged_can_be_written_again(session):
@@ -182,7 +182,7 @@ def test_a_row_that_is_closed_at_the_same_moment_is_seen_as_it_was_closed(sessio
             while not other.execute(waiting, [session.info.backend_pid]).fetchall():
                 time.sleep(0.01)
         (kept,) = closing.result()
-    assert (kept.status, kept.reason) == ("failed", "already closed: the worker died")
+    assert (kept.status, kept.reason) == ("failed", "already closed: the worker died or lost the HDM base")
     assert rows(session, "status") == [("failed",)]
 
 
@@ -201,10 +201,13 @@ def test_a_worker_that_was_given_up_cannot_speak_for_a_newer_attempt(session):
     others = begin(session, SECOND, [HEART])
     runs.note(session, ids, [Outcome(endpoint=HEART, status="success", reported=True)])
     (kept,) = runs.close(session, FIRST, ids, [Outcome(endpoint=HEART, status="success")])
-    assert (kept.status, kept.reason) == ("failed", "already closed: the worker died")
+    assert (kept.status, kept.reason) == ("failed", "already closed: the worker died or lost the HDM base")
     assert newest(session) == {("rule", "basic", HEART): "running"}
     runs.close(session, SECOND, others, [Outcome(endpoint=HEART, status="failed")])
-    assert rows(session, "try_number", "status", "reason") == [(1, "failed", "the worker died"), (2, "failed", None)]
+    assert rows(session, "try_number", "status", "reason") == [
+        (1, "failed", "the worker died or lost the HDM base"),
+        (2, "failed", None),
+    ]
 
 
 def test_an_attempt_that_lost_its_lock_before_its_first_row_is_older_than_whoever_took_over(session, other):
@@ -231,9 +234,9 @@ def test_what_was_reported_ok_outlives_the_worker(session):
     assert rows(session, "status") == [("running",)] * 3
     assert runs.close_stale(session, FIRST.kind, FIRST.pack, FIRST.metric_date) == 3
     assert rows(session, "status", "reason", "reported", "metrics", "dbversion", "incomplete") == [
-        ("success", "all tables; the worker died afterwards", True, 7, "2.0", ["old"]),
-        ("failed", "the worker died", False, None, None, []),
-        ("failed", "the worker died", False, None, None, []),
+        ("success", "all tables; the worker died or lost the HDM base afterwards", True, 7, "2.0", ["old"]),
+        ("failed", "the worker died or lost the HDM base", False, None, None, []),
+        ("failed", "the worker died or lost the HDM base", False, None, None, []),
     ]
 
 
@@ -408,7 +411,7 @@ def test_stale_rows_of_one_pack_and_date_are_closed(session):
     assert runs.close_stale(session, SECOND.kind, SECOND.pack, SECOND.metric_date) == 1
     assert runs.close_stale(session, SECOND.kind, SECOND.pack, SECOND.metric_date) == 0
     assert rows(session, "status", "reason") == [
-        ("failed", "the worker died"),
+        ("failed", "the worker died or lost the HDM base"),
         ("success", None),
         ("running", None),
         ("running", None),
@@ -424,8 +427,8 @@ def test_stale_rows_of_dates_that_nobody_runs_again_are_closed_with_the_next_run
     assert runs.try_lock(other, busy)
     lock.take(session, FIRST, PACK, deadline=0)
     assert rows(session, "status", "reason") == [
-        ("failed", "the worker died"),
-        ("success", "the worker died afterwards"),
+        ("failed", "the worker died or lost the HDM base"),
+        ("success", "the worker died or lost the HDM base afterwards"),
         *[("running", None)] * 6,
     ]
     assert "closed 2 ledger row(s) of a worker that died" in caplog.text
@@ -445,7 +448,7 @@ def test_whoever_takes_over_gives_the_former_attempt_time_to_end(session, other,
     assert lock.take(session, SECOND, PACK, deadline=0, heartbeat=lambda: looks.append(time.monotonic() - began))
     closing.join()
     assert looks[-1] >= 0.6
-    assert rows(session, "reason") == [("the lock was lost",), ("the worker died",)]
+    assert rows(session, "reason") == [("the lock was lost",), ("the worker died or lost the HDM base",)]
     began = time.monotonic()
     assert not lock.take(session, SECOND, PACK, deadline=0)
     assert time.monotonic() - began < 0.5
@@ -463,7 +466,7 @@ def test_rules_wait_for_the_metric_pack_that_they_require_and_keep_it_from_runni
     assert rows(session, "status") == [("running",)]
     end_session(session, other)
     lock.take(session, FIRST, rules, deadline=0)
-    assert rows(session, "status", "reason") == [("failed", "the worker died")]
+    assert rows(session, "status", "reason") == [("failed", "the worker died or lost the HDM base")]
     with HdmHook().session() as third:
         assert not runs.try_lock(third, METRIC)
         assert runs.try_lock_required(third, "basic", TODAY)

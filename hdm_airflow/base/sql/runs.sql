@@ -75,11 +75,19 @@ WHERE id = %(id)s AND status = 'running';
 SELECT FROM hdm_pack_run
 WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(date)s AND status = 'running' LIMIT 1;
 
+-- name: is_interrupted
+-- One row if an earlier try of this task is over and has left `running` rows, else none.
+SELECT FROM hdm_pack_run
+WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(metric_date)s AND status = 'running'
+    AND dag_id = %(dag_id)s AND run_id = %(run_id)s AND task_id = %(task_id)s LIMIT 1;
+
 -- name: close_stale
--- Close the rows of a worker that is gone: this session has the lock of the pack and date. Reported `ok` stays valid.
+-- Close the rows of an attempt that is over: this session has the lock of the pack and date. Reported `ok` stays valid.
+-- The worker died, or could not write the end, for example because the base was read-only: nothing here tells which.
 UPDATE hdm_pack_run SET
     status = CASE WHEN reported THEN 'success' ELSE 'failed' END,
-    reason = CASE WHEN reported THEN concat_ws('; ', reason, 'the worker died afterwards') ELSE 'the worker died' END,
+    reason = concat_ws('; ', CASE WHEN reported THEN reason END,
+        'the worker died or lost the HDM base' || CASE WHEN reported THEN ' afterwards' ELSE '' END),
     finished_at = clock_timestamp()
 WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(date)s AND status = 'running';
 
@@ -91,14 +99,23 @@ ORDER BY 1;
 
 -- name: keep_session
 -- Have the server detect a dead client within a minute, and never end an idle session: it holds locks for hours.
-SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
+-- Returns the base's version, which costs no round trip here.
+SELECT ARRAY(SELECT version_num::text FROM hdm_alembic_version ORDER BY 1) AS versions, set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
     set_config('tcp_keepalives_count', '3', false),
     CASE WHEN current_setting('server_version_num')::integer >= 140000
         THEN set_config('idle_session_timeout', '0', false) END;
 
 -- name: check_alive
 -- Check that the server answers.
-SELECT 1;
+SELECT true AS answer;
+
+-- name: has_lock
+-- Check that the server answers, and that its session has the exclusive lock: a pool may have changed the session.
+SELECT EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted AND mode = 'ExclusiveLock' AND objsubid = 1
+        AND (classid::bigint << 32 | objid::bigint) = hashtextextended(%(key)s, 0)
+) AS answer;
 
 -- name: lock
 -- Take the exclusive lock until `unlock` or the end of the session.

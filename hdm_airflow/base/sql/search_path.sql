@@ -1,9 +1,13 @@
 -- name: pin
 -- Search names only in the base's schema and in pg_catalog, until the session ends. Code of others in the owner's other
--- schemas is then never found (CVE-2018-1058). Every name in this query is qualified.
-SELECT pg_catalog.set_config('search_path', pg_catalog.quote_ident(n.nspname), false)
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('hdm_pack_run');
+-- schemas is then never found (CVE-2018-1058). Every name in this query is qualified. Returns the process id of the
+-- session. If it is not the expected one, a pool is in between, and nothing is set: others may use this session next.
+SELECT pg_catalog.pg_backend_pid() AS pid, (
+    SELECT pg_catalog.set_config('search_path', pg_catalog.quote_ident(n.nspname), false)
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('hdm_pack_run')
+        AND pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) %(pid)s
+) AS searched;
 
 -- name: use_default
 -- Use the role's default search path until the transaction ends.
