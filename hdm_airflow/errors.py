@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from hdm_airflow.printable import printable
+
+_LONG = re.compile(r"\S{401,}")  # longer than any slug, path or SQL name
+_LONGEST_LINE = re.compile(r"[^\n]{8001,}")
+_ENDS = 60  # characters of it that are shown at its beginning and end
 
 
 class HdmError(Exception):
     """The base of all errors of hdm_airflow; control characters in their texts are escaped.
+
+    As text, it is shortened: what it repeats of a setting, a file or a command may be of any length.
 
     Args:
         what: the fault in one sentence. It names its object, and never holds a row's value or a secret.
@@ -27,7 +35,16 @@ class HdmError(Exception):
             lines.append(f"in: {self.where}")
         if self.hint:
             lines.append(f"do: {self.hint}")
-        return "\n".join(lines)
+        return shortened("\n".join(lines))
+
+
+def shortened(text: str) -> str:
+    """Shorten words and lines that no reader reads to their end."""
+    for pattern in (_LONG, _LONGEST_LINE):
+        text = pattern.sub(
+            lambda found: f"{found[0][:_ENDS]}...({len(found[0])} characters)...{found[0][-_ENDS:]}", text
+        )
+    return text
 
 
 class ConfigurationError(HdmError):

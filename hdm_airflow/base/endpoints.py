@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -11,13 +11,16 @@ from hdm_airflow.base.queries import queries
 from hdm_airflow.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hdm_airflow.base.hook import BaseConnection
 
 _TRUE = {"true", "t", "1", "yes", "on"}
 _PARTS = ("name", "type", "host", "port", "user", "ssl")
-_SQLITE = {"sqlite", "sqlite3"}
+#: Other names of a database type. MySQL and MariaDB are two types: packs may treat them differently.
+_ALIASES = {"postgresql": "postgres", "sqlite3": "sqlite"}
 #: Database type -> the scheme of its URL as SQLAlchemy and libpq read it.
-_SCHEMES = {"postgres": "postgresql", "sqlite3": "sqlite"}
+_SCHEMES = {"postgres": "postgresql"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +63,21 @@ class Endpoint:
     @property
     def is_file(self) -> bool:
         """Whether it is a file, not a server: it has no host to compare and no password to look up."""
-        return self.type.lower() in _SQLITE
+        return self.kind == "sqlite"
+
+    @property
+    def kind(self) -> str:
+        """The type under its usual name: `postgresql` and `postgres` are one type."""
+        kind = self.type.strip().lower()
+        return _ALIASES.get(kind, kind)
+
+    def is_same(self, other: Endpoint) -> bool:
+        """Whether both are one database, whose type may have different names in the two slugs."""
+        return replace(self, type=self.kind) == replace(other, type=other.kind)
 
     def url(self, password: str | None = None) -> str:
         """The endpoint as an SQLAlchemy URL without a driver, e.g. `postgresql://user:password@host:5432/name`."""
-        scheme = _SCHEMES.get(self.type.lower(), self.type.lower())
+        scheme = _SCHEMES.get(self.kind, self.kind)
         if self.is_file:
             return f"{scheme}:///{self.host}"
         secret = f":{quote(password, safe='')}" if password is not None else ""
@@ -113,7 +126,8 @@ def registered(base: BaseConnection) -> list[Registered]:
 
 
 def find(base: BaseConnection, text: str) -> Registered:
-    """Find the endpoint with this slug, or the only endpoint with this database name.
+    """Find the endpoint with this slug, with the same slug but for another name of its type, or the only endpoint with
+    this database name.
 
     Raises:
         ConfigurationError: if none or several match.
@@ -121,6 +135,7 @@ def find(base: BaseConnection, text: str) -> Registered:
     every = registered(base)
     slug = canonical(text)
     found = [one for one in every if one.endpoint.slug == slug] or [one for one in every if one.endpoint.name == text]
+    found = found or _same(every, slug)
     if len(found) == 1:
         return found[0]
     if found:
@@ -128,6 +143,14 @@ def find(base: BaseConnection, text: str) -> Registered:
         raise ConfigurationError(f"{text!r} names {len(found)} endpoints", "hdm_core_dblist", f"write one of: {slugs}")
     known = ", ".join(one.endpoint.slug for one in every[:20]) or "none"
     raise ConfigurationError(f"there is no endpoint {text!r}", "hdm_core_dblist", f"the endpoints are: {known}")
+
+
+def _same(every: Sequence[Registered], slug: str) -> list[Registered]:
+    try:
+        endpoint = Endpoint.from_slug(slug)
+    except ConfigurationError:
+        return []
+    return [one for one in every if one.endpoint.is_same(endpoint)]
 
 
 def add(base: BaseConnection, endpoint: Endpoint, conn_id: str | None, *, actor: str) -> bool:

@@ -66,6 +66,9 @@ def variables(conn_id: str, given: Mapping[str, Any], pgconn: Any) -> tuple[dict
         what = f"packs cannot use the connection {conn_id!r}: there is no environment variable for {', '.join(bare)}"
         hint = "remove it from the extra, or give packs a connection of their own without it: pack_conn_id"
         raise ConfigurationError(what, _WHERE, hint)
+    if address := in_force.pop("hostaddr", ""):
+        _check_address(conn_id, in_force)
+        in_force["host"] = address
     for name in _FILES:
         if in_force.get(name, "system") != "system":
             in_force[name] = str(Path(in_force[name]).absolute())  # a pack runs in another folder
@@ -73,8 +76,16 @@ def variables(conn_id: str, given: Mapping[str, Any], pgconn: Any) -> tuple[dict
     return found, pgconn.password.decode() or None
 
 
+def _check_address(conn_id: str, in_force: Mapping[str, str]) -> None:
+    """Packs get an address in place of the host: PGHOSTADDR would also redirect their connections to endpoints."""
+    if in_force.get("sslmode") == "verify-full":
+        what = f"packs cannot use the connection {conn_id!r}: with hostaddr, they could not verify the server's name"
+        raise ConfigurationError(what, _WHERE, "remove hostaddr from the extra; the host must resolve")
+
+
 def _in_force(given: Mapping[str, Any], pgconn: Any) -> dict[str, str]:
-    preset = {one.keyword.decode(): one.val.decode() for one in pq.Conninfo.get_defaults() if one.val != one.compiled}
+    defaults = pq.Conninfo.get_defaults()
+    preset = {one.keyword.decode(): one.val.decode() for one in defaults if one.val and one.val != one.compiled}
     shown = {one.keyword.decode(): one.val.decode() for one in pgconn.info if one.val and one.val != one.compiled}
     if "service" not in given:
         shown = {name: value for name, value in shown.items() if name in given or name in preset}

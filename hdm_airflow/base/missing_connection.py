@@ -30,7 +30,7 @@ def explain(conn_id: str) -> HdmError:
                 what, _WHERE, "write it again, as JSON or as a URI with its parts percent-encoded"
             )
         except Exception as error:  # noqa: BLE001  # any backend's: a database, Vault, a cloud service
-            what = f"the connection {conn_id!r} cannot be looked up ({name}: {type(error).__name__})"
+            what = f"there is no connection {conn_id!r} in the backends that answer ({name}: {type(error).__name__})"
             return HdmBaseError(what, _WHERE, "check that the secrets backend is running; a retry may help")
     hint = f"add a connection of type postgres with the id {conn_id}, or name another in the Variable hdm"
     return ConfigurationError(f"there is no connection {conn_id!r}", _WHERE, hint)

@@ -230,6 +230,12 @@ def try_lock_required(base: BaseConnection, pack: str, metric_date: date) -> boo
     return _lock(base, "lock_shared", "metric", pack, metric_date)
 
 
+def try_lock_endpoints(base: BaseConnection) -> bool:
+    """Try to keep endpoints from being renamed while this session lives."""
+    row = base.execute(queries("runs")["share_rename"]).fetchone()
+    return bool(row and row["locked"])
+
+
 def recent(
     base: BaseConnection,
     *,

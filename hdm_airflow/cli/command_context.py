@@ -113,6 +113,21 @@ def find_hook(args: Namespace) -> HdmHook:
     return hook
 
 
+def find_pack_conn_id(args: Namespace) -> str | None:
+    """The connection that packs use for that base; None if it is the owner's, or if only the base is named.
+
+    Raises:
+        ConfigurationError: if the environment or the Variable is invalid.
+    """
+    try:
+        settings = load_settings()
+    except UnreachableVariableError:
+        if args.conn_id:  # the command names the base: it needs no Variable
+            return None
+        raise
+    return choose_environment(settings, args.environment, args.conn_id)[1].pack_conn_id
+
+
 @contextmanager
 def open_base(args: Namespace) -> Iterator[BaseConnection]:
     """A connection to that base, which has the version that this release needs.

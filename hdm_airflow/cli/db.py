@@ -7,17 +7,11 @@ from typing import TYPE_CHECKING
 from hdm_airflow.base import catalogue, migrate
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.base.role import foreign_code, rights
-from hdm_airflow.base.role.grant import grant_rights
+from hdm_airflow.base.role.grant import grant_rights, repeat_grants
 from hdm_airflow.base.role.grantee import Grantee
 from hdm_airflow.base.role.search_path import unambiguous_names
 from hdm_airflow.cli.command import command
-from hdm_airflow.cli.command_context import (
-    UnreachableVariableError,
-    actor,
-    choose_environment,
-    find_hook,
-    load_settings,
-)
+from hdm_airflow.cli.command_context import actor, find_hook, find_pack_conn_id
 from hdm_airflow.cli.console import say, warn
 from hdm_airflow.errors import HdmError
 
@@ -28,19 +22,27 @@ if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
     from hdm_airflow.base.role.foreign_code import ForeignCode
 
+NOT_GRANTED = 1  # exit code
 _PAGE = "docs: how-to/give-packs-a-role-of-their-own"
 
 
 @command
 def upgrade(args: Namespace) -> int:
-    """Bring the base to the newest version."""
+    """Bring the base to the newest version, and repeat the grants of roles that have them."""
     hook = find_hook(args)
     before, after = migrate.upgrade(hook)
     if before == after:
         say(f"the HDM base ({hook.where}) is current: version {after}")
     else:
         say(f"the HDM base ({hook.where}) was upgraded from version {before or 'none'} to {after}")
-    return 0
+    _refuse_foreign_code(hook)
+    with hook.session() as base:
+        changed, refused = repeat_grants(base, actor=actor())
+    for role in changed:
+        say(f"the role {role} now has the rights that packs need")
+    for role, error in refused.items():
+        warn(f"the rights of the role {role} were not repeated, so packs may fail: {error}")
+    return NOT_GRANTED if refused else 0
 
 
 @command
@@ -101,7 +103,7 @@ def _warn_of_code_left(found: Sequence[ForeignCode]) -> None:
 
 def _check_role(hook: HdmHook, args: Namespace) -> None:
     """Warn if the rights of packs differ from those that `grant` gives."""
-    pack_conn_id = _pack_conn_id(args)
+    pack_conn_id = find_pack_conn_id(args)
     if pack_conn_id in (None, hook.conn_id):
         what = "packs use this base with its owner's rights: pack_conn_id is not set"
         warn(f"{what}\ndo: give them a role of their own ({_PAGE})")
@@ -148,14 +150,3 @@ def _faults(grantee: Grantee, packs: BaseConnection) -> list[str]:
         what = f"packs use their own {', '.join(shadowed)} instead of the base's, in the schema {role}"
         found.append(f"{what}\ndo: find out which pack made them, move their rows, and drop them as {role}")
     return found
-
-
-def _pack_conn_id(args: Namespace) -> str | None:
-    try:
-        settings = load_settings()
-    except UnreachableVariableError:
-        if args.conn_id:  # the command names the base: it needs no Variable
-            return None
-        raise
-    _, environment = choose_environment(settings, args.environment, args.conn_id)
-    return environment.pack_conn_id

@@ -38,7 +38,9 @@ DB = GroupCommand(
             "db.upgrade",
             BASE,
             example="airflow hdm db upgrade",
-            more="Safe to repeat. No data is lost; a migration that fails changes nothing.",
+            exit_codes="0 current, 1 current, but the rights of a role could not be repeated, 2 not upgraded",
+            more="Safe to repeat. No data is lost; a migration that fails changes nothing. Roles with the rights of "
+            "packs (db grant) get them on new tables too.",
         ),
         action(
             "check",
@@ -60,7 +62,7 @@ DB = GroupCommand(
                 *BASE,
             ),
             example="airflow hdm db grant hdm_packs --move metric_basic metric_basic_levels",
-            more="Runs on the owner's connection. Safe to repeat; repeat it after each upgrade. Packs then create "
+            more="Runs on the owner's connection. Safe to repeat; db upgrade repeats it. Packs then create "
             "their tables in a schema named after the role. Set pack_conn_id to a connection that logs in as the role.",
         ),
     ),
@@ -103,6 +105,16 @@ ENDPOINTS = GroupCommand(
             ),
             example="airflow hdm endpoints add heart --type postgres --host db.example --port 5432 --user reader --ssl",
             more="Never put a password here: keep it in an Airflow connection. The slug is printed on stdout.",
+        ),
+        action(
+            "rename",
+            "Give an endpoint another slug, with its activations, configuration, metrics, alerts and runs",
+            "endpoints.rename",
+            (_ENDPOINT, arg("new", metavar="NEW", help="The new slug: name:type:host:port:user:ssl"), YES, *BASE),
+            example="airflow hdm endpoints rename heart heart:postgres:new.example:5432:reader:true --yes",
+            exit_codes="0 renamed, 1 not confirmed, 2 wrong usage or configuration, or packs are running",
+            more="Pause the Dag first. If it is interrupted, repeat it with both slugs: it continues. Until then, "
+            "packs fail on this endpoint.",
         ),
         action(
             "remove",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from hdm_airflow.cli.command import command
 from hdm_airflow.cli.command_context import choose_environment, load_settings, open_base
 from hdm_airflow.cli.console import show, warn
 from hdm_airflow.credentials import connect
+from hdm_airflow.credentials.airflow_connections import default_conn_id
 from hdm_airflow.credentials.chain import Answers
 from hdm_airflow.credentials.sources import open_chain
 from hdm_airflow.errors import ConfigurationError, HdmError
@@ -27,6 +29,8 @@ from hdm_airflow.runner.masking import Masker
 if TYPE_CHECKING:
     from argparse import Namespace
 
+#: In the errors of servers that ask for a password, and of drivers that have none.
+_NEEDS_PASSWORD = re.compile(r"password|authentication|access denied", re.IGNORECASE)
 _AT_ONCE = 8  # servers tested at the same time
 UNREACHABLE = 1  # exit code
 
@@ -40,6 +44,7 @@ class Login:
     password: str | None = field(default=None, repr=False)
     source: str = "none"  # where the password came from
     fault: str = ""  # why the look-up failed
+    missing: str = ""  # the Airflow connection that would hold the password, if no source has one
 
 
 @command
@@ -71,7 +76,7 @@ def _login(registered: Registered, answers: Answers) -> Login:
         return Login(endpoint=endpoint, slug=slug, fault=one_line(answers.faults[slug]))
     credential = answers.credentials.get(slug)
     if credential is None:
-        return Login(endpoint=endpoint, slug=slug)
+        return Login(endpoint=endpoint, slug=slug, missing=registered.conn_id or default_conn_id(endpoint.name))
     endpoint = replace(endpoint, user=credential.user or endpoint.user)
     return Login(endpoint=endpoint, slug=slug, password=credential.password, source=credential.source)
 
@@ -94,6 +99,8 @@ def probe(login: Login) -> dict[str, Any]:
             fault = str(error.what) + (f"; {error.hint}" if error.hint else "")
         except Exception as error:  # noqa: BLE001  # any driver's; no data has been read that it could quote
             fault = _first_line(error)
+            if login.missing and _NEEDS_PASSWORD.search(fault):
+                fault = f"no password was found: add it to the Airflow connection {login.missing!r} ({fault})"
     mask = Masker([login.password or ""])
     return {
         "endpoint": login.slug,

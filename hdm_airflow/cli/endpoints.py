@@ -1,22 +1,27 @@
-"""`airflow hdm endpoints list`, `add` and `remove`."""
+"""`airflow hdm endpoints list`, `add`, `rename` and `remove`."""
 
 from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hdm_airflow.base import activation, endpoints
-from hdm_airflow.base.endpoints import Endpoint
+from hdm_airflow.base import rename as base_rename
+from hdm_airflow.base.endpoints import Endpoint, Registered
+from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.cli.command import command
-from hdm_airflow.cli.command_context import actor, open_base
-from hdm_airflow.cli.console import put, say, show
+from hdm_airflow.cli.command_context import actor, find_hook, find_pack_conn_id, open_base
+from hdm_airflow.cli.console import put, say, show, warn
+from hdm_airflow.credentials.airflow_connections import default_conn_id
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.pack import PREFIX
 from hdm_airflow.printable import printable
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Sequence
 
 _PARTS = ("name", "type", "host", "port", "user")
 _LAST_PORT = 65535
@@ -38,7 +43,17 @@ def list_all(args: Namespace) -> int:
     show(rows, args.output)
     for slug, names in packs.items():
         say(f"warning: {', '.join(names)} activated on {slug}, which is not registered: these runs fail")
+    for same in _same(every):
+        warn(f"{' and '.join(same)} are one database\ndo: deactivate the packs of all but one; their history stays")
     return 0
+
+
+def _same(every: Sequence[Registered]) -> list[list[str]]:
+    """The slugs of each database that is registered several times, under several names of its type."""
+    groups: dict[Endpoint, list[str]] = defaultdict(list)
+    for one in every:
+        groups[replace(one.endpoint, type=one.endpoint.kind)].append(one.endpoint.slug)
+    return [slugs for slugs in groups.values() if len(slugs) > 1]
 
 
 @command
@@ -46,8 +61,12 @@ def add(args: Namespace) -> int:
     """Register an endpoint and print its slug."""
     endpoint = _endpoint(args)
     with open_base(args) as base:
-        known = {one.endpoint: one for one in endpoints.registered(base)}
-        before = known.get(endpoint)
+        every = endpoints.registered(base)
+        before = next((one for one in every if one.endpoint == endpoint), None)
+        before = before or next((one for one in every if one.endpoint.is_same(endpoint)), None)
+        if before is not None and before.endpoint != endpoint:
+            say(f"{before.endpoint.type} and {endpoint.type} are one type")
+            endpoint = before.endpoint
         kept = before.conn_id if before else None
         conn_id: str | None = kept if args.conn_id is None else args.conn_id or None
         if before is not None and before.conn_id == conn_id:
@@ -60,12 +79,44 @@ def add(args: Namespace) -> int:
 
 
 @command
+def rename(args: Namespace) -> int:
+    """Rename an endpoint, after confirmation, or continue a rename that was interrupted."""
+    new = Endpoint.from_slug(args.new)
+    _check(new)
+    hook, pack_conn_id = find_hook(args), find_pack_conn_id(args)
+    with open_base(args) as base, HdmHook(pack_conn_id or hook.conn_id).session(pinned=False) as packs:
+        old_slug = endpoints.canonical(args.endpoint)
+        old = None if base_rename.is_unfinished(base, old_slug, new.slug) else endpoints.find(base, args.endpoint)
+        if old is not None:
+            old_slug = old.endpoint.slug
+            _check_target(endpoints.registered(base), old, new)
+        if not args.yes and not _agreed(f"Rename {old_slug} to {new.slug}, with its history?", old_slug):
+            say("nothing was renamed")
+            return DECLINED
+        with base_rename.without_runs(base):
+            tables = base_rename.pack_tables(base, (packs, base))
+            if old is not None:
+                base_rename.start(base, old, new, tables, actor=actor())
+                say("renamed in the tables of the base")
+            for table in tables:
+                count = base_rename.move_rows(table, old_slug, new.slug, lambda _rows: None)
+                if count:
+                    say(f"renamed in {table.schema}.{table.name}: {count:,} rows")
+            base_rename.finish(base, old_slug, new.slug, actor=actor())
+    say(f"{old_slug} is now {new.slug}; start the Dag again")
+    if old is not None and old.conn_id is None and old.endpoint.name != new.name:
+        say(f"its password is now looked up in the Airflow connection {default_conn_id(new.name)}")
+    put(new.slug)
+    return 0
+
+
+@command
 def remove(args: Namespace) -> int:
     """Remove an endpoint, after confirmation."""
     with open_base(args) as base:
         found = endpoints.find(base, args.endpoint)
         slug = found.endpoint.slug
-        if not args.yes and not _agreed(slug):
+        if not args.yes and not _agreed(f"Remove {slug} and its activations?", slug):
             say("nothing was removed")
             return DECLINED
         count = endpoints.remove(base, found, actor=actor())
@@ -102,10 +153,19 @@ def _check(endpoint: Endpoint) -> None:
         raise ConfigurationError("a part contains an unprintable character", where, "remove it")
 
 
-def _agreed(slug: str) -> bool:
+def _check_target(every: Sequence[Registered], old: Registered, new: Endpoint) -> None:
+    if old.endpoint == new:
+        raise ConfigurationError("both slugs are the same", "NEW", "write the new slug")
+    others = [one.endpoint.slug for one in every if one.id != old.id and one.endpoint.is_same(new)]
+    if others:
+        what = f"the endpoint {others[0]} already exists: two histories cannot become one"
+        raise ConfigurationError(what, "hdm_core_dblist", "rename to another slug")
+
+
+def _agreed(question: str, slug: str) -> bool:
     if not sys.stdin.isatty():
         hint = "add --yes"
         raise ConfigurationError("cannot ask for confirmation (stdin is not a terminal)", slug, hint)
-    sys.stderr.write(f"Remove {printable(slug)} and its activations? [y/N] ")
+    sys.stderr.write(f"{printable(question)} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hdm_airflow.base.endpoints import Endpoint
 
 PATIENCE = 10  # seconds to wait for a server
+_NO_FILE = f"{os.devnull}/none"  # cannot exist; of a file that is not a plain one, libpq warns on stderr
 #: Otherwise libpq would use the worker's variables, for example the server address from PGHOSTADDR.
 _OVERRIDES: dict[str, Any] = {
     "hostaddr": "", "options": "", "target_session_attrs": "any", "sslcert": "", "sslkey": "",
@@ -33,7 +34,7 @@ def postgres(endpoint: Endpoint, password: str | None) -> psycopg.Connection[Any
         dbname=endpoint.name,
         user=endpoint.user,
         password=password,
-        passfile=os.devnull,  # never a password from the worker's file
+        passfile=_NO_FILE,  # never a password from the worker's file
         **_OVERRIDES,
         sslmode="verify-full" if endpoint.ssl else "prefer",  # as the reference packs do
         sslrootcert=(_ca_file() or "system") if endpoint.ssl else "",

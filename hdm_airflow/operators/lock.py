@@ -66,6 +66,8 @@ def take(
     row = base.execute(queries("runs")["keep_session"]).fetchone()
     version.require(row["versions"] if row else (), "HDM base")
     wait = partial(_wait, deadline, heartbeat)
+    if not (row and row["locked"]):
+        wait("the rename of an endpoint", partial(runs.try_lock_endpoints, base), of="")
     wait(f"another run of {pack.task_id}", partial(runs.try_lock, base, attempt))
     resumed = runs.is_interrupted(base, attempt)
     stale = _close_stale(base, attempt.kind, attempt.pack, attempt.metric_date, heartbeat)
@@ -214,7 +216,13 @@ def _close_stale(base: BaseConnection, kind: Kind, pack: str, metric_date: date,
     return runs.close_stale(base, kind, pack, metric_date)
 
 
-def _wait(deadline: float, heartbeat: Callable[[], None], holder: str, try_lock: Callable[[], bool]) -> None:
+def _wait(
+    deadline: float,
+    heartbeat: Callable[[], None],
+    holder: str,
+    try_lock: Callable[[], bool],
+    of: str = " of this metric date",
+) -> None:
     logged = False
     while not try_lock():
         if time.monotonic() > deadline:
@@ -222,7 +230,7 @@ def _wait(deadline: float, heartbeat: Callable[[], None], holder: str, try_lock:
                 f"{holder} did not end in time", "lock of the pack", "see what it is doing: airflow hdm runs list"
             )
         if not logged:
-            log.info("waiting for %s of this metric date to end", holder)
+            log.info("waiting for %s%s to end", holder, of)
             logged = True
         time.sleep(_INTERVAL)
         heartbeat()

@@ -12,7 +12,7 @@ from hdm_airflow.base.assignments import Assignments
 from hdm_airflow.base.configuration import NONE, Configuration, merge
 from hdm_airflow.base.endpoints import Registered
 from hdm_airflow.base.gate import Gate
-from hdm_airflow.errors import ConfigurationError, HdmError
+from hdm_airflow.errors import ConfigurationError, HdmError, shortened
 from hdm_airflow.packs.pack import Pack
 
 if TYPE_CHECKING:
@@ -152,7 +152,8 @@ def _check_environment(attempt: runs.Attempt, own: Iterable[runs.Run]) -> None:
 
 def one_line(error: HdmError) -> str:
     """An error as a reason for the ledger, in one line."""
-    return " ".join(f"{error.what} ({error.where})".split()) if error.where else " ".join(error.what.split())
+    text = f"{error.what} ({error.where})" if error.where else error.what
+    return shortened(" ".join(text.split()))
 
 
 def _narrow(assigned: Assignments, pack: Pack, only: Collection[str]) -> Assignments:

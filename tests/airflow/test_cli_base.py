@@ -6,6 +6,8 @@ import getpass
 import io
 import json
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -329,3 +331,33 @@ def test_runs_are_listed_newest_first_in_every_format(hdm: Hdm, base: Database) 
     assert hdm.json("runs", "list", "--date", "2030-01-01") == []
     hdm("runs", "list", "--limit", "0", code=2)
     hdm("runs", "list", "--date", "yesterday", code=2)
+
+
+def test_missing_password_is_named_with_its_connection(hdm: Hdm, database: Database, metadata: None) -> None:
+    """Libpq's own lines about a password file are not shown."""
+    server = database.server
+    slug = f"{database.name}:postgres:{server.host}:{server.port}:{server.user}:false"
+    hdm("endpoints", "add", slug)
+    words = ("-m", "airflow", "hdm", "endpoints", "test", slug, "--output", "json")
+    ran = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    expected = f"no password was found: add it to the Airflow connection 'hdm_{database.name}'"
+    assert expected in json.loads(ran.stdout)[0]["message"]
+    assert "/dev/null" not in ran.stderr
+
+
+def test_check_names_a_base_that_is_newer_different_or_read_only(hdm: Hdm, base: Database) -> None:
+    """The exit code says it too; a command that writes refuses a base of another version."""
+    assert "is current: version 0001" in hdm("db", "check").err
+    with base.connect(autocommit=True) as owner:
+        owner.execute("DROP INDEX hdm_alerts_key; ALTER TABLE hdm_pack_run DROP COLUMN alerts")
+        done = hdm("db", "check", code=1)
+        assert "hdm_pack_run lacks the column alerts; hdm_alerts lacks the unique index" in done.err
+        owner.execute("UPDATE hdm_alembic_version SET version_num = '0099'")
+        for words in (("db", "check"), ("db", "upgrade"), ("endpoints", "list"), ("activate", "beat", "heart")):
+            newer = "is newer than this version of hdm_airflow: upgrade the package"
+            assert newer in hdm(*words, code=2).err
+    with base.connect(autocommit=True) as owner:
+        owner.execute(f'ALTER DATABASE "{base.name}" SET default_transaction_read_only = on')
+        owner.execute("SET default_transaction_read_only = off; UPDATE hdm_alembic_version SET version_num = '0001'")
+    assert "the HDM base is read-only" in hdm("db", "check", code=2).err

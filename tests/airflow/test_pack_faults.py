@@ -120,7 +120,9 @@ def test_retry_after_sigkill_leaves_alone_what_was_reported_a_second_before(stag
     process.wait()
     (stage.folder / "go").touch()
     assert stage.run("mp_basic")["kept"] == 1
-    assert stage.ledger("mp_basic", "reason") == [("heart", "success", "the worker died or lost the HDM base afterwards")]
+    assert stage.ledger("mp_basic", "reason") == [
+        ("heart", "success", "the worker died or lost the HDM base afterwards")
+    ]
     assert stage.run("mp_basic")["success"] == 1
     assert len(tally.read_text().split()) == len(stage.ledger("mp_basic")) == 2
 
@@ -281,7 +283,11 @@ def test_base_that_stays_away_makes_the_task_fail_and_claims_no_success(
     assert stage.ledger("mp_basic") == [("heart", "running")]
     stage.pack("basic", ALL_OK)
     stage.run("mp_basic")
-    assert stage.ledger("mp_basic", "reason")[0] == ("heart", "success", "the worker died or lost the HDM base afterwards")
+    assert stage.ledger("mp_basic", "reason")[0] == (
+        "heart",
+        "success",
+        "the worker died or lost the HDM base afterwards",
+    )
 
 
 WAITING = """touch {0}/begun; while ! test -e {0}/go; do sleep 0.1; done

@@ -365,7 +365,10 @@ def test_sigkill_of_task_or_supervisor_leaves_no_process_and_the_stale_row_is_cl
     assert stage.ledger("mp_basic") == [("heart", "running")]
     stage.pack("basic", ALL_OK)
     assert stage.run("mp_basic")["success"] == 1
-    assert stage.ledger("mp_basic", "reason") == [("heart", "failed", "the worker died or lost the HDM base"), ("heart", "success", None)]
+    assert stage.ledger("mp_basic", "reason") == [
+        ("heart", "failed", "the worker died or lost the HDM base"),
+        ("heart", "success", None),
+    ]
 
 
 def test_second_run_of_a_metric_date_waits_for_the_first(stage: Stage) -> None:

@@ -226,3 +226,26 @@ def test_grant_to_a_missing_role_says_how_to_create_it(stage: Stage, hdm: Hdm) -
     """On a migrated base; an unmigrated one needs the upgrade first."""
     assert 'CREATE ROLE "nobody" LOGIN' in hdm("db", "grant", "nobody", code=2).err
     assert "too powerful" in hdm("db", "grant", stage.base.server.user, code=2).err
+
+
+def test_upgrade_repeats_the_rights_of_roles_that_have_had_them(stage: Stage, role: str, hdm: Hdm) -> None:
+    """A migration may add tables: a forgotten `db grant` must not turn every pack red."""
+    hdm("db", "grant", role)
+    with stage.base.connect(autocommit=True) as owner:
+        owner.execute(f"REVOKE SELECT ON hdm_pack_run FROM {role}")
+        owner.execute(f"CREATE ROLE {role}_reader; GRANT SELECT ON hdm_alerts TO {role}_reader")
+    try:
+        done = hdm("db", "upgrade")
+        assert f"the role {role} now has the rights that packs need" in done.err
+        assert f"{role}_reader" not in done.err
+        assert "now has" not in hdm("db", "upgrade").err
+        with stage.base.connect(autocommit=True) as owner:
+            owner.execute(f"ALTER ROLE {role} CREATEROLE")
+        assert f"the rights of the role {role} were not repeated" in hdm("db", "upgrade", code=1).err
+        with stage.base.connect() as owner:
+            query = "SELECT has_table_privilege(%s, 'hdm_pack_run', 'SELECT')"
+            assert owner.execute(query, [role]).fetchone() == (True,)
+            assert owner.execute(query, [f"{role}_reader"]).fetchone() == (False,)
+    finally:
+        with stage.base.connect(autocommit=True) as owner:
+            owner.execute(f"ALTER ROLE {role} NOCREATEROLE; DROP OWNED BY {role}_reader; DROP ROLE {role}_reader")

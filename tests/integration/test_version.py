@@ -118,8 +118,7 @@ def test_new_base_differs_in_nothing_and_takes_every_write(base: Database, sessi
         ("ALTER TABLE hdm_pack_schema DROP CONSTRAINT hdm_pack_schema_pkey", ["unique index btree (kind, pack"]),
         ("ALTER TABLE hdm_pack_run DROP CONSTRAINT hdm_pack_run_kind_check", ["lacks the constraint CHECK"]),
         (
-            "CREATE OR REPLACE VIEW hdm_activation AS SELECT 'metric' AS kind, mp_key AS pack, 'x' AS slug FROM "  # noqa: ISC004
-            "hdm_core_table_corr_db_mp",
+            "CREATE OR REPLACE VIEW hdm_activation AS SELECT '' AS kind, '' AS pack, endpoint AS slug FROM hdm_alerts",
             ["the view hdm_activation has another definition"],
         ),
         ("ALTER TABLE hdm_alerts SET UNLOGGED", ["hdm_alerts is unlogged"]),

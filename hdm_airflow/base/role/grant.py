@@ -18,7 +18,7 @@ from hdm_airflow.base.role.grantee import Grantee
 from hdm_airflow.base.role.hand_over import hand_over, remaining_tables
 from hdm_airflow.base.role.rights import APPEND, READ, TABLES, WRITE
 from hdm_airflow.base.role.search_path import unambiguous_names
-from hdm_airflow.errors import ConfigurationError, HdmBaseError
+from hdm_airflow.errors import ConfigurationError, HdmBaseError, HdmError
 
 if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
@@ -74,6 +74,28 @@ def grant_rights(base: BaseConnection, role: str, *, move: Sequence[str] = (), a
             remaining=remaining,
             left_by_packs=tuple(foreign_code.left_by_packs(found)),
         )
+
+
+def repeat_grants(base: BaseConnection, *, actor: str) -> tuple[list[str], dict[str, HdmError]]:
+    """Give the rights that packs need now to every role that has had them: a migration may have added tables.
+
+    Args:
+        base: a connection of the base's owner.
+        actor: for the audit trail.
+
+    Returns:
+        The roles whose rights have changed, and role -> why its rights could not be repeated.
+    """
+    with unambiguous_names(base) as schema:
+        roles = rights.grantees(Grantee(base=base, schema=schema, role=schema.owner))
+    changed, refused = [], {}
+    for role in roles:
+        try:
+            if grant_rights(base, role, actor=actor).changed:
+                changed.append(role)
+        except HdmError as error:
+            refused[role] = error
+    return changed, refused
 
 
 def _check_role(grantee: Grantee) -> None:

@@ -57,6 +57,15 @@ def granted(grantee: Grantee) -> list[str]:
     return grantee.column("role_rights", "granted")
 
 
+def grantees(owner: Grantee) -> list[str]:
+    """Roles that have the packs' rights on the base.
+
+    Args:
+        owner: the base's owner.
+    """
+    return owner.column("role_rights", "grantees")
+
+
 def settings(grantee: Grantee) -> list[str]:
     """Settings with which the role's sessions begin, other than the search path: each may stop or change packs."""
     return grantee.column("role_rights", "settings")

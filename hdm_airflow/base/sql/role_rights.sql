@@ -125,6 +125,15 @@ SELECT pg_catalog.current_schemas(false)::pg_catalog.text[] AS searched, ARRAY(
         pg_catalog.to_regclass(pg_catalog.format('%%I.%%I', %(schema)s::pg_catalog.text, name))::pg_catalog.oid
 ) AS missed;
 
+-- name: grantees
+-- Roles that have the packs' rights: only `grant` lets a role record scripts, and gives it a schema of its own name.
+SELECT DISTINCT r.rolname AS name
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) AS entry
+JOIN pg_roles r ON r.oid = entry.grantee JOIN pg_namespace own ON own.nspname = r.rolname
+WHERE n.nspname = %(schema)s AND c.relname = 'hdm_pack_schema' AND entry.privilege_type = 'INSERT'
+    AND r.oid <> c.relowner
+ORDER BY 1;
+
 -- name: whoami
 -- The role and the database of a connection.
 SELECT current_user AS role, pg_catalog.current_database() AS database;

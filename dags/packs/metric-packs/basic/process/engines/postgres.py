@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
@@ -71,27 +72,26 @@ class Postgres(Engine):
     default_schema = "public"
 
     def __init__(self, endpoint: hdm.Endpoint, settings: Settings) -> None:
-        # Every parameter is set: the libpq variables of this process point to the HDM base.
-        options: dict[str, Any] = {"sslmode": "prefer"}
+        # The libpq variables of this process are for the HDM base: each one is overridden.
+        options: dict[str, Any] = {**_defaults(), "sslmode": "prefer"}
         if endpoint.ssl:
-            options = {"sslmode": "verify-full", "sslrootcert": ca_file() or "system"}
+            options |= {"sslmode": "verify-full", "sslrootcert": ca_file() or "system"}
         if endpoint.ssl and not settings.ssl_verify:
-            options = {"sslmode": "require"}
-        self._connection = psycopg.connect(
-            host=endpoint.host or "localhost",
-            port=endpoint.port or "5432",
-            dbname=endpoint.database,
-            user=endpoint.user,
-            password=endpoint.password or None,
-            connect_timeout=CONNECT_SECONDS,
-            application_name="hdm basic",
-            client_encoding="UTF8",
-            autocommit=True,  # each statement sees one state of the database
-            keepalives_idle=60,  # detects a lost server within two minutes
-            keepalives_interval=15,
-            keepalives_count=4,
-            **options,
-        )
+            options |= {"sslmode": "require", "sslrootcert": ""}
+        options |= {
+            "host": endpoint.host or "localhost",
+            "port": endpoint.port or "5432",
+            "dbname": endpoint.database,
+            "user": endpoint.user,
+            "password": endpoint.password or None,
+            "connect_timeout": CONNECT_SECONDS,
+            "application_name": "hdm basic",
+            "client_encoding": "UTF8",
+            "keepalives_idle": 60,  # detects a lost server within two minutes
+            "keepalives_interval": 15,
+            "keepalives_count": 4,
+        }
+        self._connection = psycopg.connect(**options, autocommit=True)  # each statement sees one state of the database
         self._lock_timeout = f"{settings.lock_seconds}s"
         self._statement_seconds = self._limit = float(settings.statement_seconds)
         self._configure(
@@ -291,3 +291,13 @@ def _spec(column: Column, reading: Reading) -> Spec:
 
 def _milliseconds(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)))
+
+
+def _defaults() -> dict[str, str]:
+    """What libpq would use without the variables of this process."""
+    options = psycopg.pq.Conninfo.get_defaults()
+    return {
+        option.keyword.decode(): (option.compiled or b"").decode()
+        for option in options
+        if option.envvar and option.envvar.decode() in os.environ
+    }
