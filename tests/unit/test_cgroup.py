@@ -65,13 +65,45 @@ def test_group_above_our_own_is_used_only_if_it_was_handed_over(
     own.mkdir(parents=True)
     if delegated:
         os.setxattr(own.parent, "user.delegate", b"1")
-    for name, text in {"controllers": "cpu memory pids", "subtree_control": "pids"}.items():
+    files = {"controllers": "cpu memory pids", "subtree_control": "pids", "type": "domain", "procs": ""}
+    for name, text in files.items():
         (own.parent / f"cgroup.{name}").write_text(text)
     monkeypatch.setattr(cgroup, "_own_groups", lambda: {"": "/airflow.service/worker"})
     monkeypatch.setattr(cgroup, "_mounts", lambda: {"": ("/", str(tmp_path))})
     assert cgroup.parents() == [str(own.parent if delegated else own)]
     handed = (own.parent / "cgroup.subtree_control").read_text()
     assert handed.startswith("+memory" if delegated else "pids")
+
+
+def test_group_that_has_processes_itself_hands_nothing_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel would accept `pids`, and then let no process into a new group below; so every run would fail."""
+    files = {"controllers": "cpu memory pids", "subtree_control": "", "type": "domain", "procs": "4711\n"}
+    for name, text in files.items():
+        (tmp_path / f"cgroup.{name}").write_text(text)
+    monkeypatch.setattr(cgroup, "_own_groups", lambda: {"": "/"})
+    monkeypatch.setattr(cgroup, "_mounts", lambda: {"": ("/", str(tmp_path))})
+    assert cgroup.parents() == [str(tmp_path)]
+    assert not (tmp_path / "cgroup.subtree_control").read_text()
+    (tmp_path / "cgroup.type").unlink()  # the topmost group may have both
+    assert cgroup.parents() == [str(tmp_path)]
+    assert (tmp_path / "cgroup.subtree_control").read_text()
+
+
+def test_program_starts_where_no_process_can_enter_a_new_group(
+    version_two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group that is divided by threads accepts new groups, but no process in them."""
+    own = version_two / f"test-{os.getpid()}"
+    (own / "threads").mkdir(parents=True)
+    try:
+        (own / "threads" / "cgroup.type").write_text("threaded")
+        monkeypatch.setattr(cgroup, "parents", lambda: [str(own)])
+        result, lines = run("echo started", tmp_path)
+        assert (result.exit_code, result.end_reason, lines) == (0, "exit", ["started"])
+        assert [path.name for path in own.iterdir() if path.is_dir()] == ["threads"]
+    finally:
+        (own / "threads").rmdir()
+        own.rmdir()
 
 
 def test_counts_of_version_two_leave_out_page_cache(tmp_path: Path) -> None:

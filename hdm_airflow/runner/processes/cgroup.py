@@ -60,12 +60,19 @@ class Cgroup:
 
     def __init__(self, folders: list[str], limits: Mapping[str, float]) -> None:
         self.folders, self._most_tasks = folders, most_tasks(limits)
-        self._locks = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY) for folder in folders]
-        for lock in self._locks:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        self._files = {name: self._open(name, os.O_RDONLY) for name in _READ}
-        self._files.update((name, self._open(name, os.O_WRONLY)) for name in _WRITTEN)
-        self._list = os.open(os.path.join(folders[0], "cgroup.procs"), os.O_RDONLY)
+        self._locks: list[int] = []
+        self._files: dict[str, int] = {}
+        self._list = -1
+        try:
+            for folder in folders:
+                self._locks.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
+                fcntl.flock(self._locks[-1], fcntl.LOCK_SH | fcntl.LOCK_NB)
+            self._files.update((name, self._open(name, os.O_RDONLY)) for name in _READ)
+            self._files.update((name, self._open(name, os.O_WRONLY)) for name in _WRITTEN)
+            self._list = os.open(os.path.join(folders[0], "cgroup.procs"), os.O_RDONLY)
+        except OSError:
+            self.close()
+            raise
         self._is_new = os.path.exists(os.path.join(folders[0], "cgroup.events"))  # version 2
         self._is_inside = False
 
@@ -214,13 +221,13 @@ def create(limits: Mapping[str, float]) -> Cgroup | None:
         for folder in made:
             with contextlib.suppress(OSError):  # this hierarchy does not have it
                 _write(os.path.join(folder, name), str(value).encode())
-    try:
-        return Cgroup(made, limits) if made else None
-    except OSError:
-        for folder in made:
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
-        return None
+    with contextlib.suppress(OSError):
+        if made and all(map(_accepts_processes, made)):
+            return Cgroup(made, limits)
+    for folder in made:
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
+    return None
 
 
 def most_tasks(limits: Mapping[str, float]) -> float:
@@ -265,7 +272,7 @@ def sweep(parent: str) -> None:
 
 def _sweep(folder: str, name: str) -> None:
     made = name[len(_PREFIX) :].split("-", maxsplit=1)[0]
-    if not made.isdigit() or time.time() < int(made) + _YOUNG:
+    if not made.isdecimal() or time.time() < int(made) + _YOUNG:
         return
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -273,8 +280,10 @@ def _sweep(folder: str, name: str) -> None:
     finally:
         os.close(lock)
     left = Cgroup([folder], {})
-    left.end(_SWEEP)  # the next run tries again
-    left.close()
+    try:
+        left.end(_SWEEP)  # the next run tries again
+    finally:
+        left.close()
 
 
 def _own_groups() -> dict[str, str]:
@@ -317,9 +326,22 @@ def _is_delegated(folder: str) -> bool:
     return False
 
 
+def _accepts_processes(folder: str) -> bool:
+    """Whether processes can enter a new group: in version 2, not if the one above is divided by threads."""
+    with contextlib.suppress(FileNotFoundError):  # version 1
+        return _text(folder, "cgroup.type").strip() == "domain"
+    return True
+
+
 def _hand_down(folder: str) -> None:
-    """Let groups in this one count and limit, if the kernel allows it: not while processes are in this one itself."""
+    """Let groups in this one count and limit, unless processes are in this one itself, and it is not the topmost.
+
+    The kernel would then refuse `memory`, but not `pids`: that would divide the group by threads, and no process could
+    enter a new group in it (https://docs.kernel.org/admin-guide/cgroup-v2.html#threads).
+    """
     with contextlib.suppress(OSError):
+        if os.path.exists(os.path.join(folder, "cgroup.type")) and _text(folder, "cgroup.procs"):
+            return
         there, handed = (_text(folder, f"cgroup.{name}").split() for name in ("controllers", "subtree_control"))
         for name in ("pids", "memory"):
             if name in there and name not in handed:
