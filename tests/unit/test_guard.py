@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.runner.processes import cgroup
+from hdm_airflow.runner.processes.child import Child
 from tests.unit import guard_harness
 from tests.unit.guard_harness import WAYS, living, run, segments
 
@@ -241,3 +243,24 @@ def test_blind_guard_never_ends_green(way: str, tmp_path: Path, blinded: str) ->
     assert result.end_reason == "unguarded", (result, lines)
     assert any("/proc cannot be read" in line for line in lines)
     assert living(pids) == []
+
+
+def test_guard_that_is_stopped_while_it_asks_for_help_does_not_hold_up_the_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pack without the sandbox can do both; the task waited without a time limit."""
+    monkeypatch.setattr(cgroup, "parents", list)
+    monkeypatch.setattr("hdm_airflow.runner.processes.child._OVERDUE", 1.0)
+    kill_descendants = Child._kill_descendants
+
+    def stop(child: Child) -> None:
+        os.kill(child._process.pid, signal.SIGSTOP)
+        kill_descendants(child)
+
+    monkeypatch.setattr(Child, "_kill_descendants", stop)
+    blind = "import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (0, 0))"
+    script = f'setsid env -i sleep 60 & exec python -c "{blind}"'
+    began = time.monotonic()
+    result, _ = run(script, tmp_path, limits=Limits(processes=50))
+    assert result.end_reason == "unguarded"
+    assert time.monotonic() - began < 20

@@ -98,6 +98,7 @@ class Child:
         self._end_reason: EndReason = "exit"
         self._overdue = math.inf  # monotonic clock
         self._hurry = False  # its end was requested, perhaps after it had ended
+        self._is_over = False  # all that could be done to end its processes has been done
         self._group = cgroup.create(confinement.total_limits)  # while the guard starts
         if self._group:
             orders["cgroup"] = self._group.folders
@@ -130,14 +131,19 @@ class Child:
                 if time.monotonic() > self._overdue:
                     self._process.kill()
             words = self._hear()
-            while guard.HELP in words and self._process.poll() is None:
-                self._kill_descendants()
+            overdue = time.monotonic() + _OVERDUE
+            while guard.ENDED not in words and self._process.poll() is None:  # processes may still run, and stop it
+                if guard.HELP in words:
+                    self._kill_descendants()
+                if time.monotonic() > overdue:
+                    self._process.kill()
                 heartbeat()
                 time.sleep(_TICK)
             code = self._process.wait()
             exceeded, trusted = self._understand([*words, *self._hear()])
             if not trusted:
                 trusted = self._end_orphans() and code < 0  # a guard that lives to say so has seen worse
+            self._is_over = True
             enough = time.monotonic() + _LAST_WORDS
             for chunk in _drain(stream):
                 output.feed(chunk)
@@ -172,8 +178,9 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.returncode < 0:
+        if not self._is_over:  # an exception: what the guard could not end is unknown
             self._end_orphans()
+            self._is_over = True
         if self._group:
             self._group.remove()
             self._group.close()
