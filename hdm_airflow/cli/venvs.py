@@ -154,8 +154,10 @@ def _warm(store: VenvStore, pack: Pack, settings: Settings) -> dict[str, Any]:
             with using as venv:
                 precompile.precompile(venv, supervision)
                 row |= {"venv": venv.key, "state": "built" if built else "exists"}
-    except CutShortError:
-        say(f"{pack.task_id}: stopped after its timeout of {options.timeout:g} s")
+    except CutShortError as error:
+        timeout = f"stopped after its timeout of {options.timeout:g} s"
+        unguarded = "the processes of its build could not be watched or stopped"
+        say(f"{pack.task_id}: {unguarded if error.end_reason == 'unguarded' else timeout}")
     except HdmError as error:
         say(f"{pack.task_id}: {error}")
     return {**row, "seconds": round(time.monotonic() - began, 1)}

@@ -92,16 +92,17 @@ class ReportReader:
         ok.
 
         Args:
-            go_on: called several times a second; whether there is time for more.
+            go_on: called several times a second; whether there is time for more. An error from it ends the reading.
         """
+        ended = False
         try:
             while not (ended := self._read_step()) and go_on():
                 pass
+        finally:  # an error from `go_on` also leaves lines unread
             if not ended:
                 self._cut("there was no time to read the report to its end")
             elif self._rest or self._overlong:
                 self._end_of_line(b"")
-        finally:
             os.close(self._descriptor)
         return self.reports
 

@@ -20,7 +20,7 @@ from hdm_airflow.runner.processes.run_folder import RunFolder
 from hdm_airflow.runner.processes.sandbox import Sandbox
 from hdm_airflow.runner.processes.supervision import CutShortError, Supervision
 from hdm_airflow.runner.venvs import lock, record
-from hdm_airflow.runner.venvs.interpreter import find_interpreter
+from hdm_airflow.runner.venvs.interpreter import find_interpreter, uv_program
 from hdm_airflow.runner.venvs.layer import make_layer
 from hdm_airflow.runner.workspace import workspace
 from tests.integration.venv_harness import Shop, isolate, packages, store_in, without_uv
@@ -51,6 +51,36 @@ def test_packs_with_equal_requirements_share_one_venv(shop: Shop) -> None:
     assert len(set(same)) == 1
     assert shop.get(ALPHA).key == shop.get(f"# what we need\r\n\r\n  {ALPHA.strip()}   # this\r\n").key != same[0]
     assert shop.builds == 2
+
+
+def test_run_that_ends_while_old_venvs_are_removed_gives_up_its_lock(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`venvs warm` goes on with the next pack in the same process."""
+
+    def time_is_up(*_: object, **__: object) -> None:
+        raise CutShortError("timeout")
+
+    monkeypatch.setattr(shop.store, "prune", time_is_up)
+    with pytest.raises(CutShortError):
+        shop.get("")
+    (file,) = shop.store.root.glob("*.lock")
+    taken = lock.acquire(file, exclusive=True)
+    assert taken is not None
+    os.close(taken)
+
+
+def test_first_step_that_fails_without_a_word_does_not_stop_the_second(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uv prints nothing if it is killed, for example because memory ran out."""
+    script = f'case "$*" in *--no-build*) exit 137;; esac\nexec {uv_program()} "$@"\n'
+    uv = tmp_path / "bin" / "uv"
+    uv.parent.mkdir()
+    uv.write_text(f"#!/bin/sh\n{script}")
+    uv.chmod(0o755)
+    monkeypatch.setattr("hdm_airflow.runner.venvs.builder.uv_program", lambda: str(uv))
+    assert shop.installed(ALPHA) == {"alpha": "1.0"}
 
 
 def test_index_belongs_to_the_name_but_not_its_login(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

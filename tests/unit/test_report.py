@@ -109,6 +109,18 @@ def test_report_that_there_is_no_time_to_read_leaves_no_endpoint_ok(reader: Repo
     assert reports.dropped
 
 
+def test_error_that_ends_the_reading_leaves_no_endpoint_ok(reader: ReportReader) -> None:
+    """The pack's lock is lost while its report is read; the ledger then gets what was read so far."""
+    append(reader, line() + "nonsense\n" * 2_000_000 + line(status="failed"))
+
+    def lose_the_lock() -> bool:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        reader.close(go_on=lose_the_lock)
+    assert reader.reports.endpoints[A].status == "failed"
+
+
 def test_time_is_checked_between_any_two_steps(reader: ReportReader) -> None:
     """The caller keeps the pack's lock and its time limit meanwhile."""
     append(reader, "\n" * 10_000_000 + line())

@@ -104,20 +104,21 @@ class Builder:
 
     def _build_with_uv(self, uv: str) -> bool:
         """Build with uv; return False if uv cannot read requirements.txt, of which pip supports more forms."""
-        failure = "" if self.requirements.trusts_hosts else self._install_wheels(uv)
+        if not self.requirements.trusts_hosts:
+            failure = self._install_wheels(uv)
+            if failure is None:
+                return True
+            if not self.requirements.lines or _FULL.search(failure):
+                raise self._error(failure)
+            self._set_aside()
+            if _UNREAD.search(failure):
+                return False
+            self.log("wheels alone are not enough: packages are built from source, without uv's cache")
+        failure = self._build_sources(uv)
         if failure is None:
             return True
         if not _UNREAD.search(failure):
-            if failure:
-                if not self.requirements.lines or _FULL.search(failure):
-                    raise self._error(failure)
-                self.log("wheels alone are not enough: packages are built from source, without uv's cache")
-                self._set_aside()
-            failure = self._build_sources(uv)
-            if failure is None:
-                return True
-            if not _UNREAD.search(failure):
-                raise self._error(failure)
+            raise self._error(failure)
         self._set_aside()
         return False
 

@@ -157,11 +157,15 @@ class VenvStore:
         while True:
             lock = self._lock(venv.key, exclusive=False)
             if lock is not None:
-                if not record.fault(venv.path):
-                    self._touch(venv.key)
-                    if builds:
-                        self._prune_after_build(supervision, log)
-                    return lock
+                try:
+                    if not record.fault(venv.path):
+                        self._touch(venv.key)
+                        if builds:
+                            self._prune_after_build(supervision, log)
+                        return lock
+                except BaseException:  # such as the end of the run's time during the removal of others
+                    os.close(lock)
+                    raise
                 os.close(lock)
             if builds == _TRIES:
                 what = f"venv {venv.key} is damaged right after each build"
