@@ -1,4 +1,4 @@
-"""Forms: the texts as which programs write a secret."""
+"""Forms: the texts that programs write for a secret."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hdm_airflow.runner.readings import readings
 
 #: Shorter pieces of an encoded secret reveal nothing, and masking them would blank ordinary text. In characters.
 LEAST = 4
-#: Shorter secrets occur in ordinary text by chance, and their forms with quotes left out do so, too. In characters.
+#: Shorter secrets, and their forms without quotes, occur in ordinary text by chance. In characters.
 DISTINCT = 8
 _DELIMITER = re.compile("[:@/]")  # the characters that SQLAlchemy 1.4 quotes
 _PERCENT = re.compile("%[0-9A-F]{2}")
@@ -29,7 +29,7 @@ def written(secret: str) -> set[str]:
     Of a secret that readings reduce to less than LEAST characters, also the forms that common libraries write.
     """
     raw = _raw(secret)
-    # single lines, too: a log splits a secret of several lines
+    # also single lines: a log splits a secret of several lines
     encoded = {*secret.splitlines(), _in_latin(secret), *_base64_forms(raw)}
     if len(raw) < LEAST:
         encoded |= {raw.hex(), raw.hex().upper()}

@@ -162,7 +162,7 @@ class Cgroup:
         used = self._table("memory.stat")
         if not used:
             return None
-        if "total_rss" in used:  # version 1; it does not tell reclaimable kernel memory from other
+        if "total_rss" in used:  # version 1; it does not count reclaimable kernel memory separately
             return used["total_rss"] + used.get("total_shmem", 0) + used.get("total_swap", 0)
         kernel = used.get("kernel", 0) - used.get("slab_reclaimable", 0)
         swap = self._number("memory.swap.current") or 0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from hdm_airflow.runner.processes.segments import Segments
 
-_MUCH_SHARED = 1 << 24  # bytes; above this, a slower query tells mapped files from shared memory
+_MUCH_SHARED = 1 << 24  # bytes; above this, a slower query separates mapped files from shared memory
 _SHM = "/dev/shm/"  # noqa: S108  # a prefix of names
 _IN_MEMORY = ("/memfd:", _SHM)
 _DELETED = " (deleted)"  # the kernel adds it to the name of a removed file

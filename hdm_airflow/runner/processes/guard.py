@@ -98,7 +98,7 @@ def main() -> int:
         call_for_help(control, pack, ended, alarm)
     segments.remove()
     exceeded = exceeded or watch.last_look()
-    trusted = tell(ended, blind or ended.blind, quiet=bool(exceeded) or message is not None)
+    trusted = log_faults(ended, blind or ended.blind, quiet=bool(exceeded) or message is not None)
     if group:
         group.remove()
     remove_secrets(folder)
@@ -117,8 +117,8 @@ def call_for_help(control: int, pack: int, ended: Ended, alarm: int) -> None:
         wait_for_death(alarm, 0.1)
 
 
-def tell(ended: Ended, blind: str, *, quiet: bool) -> bool:
-    """Write to the log what is not as it should be; return whether all processes were watched and have ended.
+def log_faults(ended: Ended, blind: str, *, quiet: bool) -> bool:
+    """Write to the log what went wrong; return whether all processes were watched and have ended.
 
     Args:
         ended: how the processes ended.
