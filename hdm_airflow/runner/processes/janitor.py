@@ -134,9 +134,10 @@ def remove(
 def _read(output: IO[bytes], deadline: float, heartbeat: Callable[[], None]) -> str | None:
     """What the janitor prints until its end; None if it has not ended by the deadline."""
     message = b""
+    poll = select.poll()  # not `select`, which fails if this process has over a thousand files open
+    poll.register(output, select.POLLIN)
     while (left := deadline - time.monotonic()) > 0:
-        ready, _, _ = select.select([output], [], [], min(left, _TICK))
-        if ready:
+        if poll.poll(1000 * min(left, _TICK)):
             piece = output.read(1 << 10)
             if not piece:
                 return message.decode("utf-8", "replace").strip()
