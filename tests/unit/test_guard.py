@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hdm_airflow.packs.limits import Limits
-from hdm_airflow.runner.processes import cgroup
+from hdm_airflow.runner.processes import cgroup, janitor
 from hdm_airflow.runner.processes.child import Child
 from tests.unit import guard_harness
 from tests.unit.guard_harness import WAYS, living, run, segments
@@ -264,3 +264,22 @@ def test_guard_that_is_stopped_while_it_asks_for_help_does_not_hold_up_the_task(
     result, _ = run(script, tmp_path, limits=Limits(processes=50))
     assert result.end_reason == "unguarded"
     assert time.monotonic() - began < 20
+
+
+def test_task_with_over_a_thousand_open_files_runs_packs(tmp_path: Path) -> None:
+    """The guard inherits a descriptor of the task process, under the same number."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], 2_000), before[1]))
+    opened: list[int] = []
+    try:
+        opened += (os.open(os.devnull, os.O_RDONLY) for _ in range(1_100))
+        result, lines = run("echo started", tmp_path)
+        assert (result.exit_code, result.end_reason, lines) == (0, "exit", ["started"])
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        janitor.remove([folder])
+        assert not folder.exists()
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

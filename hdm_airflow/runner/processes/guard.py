@@ -69,8 +69,10 @@ def main() -> int:
     """Start the command, wait for its end or for a reason to end it, and leave no process behind."""
     orders: Orders = json.load(sys.stdin)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the pack's standard input
-    control, folder, limits = orders["control"], orders["folder"], orders["limits"]
-    for descriptor in (control, *orders["holding"]):
+    folder, limits = orders["folder"], orders["limits"]
+    control = os.dup(orders["control"])  # `select` takes no number above a thousand, as the task process may have had
+    os.close(orders["control"])
+    for descriptor in orders["holding"]:
         os.set_inheritable(descriptor, False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
