@@ -135,7 +135,7 @@ class Job:
         """
         return {
             **self._passed_on(),
-            "PATH": os.pathsep.join([str(programs), os.environ.get("PATH", os.defpath)]),
+            "PATH": os.pathsep.join([str(programs), *_path()]),
             "HOME": str(place.home),
             "TMPDIR": str(place.tmp),
             "LANG": os.environ.get("LANG") or "C.UTF-8",
@@ -166,3 +166,9 @@ class Job:
 def _number(port: str) -> str | int:
     """A port as a number; several ports, or none, as text."""
     return int(port) if port.isdecimal() else port
+
+
+def _path() -> list[str]:
+    """The worker's PATH without the entries that mean the current folder, which is the pack's, or one below it."""
+    entries = os.environ.get("PATH", "").split(os.pathsep)
+    return [entry for entry in entries if os.path.isabs(entry)] or os.defpath.split(os.pathsep)

@@ -25,6 +25,7 @@ PREFIX = "hdm-run-"
 KEPT = "hdm-kept-"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _NO_PROCESS = {errno.EAGAIN, errno.ENOMEM}
+_NOEXEC: int = getattr(os, "ST_NOEXEC", 0)  # Linux only
 _LETTERS = string.ascii_lowercase + string.digits
 _LENGTH = 8  # random letters in a name; no more, because programs create sockets below
 _MOST = 100  # abandoned folders that one run removes
@@ -59,11 +60,12 @@ def run_folder(*, keep: bool = False, heartbeat: Callable[[], None] = lambda: No
         heartbeat: called several times a second while folders are removed.
 
     Raises:
-        ConfigurationError: if it cannot be made.
+        ConfigurationError: if it cannot be made, or its programs could not be executed.
         VenvBuildError: if the disk or the process table is full; a retry may find space.
     """
     try:
         parent = Path(tempfile.gettempdir()).absolute()
+        _refuse_unusable(parent)
         keeper = Janitor()
     except OSError as error:
         raise _error(error) from error
@@ -91,6 +93,25 @@ def error_class(error: OSError) -> type[HdmError]:
     else:
         full = error.errno in _NO_ROOM | _NO_PROCESS
     return VenvBuildError if full else ConfigurationError
+
+
+def is_noexec(folder: Path) -> bool:
+    """Whether nothing can be executed in a folder, which may not exist yet: its file system is mounted noexec."""
+    while True:
+        try:
+            return bool(os.statvfs(folder).f_flag & _NOEXEC)
+        except FileNotFoundError:
+            folder = folder.parent
+
+
+def _refuse_unusable(parent: Path) -> None:
+    """Refuse a place in which shells would not find a run's programs, and go on to those of the worker."""
+    if is_noexec(parent):
+        what = "a run cannot execute its own programs, such as pip: its folder would be on a disk mounted noexec"
+        raise ConfigurationError(what, str(parent), "set TMPDIR to a folder on a disk without noexec")
+    if os.pathsep in str(parent):
+        what = "a run's programs would not be found: PATH cannot contain a folder with a colon in its name"
+        raise ConfigurationError(what, str(parent), "set TMPDIR to another folder")
 
 
 def _error(error: OSError) -> HdmError:

@@ -8,8 +8,10 @@ import shlex
 import shutil
 from pathlib import Path
 
+from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.pack import REQUIREMENTS
 from hdm_airflow.runner.venvs import pip_shim
+from hdm_airflow.runner.venvs.activate_scripts import write_activate_scripts
 from hdm_airflow.runner.venvs.store import Venv
 from hdm_airflow.runner.venvs.verify_build import RELOCATABLE_HEADER
 from hdm_airflow.sdk import hdm as sdk
@@ -37,6 +39,9 @@ def make_layer(venv: Venv, folder: Path) -> None:
     Args:
         venv: the venv whose packages the layer sees.
         folder: where to make it; must not exist. Its `bin` is for the PATH.
+
+    Raises:
+        ConfigurationError: if one of its programs cannot be executed.
     """
     interpreter = venv.interpreter
     bin_folder = folder / "bin"
@@ -66,7 +71,27 @@ def make_layer(venv: Venv, folder: Path) -> None:
         script = bin_folder / name
         script.write_text(text)
         script.chmod(0o700)
+    write_activate_scripts(folder)
     _link_programs(venv.path, folder)
+    _refuse_unusable(bin_folder)
+
+
+def _refuse_unusable(programs: Path) -> None:
+    """Refuse a layer with a program that cannot run: shells would go on to the worker's program of that name."""
+    for name in os.listdir(programs):
+        path = os.path.join(programs, name)
+        if not os.access(path, os.X_OK) and _is_program(path):
+            what = f"the run's own {name} cannot be executed, so the worker's would run instead"
+            hint = "set TMPDIR and venvs.folder to folders whose files can be executed, or correct the package"
+            raise ConfigurationError(what, os.path.realpath(path), f"{hint} that installs {name}")
+
+
+def _is_program(path: str) -> bool:
+    """Whether a file that cannot be executed is meant to be; packages have other files in `bin` as well."""
+    try:
+        return bool(os.stat(path).st_mode & 0o111)
+    except OSError:  # a link that leads nowhere
+        return True
 
 
 def _link_programs(venv: Path, layer: Path) -> None:
@@ -84,11 +109,13 @@ def _link_programs(venv: Path, layer: Path) -> None:
             to = layer / place / entry.name
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(f"{place}/{entry.name}")
-            elif to.exists():  # the layer's own python, and its pip
+            elif os.path.lexists(to):  # the layer's own python, pip and activate
                 continue
             elif place == "bin" and entry.is_file(follow_symlinks=False) and _is_relocatable(entry.path):
                 shutil.copyfile(entry.path, to)
                 to.chmod(0o700)
+            elif place == "bin" and entry.name.lower().startswith("activate"):  # of other shells: they follow links
+                shutil.copyfile(entry.path, to)
             else:
                 to.symlink_to(entry.path)
 

@@ -22,9 +22,10 @@ from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 
-from hdm_airflow.errors import VenvBuildError
+from hdm_airflow.errors import ConfigurationError, VenvBuildError
 from hdm_airflow.packs.pack import REQUIREMENTS
 from hdm_airflow.runner.processes import janitor
+from hdm_airflow.runner.processes.run_folder import is_noexec
 from hdm_airflow.runner.processes.supervision import Supervision
 from hdm_airflow.runner.venvs import package_index, record
 from hdm_airflow.runner.venvs.builder import Builder, disk_full
@@ -91,10 +92,15 @@ class VenvStore:
             log: called with a line for each build and each wait.
 
         Raises:
+            ConfigurationError: if the store's programs cannot be executed.
             VenvBuildError: if it cannot be built; contains the resolver's message.
         """
         try:
             venv = self.find(pack, python)
+            if venv.requirements.lines and is_noexec(self.root):
+                what = "packages in the venv store cannot be executed: it is on a disk mounted noexec"
+                hint = "set venvs.folder in the Variable hdm to a folder on a disk without noexec"
+                raise ConfigurationError(what, str(self.root), hint)
             lock = self._acquire(venv, pack, supervision, log)
         except VenvBuildError as error:
             raise VenvBuildError(error.what, error.where or f"{name}/{REQUIREMENTS}", error.hint) from None
