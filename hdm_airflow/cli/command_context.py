@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
 
 from hdm_airflow.cli.console import warn
 from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.runner.home import expanded
 from hdm_airflow.settings import VARIABLE, WHERE, Environment, Settings
 
 if TYPE_CHECKING:
@@ -60,16 +61,16 @@ def packs_folder(stated: str | None) -> Path:
     If the Variable cannot be looked up, the default: packs are also checked on machines without a database.
 
     Raises:
-        ConfigurationError: if the Variable is invalid.
+        ConfigurationError: if the Variable is invalid, or `~` names no home.
     """
     if stated:
-        return Path(stated).expanduser().absolute()
+        return expanded(stated).absolute()
     settings = Settings()
     try:
         settings = load_settings()
     except UnreachableVariableError as error:
         warn(f"{error.what}; using the default packs folder, {settings.packs_dir!r}")
-    return Path(conf.get_mandatory_value("core", "dags_folder")).expanduser() / settings.packs_dir
+    return expanded(conf.get_mandatory_value("core", "dags_folder")) / settings.packs_dir
 
 
 def choose_environment(settings: Settings, name: str | None, conn_id: str | None) -> tuple[str | None, Environment]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hdm_airflow.base import configuration, endpoints
@@ -18,6 +17,7 @@ from hdm_airflow.errors import ConfigurationError, HdmError
 from hdm_airflow.packs import files
 from hdm_airflow.packs.pack import PREFIX
 from hdm_airflow.packs.versions import is_version
+from hdm_airflow.runner.home import expanded
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -110,9 +110,7 @@ def _read(args: Namespace) -> str:
         return str(args.value)
     name = args.file or "stdin"
     try:
-        content = (
-            sys.stdin.buffer.read() if args.file in (None, "-") else files.read_bytes(Path(args.file).expanduser())
-        )
+        content = sys.stdin.buffer.read() if args.file in (None, "-") else files.read_bytes(expanded(args.file))
         return files.decode(content)[0]
     except FileNotFoundError:
         raise ConfigurationError("there is no such file", name, "correct --file") from None

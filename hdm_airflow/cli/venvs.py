@@ -15,6 +15,7 @@ from hdm_airflow.errors import ConfigurationError, HdmError, VenvBuildError
 from hdm_airflow.packs.catalog import Catalog
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.packs.selection import choose
+from hdm_airflow.runner.home import expanded
 from hdm_airflow.runner.processes import sandbox
 from hdm_airflow.runner.processes.supervision import CutShortError, Supervision
 from hdm_airflow.runner.venvs import precompile
@@ -110,7 +111,7 @@ def _venvs(args: Namespace, settings: Settings) -> VenvOptions:
     """The venv store of the settings, in the folder of `--store` if given."""
     if not args.store:
         return settings.venvs
-    return settings.venvs.model_copy(update={"folder": str(Path(args.store).expanduser().absolute())})
+    return settings.venvs.model_copy(update={"folder": str(expanded(args.store, where="--store").absolute())})
 
 
 def _users(store: VenvStore, args: Namespace) -> dict[str, list[str]]:

@@ -202,6 +202,21 @@ def test_run_on_a_full_temporary_disk_fails_with_a_reason_and_leaves_nothing(
     assert stage.ledger("mp_basic")[-1] == ("heart", "success")
 
 
+def test_store_in_the_home_of_a_user_without_a_home_is_a_reason_in_the_ledger(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in containers with random user ids."""
+    stage.pack("basic", ALL_OK)
+    stage.activate("mp_basic", HEART)
+    stage.store = Path("~/store")
+    monkeypatch.setenv("HOME", "none")
+    with suppress(AirflowFailException, HdmError):
+        stage.run("mp_basic")
+    ((_, status, reason),) = stage.ledger("mp_basic", "reason")
+    assert status == "failed"
+    assert "~/store does not name a folder" in reason
+
+
 def test_pack_installs_from_the_workers_index_without_its_login(
     stage: Stage, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from hdm_airflow.packs.discovery import KIND_FOLDERS
 from hdm_airflow.packs.finding import Finding
 from hdm_airflow.packs.pack import MANIFEST, SCRIPT
 from hdm_airflow.packs.reader import read
+from hdm_airflow.runner.home import expanded
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -35,7 +36,7 @@ class Checked:
 @command
 def check(args: Namespace) -> int:
     """Print the findings; returns 1 if there is an error (with --strict: or a warning)."""
-    places = [Path(path).expanduser().absolute() for path in args.paths] or [packs_folder(None)]
+    places = [expanded(path).absolute() for path in args.paths] or [packs_folder(None)]
     results = [check_place(place) for place in places]
     if args.output == "json":
         _put_json(results)

@@ -347,4 +347,5 @@ def _threads() -> int:
 
 
 def _expanded(paths: Iterable[str]) -> list[str]:
-    return [os.path.expanduser(path) for path in paths]
+    """These paths with `~` replaced; without those that name no folder, because there is no such home."""
+    return [path for path in map(os.path.expanduser, paths) if not path.startswith("~")]

@@ -84,11 +84,6 @@ def make_build_home(folder: Path, home: Path, variables: Mapping[str, str], line
     return BuildHome(variables=found, secrets=secrets)
 
 
-def worker_home() -> Path:
-    """The home of the worker's user, which need not exist."""
-    return Path(os.path.expanduser("~"))  # Path.home() fails if the user has no account
-
-
 def is_offline(home: Path, variables: Mapping[str, str]) -> bool:
     """Whether uv must do with what its cache has."""
     return package_index.is_offline(variables) or bool(_OFFLINE.search(_configuration(home, variables)))

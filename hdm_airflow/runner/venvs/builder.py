@@ -21,11 +21,12 @@ from pathlib import Path
 
 from hdm_airflow.errors import VenvBuildError
 from hdm_airflow.packs.pack import REQUIREMENTS
+from hdm_airflow.runner.home import worker_home
 from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.processes.supervision import CutShortError, Supervision
 from hdm_airflow.runner.venvs import package_index, verify_build
 from hdm_airflow.runner.venvs.build_confinement import CONFIGURATION, build_confinement
-from hdm_airflow.runner.venvs.build_home import BuildHome, is_offline, make_build_home, worker_home
+from hdm_airflow.runner.venvs.build_home import BuildHome, is_offline, make_build_home
 from hdm_airflow.runner.venvs.interpreter import Interpreter, build_variables, bundled_pip, uv_program
 from hdm_airflow.runner.venvs.package_index import masked
 from hdm_airflow.runner.venvs.record import site_packages
@@ -250,8 +251,10 @@ class Builder:
     def _error(self, output: str) -> VenvBuildError:
         what = f"the venv could not be built:\n{masked(output)[-_SHOWN:]}"
         if _FULL.search(output):
-            cache = self._variables.get("UV_CACHE_DIR") or self._variables.get("XDG_CACHE_HOME") or "~/.cache"
-            return disk_full((self.staging, Path(cache).expanduser(), Path(tempfile.gettempdir())), output)
+            cache = (
+                self._variables.get("UV_CACHE_DIR") or self._variables.get("XDG_CACHE_HOME") or worker_home() / ".cache"
+            )
+            return disk_full((self.staging, Path(cache), Path(tempfile.gettempdir())), output)
         if _NO_GIT.search(output):
             return VenvBuildError(what, hint="install git on the worker, or name a released version instead")
         if self.supervision.sandbox and _DENIED.search(output):
@@ -284,6 +287,8 @@ def _free(path: Path) -> int:
 
 def _is_writable(folder: str) -> bool:
     """Whether a folder can be written to; it is created if missing. A service's user may have no home."""
+    if not os.path.isabs(folder):  # without a home, uv would use the current folder
+        return False
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError:

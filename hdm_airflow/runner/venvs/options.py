@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hdm_airflow.packs.limits import Bytes
+from hdm_airflow.runner.home import expanded
 
 
 def _absolute(text: str) -> str:
@@ -32,5 +33,9 @@ class VenvOptions(BaseModel):
 
     @property
     def root(self) -> Path:
-        """The folder on this machine: `~` is the home folder of the user who runs this process."""
-        return Path(self.folder).expanduser()
+        """The folder on this machine: `~` is the home folder of the user who runs this process.
+
+        Raises:
+            ConfigurationError: if that user has no home.
+        """
+        return expanded(self.folder, where="venvs.folder in the Variable hdm")

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from hdm_airflow.errors import ConfigurationError, VenvBuildError
@@ -76,7 +76,15 @@ class VenvStore:
 
     def __init__(self, options: VenvOptions) -> None:
         self.options = options
-        self.root = options.root
+
+    @cached_property
+    def root(self) -> Path:
+        """Its folder.
+
+        Raises:
+            ConfigurationError: if the setting means the home of a user who has none.
+        """
+        return self.options.root
 
     @contextmanager
     def use(
