@@ -9,7 +9,7 @@ help:  ## show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## /  make \1\t/' | expand -t 24
 
 install: .venv/.installed .venv/.native  ## create .venv with the pinned dependencies
-.venv/.installed: pyproject.toml constraints.txt hdm_airflow/__init__.py
+.venv/.installed: pyproject.toml constraints.txt hatch_build.py hdm_airflow/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python >= 3.10 is needed: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
@@ -50,7 +50,7 @@ lint: install  ## run ruff, mypy (strict) and import-linter
 
 # Packs are separate programs, and two of them can have modules of the same name: mypy checks one at a time, after the
 # modules that they import.
-PROGRAMS := $(sort $(dir $(wildcard dags/packs/*/*/process/*.py))) $(NATIVE)/hatch_build.py \
+PROGRAMS := $(sort $(dir $(wildcard dags/packs/*/*/process/*.py))) hatch_build.py $(NATIVE)/hatch_build.py \
     $(wildcard hdm_airflow/cli/packs/templates/*/process/*.py.in)
 
 types: install  ## run only mypy: on hdm_airflow, then on each pack

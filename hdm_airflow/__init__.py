@@ -7,7 +7,7 @@ HdmDag("hdm_pipeline", packs_dir="packs")
 
 from __future__ import annotations
 
-__version__ = "0.1.0"  # the only place: pyproject.toml and the wheel read it from here
+__version__ = "0.1.0"  # the next release; hatch_build.py derives the version of a build from it
 __all__ = ["Catalog", "HdmDag", "HdmTaskGroup", "PackOperator", "__version__"]
 
 TYPE_CHECKING = False  # not from typing, which would double the time to start the guard before each pack
