@@ -100,12 +100,12 @@ def _link_programs(venv: Path, layer: Path) -> None:
     In the layer they find what they expect next to their Python: other programs and their data (share/, etc/). Each
     file is a separate link, because pip replaces links to files but would write to the store through a linked folder.
     """
-    waiting = [entry.name for entry in os.scandir(venv) if entry.is_dir(follow_symlinks=False)]
+    waiting = [entry.name for entry in _entries(venv) if entry.is_dir(follow_symlinks=False)]
     waiting.remove("lib")
     while waiting:
         place = waiting.pop()
         (layer / place).mkdir(exist_ok=True)
-        for entry in os.scandir(venv / place):
+        for entry in _entries(venv / place):
             to = layer / place / entry.name
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(f"{place}/{entry.name}")
@@ -118,6 +118,11 @@ def _link_programs(venv: Path, layer: Path) -> None:
                 shutil.copyfile(entry.path, to)
             else:
                 to.symlink_to(entry.path)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return list(entries)
 
 
 def _is_relocatable(program: str) -> bool:
