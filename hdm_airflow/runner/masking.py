@@ -12,6 +12,7 @@ from hdm_airflow.runner.readings import (
     BLANK_NOISE,
     DIGIT_NOISE,
     LEFT_OUT,
+    NEVER_READ,
     NOISE,
     Reading,
     has_margins,
@@ -19,6 +20,7 @@ from hdm_airflow.runner.readings import (
     levels,
     readings,
     squeezed,
+    uncoloured,
 )
 
 MASK = "***"
@@ -29,6 +31,7 @@ _FEW = 400  # pieces; with more, the pattern that allows noise between their cha
 _RARE = tuple(map(re.compile, ("(?s:.*?)[^a-z0-9 .,:;/_=()-]", "(?s:.*?)[^a-z ]")))
 _RARE_DIGIT = tuple(map(re.compile, ("(?:..)*?7", "(?:..)*?6", "(?:..)*?[4589]")))
 
+_ZERO = "0(?![xX])"  # the digit, which is not the beginning of noise
 _NO_DEMAND = (False, False, 0)
 
 Span = tuple[int, int]
@@ -85,14 +88,14 @@ class Masker:
         """The parts of a text that hold secrets, in order, without overlaps."""
         if not self.longest:
             return []
-        likely = self._words.may_be_in(text)
-        plain = self._words.find(text) if likely else []
+        likely = self._words.may_be_in(uncoloured(text))
+        plain = self._words.find(text) if likely or "\x1b" in text else []
         spans = [(start, start + len(word)) for start, word in plain if self._fits(word, len(word))]
         spans += [(start, start + len(word)) for start, word in self._short.find(text)]
         seen = [word for _, word in plain]
         for level in levels(text):
             bytewise = self._merge and not level.text.isascii()  # the bytes of a character may be apart
-            if not (bytewise or (likely if level.text == text else self._words.may_be_in(level.text))):
+            if not (bytewise or (likely if level.text == text else self._words.may_be_in(uncoloured(level.text)))):
                 continue
             for reading in squeezed(level, blanks=self._blanks):
                 found = self._words.find(reading.text)
@@ -178,7 +181,7 @@ class _Index:
         self._widths = sorted({len(piece) for piece in self._pieces})
         self._pattern = re.compile(_trie_pattern(self._pieces)) if self._pieces else None
         few = 0 < len(self._pieces) <= _FEW
-        self._loose = re.compile(_trie_pattern(self._pieces, noise), flags) if few else None
+        self._loose = re.compile(_loose_pattern(self._pieces, noise), flags) if few else None
         letters = "".join(sorted({word[0] for word in self._sorted}))
         self._first = re.compile(f"[{re.escape(letters)}]") if letters else None
         self._heads = frozenset(word[:length] for word in self._sorted for length in range(1, width + 1))
@@ -233,6 +236,18 @@ def _rarest(word: str, last: int, rare: Sequence[re.Pattern[str]]) -> int:
     return 0
 
 
+def _loose_pattern(pieces: Iterable[str], noise: str) -> str:
+    """A pattern that matches any of many pieces with noise between their characters.
+
+    A character of a piece is never noise itself: the time would grow with a power of the text's length.
+    """
+    exact, equals, others = set(), set(), set()
+    for piece in pieces:
+        (exact if NEVER_READ.search(piece) else equals if "=" in piece else others).add(piece)
+    patterns = _trie_pattern(exact), _trie_pattern(equals, noise.replace("=?", "")), _trie_pattern(others, noise)
+    return "|".join(filter(None, patterns))
+
+
 def _trie_pattern(words: Iterable[str], between: str = "") -> str:
     """A pattern that matches any of many short words; its time per character hardly grows with their number."""
     trie: dict[str, dict] = {}  # type: ignore[type-arg]  # a recursive type
@@ -249,7 +264,8 @@ def _pattern_of(node: dict[str, dict], between: str) -> str:  # type: ignore[typ
     for letter, below in sorted(node.items()):
         if letter:
             rest = _pattern_of(below, between)
-            branches.append(re.escape(letter) + (between + rest if rest and "" not in below else rest))
+            sign = _ZERO if letter == "0" and between == DIGIT_NOISE else re.escape(letter)
+            branches.append(sign + (between + rest if rest and "" not in below else rest))
     if not branches:
         return ""
     if "" in node:

@@ -31,7 +31,7 @@ _OF_BYTES = (2, _OCTAL, 9)
 _ASCII = 0x80  # characters
 _BYTE = "[\x80-\xbf\udc80-\udcbf]"  # one that follows the first byte of a character; undecodable bytes are surrogates
 #: A line of a dump: its offset, then the cells, then what `xxd`, `hexdump -C` or `od -t x1z` show next to them.
-_DUMPED = re.compile(r"(?m)^[ \t]*[0-9a-fA-F]{6,16}(?::(.*?)  .*|([ \t].*?)(?: +(?:\|.*\||>.*<))?)$")
+_DUMPED = re.compile(r"(?m)^[ \t]*[0-9a-fA-F]{6,16}(?::(.*?)  .*|([ \t].*))$")
 _CHARACTERS = re.compile(r"   (.)|  (\\.)| ([0-7]{3})")  # of `od -c` and `od -b`
 _BYTES = re.compile(
     f"[\ud800-\udbff][\udc00-\udfff]|[\xc2-\xdf\udcc2-\udcdf]{_BYTE}|[\xe0-\xef\udce0-\udcef]{_BYTE}{{2}}"
@@ -196,6 +196,11 @@ def squeezed(level: Reading, *, blanks: bool) -> Iterator[Reading]:
         yield short.then(_BLANKS)
 
 
+def uncoloured(text: str) -> str:
+    """A text without colours and titles."""
+    return _COLOURS(text) if "\x1b" in text else text
+
+
 def hexadecimal(text: str) -> Iterator[Reading]:
     """The hexadecimal digits of a text, in small letters, without separators; in dumps, also without the margins."""
     yield Reading(_HEXADECIMAL(text), text, (_SMALL, _PREFIX, _HEXADECIMAL))
@@ -213,7 +218,9 @@ def _cells(match: re.Match[str]) -> str:
     """The bytes of a line of a dump: as characters, or as hexadecimal digits."""
     if match[1] is not None:
         return match[1]
-    cells = match[2].rstrip()
+    cells = match[2]
+    margins = [cells.find(f" {first}") for first, last in ("||", "><") if cells.endswith(last)]
+    cells = cells[: min((start for start in margins if 0 <= start < len(cells) - 2), default=None)].rstrip()
     if re.fullmatch(f"(?:{_CHARACTERS.pattern})+", cells):
         return _CHARACTERS.sub(lambda cell: cell[1] or _DECODE(cell[2] or f"\\{cell[3]}"), cells)
     words = cells.split()
@@ -278,10 +285,14 @@ _MERGE = _Stage(_BYTES, _merged, _merge)
 _DECODE = _Stage(_ESCAPE, _decoded)
 _SQUEEZE = _Stage(re.compile(f"=?[\r\n][ \t]*|[{re.escape(_SIGNS + _CONTROLS)}{HIDDEN}]"), quick=_squeeze)
 _COLOURS = _Stage(re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"))  # and titles
-#: What a reading leaves out between two characters of a secret, as a pattern; with blanks; and between two bytes.
-NOISE = rf"(?:=?[\r\n][ \t]*|{_COLOURS.pattern.pattern}|[{re.escape(_SIGNS + _CONTROLS)}{HIDDEN}])*"
-BLANK_NOISE = NOISE.replace("[ \t]*", "", 1).replace("|[", "|[ \t", 1)
-DIGIT_NOISE = "(?:[^0-9A-Za-z]|0?[xX])*"
+#: What a reading leaves out between two characters of a secret (colours apart), as a pattern; with blanks; and between
+#: two bytes. There is only one way to match a text: with two, the time would double with each character.
+_NOT_BREAKS = re.escape((_SIGNS + _CONTROLS).replace("\r", "").replace("\n", "")) + HIDDEN
+NOISE = rf"(?:=?[\r\n][ \t]*|[{_NOT_BREAKS}])*"
+BLANK_NOISE = rf"(?:=?[\r\n]|[ \t{_NOT_BREAKS}])*"
+DIGIT_NOISE = "(?:[^0-9A-Za-z]|0(?=[xX])|[xX])*"
+#: A character that no reading has without blanks: a word with it is found only as it is.
+NEVER_READ = re.compile(f"[ \t{re.escape(_SIGNS + _CONTROLS)}{HIDDEN}]")
 #: What a reading leaves out.
 LEFT_OUT = _SIGNS + _CONTROLS + " \t="
 _OVERSTRIKE = _Stage(re.compile("(?:[^\n]\b)+(.)"), lambda match: match[1])  # bold and underlined, as for `less`

@@ -9,6 +9,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import string
 import subprocess
 import time
@@ -323,3 +324,33 @@ def test_ordinary_output_is_read_once() -> None:
     for _ in range(10):
         assert mask(lines) == lines
     assert time.process_time() - begin < 20
+
+
+@pytest.mark.parametrize(
+    ("secret", "text"),
+    [
+        ("secretpass", "s" + "\n" * 60 + "x"),
+        ("secretpass", "secre" + "\r\n" * 60 + "x"),
+        ("secretpass", "0000000 " + " " * 30_000 + "x"),
+        ("secretpass", "0000000 " + " |" * 15_000 + "x"),
+        ("secretpass", "0000000 " + " >" * 15_000 + "x"),
+        ("secretpass", "s\a\x1b]'<" * 5_000),
+        ("secretpass", "s\x1b[" * 10_000),
+        ("$$abcdef", "$" * 30_000),
+        ('"abcdef', '"' * 30_000),
+        ("a b c secret", "a" + " " * 30_000 + "x"),
+        ("p@P`p@P`", "7" + "0x" * 15_000),
+        ("=\n=\nabcd", "=\n" * 15_000),
+    ],
+)
+def test_no_text_takes_long(secret: str, text: str) -> None:
+    """A few blank lines after the first letter of a password must not stop the clock, nor must a hostile pack."""
+    mask = Masker([secret])
+    signal.setitimer(signal.ITIMER_REAL, 20)  # its default action ends the tests instead of letting them hang
+    began = time.process_time()
+    try:
+        mask.spans(text)
+        mask.heads(text)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    assert time.process_time() - began < 2
