@@ -241,7 +241,9 @@ def _loose_pattern(pieces: Iterable[str], noise: str) -> str:
 
     A character of a piece is never noise itself: the time would grow with a power of the text's length.
     """
-    exact, equals, others = set(), set(), set()
+    exact: set[str] = set()
+    equals: set[str] = set()
+    others: set[str] = set()
     for piece in pieces:
         (exact if NEVER_READ.search(piece) else equals if "=" in piece else others).add(piece)
     patterns = _trie_pattern(exact), _trie_pattern(equals, noise.replace("=?", "")), _trie_pattern(others, noise)

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 ALLOW, ERROR = 0x7FFF0000, 0x00050000
 X86_64, AARCH64, I386, ARM, X32 = 0xC000003E, 0xC00000B7, 0x40000003, 0x40000028, 0x40000000
 NATIVE = {"x86_64": X86_64, "aarch64": AARCH64}.get(platform.machine(), 0)
+NEW_USER = 0x10000000
 #: The calls of libseccomp 2.5.
 KNOWN = 448
 NOT_SELF = ("sched_setparam", "sched_setscheduler", "sched_setaffinity", "sched_setattr")
@@ -90,6 +91,8 @@ def expected(seccomp: ModuleType) -> bytes:
         rules.add_rule(error(errno.EOPNOTSUPP), name)
     for name in ("inotify_add_watch", "fanotify_mark"):
         rules.add_rule(error(errno.ENOSPC), name)
+    for name in ("clone", "unshare"):
+        rules.add_rule(error(errno.EPERM), name, argument(0, seccomp.MASKED_EQ, NEW_USER, NEW_USER))
     for letter in (ord("f"), ord("v"), ord("X"), 0x94, 0xF5):
         rules.add_rule(error(errno.ENOTTY), "ioctl", argument(1, seccomp.MASKED_EQ, 0xFF00, letter << 8))
     with tempfile.TemporaryFile() as file:
@@ -99,7 +102,7 @@ def expected(seccomp: ModuleType) -> bytes:
 
 
 def _arguments() -> Iterator[tuple[int, ...]]:
-    values = (0, 1, 0xFFFFFFFF)
+    values = (0, 1, NEW_USER | 0x11, 0xFFFFFFFF)
     yield from ((first, second, third) for first in values for second in values for third in values)
     chance = random.Random(7)  # noqa: S311  # no secret
     yield from (tuple(chance.choice((*values, chance.getrandbits(32))) for _ in range(6)) for _ in range(20))
@@ -237,3 +240,16 @@ def filtered(code: str, folder: Path, *, install: bool = True) -> subprocess.Com
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", head + code]
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.skipif(not NATIVE or system_calls.unsupported() != 0, reason="this machine cannot filter system calls")
+def test_user_namespaces_cannot_be_made(tmp_path: Path) -> None:
+    """In one, a pack could fill an IPC namespace of its own with memory that the guard does not see."""
+    code = """
+assert libc.unshare(0x10000000) == -1 and ctypes.get_errno() == 1
+assert libc.unshare(0x10000000 | 0x08000000) == -1 and ctypes.get_errno() == 1
+flags = ctypes.c_ulong(0x10000000 | 17)
+assert libc.syscall({"x86_64": 56, "aarch64": 220}[os.uname().machine], flags, None, None, None, None) == -1
+"""
+    done = filtered(code, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
