@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from hdm_airflow.runner import forms
 from hdm_airflow.runner.readings import (
@@ -18,6 +19,7 @@ from hdm_airflow.runner.readings import (
     has_margins,
     hexadecimal,
     levels,
+    quoted_printable,
     readings,
     squeezed,
     uncoloured,
@@ -58,6 +60,8 @@ class Masker:
         #: An escaped or encoded secret is at most this long, in characters.
         self.longest = max((_WIDEST * len(secret.encode("utf-8", "surrogatepass")) for secret in known), default=0)
         self._blanks = any(re.search(r"\S\s+\S", secret) for secret in known)
+        #: Mail encodes nothing else.
+        self._quotable = any("=" in secret or not (secret.isascii() and secret.isprintable()) for secret in known)
         words: set[str] = set()
         self._demands: dict[str, _Demand] = {}
         for secret in known:
@@ -93,7 +97,7 @@ class Masker:
         spans = [(start, start + len(word)) for start, word in plain if self._fits(word, len(word))]
         spans += [(start, start + len(word)) for start, word in self._short.find(text)]
         seen = [word for _, word in plain]
-        for level in levels(text):
+        for level in chain(levels(text), quoted_printable(text) if self._quotable else ()):
             bytewise = self._merge and not level.text.isascii()  # the bytes of a character may be apart
             if not (bytewise or (likely if level.text == text else self._words.may_be_in(uncoloured(level.text)))):
                 continue
@@ -132,6 +136,9 @@ class Masker:
         """The readings of a text's end, each with its forms, and the characters that a form has per byte."""
         for reading in readings(tail, blanks=self._blanks):
             yield reading, self._words, 1
+        for level in quoted_printable(tail) if self._quotable else ():
+            for reading in squeezed(level, blanks=self._blanks):
+                yield reading, self._words, 1
         for reading in hexadecimal(tail):
             yield reading, self._digits, 2
 
@@ -179,9 +186,11 @@ class _Index:
             offset = _rarest(word, len(word) - width, rare)
             self._pieces[word[offset : offset + width]].append((word, offset))
         self._widths = sorted({len(piece) for piece in self._pieces})
-        self._pattern = re.compile(_trie_pattern(self._pieces)) if self._pieces else None
+        self._pattern = (
+            re.compile(_trie_pattern(map(re.escape, piece) for piece in self._pieces)) if self._pieces else None
+        )
         few = 0 < len(self._pieces) <= _FEW
-        self._loose = re.compile(_loose_pattern(self._pieces, noise), flags) if few else None
+        self._loose = re.compile(_trie_pattern(_loose(piece, noise) for piece in self._pieces), flags) if few else None
         letters = "".join(sorted({word[0] for word in self._sorted}))
         self._first = re.compile(f"[{re.escape(letters)}]") if letters else None
         self._heads = frozenset(word[:length] for word in self._sorted for length in range(1, width + 1))
@@ -236,40 +245,37 @@ def _rarest(word: str, last: int, rare: Sequence[re.Pattern[str]]) -> int:
     return 0
 
 
-def _loose_pattern(pieces: Iterable[str], noise: str) -> str:
-    """A pattern that matches any of many pieces with noise between their characters.
+def _loose(piece: str, noise: str) -> list[str]:
+    """The characters of a piece, as patterns, each but the last with noise after it.
 
     A character of a piece is never noise itself: the time would grow with a power of the text's length.
     """
-    exact: set[str] = set()
-    equals: set[str] = set()
-    others: set[str] = set()
-    for piece in pieces:
-        (exact if NEVER_READ.search(piece) else equals if "=" in piece else others).add(piece)
-    patterns = _trie_pattern(exact), _trie_pattern(equals, noise.replace("=?", "")), _trie_pattern(others, noise)
-    return "|".join(filter(None, patterns))
+    if NEVER_READ.search(piece):
+        return list(map(re.escape, piece))
+    between = noise.replace("=?", "") if "=" in piece else noise
+    letters = [_ZERO if letter == "0" and noise == DIGIT_NOISE else re.escape(letter) for letter in piece]
+    return [*(letter + between for letter in letters[:-1]), letters[-1]]
 
 
-def _trie_pattern(words: Iterable[str], between: str = "") -> str:
-    """A pattern that matches any of many short words; its time per character hardly grows with their number."""
+def _trie_pattern(words: Iterable[Iterable[str]]) -> str:
+    """A pattern that matches any of many short words; its time per character hardly grows with their number.
+
+    Args:
+        words: each as the patterns of its characters.
+    """
     trie: dict[str, dict] = {}  # type: ignore[type-arg]  # a recursive type
     for word in words:
         node = trie
         for letter in word:
             node = node.setdefault(letter, {})
         node[""] = {}
-    return _pattern_of(trie, between)
+    return _pattern_of(trie)
 
 
-def _pattern_of(node: dict[str, dict], between: str) -> str:  # type: ignore[type-arg]  # the type is recursive
-    branches = []
-    for letter, below in sorted(node.items()):
-        if letter:
-            rest = _pattern_of(below, between)
-            sign = _ZERO if letter == "0" and between == DIGIT_NOISE else re.escape(letter)
-            branches.append(sign + (between + rest if rest and "" not in below else rest))
+def _pattern_of(node: dict[str, dict]) -> str:  # type: ignore[type-arg]  # the type is recursive
+    branches = [letter + _pattern_of(below) for letter, below in sorted(node.items()) if letter]
     if not branches:
         return ""
     if "" in node:
-        return f"(?:{between}(?:{'|'.join(branches)}))?"
+        return f"(?:{'|'.join(branches)})?"
     return branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})"

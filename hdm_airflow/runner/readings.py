@@ -38,6 +38,8 @@ _BYTES = re.compile(
     f"|[\xf0-\xf4\udcf0-\udcf4]{_BYTE}{{3}}|[\udc80-\udcff]"
 )
 _PAIR = re.compile("[\xc2-\xf4][\x80-\xbf]")
+_SOFT_BREAK = re.compile(r"=(?=[\r\n])")
+_QUOTED = re.compile("=([0-9A-F]{2})")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INDENT = re.compile(rb"[\r\n][ \t]+")
 _WIDE = re.compile(f"[{HIDDEN}]+")
@@ -183,17 +185,25 @@ def levels(text: str) -> Iterator[Reading]:
     yield current
 
 
+def quoted_printable(text: str) -> Iterator[Reading]:
+    """A text that mail encodes, decoded; nothing if it is certainly not."""
+    if _QUOTED.search(text):
+        yield Reading(_QUOTED_PRINTABLE(text), text, (_QUOTED_PRINTABLE,))
+
+
 def squeezed(level: Reading, *, blanks: bool) -> Iterator[Reading]:
     """A level without escapes before characters, line breaks, indentation, quotes and control characters."""
     if "\x1b" in level.text:
         level = level.then(_COLOURS)
-    short = level.then(_SQUEEZE)
-    if not short.text.isascii():
-        short = short.then(_MERGE)
-    if short.text != level.original:
-        yield short
-    if blanks:
-        yield short.then(_BLANKS)
+    # `=` before a line break belongs to the break, in quoted-printable, or to the secret
+    for stage in (_SQUEEZE, _SQUEEZE_BREAKS) if _SOFT_BREAK.search(level.text) else (_SQUEEZE,):
+        short = level.then(stage)
+        if not short.text.isascii():
+            short = short.then(_MERGE)
+        if short.text != level.original:
+            yield short
+        if blanks:
+            yield short.then(_BLANKS)
 
 
 def uncoloured(text: str) -> str:
@@ -261,9 +271,11 @@ def _merge(text: str) -> str:
 
 
 def _squeeze(text: str) -> str:
+    return _squeeze_breaks(_SOFT_BREAK.sub("", text))
+
+
+def _squeeze_breaks(text: str) -> str:
     raw = text.encode("utf-8", "surrogatepass")
-    if b"=\n" in raw or b"=\r" in raw:
-        raw = raw.replace(b"=\n", b"\n").replace(b"=\r", b"\r")
     if any(blank in raw for blank in (b"\n ", b"\n\t", b"\r ", b"\r\t")):
         raw = _INDENT.sub(b"", raw)
     text = raw.translate(None, (_SIGNS + _CONTROLS).encode("ascii")).decode("utf-8", "surrogatepass")
@@ -284,6 +296,8 @@ def _hexadecimal(text: str) -> str:
 _MERGE = _Stage(_BYTES, _merged, _merge)
 _DECODE = _Stage(_ESCAPE, _decoded)
 _SQUEEZE = _Stage(re.compile(f"=?[\r\n][ \t]*|[{re.escape(_SIGNS + _CONTROLS)}{HIDDEN}]"), quick=_squeeze)
+_SQUEEZE_BREAKS = _Stage(re.compile(_SQUEEZE.pattern.pattern.removeprefix("=?")), quick=_squeeze_breaks)
+_QUOTED_PRINTABLE = _Stage(_QUOTED, lambda match: chr(code if (code := int(match[1], 16)) < _ASCII else code + 0xDC00))
 _COLOURS = _Stage(re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"))  # and titles
 #: What a reading leaves out between two characters of a secret (colours apart), as a pattern; with blanks; and between
 #: two bytes. There is only one way to match a text: with two, the time would double with each character.

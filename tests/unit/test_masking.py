@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import os
+import quopri
 import random
 import re
 import shutil
@@ -354,3 +355,16 @@ def test_no_text_takes_long(secret: str, text: str) -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("secret", ["p=ss=wd=long=1", "pä$$=wörd", "ghp_abcdefghijklmnopqrstuvwxyz01/+==Zz"])
+@pytest.mark.parametrize("width", [1, 4, 5, 8, 20])
+def test_sign_at_a_line_break_may_belong_to_the_secret_or_to_the_break(secret: str, width: int) -> None:
+    """`fold` breaks after any character, mail with `=`; mail also encodes `=` and all that is not ASCII."""
+    mask = Masker([secret])
+    lines = [secret[start : start + width] for start in range(0, len(secret), width)]
+    encoded = quopri.encodestring(secret.encode()).decode()
+    for text in ("\n".join(lines), encoded, f"Password: {encoded}=\n"):
+        masked = mask(f"before {text} after")
+        assert masked.startswith(f"before {MASK}" if "Password" not in text else f"before Password: {MASK}")
+        assert not [part for part in re.findall(r"\w{3,}", secret) if part in masked]

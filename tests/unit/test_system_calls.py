@@ -85,12 +85,9 @@ def expected(seccomp: ModuleType) -> bytes:
         rules.add_rule(error(errno.EPERM), "setpriority", argument(place, different, value))
     for place, value in ((0, 1), (1, 0)):
         rules.add_rule(error(errno.EPERM), "ioprio_set", argument(place, different, value))
-    for name in ABSENT:
-        rules.add_rule(error(errno.ENOSYS), name)
-    for name in ATTRIBUTES:
-        rules.add_rule(error(errno.EOPNOTSUPP), name)
-    for name in ("inotify_add_watch", "fanotify_mark"):
-        rules.add_rule(error(errno.ENOSPC), name)
+    refused = dict.fromkeys(ABSENT, errno.ENOSYS) | dict.fromkeys(ATTRIBUTES, errno.EOPNOTSUPP)
+    for name, number in (refused | dict.fromkeys(("inotify_add_watch", "fanotify_mark"), errno.ENOSPC)).items():
+        rules.add_rule(error(number), name)
     for name in ("clone", "unshare"):
         rules.add_rule(error(errno.EPERM), name, argument(0, seccomp.MASKED_EQ, NEW_USER, NEW_USER))
     for letter in (ord("f"), ord("v"), ord("X"), 0x94, 0xF5):

@@ -55,8 +55,8 @@ _IOCTL = (16, 29, 54)
 _FILE_SYSTEMS = (ord("f"), ord("v"), ord("X"), 0x94, 0xF5)  # ext4 and most others, versions, XFS, Btrfs, F2FS
 #: FS_IOC_GETFLAGS (64 and 32 bits), FS_IOC_FSGETXATTR, FS_IOC_FIEMAP, FICLONE, FICLONERANGE.
 _HARMLESS = (0x80086601, 0x80046601, 0x801C581F, 0xC020660B, 0x40049409, 0x4020940D)
-#: `clone` and `unshare`. In a user namespace, a process may make namespaces of other kinds: the memory that it leaves in
-#: an IPC namespace appears in no list that the guard sees, and neither does what it mounts.
+#: `clone` and `unshare`. In a user namespace, a process may make namespaces of other kinds: the guard does not see the
+#: memory that it leaves in an IPC namespace of its own.
 _NAMESPACES = ((56, 220, 120), (272, 97, 310))
 _NEW_USER = 0x10000000  # among the flags, the first argument
 
