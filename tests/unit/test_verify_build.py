@@ -83,3 +83,14 @@ def test_link_or_special_file_of_a_build_is_refused(
     with pytest.raises(VenvBuildError) as caught:
         verify_build.refuse_traps(venv)
     assert caught.value.what.endswith(f"into the venv: {name}")
+
+
+def test_file_that_a_build_has_filled_is_not_read(venv: Path) -> None:
+    """A hole of a terabyte in place of a script costs no disk, but would fill the worker's memory."""
+    for name in ("bin/huge", "pyvenv.cfg"):
+        with (venv / name).open("wb") as file:
+            file.truncate(1 << 40)
+    (venv / "bin/alpha").write_text(f"#!{venv}/bin/python\nprint()\n")
+    verify_build.relocate(venv, Path("/store/key"))
+    assert (venv / "bin/alpha").read_bytes() == verify_build.RELOCATABLE_HEADER + b"print()\n"
+    assert (venv / "bin/huge").stat().st_size == 1 << 40

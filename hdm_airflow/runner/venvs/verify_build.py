@@ -17,6 +17,7 @@ from hdm_airflow.packs.pack import REQUIREMENTS
 #: The links that a virtual environment has; we follow none of them.
 _LINKS = re.compile(r"lib64|bin/[^/]+")
 _ORIGIN = 1 << 20  # bytes of a direct_url.json that are read; it has a URL and a hash
+_SCRIPT = 1 << 20  # bytes; a larger file is not a script that pip has written, or the build has filled it
 #: The first lines of a script, as pip writes them: they name the Python that runs it.
 _HEADER = re.compile(rb"\A#!(?:[^\n]*/python[0-9.]*|/bin/sh\n'''exec' [^\n]*\n' ''')\n")
 #: The same as uv writes them: they find the Python in the script's own folder, wherever that is.
@@ -61,7 +62,8 @@ def relocate(venv: Path, final: Path) -> None:
     """
     here, there = str(venv).encode(), str(final).encode()
     for path in (*(venv / "bin").iterdir(), venv / "pyvenv.cfg"):
-        content = b"" if path.is_symlink() or not path.is_file() else path.read_bytes()
+        is_script = not path.is_symlink() and path.is_file() and path.stat().st_size <= _SCRIPT
+        content = path.read_bytes() if is_script else b""
         if here in content and b"\0" not in content:
             path.write_bytes(_HEADER.sub(RELOCATABLE_HEADER, content, count=1).replace(here, there))
 
