@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hdm_airflow.printable import printable
+from hdm_airflow.runner.masking import Masker
 
 Status = Literal["ok", "partial", "failed", "skipped"]
 _STATUSES = ("ok", "partial", "failed", "skipped")
@@ -24,6 +25,7 @@ _STEP = 0.05  # seconds per call: a pack that writes faster than we read must no
 _CHUNKS = 1 << 10  # per call
 _PROBLEMS = 20  # further ones are only counted
 _MESSAGE_LIMIT = 1_000  # characters
+_MASKED = 1 << 14  # characters of a text that are searched for secrets; no message is shown to their end
 _STARTS = (b"{", b"\xef")  # first bytes of a valid line: an object, perhaps after a byte order mark
 
 
@@ -68,10 +70,10 @@ class ReportReader:
     Args:
         path: the report file; created empty, with mode 0600.
         slugs: the endpoints of this run.
-        mask: removes the secrets from every text, before it is cut or its white space is collapsed.
+        mask: removes the secrets from every text, before its white space is collapsed.
     """
 
-    def __init__(self, path: Path, slugs: frozenset[str], mask: Callable[[str], str]) -> None:
+    def __init__(self, path: Path, slugs: frozenset[str], mask: Masker) -> None:
         self.path = path
         self.slugs = slugs
         self.mask = mask
@@ -214,7 +216,7 @@ class ReportReader:
             self._problem(f"the status is not one of {', '.join(_STATUSES)}")
             return
         incomplete = value.get("incomplete")
-        names = tuple(self._text(name) for name in incomplete) if isinstance(incomplete, list) else ()
+        names = self._names(incomplete) if isinstance(incomplete, list) else ()
         self.reports.endpoints[slug] = Report(
             status=status,
             message=self._text(value.get("message")),
@@ -231,19 +233,36 @@ class ReportReader:
         else:
             self.reports.progress = Progress(share=float(share), message=self._text(value.get("message")))
 
+    def _names(self, values: list[object]) -> tuple[str, ...]:
+        """Each value as a masked line; they are searched for secrets all at once, because a line may hold 300,000."""
+        texts = list(map(_plain, values))
+        together = "\n".join(texts)
+        if self.mask(together) == together:
+            return tuple(map(_one_line, texts))
+        return tuple(map(self._text, values))
+
     def _text(self, value: object) -> str:
-        """The value as one masked line that databases store and terminals show: without control characters."""
-        if value is None:
-            return ""
-        text = self.mask(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-        text = text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
-        return printable(" ".join(text.split()))[:_MESSAGE_LIMIT]
+        """The value as one masked line; a text of a megabyte is cut first, and loses what the cut may have spared."""
+        text = _plain(value)
+        room = _MASKED + self.mask.longest
+        masked = self.mask(text[:room])
+        return _one_line(masked if len(text) <= room else masked[: max(0, len(masked) - self.mask.longest)])
 
     def _problem(self, reason: str) -> None:
         if len(self.reports.problems) < _PROBLEMS:
             self.reports.problems.append(f"report line {self._line}: {reason}")
         else:
             self.reports.dropped += 1
+
+
+def _plain(value: object) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _one_line(text: str) -> str:
+    """The text as one line that databases store and terminals show: without control characters."""
+    text = text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+    return printable(" ".join(text.split()))[:_MESSAGE_LIMIT]
 
 
 def _count(value: object) -> int | None:

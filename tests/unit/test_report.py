@@ -22,7 +22,7 @@ A, B = "a:sqlite:/a.db:::false", "b:sqlite:/b.db:::false"
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[ReportReader]:
-    found = ReportReader(tmp_path / "report.jsonl", frozenset({A, B}), str)
+    found = ReportReader(tmp_path / "report.jsonl", frozenset({A, B}), Masker([]))
     yield found
     with suppress(OSError):  # the test has closed it
         os.close(found._descriptor)
@@ -41,7 +41,7 @@ def test_report_file_is_private_and_new(reader: ReportReader) -> None:
     """An existing file could belong to another user."""
     assert stat.S_IMODE(reader.path.stat().st_mode) == 0o600
     with pytest.raises(FileExistsError):
-        ReportReader(reader.path, frozenset(), str)
+        ReportReader(reader.path, frozenset(), Masker([]))
 
 
 def test_everything_that_a_pack_says_is_read(reader: ReportReader) -> None:
@@ -66,7 +66,7 @@ def test_texts_are_masked_whole_before_they_are_cut(tmp_path: Path) -> None:
 
 def test_endless_report_is_read_in_bounded_steps_and_up_to_a_limit(tmp_path: Path) -> None:
     """A pack that writes without end must neither stop the clock nor fill the memory."""
-    found = ReportReader(tmp_path / "r", frozenset({A}), str)
+    found = ReportReader(tmp_path / "r", frozenset({A}), Masker([]))
     append(found, (b"x" * ((16 << 10) - 1) + b"\n") * (70 << 6))
     found.poll()
     assert len(found.reports.problems) + found.reports.dropped < 300
@@ -341,7 +341,7 @@ def test_no_file_stays_open(tmp_path: Path) -> None:
     """Whatever replaced it in the meantime."""
     lowest = os.dup(0)
     os.close(lowest)
-    reader = ReportReader(tmp_path / "report", frozenset({A}), str)
+    reader = ReportReader(tmp_path / "report", frozenset({A}), Masker([]))
     for number in range(5):
         (tmp_path / f"{number}").write_text(line())
         (tmp_path / f"{number}").replace(reader.path)
@@ -368,7 +368,7 @@ def test_garbage_in_any_pieces_spoils_no_report_that_follows(tmp_path: Path, pie
     """However it is cut, whenever it is read."""
     path = tmp_path / "report"
     path.unlink(missing_ok=True)
-    reader = ReportReader(path, frozenset({A, B}), str)
+    reader = ReportReader(path, frozenset({A, B}), Masker([]))
     for piece in [*pieces, b"\n", line(B).encode()]:
         append(reader, piece)
         reader.poll()
@@ -388,3 +388,24 @@ def test_control_characters_in_texts_are_visible(tmp_path: Path) -> None:
     report, shown = reports.endpoints[A], "a\\x1b[2J\\u202eb \\x9b ***"
     assert (report.message, report.version, report.incomplete) == (shown, shown, (shown,))
     assert reports.progress == Progress(share=0.5, message=shown)
+
+
+def test_many_names_and_a_long_message_are_masked_without_a_long_pause(tmp_path: Path) -> None:
+    """A line of a report holds up to a megabyte; a secret at the cut leaves no part of itself."""
+    secret = "k7#Qw!x9Zp" * 4
+    found = ReportReader(tmp_path / "r", frozenset({A}), Masker([secret]))
+    names = [f"table_{number}" for number in range(50_000)]
+    for cut in range(0, 60, 7):
+        message = "m" * 5 + " " * ((1 << 14) + 8 * len(secret) - cut - 5) + secret
+        line = {"endpoint": A, "status": "partial", "message": message, "incomplete": names}
+        with found.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    leaking = {"endpoint": A, "status": "partial", "incomplete": [*names, f"x {secret} y"]}
+    reports = found.poll()
+    while found.poll().endpoints.get(A) is None:
+        pass
+    assert reports.endpoints[A].message == "mmmmm"
+    assert reports.endpoints[A].incomplete == tuple(names)
+    with found.path.open("a") as file:
+        file.write(json.dumps(leaking) + "\n")
+    assert found.close().endpoints[A].incomplete == (*names, "x *** y")
