@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hdm_airflow.packs.limits import Limits
 from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.processes import sandbox
 from hdm_airflow.runner.processes.child import Child
@@ -22,6 +23,8 @@ from hdm_airflow.runner.venvs.interpreter import build_variables
 from hdm_airflow.runner.venvs.store import Venv
 
 _PATIENCE = 60.0  # seconds that a finished run waits for it; the next run continues it
+#: A package may hold a module of any size, which the compiler would read whole.
+_LIMITS = Limits(memory=1 << 31)
 #: Runs under the Python that the venv is based on, without `site`: the venv's own Python would run code of its
 #: packages. It skips files that this Python cannot compile, and tests, which take half of the time and are not
 #: imported. Each `.pyc` is written atomically.
@@ -95,9 +98,11 @@ def _claim(path: Path) -> Iterator[bool]:
 
 def _confinement(venv: Venv, supervision: Supervision) -> Confinement:
     if supervision.sandbox is None:
-        return Confinement()
+        return Confinement(limits=_LIMITS)
     python = venv.interpreter.prefix
-    return Confinement(grants=sandbox.grants(supervision.sandbox, own=venv.path, variables={}, read=[python], write=[]))
+    return Confinement(
+        limits=_LIMITS, grants=sandbox.grants(supervision.sandbox, own=venv.path, variables={}, read=[python], write=[])
+    )
 
 
 def _command(venv: Venv) -> list[str]:
