@@ -25,9 +25,10 @@ class Assignments:
     endpoints: Mapping[str, Registered]  # slug -> every registered endpoint
     required: frozenset[tuple[str, str]]  # activated (metric pack, slug) of the metric packs that it requires
     configurations: Configurations
+    recorded: str | None = None  # digest of the pack's content, as recorded last; None if this version never ran
 
 
-def read(base: BaseConnection, kind: Kind, pack: str, required: Sequence[str]) -> Assignments:
+def read(base: BaseConnection, kind: Kind, pack: str, required: Sequence[str], *, version: str = "") -> Assignments:
     """Read the assignments of a pack.
 
     Rows may have been written by other programs: duplicates count once, and slugs are compared in their canonical form.
@@ -37,10 +38,11 @@ def read(base: BaseConnection, kind: Kind, pack: str, required: Sequence[str]) -
         kind: of the pack.
         pack: its name.
         required: names of the metric packs that it requires.
+        version: of the pack, for `recorded`.
     """
-    values = {"kind": kind, "pack": pack, "required": list(required)}
+    values = {"kind": kind, "pack": pack, "required": list(required), "version": version}
     row = base.execute(queries("assignments")["read"], values).fetchone()
-    assert row is not None  # noqa: S101  # a SELECT of three sub-selects gives one row
+    assert row is not None  # noqa: S101  # a SELECT of sub-selects gives one row
     endpoints = {one.endpoint.slug: one for one in map(Registered.from_row, row["endpoints"])}
     activations = {(one["kind"], one["pack"]): set(map(canonical, one["slugs"])) for one in row["activations"]}
     return Assignments(
@@ -48,4 +50,5 @@ def read(base: BaseConnection, kind: Kind, pack: str, required: Sequence[str]) -
         endpoints=endpoints,
         required=frozenset((name, slug) for name in required for slug in activations.get(("metric", name), ())),
         configurations=Configurations.from_rows(kind, pack, row["configurations"]),
+        recorded=row["recorded"],
     )

@@ -15,7 +15,7 @@ from hdm_airflow.base.audit import record
 from hdm_airflow.base.endpoints import canonical
 from hdm_airflow.base.queries import queries
 from hdm_airflow.errors import ConfigurationError
-from hdm_airflow.packs.versions import newest_not_above
+from hdm_airflow.packs.versions import newest_above, newest_not_above
 
 if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
@@ -31,6 +31,7 @@ class Configuration:
     value: Any  # mostly an object; text that is not JSON stays a string; {} if there is none
     source: str = ""  # table and id, e.g. 'hdm_pack_metric_conf basic:1.0.0'; '' if there is none
     warning: str = ""  # why it is not the configuration that was asked for
+    lost: bool = False  # whether a configuration exists that another version of the pack would use
 
     @property
     def sources(self) -> list[str]:
@@ -73,16 +74,21 @@ class Configurations:
     def for_version(self, version: str) -> Configuration:
         """Return the external configuration of a version, else that of the newest lower version.
 
+        A newer version's is not used, since it may have other keys; but its options are missing then, with a warning.
+
         Raises:
             ConfigurationError: if the stored text cannot be decoded.
         """
         found = newest_not_above(version, self.external)
+        unused = None if found == version else newest_above(version, self.external)
+        parts = [f"that of {found} is used"] if found not in (None, version) else []
+        parts += [f"that of {unused}, which is not a lower version, is not used"] if unused else []
+        warning = f"version {version} has no external configuration: {'; '.join(parts)}" if parts else ""
         if found is None:
-            return NONE
+            return Configuration(value={}, warning=warning, lost=unused is not None)
         source = f"{self.table} {self.pack}:{found}"
-        missing = f"version {version} has no external configuration: that of {found} is used"
-        warning = "" if found == version else missing
-        return Configuration(value=decode(self.external[found], source), source=source, warning=warning)
+        value = decode(self.external[found], source)
+        return Configuration(value=value, source=source, warning=warning, lost=unused is not None)
 
     def for_endpoint(self, slug: str) -> Configuration:
         """Return the configuration of one endpoint, without the external one.

@@ -101,6 +101,20 @@ CREATE INDEX hdm_pack_run_newest ON hdm_pack_run (kind, pack, metric_date, endpo
 CREATE INDEX hdm_pack_run_dbversion ON hdm_pack_run (endpoint, id DESC) WHERE dbversion IS NOT NULL;
 COMMENT ON TABLE hdm_pack_run IS 'Ledger: what each attempt of a pack did on each endpoint; the newest row counts';
 
+-- Packs as the attempts ran them, written by each attempt whose pack has changed.
+CREATE TABLE hdm_pack (
+    kind text NOT NULL CHECK (kind IN ('metric', 'rule')),
+    name text NOT NULL,
+    version text NOT NULL,
+    sha256 text NOT NULL,                       -- of the content of all its files
+    readme text NOT NULL DEFAULT '',            -- the first 20 kB
+    config_schema text,                         -- config.schema.json; null: the pack has none
+    findings jsonb NOT NULL DEFAULT '[]',       -- of the Dag's scan: severity, code, file, place, message, hint
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (kind, name, version)
+);
+COMMENT ON TABLE hdm_pack IS 'Packs as the attempts ran them: one row per version, with its newest content';
+
 -- Which create-table scripts have been applied: a changed script is applied again.
 CREATE TABLE hdm_pack_schema (
     kind text NOT NULL,

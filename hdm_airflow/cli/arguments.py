@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentParser
 from collections.abc import Iterable
 from datetime import date
@@ -62,6 +63,8 @@ def several(flag: str, metavar: str, text: str) -> Arg:
 
 def day(text: str) -> date:
     """A date as argparse reads it; its error names this function."""
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        raise ValueError(text)  # since Python 3.11, fromisoformat also reads 20260131 and 2026-W05
     return date.fromisoformat(text)
 
 

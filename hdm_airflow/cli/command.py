@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from airflow.cli.utils import redirect_stdout_log_handlers_to_stderr
 
+from hdm_airflow.cli.console import say, surviving_readers
 from hdm_airflow.errors import HdmError
 from hdm_airflow.printable import coloured
 
@@ -42,20 +43,19 @@ def command(function: Command) -> Callable[[Namespace], None]:
 
 def _run(function: Command, args: Namespace) -> int:
     try:
-        code = function(args)
-        sys.stdout.flush()
+        return function(args)
     except HdmError as error:
         if args.verbose:
-            traceback.print_exc()
-        sys.stderr.write(f"{error}\n")
+            with surviving_readers():
+                traceback.print_exc()
+        say(str(error))
         return USAGE
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+        say("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:  # `| head` has read enough; Python must not complain again when it closes stdout
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return code
+    finally:
+        with surviving_readers():
+            sys.stdout.flush()
 
 
 @contextmanager
@@ -82,4 +82,6 @@ class _Narrator(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        sys.stderr.write(f"{level}{coloured(record.getMessage())}\n")  # a pack's lines keep their colours
+        with surviving_readers():  # a pack's lines keep their colours
+            sys.stderr.write(f"{level}{coloured(record.getMessage())}\n")
+            sys.stderr.flush()

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from hdm_airflow.base import configuration, endpoints
 from hdm_airflow.base.configuration import Configuration, Configurations
 from hdm_airflow.base.endpoints import canonical
-from hdm_airflow.cli import pack_names
+from hdm_airflow.cli import config_check, pack_names
 from hdm_airflow.cli.command import command
 from hdm_airflow.cli.command_context import actor, open_base
 from hdm_airflow.cli.console import compact, put, say, show, warn
 from hdm_airflow.errors import ConfigurationError, HdmError
-from hdm_airflow.packs import files
+from hdm_airflow.packs import files, json_fault
 from hdm_airflow.packs.pack import PREFIX
 from hdm_airflow.packs.versions import is_version
 from hdm_airflow.runner.home import expanded
@@ -59,6 +59,7 @@ def set_value(args: Namespace) -> int:
     with open_base(args) as base:
         slug = endpoints.find(base, args.endpoint).endpoint.slug if args.endpoint else None
         version = None if slug else _version(pack, args)
+        config_check.refuse_misfit(base, pack, text, version=version, slug=slug)
         configuration.write(base, pack.kind, pack.name, text, actor=actor(), version=version, slug=slug)
     say(f"{pack.task_id} is configured for {slug or f'version {version}'}")
     return 0
@@ -69,6 +70,7 @@ def list_all(args: Namespace) -> int:
     """List every configuration; one that cannot be decoded shows the error in place of its value."""
     with open_base(args) as base:
         rows = [_row(row) for row in configuration.every(base)]
+        config_check.add_faults(base, rows)
     if args.output == "table":
         rows = [{**row, "value": compact(row["value"], _SHOWN)} for row in rows]
     show(rows, args.output)
@@ -127,8 +129,9 @@ def _check(text: str, *, is_text: bool) -> None:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        hint = "correct it, or store plain text with --text"
-        raise ConfigurationError(f"the value is not JSON: {error}", "VALUE", hint) from None
+        cause, hint = json_fault.explain(text, error) if isinstance(error, json.JSONDecodeError) else (str(error), "")
+        hint = f"{hint}, or store plain text with --text".lstrip(", ")
+        raise ConfigurationError(f"the value is not JSON: {cause}", "VALUE", hint) from None
     if not isinstance(value, dict):
         warn(f"the value is a {type(value).__name__}, packs expect an object: it replaces every other configuration")
         return

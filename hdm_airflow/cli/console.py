@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from airflow.cli.simple_table import AirflowConsole
 from rich.markup import escape
@@ -16,9 +19,41 @@ from hdm_airflow.printable import printable
 Record = Mapping[str, Any]
 
 
+class _Console(AirflowConsole):
+    """Airflow's console, which ends the process with exit code 1 if the reader of a pipe has gone."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave the error to the caller."""
+        raise BrokenPipeError
+
+
+@contextmanager
+def surviving_readers() -> Iterator[None]:
+    """Go on if the reader of our output, such as `head`, ends early: the exit code is about the command."""
+    try:
+        yield
+    except BrokenPipeError:
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            for stream in (sys.stdout, sys.stderr):
+                if _is_broken(stream):
+                    os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def _is_broken(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def say(text: str) -> None:
     """Print narration: one line on stderr."""
-    sys.stderr.write(f"{printable(text, lines=True)}\n")
+    with surviving_readers():
+        sys.stderr.write(f"{printable(text, lines=True)}\n")
+        sys.stderr.flush()
 
 
 def warn(text: str) -> None:
@@ -28,7 +63,8 @@ def warn(text: str) -> None:
 
 def put(text: str) -> None:
     """Print data; only control characters are escaped."""
-    sys.stdout.write(f"{printable(text, lines=True)}\n")
+    with surviving_readers():
+        sys.stdout.write(f"{printable(text, lines=True)}\n")
 
 
 def show(rows: Sequence[Record], output: str) -> None:
@@ -38,25 +74,33 @@ def show(rows: Sequence[Record], output: str) -> None:
         rows: values may be nested; only json and yaml preserve their types.
         output: table, json, yaml or plain.
     """
-    console = AirflowConsole()
-    if output == "json":
-        console.print_as_json(_typed(rows))
-    elif output == "yaml":
-        console.print_as_yaml(_typed(rows))
-    else:
-        # rich would read [...] in a cell as markup and drop it; a plain table is printed unchanged
-        clean = escape if output == "table" else str
-        console.print_as(
-            [{key: clean(printable(_cell(value), lines=True)) for key, value in row.items()} for row in rows],
-            output=output,
-        )
+    console = _Console()
+    with surviving_readers():
+        if output == "json":
+            console.print_as_json(_typed(rows))
+        elif output == "yaml":
+            console.print_as_yaml(_typed(rows))
+        else:
+            # rich would read [...] in a cell as markup and drop it; a plain table is printed unchanged
+            clean = escape if output == "table" else str
+            console.print_as(
+                [{key: clean(printable(_cell(value), lines=True)) for key, value in row.items()} for row in rows],
+                output=output,
+            )
+
+
+def show_json(value: Any) -> None:
+    """Print any value of JSON."""
+    with surviving_readers():
+        _Console().print_as_json(value)
 
 
 def show_one(record: Record, output: str) -> None:
     """Print one record: an object in json and yaml, one row per key in tables."""
     if output in {"json", "yaml"}:
-        console = AirflowConsole()
-        (console.print_as_json if output == "json" else console.print_as_yaml)(_typed(record))
+        console = _Console()
+        with surviving_readers():
+            (console.print_as_json if output == "json" else console.print_as_yaml)(_typed(record))
     else:
         show([{"property": key, "value": value} for key, value in record.items()], output)
 

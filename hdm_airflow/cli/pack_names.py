@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hdm_airflow.cli.command_context import packs_folder
@@ -24,6 +25,7 @@ class Named:
     kind: Kind
     name: str
     version: str = ""  # '' if the packs folder does not have the pack
+    path: Path | None = None  # None if the packs folder does not have the pack
 
     @property
     def task_id(self) -> str:
@@ -49,7 +51,7 @@ def find(args: Namespace) -> list[Named]:
             for pack in found:
                 if pack.errors:
                     warn(f"{pack.task_id} is quarantined: airflow hdm packs check {pack.path}")
-            return [Named(kind=pack.kind, name=pack.name, version=pack.version) for pack in found]
+            return [Named(kind=pack.kind, name=pack.name, version=pack.version, path=pack.path) for pack in found]
     return [_guess(text, args.kind, str(folder))]
 
 

@@ -10,13 +10,14 @@ from datetime import date
 from functools import partial
 from typing import Any, Protocol
 
-from hdm_airflow.base import pack_schema, runs
+from hdm_airflow.base import pack_schema, packs, runs
 from hdm_airflow.base.hook import BaseConnection, HdmHook
 from hdm_airflow.credentials.sources import PATIENCE, open_chain
 from hdm_airflow.errors import ConfigurationError, HdmError, PackFailedError
 from hdm_airflow.operators import lock, plan, targets, verdict
 from hdm_airflow.operators.execution import Execution
 from hdm_airflow.operators.plan import Plan
+from hdm_airflow.packs import content
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.printable import printable
@@ -238,15 +239,22 @@ class PackAttempt:
         self._early = tuple(failed)
         if found:  # before the first `running` row, so that whatever ends us closes it
             self._raise_if_aborted()  # an abort before this line had nothing to end
+            self._record(base, planned)
             ids = runs.reserve(base, [target.slug for target in found])
-            self._execution = self._make_execution(hook, base, ids)
+            self._execution = self._make_execution(hook, base, ids, planned)
             pack = f"{self.pack.task_id} {self.pack.version}"
             rights = "" if self.conditions.pack_conn_id else ", with the rights of the HDM base's owner"
             date = self.attempt.metric_date
             self.log.info("%s runs on %d endpoint(s), metric date %s%s", pack, len(found), date, rights)
         return found
 
-    def _make_execution(self, hook: HdmHook, base: BaseConnection, ids: Mapping[str, int]) -> Execution:
+    def _record(self, base: BaseConnection, planned: Plan) -> None:
+        """Record the pack in the base, if it has changed."""
+        sha256 = content.digest(self.pack.path)
+        if sha256 != planned.recorded and (fault := packs.record(base, self.pack, sha256)):
+            self.log.warning("the pack could not be recorded in hdm_pack: %s", fault)
+
+    def _make_execution(self, hook: HdmHook, base: BaseConnection, ids: Mapping[str, int], planned: Plan) -> Execution:
         return Execution(
             hook,
             self.attempt,
@@ -256,6 +264,7 @@ class PackAttempt:
             keeper=lock.LockKeeper(
                 base, ids, also=self._chain.pass_on_warnings, check=partial(runs.has_lock, attempt=self.attempt)
             ),
+            remark=planned.external.warning if planned.external.lost else "",
         )
 
     def _job(self, hook: HdmHook, base: BaseConnection, planned: Plan, found: list[Target]) -> Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from hdm_airflow.base import runs
@@ -41,6 +42,7 @@ class Execution:
         keeper: keeps the lock and notes the pack's reports in the ledger; called several times a second; an error
             that it raises ends the run.
         keep: keep the run folder, without its secrets.
+        remark: added to the reason of each endpoint in the ledger.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class Execution:
         *,
         keeper: LockKeeper,
         keep: bool = False,
+        remark: str = "",
     ) -> None:
         self._hook, self._attempt, self._ids, self._log = hook, attempt, ids, log
+        self._remark = remark
         self._keep, self._keeper = keep, keeper
         self._base: BaseConnection | None = None  # the session with the pack's lock
         self._run: PackProcess | None = None
@@ -159,13 +163,18 @@ class Execution:
             try:
                 patience = (_PATIENCE if self._run else min(_PATIENCE, _HASTE)) if patient else 0
                 write = self._write if patient else self._write_in_haste
-                self._outcomes = write(end(), time.monotonic() + patience, begun=phase is Phase.CLOSING)
+                self._outcomes = write(self._remarked(end()), time.monotonic() + patience, begun=phase is Phase.CLOSING)
             except BaseException as error:
                 refused = patient and isinstance(error, HdmBaseError)
                 self._progress.follow(Event.REFUSED if refused else Event.INTERRUPTED)
                 raise
             self._progress.follow(Event.WRITTEN)
         return self._outcomes
+
+    def _remarked(self, outcomes: list[runs.Outcome]) -> list[runs.Outcome]:
+        if not self._remark:
+            return outcomes
+        return [replace(one, reason="; ".join(filter(None, (one.reason, self._remark)))) for one in outcomes]
 
     def _write(self, outcomes: list[runs.Outcome], deadline: float, *, begun: bool) -> list[runs.Outcome]:
         """Write the end; try again until the deadline, because a restart of the base must not lose hours of work.

@@ -13,6 +13,7 @@ from hdm_airflow.base.configuration import NONE, Configuration, merge
 from hdm_airflow.base.endpoints import Registered
 from hdm_airflow.base.gate import Gate
 from hdm_airflow.errors import ConfigurationError, HdmError, shortened
+from hdm_airflow.packs import config_schema, files
 from hdm_airflow.packs.pack import Pack
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Plan:
     gated: Mapping[str, str]  # slug -> why the gate holds it back
     kept: tuple[str, ...]  # slugs that succeeded in an earlier attempt and are still up to date
     external: Configuration  # the pack's own configuration
+    recorded: str | None = None  # digest of the pack's content, as the base has recorded it
 
     @property
     def empty(self) -> bool:
@@ -73,7 +75,7 @@ def read(
         ConfigurationError: if the pack is not activated on one of `only`, or another environment uses this base.
     """
     required = [requirement.name for requirement in pack.requires]
-    assigned = base_assignments.read(base, pack.kind, pack.name, required)
+    assigned = base_assignments.read(base, pack.kind, pack.name, required, version=pack.version)
     if only is not None:
         assigned = _narrow(assigned, pack, only)
     newest = runs.newest(base, attempt, required, assigned.slugs)
@@ -90,7 +92,8 @@ def read(
         external, fault = assigned.configurations.for_version(pack.version), ""
     except HdmError as error:
         external, fault = NONE, one_line(error)
-    return make(assigned, external, fault, gate, own if only is None else {}, resumed=resumed)
+    planned = make(assigned, external, fault, gate, own if only is None else {}, resumed=resumed)
+    return replace(refuse_misfits(planned, pack), recorded=assigned.recorded)
 
 
 def make(
@@ -139,6 +142,23 @@ def make(
     chosen = set(wanted)
     kept = tuple(slug for slug in assigned.slugs if slug not in chosen)
     return Plan(run=tuple(run), broken=broken, gated=gated, kept=kept, external=external)
+
+
+def refuse_misfits(planned: Plan, pack: Pack) -> Plan:
+    """Fail the endpoints whose configuration does not fit the pack's schema: a mistyped key would protect nothing."""
+    try:
+        schema = config_schema.read(pack.path)
+    except files.Unreadable as error:
+        faults = [f"the pack's {config_schema.FILE} {error.reason}" for _ in planned.run]
+    else:
+        faults = config_schema.faults(schema, [item.config for item in planned.run])
+    broken = {}
+    for item, fault in zip(planned.run, faults, strict=True):
+        if fault:
+            source = f" ({', '.join(item.config_sources)})" if item.config_sources else ""
+            broken[item.slug] = f"{fault}{source}"
+    run = tuple(item for item in planned.run if item.slug not in broken)
+    return replace(planned, run=run, broken={**planned.broken, **broken})
 
 
 def _check_environment(attempt: runs.Attempt, own: Iterable[runs.Run]) -> None:

@@ -8,6 +8,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from hdm_airflow.packs import json_fault
+
 #: No manifest, script or configuration of a pack is larger than this, in bytes.
 LIMIT = 1_000_000
 
@@ -84,7 +86,8 @@ def parse_object(text: str) -> tuple[dict[str, Any], list[str]]:
     try:
         value = json.loads(text, object_pairs_hook=pairs)
     except json.JSONDecodeError as error:
-        raise Unreadable(f"is not JSON: {error.msg}", f"{error.lineno}:{error.colno}", "correct it there") from None
+        cause, hint = json_fault.explain(text, error)
+        raise Unreadable(f"is not JSON: {cause}", f"{error.lineno}:{error.colno}", hint) from None
     except (RecursionError, ValueError):  # nested too deeply; a number of thousands of digits
         raise Unreadable("is JSON too deeply nested or with too long a number", hint="write one plain object") from None
     if not isinstance(value, dict):

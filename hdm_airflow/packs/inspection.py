@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from hdm_airflow.packs import conf, files
+from hdm_airflow.packs import conf, config_schema, files, lookalikes, requirement_lines, scripts
 from hdm_airflow.packs.pack import CREATE_TABLE, REQUIREMENTS
 from hdm_airflow.packs.reader import Draft
 from hdm_airflow.packs.tree import Tree, entries
@@ -23,6 +23,10 @@ def inspect(draft: Draft, root: Path) -> None:
     _check_conf(draft)
     _check_texts(draft)
     _check_imports(draft, root)
+    config_schema.inspect(draft)
+    scripts.inspect(draft)
+    requirement_lines.inspect(draft)
+    lookalikes.inspect(draft)
 
 
 def _check_dashboard(draft: Draft) -> None:

@@ -7,8 +7,10 @@ Slower checks are in `inspection`.
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,8 @@ _HINTS = {
     "depends_on": 'write a list of metric packs, for example ["basic>=0.3"]',
     "kind": 'write "metric" or "rule"',
 }
+_LONG = 80  # characters of an unknown key that are compared with the known ones
+_QUOTED = {"name": "basic", "version": "1.0"}
 _STAND_INS = {"name": "unnamed", "version": "0"}
 
 
@@ -139,8 +143,7 @@ def _read_manifest(draft: Draft) -> None:
     for key in doubled:
         draft.add("key-duplicate", f"the key {key!r} appears twice", "keep one", file=MANIFEST, place=key)
     for key in sorted(draft.raw.keys() - _FIELDS):
-        hint = "remove it, or correct its spelling (docs: reference/properties)"
-        draft.add("key-unknown", f"the key {key!r} is unknown", hint, file=MANIFEST, place=key)
+        draft.add("key-unknown", f"the key {key!r} is unknown", _spelling(key), file=MANIFEST, place=key)
     _validate(draft)
 
 
@@ -164,10 +167,21 @@ def _validate(draft: Draft) -> None:
         draft.stated = draft.manifest
 
 
+def _spelling(key: str) -> str:
+    """What to do about an unknown key: probably it is misspelt."""
+    plain = {name.replace("_", ""): name for name in sorted(_FIELDS)}
+    close = get_close_matches(re.sub(r"[\W_]", "", key[:_LONG]).lower(), plain, n=1)
+    known = f"did you mean {plain[close[0]]!r}? Otherwise remove it" if close else "remove it"
+    return f"{known} (docs: reference/properties)"
+
+
 def _add_bad_value(draft: Draft, location: tuple[int | str, ...], message: str) -> None:
     key = str(location[0])
     code = _CODE_OF_BAD_KEY.get(key, "value-bad")
     hint = _HINTS.get(key, "correct the value, or remove the key (docs: reference/properties)")
+    stated = draft.raw.get(key)
+    if key in _STAND_INS and isinstance(stated, (int, float)) and not isinstance(stated, bool):
+        hint = f'write it in quotes, as in "{key}": "{_QUOTED[key]}"'
     text = message.removeprefix("Value error, ").replace("valid tuple", "list")  # JSON has no tuples
     draft.add(code, f"{key}: {text}", hint, file=MANIFEST, place=".".join(map(str, location)))
 

@@ -37,3 +37,15 @@ def newest_not_above(wanted: str, available: Iterable[str]) -> str | None:
         return None
     candidates = [(version, text) for text in texts if (version := parse(text)) is not None and version <= limit]
     return max(candidates)[1] if candidates else None  # of 1.0 and 1.0.0, always the same one
+
+
+def newest_above(wanted: str, available: Iterable[str]) -> str | None:
+    """The newest available version above the wanted one.
+
+    If neither can be compared with the other (`master`), any other version counts as above.
+    """
+    limit = parse(wanted)
+    parsed = [(parse(text), text) for text in available if text != wanted]
+    above = [(version, text) for version, text in parsed if limit and version and version > limit]
+    others = [text for version, text in parsed if not (limit and version)]
+    return max(above)[1] if above else max(others, default=None)

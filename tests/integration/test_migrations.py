@@ -86,9 +86,9 @@ def test_every_table_and_view_says_what_it_is_for(hook, database):
 
 def test_upgrading_twice_changes_nothing(hook, database):
     """The second upgrade reports that the base is current."""
-    assert migrate.upgrade(hook) == (None, "0001")
+    assert migrate.upgrade(hook) == (None, "0002")
     made = schema(database)
-    assert migrate.upgrade(hook) == ("0001", "0001")
+    assert migrate.upgrade(hook) == ("0002", "0002")
     assert schema(database) == made
 
 
@@ -107,7 +107,7 @@ def test_two_upgrades_at_once_both_end_well(hook, database):
             time.sleep(0.1)
     results = [upgrade.communicate(timeout=60) for upgrade in upgrades]
     assert [upgrade.returncode for upgrade in upgrades] == [0, 0], results
-    assert sorted(out.splitlines()[-1] for out, _ in results) == ["0001 0001", "None 0001"]
+    assert sorted(out.splitlines()[-1] for out, _ in results) == ["0002 0002", "None 0002"]
 
 
 def test_a_migration_that_fails_in_the_middle_leaves_nothing(hook, database):
@@ -129,9 +129,9 @@ def test_a_migration_that_fails_in_the_middle_leaves_nothing(hook, database):
     with database.connect() as connection:
         rows = connection.execute("SELECT count(*), to_regclass('hdm_alembic_version') FROM hdm_core_dblist").fetchall()
     assert rows == [(2, None)]
-    assert migrate.check(hook) == (None, "0001")
+    assert migrate.check(hook) == (None, "0002")
     execute(database, "DROP VIEW alerts_of_today")
-    assert migrate.upgrade(hook) == (None, "0001")
+    assert migrate.upgrade(hook) == (None, "0002")
 
 
 def test_an_upgrade_does_not_wait_for_a_table_in_use(hook, database, monkeypatch):
@@ -148,18 +148,18 @@ def test_an_upgrade_does_not_wait_for_a_table_in_use(hook, database, monkeypatch
     assert failure.value.what == "the HDM base is in use: timed out waiting for a lock"
     assert failure.value.hint == "try again after the running Dag has ended"
     assert schema(database) == before
-    assert migrate.upgrade(hook) == (None, "0001")
+    assert migrate.upgrade(hook) == (None, "0002")
 
 
 def test_the_version_of_a_base_is_checked(hook):
     """A base without tables has no version; the error says what to do."""
-    assert migrate.check(hook) == (None, "0001")
+    assert migrate.check(hook) == (None, "0002")
     with pytest.raises(HdmBaseError) as failure:
         migrate.require_current(hook)
-    assert failure.value.what == "the HDM base is at version none; this release needs 0001"
+    assert failure.value.what == "the HDM base is at version none; this release needs 0002"
     assert failure.value.hint == "run: airflow hdm db upgrade"
     migrate.upgrade(hook)
-    assert migrate.check(hook) == ("0001", "0001")
+    assert migrate.check(hook) == ("0002", "0002")
     migrate.require_current(hook)
 
 

@@ -20,6 +20,8 @@ GOOD = ("good-measure", "good-after", "good-judge")
 NOBODY = 65534
 #: With this in place of the real limit, `bad-files-many` is large.
 LARGE = 60
+#: With this in place of the real limit, `bad-scripts-many` has too many.
+SCRIPTS = 5
 
 _SCRIPT = '#!/bin/bash\necho "measured"\n'
 _ANIMALS: dict[str, Callable[[Path], None]] = {}
@@ -156,6 +158,14 @@ def _(pack: Path) -> None:
 def _(pack: Path) -> None:
     whole(pack)
     (pack / "d" / "/".join(["d" * 240] * 13)).mkdir(parents=True)
+
+
+@animal("metric-packs/bad-scripts-many")
+def _(pack: Path) -> None:
+    whole(pack)
+    (pack / "process").mkdir()
+    for number in range(SCRIPTS):
+        (pack / f"process/{number}.sh").write_text(_SCRIPT)
 
 
 # Links ----------------------------------------------------------------------------------------------------------------

@@ -109,7 +109,11 @@ def test_version_without_configuration_uses_that_of_the_newest_lower_version(wan
     """With a warning. It never uses that of a newer version or of master."""
     found = rows(*((version, version, f'"{version}"') for version in ("0.9", "1.0.0", "master"))).for_version(wanted)
     if used is None:
-        assert found == NONE
+        assert (found.value, found.source) == ({}, "")
+        assert found.lost
+        assert found.warning == (
+            "version 0.8 has no external configuration: that of 1.0.0, which is not a lower version, is not used"
+        )
     else:
         assert found.value == used
         assert found.source == f"hdm_pack_rule_conf basic:{used}"

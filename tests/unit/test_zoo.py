@@ -15,7 +15,7 @@ from unittest import mock
 import pytest
 
 from hdm_airflow.errors import ConfigurationError
-from hdm_airflow.packs import tree
+from hdm_airflow.packs import scripts, tree
 from hdm_airflow.packs.catalog import Catalog
 from hdm_airflow.packs.finding import CODES, Finding
 from hdm_airflow.packs.pack import Pack
@@ -29,15 +29,27 @@ Expected = tuple[str, str, str, str]  # code, severity, file, place
 MANIFEST = "properties.json"
 SCRIPT = "bootstrap-script.sh"
 CONF = "process/conf.json"
+SCHEMA = "config.schema.json"
 DASHBOARD = "kibana-dashboard/export.ndjson"
 #: Found only where every file is read: by `airflow hdm packs check`, not by a Dag file.
 DEEP = {
     "airflow-imports",
     "conf-password",
     "conf-unreadable",
+    "config-default-bad",
+    "config-schema-bad",
+    "file-lookalike",
+    "helper-crlf",
     "ndjson-bad",
+    "requirement-bad",
     "requirements-unreadable",
+    "script-errexit",
+    "script-interpreter",
+    "script-not-executable",
+    "script-syntax",
+    "scripts-unchecked",
     "sql-unreadable",
+    "windows-path",
 }
 
 
@@ -56,6 +68,13 @@ KEPT: dict[str, list[Expected]] = {
     "bad-bom-manifest": [warning("manifest-bom")],
     "bad-conf-password": [warning("conf-password", CONF, "prod.mysqlPassword")],
     "bad-conf-text": [warning("conf-unreadable", CONF, "2:3")],
+    "bad-config-default": [
+        warning("config-default-bad", CONF, "limit"),
+        warning("config-default-bad", CONF, "limt"),
+    ],
+    "bad-config-schema": [warning("config-schema-bad", SCHEMA, "additionalPropertes")],
+    "bad-config-schema-loop": [warning("config-schema-bad", SCHEMA)],
+    "bad-config-schema-text": [warning("config-schema-bad", SCHEMA, "1:2")],
     "bad-cycle-a": [error("dependency-cycle", place="depends_on")],
     "bad-cycle-b": [error("dependency-cycle", place="depends_on")],
     "bad-cycle-c": [error("dependency-cycle", place="depends_on")],
@@ -78,6 +97,8 @@ KEPT: dict[str, list[Expected]] = {
         warning("script-crlf", SCRIPT),
         warning("script-shebang", SCRIPT, "1"),
     ],
+    "bad-helper-crlf": [warning("helper-crlf", "process/measure.sh")],
+    "bad-helper-syntax": [warning("script-syntax", "process/measure.sh", "4")],
     "bad-infinite-timeout": [warning("value-bad", place="timeout")],
     "bad-key-twice": [warning("key-duplicate", place="version")],
     "bad-key-unknown": [warning("key-unknown", place="depend_on")],
@@ -85,6 +106,15 @@ KEPT: dict[str, list[Expected]] = {
     "bad-kind-nowhere": [error("kind-unknown")],
     "bad-kind-value": [error("kind-unknown"), warning("kind-bad", place="kind")],
     "bad-list-manifest": [error("manifest-unreadable", place="1:1")],
+    "bad-lookalike-script": [
+        error("script-missing", SCRIPT),
+        warning("file-lookalike", "bootstrap_script.sh"),
+    ],
+    "bad-lookalikes": [
+        warning("file-lookalike", "Requirements.txt"),
+        warning("file-lookalike", "create-table/b.SQL"),
+        warning("file-lookalike", "kibana-dashboard/export.json"),
+    ],
     "bad-mainscript-missing": [warning("mainscript-missing", place="mainscript")],
     "bad-manifest-folder": [error("manifest-unreadable")],
     "bad-manifest-missing": [error("manifest-missing"), error("kind-unknown")],
@@ -100,14 +130,19 @@ KEPT: dict[str, list[Expected]] = {
     "bad-readme-folder": [warning("readme-missing", "")],
     "bad-readme-missing": [warning("readme-missing", "")],
     "bad-readme-utf8": [warning("readme-unreadable", "Readme.md")],
+    "bad-requirement-line": [warning("requirement-bad", "requirements.txt", "2")],
     "bad-requirements-folder": [warning("requirements-unreadable", "requirements.txt")],
     "bad-requirements-utf8": [warning("requirements-unreadable", "requirements.txt", "1")],
     "bad-script-bom": [warning("script-bom", SCRIPT, "1")],
+    "bad-script-called": [warning("script-not-executable", SCRIPT, "4")],
     "bad-script-crlf": [warning("script-crlf", SCRIPT)],
     "bad-script-empty": [warning("script-empty", SCRIPT)],
+    "bad-script-errexit": [warning("script-errexit", SCRIPT, "2")],
     "bad-script-folder": [error("script-unreadable", SCRIPT)],
+    "bad-script-interpreter": [warning("script-interpreter", SCRIPT, "1")],
     "bad-script-missing": [error("script-missing", SCRIPT)],
     "bad-script-shebang": [warning("script-shebang", SCRIPT, "1")],
+    "bad-script-syntax": [warning("script-syntax", SCRIPT, "4")],
     "bad-script-utf8": [error("script-unreadable", SCRIPT, "3")],
     "bad-sql-utf8": [warning("sql-unreadable", "create-table/create.sql", "2")],
     "bad-truncated-manifest": [error("manifest-unreadable", place="4:1")],
@@ -126,6 +161,7 @@ KEPT: dict[str, list[Expected]] = {
     "bad-version-missing": [error("version-missing", place="version")],
     "bad-version-number": [error("version-bad", place="version")],
     "bad-version-space": [error("version-bad", place="version")],
+    "bad-windows-path": [warning("windows-path", SCRIPT, "3")],
 }
 
 #: Those made anew: folder -> all that is found, by a user who may not read everything.
@@ -181,6 +217,7 @@ BUILT: dict[str, list[Expected]] = {
     "metric-packs/bad-script-closed": [error("script-unreadable", SCRIPT)],
     "metric-packs/bad-script-dangling": [error("script-missing", SCRIPT), warning("symlink-broken", SCRIPT)],
     "metric-packs/bad-script-pipe": [error("script-unreadable", SCRIPT), warning("special-file", SCRIPT)],
+    "metric-packs/bad-scripts-many": [warning("scripts-unchecked", "")],
     "metric-packs/bad-x": [error("script-missing", SCRIPT)],
     "metric-packs/team-a/bad-x": [error("script-missing", SCRIPT)],
     "metric-packs/team-b/bad-x": [error("script-missing", SCRIPT)],
@@ -213,7 +250,8 @@ def kept() -> Catalog:
 @pytest.fixture(scope="module")
 def built(kept: Catalog) -> Iterator[Catalog]:
     """The animals that git cannot hold, as a user without rights sees them (after `kept` has imported everything)."""
-    with open_folder() as folder, mock.patch.object(tree, "LARGE", zoo.LARGE):
+    limits = mock.patch.object(tree, "LARGE", zoo.LARGE), mock.patch.object(scripts, "MANY", zoo.SCRIPTS)
+    with open_folder() as folder, limits[0], limits[1]:
         zoo.build(folder / "packs")
         yield zoo.as_nobody(lambda: Catalog.scan(folder / "packs", deep=True))
 

@@ -1,5 +1,6 @@
 -- name: read
--- Three lists in one round trip: activations of the pack and of the packs that it requires, endpoints, configurations.
+-- One round trip: activations of the pack and of the packs that it requires, endpoints, configurations; and the digest
+-- of the pack's content as it was recorded last.
 SELECT
     (
         SELECT coalesce(json_agg(one), '[]')
@@ -19,4 +20,7 @@ SELECT
             SELECT id_config, pack_version, pack_config FROM hdm_configuration
             WHERE kind = %(kind)s AND pack_name = %(pack)s
         ) AS one
-    ) AS configurations;
+    ) AS configurations,
+    (
+        SELECT sha256 FROM hdm_pack WHERE kind = %(kind)s AND name = %(pack)s AND version = %(version)s
+    ) AS recorded;

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hdm_airflow.cli.command import command
 from hdm_airflow.cli.command_context import packs_folder
-from hdm_airflow.cli.console import put, say
+from hdm_airflow.cli.console import put, say, show_json
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs import graph, inspection
 from hdm_airflow.packs.catalog import Catalog
@@ -104,10 +104,8 @@ def _put_text(results: Sequence[Checked]) -> None:
 
 
 def _put_json(results: Iterable[Checked]) -> None:
-    from airflow.cli.simple_table import AirflowConsole
-
     rows = [_row(result.root, finding) for result in results for finding in result.findings]
-    AirflowConsole().print_as_json(rows)  # type: ignore[arg-type]  # it dumps any JSON
+    show_json(rows)
 
 
 def _row(root: Path, finding: Finding) -> dict[str, Any]:

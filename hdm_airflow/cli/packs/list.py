@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hdm_airflow.cli.command import command
@@ -17,6 +18,7 @@ from hdm_airflow.packs.selection import choose
 if TYPE_CHECKING:
     from argparse import Namespace
 
+_FEW = 2  # packs that are listed one by one, even if they are required by default
 _TABLE = re.compile(r"(?im)^\s*create\s+(?:unlogged\s+)?table\s+(?:if\s+not\s+exists\s+)?([^\s(]+)")
 
 
@@ -32,7 +34,7 @@ def list_all(args: Namespace) -> int:
             "version": pack.version,
             "task_id": pack.task_id,
             "tags": list(pack.tags),
-            "requires": [_requirement(one) for one in pack.requires],
+            "requires": _requirements(pack.requires),
             "state": state(pack),
             "folder": pack.folder,
         }
@@ -78,6 +80,14 @@ def state(pack: Pack) -> str:
         return "quarantined"
     count = len(pack.findings)
     return f"{count} warning{'s' if count > 1 else ''}" if count else "ok"
+
+
+def _requirements(required: Sequence[Requirement]) -> list[str]:
+    """The packs that a pack requires; several that it requires by default are one entry."""
+    if len(required) < _FEW or any(one.explicit for one in required):
+        return [_requirement(one) for one in required]
+    broken = [f"mp_{one.name}" for one in required if one.quarantined]
+    return [f"all {len(required)} metric packs (default)", *(f"{name} (quarantined)" for name in broken)]
 
 
 def _requirement(one: Requirement) -> str:

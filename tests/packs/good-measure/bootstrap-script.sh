@@ -1,3 +1,4 @@
 #!/bin/bash
+set -e
 cd process
 bash measure.sh

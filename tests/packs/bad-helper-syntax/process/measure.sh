@@ -1,0 +1,4 @@
+#!/bin/bash
+for one in 1 2; do
+    echo "$one"
+fi

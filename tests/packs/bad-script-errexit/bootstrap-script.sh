@@ -1,0 +1,2 @@
+#!/bin/bash
+nodejs24 measure.js; echo finished
