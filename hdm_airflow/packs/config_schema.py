@@ -29,6 +29,8 @@ _OPTIONAL = {"$schema", "$id", "$comment", "$defs", "title", "description", "exa
     "patternProperties",
     "additionalProperties",
 }
+#: Stands for a value that Python cannot write as JSON: the checker cannot read it either.
+_TOO_DEEP = "[" * 10_000
 _TOO_LONG = "cannot be checked: a pattern or a reference of the schema takes too long, or too much memory"
 
 
@@ -96,7 +98,7 @@ def faults(schema: dict[str, Any] | None, values: Sequence[Any], *, parts: bool 
     """
     if schema is None:
         return ["" for _ in values]
-    texts = [json.dumps(value, sort_keys=True) for value in values]
+    texts = [_text(value) for value in values]
     distinct = [text for text in dict.fromkeys(texts) if text != "{}" or not _accepts_nothing(schema)]
     if not distinct:
         return ["" for _ in values]
@@ -108,6 +110,13 @@ def faults(schema: dict[str, Any] | None, values: Sequence[Any], *, parts: bool 
         for text, problems in zip(distinct, found, strict=True)
     }
     return [reasons.get(text, "") for text in texts]
+
+
+def _text(value: Any) -> str:
+    try:
+        return json.dumps(value, sort_keys=True)
+    except RecursionError:
+        return _TOO_DEEP
 
 
 def _accepts_nothing(schema: dict[str, Any]) -> bool:

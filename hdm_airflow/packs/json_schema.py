@@ -161,13 +161,14 @@ class Schema:
 
     def _none_fits(self, choices: list[Any], value: Any, path: tuple[Any, ...]) -> Iterator[_Error]:
         """The errors of the only alternative of the value's type, else all alternatives in words."""
-        alike = [one for one in choices if isinstance(one, dict) and "type" in one and _is_of(value, one["type"])]
-        if len(alike) == 1 and isinstance(value, (dict, list)):
-            yield from self._errors(alike[0], value, path)
+        plain = [self._target(one["$ref"]) if isinstance(one, dict) and "$ref" in one else one for one in choices]
+        alike = [one for one in plain if isinstance(one, dict) and "type" in one and _is_of(value, one["type"])]
+        if len(alike) == 1:
+            yield from self._errors(choices[plain.index(alike[0])], value, path)
             return
         errors = [list(self._errors(one, value, path)) for one in choices]
         missing = any(all(error[2] for error in found) for found in errors)
-        words = " or ".join(dict.fromkeys(_words(one) for one in choices))
+        words = " or ".join(dict.fromkeys(_words(one) for one in plain))
         yield path, f"must be {words}", missing
 
     def _of_object(self, schema: dict[str, Any], value: dict[str, Any], path: tuple[Any, ...]) -> Iterator[_Error]:

@@ -35,6 +35,8 @@ def hdm(capsys: pytest.CaptureFixture[str], base: Database, tmp_path: Path, monk
     hdm = Hdm(capsys)
     for words in (["pulse"], ["pulse", "--kind", "rule"], ["beat"]):
         hdm("packs", "new", *words, dags / "packs")
+    for schema in (dags / "packs").rglob("config.schema.json"):
+        schema.unlink()  # a pack without one accepts anything
     for slug in (HEART, LUNG, OTHER_LUNG):
         hdm("endpoints", "add", slug)
     return hdm
@@ -301,6 +303,74 @@ def test_configuration_comes_from_file_stdin_or_is_text(
     assert "give --version" in hdm("config", "set", "mp_later", "{}", code=2).err
 
 
+SCHEMA = {"type": "object", "properties": {"identifying": {"type": "array"}}, "additionalProperties": False}
+
+
+def test_mistyped_key_is_refused_with_the_one_that_was_meant(hdm: Hdm, base: Database, tmp_path: Path) -> None:
+    """Accepted, it would protect nothing: the columns would be measured."""
+    schema = tmp_path / "dags/packs/metric-packs/beat/config.schema.json"
+    schema.write_text(json.dumps(SCHEMA))
+    for where in ([], ["--endpoint", "heart"], ["--version", "0.0.1"]):
+        done = hdm("config", "set", "beat", '{"identifing": ["name"]}', *where, code=2)
+        assert "identifing is unknown: did you mean identifying?" in done.err
+        assert str(schema) in done.err
+        assert "the configuration must be an object" in hdm("config", "set", "beat", "x", "--text", *where, code=2).err
+    assert hdm.json("config", "list") == []
+    assert audit(base) == []
+    hdm("config", "set", "beat", '{"identifying": ["name"]}')
+    schema.write_text('{"additionalPropertes": false}')
+    assert "did you mean additionalProperties?" in hdm("config", "set", "beat", '{"identifying": []}', code=2).err
+    schema.write_text("{'type': 1}")
+    assert "it has single quotes" in hdm("config", "set", "beat", "{}", code=2).err
+
+
+def test_key_that_is_missing_is_a_warning_until_the_other_part_has_it(hdm: Hdm, tmp_path: Path) -> None:
+    """External and endpoint configuration are stored one after the other."""
+    schema = tmp_path / "dags/packs/metric-packs/beat/config.schema.json"
+    schema.write_text(json.dumps({**SCHEMA, "required": ["identifying"]}))
+    missing = "warning: the pack will not accept the configuration as a whole: the configuration identifying is missing"
+    assert missing in hdm("config", "set", "beat", "{}", "--endpoint", "heart").err
+    assert hdm("config", "set", "beat", '{"identifying": []}').err == "mp_beat is configured for version 0.1.0\n"
+    assert "warning" not in hdm("config", "set", "beat", "{}", "--endpoint", "heart").err
+
+
+def test_schema_of_the_last_attempt_counts_where_the_packs_folder_has_no_pack(
+    hdm: Hdm, base: Database, tmp_path: Path
+) -> None:
+    """On a machine without the packs folder, a mistyped key is refused too."""
+    assert "the configuration is not checked" in hdm("config", "set", "mp_far", "{}", "--version", "1.0").err
+    insert = """INSERT INTO hdm_pack (kind, name, version, sha256, config_schema, recorded_at)
+        VALUES ('metric', 'far', %s, 'x', %s, now() + %s * interval '1 s')"""
+    with base.connect() as connection:
+        connection.execute(insert, ["1.0", json.dumps(SCHEMA), 0])
+        connection.execute(insert, ["0.9", "{}", 1])
+    done = hdm("config", "set", "mp_far", '{"identifing": []}', "--version", "1.0", code=2)
+    assert "did you mean identifying?\nin: hdm_pack mp_far 1.0\n" in done.err
+    hdm("config", "set", "mp_far", '{"identifing": []}', "--version", "0.9")
+    hdm("config", "set", "mp_far", '{"identifing": []}', "--endpoint", "heart")
+
+
+def test_list_says_what_is_not_accepted_and_what_is_not_used(hdm: Hdm, base: Database) -> None:
+    """By the pack as it ran last: a step back from 1.1 to 1.0 leaves 1.1's options behind."""
+    for version in ("0.9", "1.1"):
+        hdm("config", "set", "mp_beat", '{"identifing": []}', "--version", version)
+    hdm("config", "set", "mp_beat", '{"identifying": []}', "--endpoint", "heart")
+    with base.connect() as connection:
+        connection.execute(
+            "INSERT INTO hdm_pack (kind, name, version, sha256, config_schema) VALUES ('metric', 'beat', '1.0', '', %s)",
+            [json.dumps(SCHEMA)],
+        )
+    unknown = "identifing is unknown: did you mean identifying?"
+    faults = {row["version"]: row["fault"] for row in hdm.json("config", "list")}
+    assert faults == {"0.9": unknown, "1.1": f"not used: the pack ran last as version 1.0; {unknown}", None: ""}
+
+
+def test_configuration_of_a_version_that_the_pack_has_passed_is_stored_with_a_warning(hdm: Hdm) -> None:
+    """It may be meant for the next upgrade."""
+    done = hdm("config", "set", "beat", "{}", "--version", "9.0")
+    assert "mp_beat has version 0.1.0, which does not use the configuration of version 9.0" in done.err
+
+
 def test_configuration_that_does_not_decode_is_listed_with_its_fault(hdm: Hdm, base: Database) -> None:
     """One bad row, written by other hands, hides no other."""
     hdm("config", "set", "beat", "{}")
@@ -330,7 +400,8 @@ def test_runs_are_listed_newest_first_in_every_format(hdm: Hdm, base: Database) 
     assert len(hdm.json("runs", "list", "--limit", "2")) == 2
     assert hdm.json("runs", "list", "--date", "2030-01-01") == []
     hdm("runs", "list", "--limit", "0", code=2)
-    hdm("runs", "list", "--date", "yesterday", code=2)
+    for text in ("yesterday", "20260105", "2026-W01-1", "2026-1-5", "٢٠٢٦-٠١-٠٥"):
+        hdm("runs", "list", "--date", text, code=2)
 
 
 def test_missing_password_is_named_with_its_connection(hdm: Hdm, database: Database, metadata: None) -> None:
@@ -348,7 +419,7 @@ def test_missing_password_is_named_with_its_connection(hdm: Hdm, database: Datab
 
 def test_check_names_a_base_that_is_newer_different_or_read_only(hdm: Hdm, base: Database) -> None:
     """The exit code says it too; a command that writes refuses a base of another version."""
-    assert "is current: version 0001" in hdm("db", "check").err
+    assert "is current: version 0002" in hdm("db", "check").err
     with base.connect(autocommit=True) as owner:
         owner.execute("DROP INDEX hdm_alerts_key; ALTER TABLE hdm_pack_run DROP COLUMN alerts")
         done = hdm("db", "check", code=1)
@@ -359,5 +430,5 @@ def test_check_names_a_base_that_is_newer_different_or_read_only(hdm: Hdm, base:
             assert newer in hdm(*words, code=2).err
     with base.connect(autocommit=True) as owner:
         owner.execute(f'ALTER DATABASE "{base.name}" SET default_transaction_read_only = on')
-        owner.execute("SET default_transaction_read_only = off; UPDATE hdm_alembic_version SET version_num = '0001'")
+        owner.execute("SET default_transaction_read_only = off; UPDATE hdm_alembic_version SET version_num = '0002'")
     assert "the HDM base is read-only" in hdm("db", "check", code=2).err

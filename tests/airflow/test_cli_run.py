@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
@@ -226,3 +229,44 @@ def test_new_packs_of_both_kinds_measure_and_judge(
     assert alerts == [(slug, TODAY, "beat", message)]
     hdm("config", "set", "rp_beat", '{"max_drop": 75}', "--packs-dir", packs)
     assert hdm.json("packs", "run", "rp_beat", *run)[0]["alerts"] == 0
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize(("status", "code"), [("ok", 0), ("failed", 1)])
+def test_exit_code_is_that_of_the_run_whoever_reads_its_output(
+    hdm: Hdm, base: Database, packs: Path, status: str, code: int, stream: str
+) -> None:
+    """`packs run ... | true` is used in scripts: the run goes on, and its exit code says how it went."""
+    script(packs, f"echo before\n{reporting(status)}")
+    hdm("activate", "mp_pulse", "heart", "--packs-dir", packs)
+    command = ["hdm", "packs", "run", "mp_pulse", "--packs-dir", packs, "--date", TODAY]
+    done = without_reader(stream, *command)
+    assert done.returncode == code, done
+    assert ledger(base) == [("heart", "success" if status == "ok" else "failed")]
+
+
+@pytest.mark.parametrize("output", ["table", "plain", "json", "yaml"])
+@pytest.mark.parametrize("words", [["packs", "list"], ["packs", "show", "mp_pulse"]], ids=["list", "show"])
+def test_output_without_a_reader_is_no_failure(hdm: Hdm, packs: Path, words: list[str], output: str) -> None:
+    """`| head -1` is not an error, in any format."""
+    done = without_reader("stdout", "hdm", *words, "--packs-dir", packs, "--output", output)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_check_without_a_reader_still_says_that_there_are_errors(hdm: Hdm, packs: Path) -> None:
+    """`packs check | head` in a build must not turn green."""
+    (packs / "metric-packs/pulse/properties.json").write_text("{}")
+    for output in ("text", "json"):
+        assert without_reader("stdout", "hdm", "packs", "check", packs, "--output", output).returncode == 1
+
+
+def without_reader(stream: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run the program `airflow` with a stream whose reader has ended."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    streams: dict[str, int] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writer}
+    command = [sys.executable, "-W", "ignore", "-m", "airflow", *map(str, words)]
+    try:
+        return subprocess.run(command, **streams, text=True, check=False, timeout=120)  # type: ignore[call-overload]
+    finally:
+        os.close(writer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import date, timedelta
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pendulum
 import pytest
@@ -311,6 +311,73 @@ def test_pack_gets_both_configurations_merged_and_the_endpoint_wins(stage: Stage
     stage.run("mp_basic")
     assert "got [('a', 1), ('b', 2)]" in stage.log
     assert "version 1.10.0 has no external configuration: that of 1.9.0 is used" in stage.log
+
+
+SCHEMA = json.dumps({"type": "object", "properties": {"identifying": {}}, "additionalProperties": False})
+
+
+def test_endpoint_with_a_mistyped_key_is_not_touched_and_the_others_run(stage: Stage) -> None:
+    """With `identifing`, the identifying columns would be measured."""
+    stage.pack("basic", ALL_OK, files={"config.schema.json": SCHEMA})
+    stage.activate("mp_basic", HEART, LUNG, LIVER)
+    stage.configure("mp_basic", {"identifing": ["s3cret"]}, place=HEART)
+    stage.configure("mp_basic", {"identifying": ["name"]}, place=LUNG)
+    with pytest.raises(PackFailedError):
+        stage.run("mp_basic")
+    rows = {name: (status, reason) for name, status, reason in stage.ledger("mp_basic", "reason")}
+    reason = f"identifing is unknown: did you mean identifying? (hdm_pack_metric_conf basic:{HEART.slug})"
+    assert rows["heart"] == ("failed", reason)
+    assert {rows["lung"][0], rows["liver"][0]} == {"success"}
+    assert "s3cret" not in stage.log
+
+
+def test_schema_that_is_wrong_fails_every_endpoint_with_a_configuration(stage: Stage) -> None:
+    """What it was meant to protect is unknown."""
+    stage.pack("basic", ALL_OK, files={"config.schema.json": '{"additionalPropertes": false}'})
+    stage.activate("mp_basic", HEART)
+    stage.configure("mp_basic", {"a": 1}, place=HEART)
+    with pytest.raises(PackFailedError, match="did you mean additionalProperties"):
+        stage.run("mp_basic")
+
+
+def test_attempt_records_its_pack_once_per_content(stage: Stage) -> None:
+    """Commands and pages know the pack where they cannot read the packs folder."""
+    query = "SELECT name, version, readme, config_schema, findings, recorded_at, sha256 FROM hdm_pack ORDER BY version"
+
+    def recorded() -> list[tuple[Any, ...]]:
+        with stage.base.connect() as connection:
+            return connection.execute(query).fetchall()
+
+    stage.pack("basic", ALL_OK, files={"config.schema.json": SCHEMA, "Readme.md": "# Basic\n"})
+    stage.activate("mp_basic", HEART)
+    stage.run("mp_basic")
+    (first,) = recorded()
+    assert first[:4] == ("basic", "1.0.0", "# Basic\n", SCHEMA)
+    assert {one["code"] for one in first[4]} <= {"author-missing", "description-missing"}
+    stage.run("mp_basic")
+    assert recorded() == [first]
+    stage.pack("basic", ALL_OK, files={"Readme.md": "# Other\n", "config.schema.json": SCHEMA})
+    stage.run("mp_basic")
+    ((*_, readme, _schema, _findings, at, sha256),) = recorded()
+    assert (readme, at > first[5], sha256 != first[6]) == ("# Other\n", True, True)
+    stage.pack("basic", ALL_OK, version="2.0")
+    stage.run("mp_basic")
+    assert [row[1] for row in recorded()] == ["1.0.0", "2.0"]
+
+
+def test_step_back_to_a_lower_version_says_that_its_configuration_is_lost(stage: Stage) -> None:
+    """Without `min_count`, rare levels would be stored, and nothing would say so."""
+    stage.pack("basic", ALL_OK, version="1.0")
+    stage.activate("mp_basic", HEART)
+    stage.configure("mp_basic", {"min_count": 10}, version="1.1")
+    stage.run("mp_basic")
+    warning = "version 1.0 has no external configuration: that of 1.1, which is not a lower version, is not used"
+    assert warning in stage.log
+    ((_, status, reason),) = stage.ledger("mp_basic", "reason")
+    assert (status, warning in reason) == ("success", True)
+    stage.configure("mp_basic", {"min_count": 10}, version="1.0")
+    stage.run("mp_basic")
+    assert stage.ledger("mp_basic", "reason")[-1][2] is None
 
 
 def test_configuration_that_does_not_decode_fails_its_endpoint_or_all(stage: Stage) -> None:
