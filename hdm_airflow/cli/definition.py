@@ -199,6 +199,7 @@ CONFIG = GroupCommand(
                 *BASE,
             ),
             example="""airflow hdm config set mp_basic --endpoint heart '{"min_count": 10}'""",
+            more="Refused if it does not fit the pack's config.schema.json: an unknown key, or a wrong value.",
         ),
         action(
             "list",

@@ -149,7 +149,8 @@ def refuse_misfits(planned: Plan, pack: Pack) -> Plan:
     try:
         schema = config_schema.read(pack.path)
     except files.Unreadable as error:
-        faults = [f"the pack's {config_schema.FILE} {error.reason}" for _ in planned.run]
+        fault = f"the pack's {config_schema.FILE} {error.reason}"
+        faults = ["" if item.config == {} else fault for item in planned.run]
     else:
         faults = config_schema.faults(schema, [item.config for item in planned.run])
     broken = {}

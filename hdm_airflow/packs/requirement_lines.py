@@ -20,10 +20,11 @@ _OPTIONS = {
     *("--trusted-host", "--use-feature"),
 }
 _PER_REQUIREMENT = re.compile(r"\s+--(hash|config-settings?|global-option)\b.*")
-_COMMENT = re.compile(r"(^|\s+)#.*$")
+_COMMENT = re.compile(r"(^|\s)#.*$")
 _ARCHIVE = re.compile(r"(?i)\.(whl|zip|tar|tar\.(gz|bz2|xz)|tgz)(\[[^]]*\])?$")
 _SINGLE_EQUALS = re.compile(r"([\w.-]+)\s*=\s*([\w.*+!-]+)$")
 _BLANK = re.compile(r"([\w.-]+)\s+v?(\d[\w.*+!-]*)$")
+_LONGEST = 10_000  # characters; hashes of one release may take some thousand
 _SHOWN = 80  # characters
 
 
@@ -48,14 +49,20 @@ def _logical(text: str) -> Iterator[tuple[int, str]]:
             joined += line[:-1]
             continue
         whole, joined = f"{joined}{line}", ""
-        if plain := _COMMENT.sub("", whole).strip():
+        if plain := _plain(whole):
             yield first, plain
         first = 0
-    if plain := _COMMENT.sub("", joined).strip():
+    if plain := _plain(joined):
         yield first, plain
 
 
+def _plain(line: str) -> str:
+    return " ".join(_COMMENT.sub("", line).split())
+
+
 def _is_accepted(line: str) -> bool:
+    if len(line) > _LONGEST:
+        return False
     if line.startswith("-"):
         option = re.match(r"--[\w-]+|-\w", line)
         return bool(option and option[0] in _OPTIONS)

@@ -29,7 +29,8 @@ _HARMLESS = {
     *(":", "for", "case", "in", "select", "function", "exit", "return", "break", "continue", "[", "[[", "test", "trap"),
 }
 _DRIVE = re.compile(r"(?<![\w\\])[A-Za-z]:\\\w")
-_BACKSLASHED = re.compile(r"[\w.-]+(?:\\[\w.-]+)+")
+_BACKSLASHED = re.compile(r"(?<![\w.-])[\w.-]+(?:\\[\w.-]+)+")
+_LONG_LINE = 4_000  # characters; a longer line holds data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +150,8 @@ def _stops_at_errors(words: Sequence[str]) -> bool:
 
 
 def _has_windows_path(line: str, folders: set[str], names: set[str]) -> bool:
+    if len(line) > _LONG_LINE:
+        return False
     if _DRIVE.search(line):
         return True
     paths = [text.replace("\\", "/") for text in _BACKSLASHED.findall(line)]

@@ -241,7 +241,7 @@ def test_exit_code_is_that_of_the_run_whoever_reads_its_output(
     hdm("activate", "mp_pulse", "heart", "--packs-dir", packs)
     command = ["hdm", "packs", "run", "mp_pulse", "--packs-dir", packs, "--date", TODAY]
     done = without_reader(stream, *command)
-    assert done.returncode == code, done
+    assert done.returncode == code, done.stderr
     assert ledger(base) == [("heart", "success" if status == "ok" else "failed")]
 
 

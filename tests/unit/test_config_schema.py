@@ -149,7 +149,7 @@ def test_equal_configurations_are_checked_once_and_empty_ones_without_a_process(
     assert asked[1:] == ["{}"]
 
 
-# Schemas that are wrong, or hostile -------------------------------------------------------------------------------------
+# Schemas that are wrong, or hostile -----------------------------------------------------------------------------------
 
 DOUBLING = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(40)} | {"a40": True}
 
