@@ -264,9 +264,11 @@ def without_reader(stream: str, *words: object) -> subprocess.CompletedProcess[s
     """Run the program `airflow` with a stream whose reader has ended."""
     reader, writer = os.pipe()
     os.close(reader)
-    streams: dict[str, int] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writer}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writer}
     command = [sys.executable, "-W", "ignore", "-m", "airflow", *map(str, words)]
     try:
-        return subprocess.run(command, **streams, text=True, check=False, timeout=120)  # type: ignore[call-overload]
+        return subprocess.run(
+            command, stdout=streams["stdout"], stderr=streams["stderr"], text=True, check=False, timeout=120
+        )
     finally:
         os.close(writer)
