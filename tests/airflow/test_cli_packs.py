@@ -56,6 +56,20 @@ def test_list_tells_what_can_run(hdm: Hdm, packs: Path) -> None:
     ]
 
 
+def test_list_has_one_entry_for_all_packs_that_are_required_by_default(hdm: Hdm, packs: Path) -> None:
+    """A rule pack without a namesake waits for every metric pack: 26 names would hide the other columns."""
+    for name in ("beat", "bruise"):
+        hdm("packs", "new", name, packs)
+    hdm("packs", "new", "judge", packs, "--kind", "rule")
+    hdm("packs", "new", "named", packs, "--kind", "rule")
+    edit(packs / "rule-packs/named", depends_on=["beat", "pulse"])
+    required = {row["task_id"]: row["requires"] for row in hdm.json("packs", "list", "--packs-dir", packs)}
+    assert required["rp_judge"] == ["all 4 metric packs (default)", "mp_broken (quarantined)"]
+    assert required["rp_pulse"] == ["mp_pulse (default)"]
+    assert required["rp_named"] == ["mp_beat", "mp_pulse"]
+    assert "mp_beat (default)" in hdm.json("packs", "show", "rp_judge", "--packs-dir", packs)["requires"]
+
+
 @pytest.mark.parametrize("output", ["table", "plain", "yaml", "json"])
 def test_list_prints_every_format_and_keeps_brackets(hdm: Hdm, packs: Path, output: str) -> None:
     """Airflow's tables would read [...] as colour and drop it."""
