@@ -21,7 +21,15 @@ _ORIGINAL: Mapping[str, Sequence[str]] = {
     ),
 }
 #: Tables and views that only hdm_airflow has.
-_OURS = ("hdm_pack_run", "hdm_pack_schema", "hdm_audit", "hdm_endpoint", "hdm_activation", "hdm_configuration")
+_OURS = (
+    "hdm_pack",
+    "hdm_pack_run",
+    "hdm_pack_schema",
+    "hdm_audit",
+    "hdm_endpoint",
+    "hdm_activation",
+    "hdm_configuration",
+)
 _ORDINARY_TABLE = "r"  # pg_class.relkind
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hdm_airflow.packs import conf, files
-from hdm_airflow.packs.finding import printable
+from hdm_airflow.printable import printable
 
 if TYPE_CHECKING:
     from hdm_airflow.packs.reader import Draft

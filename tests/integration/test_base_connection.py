@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from demo.services import Database, free_port
-from hdm_airflow.base import libpq, migrate
+from hdm_airflow.base import libpq, migrate, version
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.errors import ConfigurationError, HdmBaseError
 
@@ -166,8 +166,8 @@ def test_parameter_without_a_variable_is_refused_for_packs(connect: Any, name: s
 def test_extra_that_changes_rows_for_others_does_not_change_ours(connect: Any, cursor: str) -> None:
     """One connection may serve other Dags too."""
     hook = connect({"cursor": cursor})
-    assert migrate.upgrade(hook) == ("0001", "0001")
-    assert migrate.check(hook) == ("0001", "0001")
+    assert migrate.upgrade(hook) == (version.needed(), version.needed())
+    assert migrate.check(hook) == (version.needed(), version.needed())
     with hook.session() as session:
         assert session.execute("SELECT 1 AS one").fetchone() == {"one": 1}
 
