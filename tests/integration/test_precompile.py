@@ -54,15 +54,17 @@ def test_run_that_is_killed_ends_the_precompiling_and_another_goes_on(shop: Shop
     """Airflow's SIGKILL comes five seconds after a kill: the run does not wait, and leaves no process behind."""
     killed = endless()
     with shop.use(needs) as venv:
-        long_work = venv.path / "lib" / "long_work.py"
-        long_work.write_text("x = [1, 2, 3]\n" * 300_000)  # seconds to compile: the kill comes before the end
+        long_work = [venv.path / "lib" / f"long_work_{number}.py" for number in range(10)]
+        for module in long_work:  # many seconds to compile: the kill comes before the end
+            module.write_text("x = [1, 2, 3]\n" * 100_000)
         with precompile.in_background(venv, killed):
             killed.kill()
         assert not record.is_precompiled(venv.path)
         with pytest.raises(KeyError), precompile.in_background(venv, endless()):
             raise KeyError
         assert not record.is_precompiled(venv.path)
-        long_work.unlink()
+        for module in long_work:
+            module.unlink()
         precompile.precompile(venv, endless())
     assert record.is_precompiled(venv.path)
     assert compiled(venv.path)
