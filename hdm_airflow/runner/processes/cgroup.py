@@ -70,7 +70,7 @@ class Cgroup:
             self._files.update((name, self._open(name, os.O_RDONLY)) for name in _READ)
             self._files.update((name, self._open(name, os.O_WRONLY)) for name in _WRITTEN)
             self._list = os.open(os.path.join(folders[0], "cgroup.procs"), os.O_RDONLY)
-        except OSError:
+        except BaseException:
             self.close()
             raise
         self._is_new = os.path.exists(os.path.join(folders[0], "cgroup.events"))  # version 2
@@ -211,23 +211,26 @@ def create(limits: Mapping[str, float]) -> Cgroup | None:
     """
     group = f"{_PREFIX}{time.time():.0f}-{os.getpid()}-{os.urandom(4).hex()}"
     made: list[str] = []
-    for parent in parents():
-        sweep(parent)
-        folder = os.path.join(parent, group)
+    found = None
+    try:
+        for parent in parents():
+            sweep(parent)
+            folder = os.path.join(parent, group)
+            with contextlib.suppress(OSError):
+                os.mkdir(folder)
+                made.append(folder)
+        for name, value in _kernel_limits(limits).items():
+            for folder in made:
+                with contextlib.suppress(OSError):  # this hierarchy does not have it
+                    _write(os.path.join(folder, name), str(value).encode())
         with contextlib.suppress(OSError):
-            os.mkdir(folder)
-            made.append(folder)
-    for name, value in _kernel_limits(limits).items():
-        for folder in made:
-            with contextlib.suppress(OSError):  # this hierarchy does not have it
-                _write(os.path.join(folder, name), str(value).encode())
-    with contextlib.suppress(OSError):
-        if made and all(map(_accepts_processes, made)):
-            return Cgroup(made, limits)
-    for folder in made:
-        with contextlib.suppress(OSError):
-            os.rmdir(folder)
-    return None
+            if made and all(map(_accepts_processes, made)):
+                found = Cgroup(made, limits)
+    finally:
+        for folder in made if found is None else ():
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+    return found
 
 
 def most_tasks(limits: Mapping[str, float]) -> float:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -69,21 +69,28 @@ class Child:
     ) -> None:
         self._variables = variables
         self._limits = confinement.limits
+        self._end_reason: EndReason = "exit"
+        self._overdue = math.inf  # monotonic clock
+        self._hurry = False  # its end was requested, perhaps after it had ended
+        self._is_over = False  # all that could be done to end its processes has been done
         self._group: cgroup.Cgroup | None = None
-        self._control, control = socket.socketpair()
-        self._control.setblocking(False)
         holding = run_folder.holding if run_folder else ()
         orders: guard.Orders = {
             "command": list(command),
             "rules": confinement.rules(),
-            "control": control.fileno(),
+            "control": -1,
             "grace": GRACE,
             "folder": str(run_folder.root) if run_folder else "",
             "holding": list(holding),
             "limits": confinement.total_limits,
             "cgroup": [],
         }
-        with control:
+        self._control, control = socket.socketpair()
+        # Airflow's time limit raises an exception anywhere; its traceback keeps this object until the task ends.
+        with control, ExitStack() as undo:
+            undo.callback(self._control.close)
+            self._control.setblocking(False)
+            orders["control"] = control.fileno()
             self._process = subprocess.Popen(
                 guard.COMMAND,
                 cwd=folder,
@@ -95,17 +102,10 @@ class Child:
                 pass_fds=[control.fileno(), *holding],
                 start_new_session=True,
             )
-        self._end_reason: EndReason = "exit"
-        self._overdue = math.inf  # monotonic clock
-        self._hurry = False  # its end was requested, perhaps after it had ended
-        self._is_over = False  # all that could be done to end its processes has been done
-        self._group = cgroup.create(confinement.total_limits)  # while the guard starts
-        if self._group:
-            orders["cgroup"] = self._group.folders
-        else:
-            _logger.debug("this process cannot make control groups, so the guard counts what the program uses")
-        with suppress(BrokenPipeError), _stream(self._process.stdin) as stdin:  # already killed: `wait` notices
-            stdin.write(json.dumps(orders).encode())
+            undo.callback(self.close)
+            undo.callback(_stream(self._process.stdin).close)  # first: the guard may wait for the rest of its orders
+            self._give(orders)
+            undo.pop_all()
 
     def wait(
         self, *, log: Callable[[str], None], mask: Masker, timeout: float | None, heartbeat: Callable[[], None]
@@ -184,6 +184,18 @@ class Child:
         if self._group:
             self._group.remove()
             self._group.close()
+
+    def _give(self, orders: guard.Orders) -> None:
+        """Make the control group while the guard starts, and send the guard its orders."""
+        self._group = cgroup.create(orders["limits"])
+        if self._group:
+            orders["cgroup"] = self._group.folders
+        else:
+            _logger.debug("this process cannot make control groups, so the guard counts what the program uses")
+        left = json.dumps(orders).encode()
+        with suppress(BrokenPipeError), _stream(self._process.stdin) as stdin:  # already killed: `wait` notices
+            while left:  # a signal can cut a write short
+                left = left[stdin.write(left) :]
 
     def _hear(self) -> list[str]:
         """The lines that the guard has written to the control socket since."""
