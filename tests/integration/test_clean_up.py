@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -136,6 +137,23 @@ def test_folder_of_a_killed_janitor_is_removed_by_another_one(place: Place) -> N
         assert folder.janitor
         os.kill(folder.janitor._process.pid, signal.SIGKILL)
     assert place.left == []
+
+
+def test_folder_is_named_if_its_janitor_was_killed_and_no_other_can_be_started(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The pack's results count all the same."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        with run_folder() as folder:
+            assert folder.janitor
+            os.kill(folder.janitor._process.pid, signal.SIGKILL)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (1, before[1]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    why = "the janitor was killed, and another cannot be started: Too many open files"
+    assert caplog.messages == [f"{folder.root} could not be removed: {why}; remove it by hand"]
+    folder.root.rmdir()
 
 
 def test_folder_is_in_use_as_long_as_a_guard_lives(place: Place, tmp_path: Path) -> None:

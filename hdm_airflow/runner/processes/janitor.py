@@ -110,10 +110,23 @@ class Janitor:
         names = ", ".join(map(str, left))
         if message is None:
             log.warning("%s is still being removed; that goes on in the background", names)
-        elif not ended and time.monotonic() < deadline:  # it was killed
-            remove(left, patience=deadline - time.monotonic(), heartbeat=heartbeat)
-        else:
-            log.warning("%s could not be removed: %s; remove it by hand", names, message or "the janitor was killed")
+            return
+        reason = message or "the janitor was killed"
+        if not ended and time.monotonic() < deadline:  # it was killed
+            try:
+                another = Janitor()
+            except OSError as error:
+                reason = f"the janitor was killed, and another cannot be started: {error.strerror}"
+            else:
+                another.remove(left, patience=deadline - time.monotonic(), heartbeat=heartbeat)
+                return
+        log.warning("%s could not be removed: %s; remove it by hand", names, reason)
+
+    def remove(self, paths: Sequence[Path], *, patience: float, heartbeat: Callable[[], None]) -> None:
+        """Take charge of paths that exist, and finish."""
+        for path in paths:
+            self.take(path)
+        self.finish(patience=patience, heartbeat=heartbeat)
 
 
 def remove(
@@ -123,12 +136,15 @@ def remove(
     heartbeat: Callable[[], None] = lambda: None,
     holding: Sequence[int] = (),
 ) -> None:
-    """Remove files and folders now, whatever is in them; see `Janitor` and its method `finish` for the arguments."""
+    """Remove files and folders now, whatever is in them.
+
+    See `Janitor` and its method `finish` for the arguments.
+
+    Raises:
+        OSError: if no janitor can be started.
+    """
     if paths:
-        janitor = Janitor(holding)
-        for path in paths:
-            janitor.take(path)
-        janitor.finish(patience=patience, heartbeat=heartbeat)
+        Janitor(holding).remove(paths, patience=patience, heartbeat=heartbeat)
 
 
 def _read(output: IO[bytes], deadline: float, heartbeat: Callable[[], None]) -> str | None:
