@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import netrc
+import os
 import shutil
 import stat
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hdm_airflow.errors import VenvBuildError
 from hdm_airflow.runner.venvs.build_home import BuildHome, is_offline, make_build_home
 
 INDEX = {"UV_DEFAULT_INDEX": "https://Index.example:8443/simple", "UV_CACHE_DIR": "/cache", "HOME": "/home/worker"}
@@ -96,6 +98,16 @@ def test_git_settings_are_kept_without_secrets_of_other_hosts(home: Path) -> Non
         "url.https://token-one@mirror.example/.insteadof=https://git.example/",
     ]
     assert (folder / ".git-credentials").read_text() == "https://me:one@mirror.example\n"
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="git is missing")
+def test_git_that_does_not_answer_is_reported(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that its configuration includes can be on a disk that hangs; here it is a pipe."""
+    monkeypatch.setattr("hdm_airflow.runner.venvs.build_home._SECONDS", 0.5)
+    os.mkfifo(home / "included")
+    (home / ".gitconfig").write_text(f"[include]\n\tpath = {home}/included\n")
+    with pytest.raises(VenvBuildError, match=r"\.gitconfig cannot be read: git has not answered"):
+        made(home)
 
 
 def test_offline_may_be_said_in_a_variable_or_a_file(home: Path) -> None:

@@ -56,7 +56,7 @@ def make_build_home(folder: Path, home: Path, variables: Mapping[str, str], line
         lines: of requirements, with variables replaced by their values.
 
     Raises:
-        VenvBuildError: if the worker's `.netrc` cannot be read.
+        VenvBuildError: if the worker's `.netrc` or its configuration of git cannot be read.
     """
     folder.mkdir(mode=0o700)
     hosts = {host for text in (*variables.values(), _configuration(home, variables), *lines) for host in _hosts(text)}
@@ -152,12 +152,21 @@ class _GitEntry:
 
 
 def _git_entries(path: Path) -> Iterator[_GitEntry]:
-    """Yield the values of a configuration of git, as git itself reads it; none without git."""
+    """Yield the values of a configuration of git, as git itself reads it; none without git.
+
+    Raises:
+        VenvBuildError: if git does not answer.
+    """
     git = shutil.which("git")
     if not git or not path.is_file():
         return
     command = [git, "config", "--file", str(path), "--includes", "--list", "-z"]
-    answer = subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS, cwd="/")
+    try:
+        answer = subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS, cwd="/")
+    except subprocess.TimeoutExpired:
+        what = f"{path} cannot be read: git has not answered within {_SECONDS:.0f} s"
+        hint = "check that it and the files it includes are ordinary files on a disk that answers"
+        raise VenvBuildError(what, str(path), hint) from None
     for entry in filter(None, answer.stdout.decode("utf-8", "surrogateescape").split("\0")):
         key, _, value = entry.partition("\n")
         section, _, rest = key.partition(".")
