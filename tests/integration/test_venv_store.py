@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -81,6 +82,24 @@ def test_first_step_that_fails_without_a_word_does_not_stop_the_second(
     uv.chmod(0o755)
     monkeypatch.setattr("hdm_airflow.runner.venvs.builder.uv_program", lambda: str(uv))
     assert shop.installed(ALPHA) == {"alpha": "1.0"}
+
+
+@pytest.mark.parametrize("host", ["silent", "closed", "unknown"])
+def test_index_that_cannot_be_reached_is_tried_once(shop: Shop, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """A second step would wait for the same time-outs again."""
+    monkeypatch.setenv("UV_HTTP_TIMEOUT", "1")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "1" if host == "closed" else "0")
+    with socket.create_server(("127.0.0.1", 0)) as server:  # it accepts connections, and never answers
+        server.settimeout(0)
+        name = {"silent": f"127.0.0.1:{server.getsockname()[1]}", "closed": "127.0.0.1:9", "unknown": "index.invalid"}
+        monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://{name[host]}/simple")
+        with pytest.raises(VenvBuildError, match="error sending request for url"):
+            shop.get("alpha\n")
+        assert not any("from source" in line for line in shop.lines)
+        if host == "silent":
+            server.accept()[0].close()
+            with pytest.raises(BlockingIOError):
+                server.accept()
 
 
 def test_index_belongs_to_the_name_but_not_its_login(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

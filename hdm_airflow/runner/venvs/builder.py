@@ -35,6 +35,8 @@ from hdm_airflow.runner.venvs.requirements import Requirements
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|\b(?:os error|Errno) (?:28|122)\b")
 _NO_GIT = re.compile(r"Git executable not found|Cannot find command 'git'")
 _DENIED = re.compile(r"Permission denied|Host key verification failed")
+#: uv's words for a refused connection, an unknown host, a time-out, a certificate that it does not trust.
+_UNREACHABLE = re.compile(r"^ *(?:cause|Caused by): error sending request for url", re.MULTILINE)
 _UNREAD = re.compile(
     r"^error: (?:(?:Unexpected|Expected) .*:\d+:\d+$|Couldn't parse requirement|failed to decode)", re.MULTILINE
 )
@@ -109,7 +111,7 @@ class Builder:
             failure = self._install_wheels(uv)
             if failure is None:
                 return True
-            if not self.requirements.lines or _FULL.search(failure):
+            if not self.requirements.lines or _FULL.search(failure) or _UNREACHABLE.search(failure):
                 raise self._error(failure)
             self._set_aside()
             if _UNREAD.search(failure):
