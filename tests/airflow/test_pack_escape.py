@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hdm_airflow.errors import PackFailedError
-from hdm_airflow.runner.processes import cgroup, child, confine, sandbox
+from hdm_airflow.runner.processes import cgroup_tree, child, confine, sandbox
 from tests.airflow.processes import alive, eventually
 from tests.airflow.stage import REPORT_ALL, endpoint
 
@@ -49,7 +49,7 @@ def test_process_that_forks_and_ends_all_the_time_does_not_escape(
 ) -> None:
     """No list of processes contains the one that lives when the list is complete."""
     if not grouped:
-        monkeypatch.setattr(cgroup, "parents", list)
+        monkeypatch.setattr(cgroup_tree, "parents", list)
     sign = tmp_path / "sign"
     script = f"python process/hopper.py {sign}\nwhile [ ! -e {sign} ]; do sleep 0.05; done\n"
     stage.pack("basic", script + ALL_OK, files={"process/hopper.py": HOPPER})
@@ -67,7 +67,7 @@ def test_pack_that_blinds_its_guard_is_never_green(
 ) -> None:
     """The guard saw no processes and reported success, while a daemon lived on and could change what was reported."""
     if not grouped:
-        monkeypatch.setattr(cgroup, "parents", list)
+        monkeypatch.setattr(cgroup_tree, "parents", list)
     blind = "import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (0, 0))"
     daemon = f"setsid env -i bash -c 'echo $$ > {pids}; exec sleep 60' &\nwhile [ ! -s {pids} ]; do sleep 0.05; done\n"
     stage.pack("basic", f'{ALL_OK}{daemon}exec python -c "{blind}"\n')

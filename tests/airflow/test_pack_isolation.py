@@ -16,7 +16,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from hdm_airflow.errors import PackFailedError, VenvBuildError
-from hdm_airflow.runner.processes import cgroup, confine, sandbox
+from hdm_airflow.runner.processes import cgroup_tree, confine, sandbox
 from tests.airflow.processes import alive, left_behind
 from tests.airflow.stage import REPORT_ALL, endpoint
 
@@ -449,7 +449,7 @@ def test_pack_that_exceeds_a_limit_is_ended_and_the_task_names_the_limit(
 ) -> None:
     """It shares the worker with other tasks."""
     if not grouped:
-        monkeypatch.setattr(cgroup, "parents", list)
+        monkeypatch.setattr(cgroup_tree, "parents", list)
     stage.pack("basic", f"echo $$ > {pids}\n{script}\n")
     stage.activate("mp_basic", HEART)
     with pytest.raises(PackFailedError, match=reason):

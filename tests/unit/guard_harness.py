@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.runner.masking import Masker
-from hdm_airflow.runner.processes import cgroup, guard
+from hdm_airflow.runner.processes import cgroup_tree, guard
 from hdm_airflow.runner.processes.child import Child, ChildResult
 from hdm_airflow.runner.processes.run_folder import RunFolder
 from hdm_airflow.runner.processes.sandbox import Confinement, Grants
@@ -27,7 +27,7 @@ WAYS = ("group", "counting", "plain")
 def go(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let guards work in one of the ways."""
     if way != "group":
-        monkeypatch.setattr(cgroup, "parents", list)
+        monkeypatch.setattr(cgroup_tree, "parents", list)
     if way == "plain":
         monkeypatch.setattr(guard, "COMMAND", ("setpriv", "--bounding-set=-all", "--inh-caps=-all", *guard.COMMAND))
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hdm_airflow.packs.limits import Limits
-from hdm_airflow.runner.processes import cgroup, sandbox
+from hdm_airflow.runner.processes import cgroup, cgroup_tree, sandbox
 from hdm_airflow.runner.processes.sandbox import Grants
 from tests.unit.guard_harness import living, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-needed = pytest.mark.skipif(not cgroup.parents(), reason="no control group can be made on this machine")
+needed = pytest.mark.skipif(not cgroup_tree.parents(), reason="no control group can be made on this machine")
 _UNIFIED = Path("/sys/fs/cgroup/unified")
 if Path("/sys/fs/cgroup/cgroup.procs").exists():
     _UNIFIED = Path("/sys/fs/cgroup")
@@ -31,13 +31,13 @@ def version_two(monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let groups be made in version 2, even where version 1 has the controllers."""
     if not os.access(_UNIFIED / "cgroup.procs", os.W_OK):
         pytest.skip("no control group of version 2 can be made on this machine")
-    monkeypatch.setattr(cgroup, "parents", lambda: [str(_UNIFIED)])
+    monkeypatch.setattr(cgroup_tree, "parents", lambda: [str(_UNIFIED)])
     return _UNIFIED
 
 
 def groups() -> Iterator[Path]:
     """All groups of programs that exist now."""
-    for parent in cgroup.parents():
+    for parent in cgroup_tree.parents():
         yield from Path(parent).glob("hdm-*")
 
 
@@ -45,15 +45,15 @@ def test_files_are_where_the_kernel_says(monkeypatch: pytest.MonkeyPatch) -> Non
     """Containers see a part of the tree, under another path than the host."""
     own = {"pids": "/docker/4711/job", "memory": "/elsewhere", "": "/a/b"}
     mounts = {"pids": ("/docker/4711", "/sys/fs/cgroup/pids"), "memory": ("/docker/4711", "/sys/fs/cgroup/memory")}
-    assert cgroup._place("pids", own, mounts) == "/sys/fs/cgroup/pids/job"
-    assert cgroup._place("memory", own, mounts) == ""
-    assert cgroup._place("", own, mounts) == ""
-    assert cgroup._place("", own, {"": ("/", "/sys/fs/cgroup")}) == "/sys/fs/cgroup/a/b"
-    assert cgroup._place("", {"": "/"}, {"": ("/", "/sys/fs/cgroup")}) == "/sys/fs/cgroup"
-    monkeypatch.setattr(cgroup, "_own_groups", lambda: {"": "/a/b"})
-    monkeypatch.setattr(cgroup, "_mounts", lambda: {"": ("/", "/nowhere")})
-    assert cgroup.parents() == []
-    assert cgroup.create({}) is None
+    assert cgroup_tree._place("pids", own, mounts) == "/sys/fs/cgroup/pids/job"
+    assert cgroup_tree._place("memory", own, mounts) == ""
+    assert cgroup_tree._place("", own, mounts) == ""
+    assert cgroup_tree._place("", own, {"": ("/", "/sys/fs/cgroup")}) == "/sys/fs/cgroup/a/b"
+    assert cgroup_tree._place("", {"": "/"}, {"": ("/", "/sys/fs/cgroup")}) == "/sys/fs/cgroup"
+    monkeypatch.setattr(cgroup_tree, "_own_groups", lambda: {"": "/a/b"})
+    monkeypatch.setattr(cgroup_tree, "_mounts", lambda: {"": ("/", "/nowhere")})
+    assert cgroup_tree.parents() == []
+    assert cgroup_tree.create({}) is None
 
 
 @pytest.mark.parametrize("delegated", [True, False])
@@ -68,9 +68,9 @@ def test_group_above_our_own_is_used_only_if_it_was_handed_over(
     files = {"controllers": "cpu memory pids", "subtree_control": "pids", "type": "domain", "procs": ""}
     for name, text in files.items():
         (own.parent / f"cgroup.{name}").write_text(text)
-    monkeypatch.setattr(cgroup, "_own_groups", lambda: {"": "/airflow.service/worker"})
-    monkeypatch.setattr(cgroup, "_mounts", lambda: {"": ("/", str(tmp_path))})
-    assert cgroup.parents() == [str(own.parent if delegated else own)]
+    monkeypatch.setattr(cgroup_tree, "_own_groups", lambda: {"": "/airflow.service/worker"})
+    monkeypatch.setattr(cgroup_tree, "_mounts", lambda: {"": ("/", str(tmp_path))})
+    assert cgroup_tree.parents() == [str(own.parent if delegated else own)]
     handed = (own.parent / "cgroup.subtree_control").read_text()
     assert handed.startswith("+memory" if delegated else "pids")
 
@@ -80,12 +80,12 @@ def test_group_that_has_processes_itself_hands_nothing_down(tmp_path: Path, monk
     files = {"controllers": "cpu memory pids", "subtree_control": "", "type": "domain", "procs": "4711\n"}
     for name, text in files.items():
         (tmp_path / f"cgroup.{name}").write_text(text)
-    monkeypatch.setattr(cgroup, "_own_groups", lambda: {"": "/"})
-    monkeypatch.setattr(cgroup, "_mounts", lambda: {"": ("/", str(tmp_path))})
-    assert cgroup.parents() == [str(tmp_path)]
+    monkeypatch.setattr(cgroup_tree, "_own_groups", lambda: {"": "/"})
+    monkeypatch.setattr(cgroup_tree, "_mounts", lambda: {"": ("/", str(tmp_path))})
+    assert cgroup_tree.parents() == [str(tmp_path)]
     assert not (tmp_path / "cgroup.subtree_control").read_text()
     (tmp_path / "cgroup.type").unlink()  # the topmost group may have both
-    assert cgroup.parents() == [str(tmp_path)]
+    assert cgroup_tree.parents() == [str(tmp_path)]
     assert (tmp_path / "cgroup.subtree_control").read_text()
 
 
@@ -97,7 +97,7 @@ def test_program_starts_where_no_process_can_enter_a_new_group(
     (own / "threads").mkdir(parents=True)
     try:
         (own / "threads" / "cgroup.type").write_text("threaded")
-        monkeypatch.setattr(cgroup, "parents", lambda: [str(own)])
+        monkeypatch.setattr(cgroup_tree, "parents", lambda: [str(own)])
         result, lines = run("echo started", tmp_path)
         assert (result.exit_code, result.end_reason, lines) == (0, "exit", ["started"])
         assert [path.name for path in own.iterdir() if path.is_dir()] == ["threads"]
@@ -161,7 +161,7 @@ def test_pack_in_the_sandbox_can_neither_leave_its_group_nor_change_it(tmp_path:
     """Otherwise no limit would hold."""
     if not sandbox.available():
         pytest.skip("this kernel does not support Landlock")
-    parent = cgroup.parents()[0]
+    parent = cgroup_tree.parents()[0]
     script = f"""
     group=$(ls -d {parent}/hdm-*-{os.getpid()}-*)
     echo $$ > {parent}/cgroup.procs || echo cannot leave
@@ -189,8 +189,10 @@ def test_daemon_without_variables_does_not_outlive_a_killed_guard(tmp_path: Path
 @needed
 def test_group_whose_task_and_guard_were_killed_is_ended_by_the_next_run(tmp_path: Path) -> None:
     """A lock on the group says whether one of them still lives."""
-    program = "import sys, time; sys.path.insert(0, sys.argv[1])\nfrom hdm_airflow.runner.processes import cgroup\n"
-    program += "cgroup.time.time = lambda: 1e9\ngroup = cgroup.create({})\npid = group.fork()\n"
+    program = (
+        "import sys, time; sys.path.insert(0, sys.argv[1])\nfrom hdm_airflow.runner.processes import cgroup_tree\n"
+    )
+    program += "cgroup_tree.time.time = lambda: 1e9\ngroup = cgroup_tree.create({})\npid = group.fork()\n"
     program += "if not pid:\n    group.enter(); group.close(); time.sleep(30)\nprint(pid, flush=True)\ntime.sleep(30)\n"
     root = str(Path(__file__).parents[2])
     task = subprocess.Popen([sys.executable, "-c", program, root], stdout=subprocess.PIPE, text=True)

@@ -14,7 +14,7 @@ import pytest
 
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.runner.masking import Masker
-from hdm_airflow.runner.processes import cgroup, guard
+from hdm_airflow.runner.processes import cgroup_tree, guard
 from hdm_airflow.runner.processes.child import Child, ChildResult
 from hdm_airflow.runner.processes.sandbox import Confinement
 
@@ -115,4 +115,4 @@ def test_time_limit_that_interrupts_a_start_leaves_nothing_open(
         long_child(tmp_path)
     assert set(Path("/proc/self/fd").iterdir()) == before
     assert caught.tb  # it holds the child
-    assert [path for parent in cgroup.parents() for path in Path(parent).glob(f"hdm-*-{os.getpid()}-*")] == []
+    assert [path for parent in cgroup_tree.parents() for path in Path(parent).glob(f"hdm-*-{os.getpid()}-*")] == []

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hdm_airflow.packs.limits import Limits
-from hdm_airflow.runner.processes import cgroup, janitor
+from hdm_airflow.runner.processes import cgroup_tree, janitor
 from hdm_airflow.runner.processes.child import Child
 from tests.unit import guard_harness
 from tests.unit.guard_harness import WAYS, living, run, segments
@@ -116,7 +116,7 @@ time.sleep(40)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How guards work in this test."""
     name = str(request.param)
-    if name == "group" and not cgroup.parents():
+    if name == "group" and not cgroup_tree.parents():
         pytest.skip("no control group can be made on this machine")
     guard_harness.go(name, monkeypatch)
     return name
@@ -154,7 +154,7 @@ def test_files_in_memory_on_their_way_through_a_socket_count_in_a_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No process has them, so counting cannot find them."""
-    if not cgroup.parents():
+    if not cgroup_tree.parents():
         pytest.skip("no control group can be made on this machine")
     (tmp_path / "in_flight.py").write_text(IN_FLIGHT)
     result, lines = run("python in_flight.py", tmp_path, limits=MEMORY)
@@ -249,7 +249,7 @@ def test_guard_that_is_stopped_while_it_asks_for_help_does_not_hold_up_the_task(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pack without the sandbox can do both; the task waited without a time limit."""
-    monkeypatch.setattr(cgroup, "parents", list)
+    monkeypatch.setattr(cgroup_tree, "parents", list)
     monkeypatch.setattr("hdm_airflow.runner.processes.child._OVERDUE", 1.0)
     kill_descendants = Child._kill_descendants
 

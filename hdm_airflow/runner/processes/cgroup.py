@@ -1,8 +1,7 @@
 """Cgroup: the control group of one program, in which the kernel counts, limits and ends all that the program starts.
 
-Part of the guard (see guard.py): standard library only, and quick to import. The task process makes the group, so that
-it can end it when the guard cannot; the guard's child enters it before it becomes the program. On most machines only
-root, or a service with `Delegate=yes` in systemd, may make groups. Then the guard counts processes itself.
+Part of the guard (see guard.py): standard library only, and quick to import. The task process makes the group (see
+cgroup_tree.py), so that it can end it when the guard cannot; the guard's child enters it before it becomes the program.
 
 Two kinds are supported: one group in version 2 (https://docs.kernel.org/admin-guide/cgroup-v2.html), or one in each of
 the hierarchies `pids`, `memory` and `cpuacct` of version 1, which many systems still use for these.
@@ -28,13 +27,8 @@ if TYPE_CHECKING:
 #: The memory, beyond the limit, that the kernel lets a group use: page cache, which the limit does not count. The guard
 #: ends the program at the limit itself; the kernel stops one that is faster.
 HEADROOM = 256 << 20
-_PREFIX = "hdm-"  # of names of groups
-_YOUNG = 60.0  # seconds in which a group may not have been locked yet
 _GIVE_UP = 5.0  # seconds to wait for the end of killed processes
-_SWEEP = 0.2  # the same for a group that dead processes left behind
 _PAUSE = 0.01  # seconds between two looks at them
-_OLD_HIERARCHIES = ("pids", "memory", "cpuacct")  # of version 1
-_DELEGATED = ("user.delegate", "trusted.delegate")  # attributes with which systemd marks what it has handed over
 _READ = (
     "pids.current", "pids.peak", "pids.events", "memory.stat", "memory.events", "memory.peak", "memory.swap.current",
     "memory.oom_control", "memory.failcnt", "memory.max_usage_in_bytes", "cpu.stat", "cpuacct.usage",
@@ -48,11 +42,11 @@ class Cgroup:
     """A group that exists.
 
     Its files are opened at once: a process whose limit of open files is lowered to 0 can still use them. While this
-    process lives, a lock on its folders keeps `sweep` from ending it.
+    process lives, a lock on its folders keeps other runs from ending it.
 
     Args:
         folders: of the group, one per hierarchy.
-        limits: memory, processes: as `create` got them.
+        limits: memory, processes: of the program.
 
     Raises:
         OSError: if it does not exist.
@@ -93,7 +87,7 @@ class Cgroup:
         """
         for folder in () if self._is_inside else self.folders:
             # In version 1, a thread can move by itself; moving a process waits about 10 ms for a lock of the system.
-            _write(os.path.join(folder, "cgroup.procs" if self._is_new else "tasks"), b"0")
+            write(os.path.join(folder, "cgroup.procs" if self._is_new else "tasks"), b"0")
 
     def pids(self) -> list[int]:
         """Its processes; most kernels leave out dead ones."""
@@ -204,152 +198,9 @@ class Cgroup:
             return {}
 
 
-def create(limits: Mapping[str, float]) -> Cgroup | None:
-    """Create a group for a new program; None if this process may not, or the machine has no groups.
-
-    Groups that dead processes left behind are removed on the way.
-    """
-    group = f"{_PREFIX}{time.time():.0f}-{os.getpid()}-{os.urandom(4).hex()}"
-    made: list[str] = []
-    found = None
-    try:
-        for parent in parents():
-            sweep(parent)
-            folder = os.path.join(parent, group)
-            with contextlib.suppress(OSError):
-                os.mkdir(folder)
-                made.append(folder)
-        for name, value in _kernel_limits(limits).items():
-            for folder in made:
-                with contextlib.suppress(OSError):  # this hierarchy does not have it
-                    _write(os.path.join(folder, name), str(value).encode())
-        with contextlib.suppress(OSError):
-            if made and all(map(_accepts_processes, made)):
-                found = Cgroup(made, limits)
-    finally:
-        for folder in made if found is None else ():
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
-    return found
-
-
 def most_tasks(limits: Mapping[str, float]) -> float:
     """How many threads a group may have: with one more, one process too many would run."""
     return THREADS * (limits.get("processes", math.inf) + 1) - 1
-
-
-def _kernel_limits(limits: Mapping[str, float]) -> dict[str, int]:
-    """File of a group -> what to write to it."""
-    found: dict[str, int] = {}
-    if "processes" in limits:
-        found["pids.max"] = int(most_tasks(limits))
-    if "memory" in limits:
-        found["memory.max"] = found["memory.limit_in_bytes"] = int(limits["memory"] + HEADROOM)
-        found["memory.oom.group"] = 1
-    return found
-
-
-def parents() -> list[str]:
-    """The folders in which this process may make a group, without leaving the limits it is subject to itself."""
-    own, mounts = _own_groups(), _mounts()
-    old = [_place(name, own, mounts) for name in _OLD_HIERARCHIES]
-    if old[0]:
-        return list(dict.fromkeys(filter(None, old)))
-    new = _place("", own, mounts)
-    above = os.path.dirname(new)  # with systemd's DelegateSubgroup, only a group above ours can have limited ones
-    for parent in (above, new):
-        if new and (parent == new or _is_delegated(above)) and os.access(parent, os.W_OK):
-            _hand_down(parent)
-            return [parent]
-    return []
-
-
-def sweep(parent: str) -> None:
-    """End and remove the groups in a folder whose task and guard were both killed."""
-    with contextlib.suppress(OSError):
-        for name in os.listdir(parent):
-            if name.startswith(_PREFIX):
-                with contextlib.suppress(OSError):  # its task or its guard lives
-                    _sweep(os.path.join(parent, name), name)
-
-
-def _sweep(folder: str, name: str) -> None:
-    made = name[len(_PREFIX) :].split("-", maxsplit=1)[0]
-    if not made.isdecimal() or time.time() < int(made) + _YOUNG:
-        return
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    finally:
-        os.close(lock)
-    left = Cgroup([folder], {})
-    try:
-        left.end(_SWEEP)  # the next run tries again
-    finally:
-        left.close()
-
-
-def _own_groups() -> dict[str, str]:
-    """The groups of this process: name of the hierarchy ("" for version 2) -> path."""
-    found: dict[str, str] = {}
-    with contextlib.suppress(OSError), open("/proc/self/cgroup", encoding="utf-8") as file:
-        for line in file:
-            _, names, path = line.rstrip("\n").split(":", 2)
-            found.update((name, path) for name in names.split(","))
-    return found
-
-
-def _mounts() -> dict[str, tuple[str, str]]:
-    """Where the hierarchies are mounted: name ("" for version 2) -> the mounted group, the folder."""
-    found: dict[str, tuple[str, str]] = {}
-    with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/self/mountinfo", encoding="utf-8") as file:
-        for line in file:
-            before, _, after = line.partition(" - ")
-            kind, _, options = after.split()[:3]
-            if kind in ("cgroup", "cgroup2"):
-                place = (before.split()[3], before.split()[4])
-                found.update((name, place) for name in ([""] if kind == "cgroup2" else options.split(",")))
-    return found
-
-
-def _place(name: str, own: dict[str, str], mounts: dict[str, tuple[str, str]]) -> str:
-    """The folder of our own group in a hierarchy; '' if it is not mounted, or our group is outside what is mounted."""
-    if name not in own or name not in mounts:
-        return ""
-    path, (root, folder) = own[name], mounts[name]
-    inside = os.path.relpath(path, root)
-    return "" if inside.startswith("..") else os.path.normpath(os.path.join(folder, inside))
-
-
-def _is_delegated(folder: str) -> bool:
-    """Whether systemd has handed this group over to a service (`Delegate=yes`)."""
-    for name in _DELEGATED:
-        with contextlib.suppress(OSError):
-            return os.getxattr(folder, name) == b"1"
-    return False
-
-
-def _accepts_processes(folder: str) -> bool:
-    """Whether processes can enter a new group: in version 2, not if the one above is divided by threads."""
-    with contextlib.suppress(FileNotFoundError):  # version 1
-        return _text(folder, "cgroup.type").strip() == "domain"
-    return True
-
-
-def _hand_down(folder: str) -> None:
-    """Let groups in this one count and limit, unless processes are in this one itself, and it is not the topmost.
-
-    The kernel would then refuse `memory`, but not `pids`: that would divide the group by threads, and no process could
-    enter a new group in it (https://docs.kernel.org/admin-guide/cgroup-v2.html#threads).
-    """
-    with contextlib.suppress(OSError):
-        if os.path.exists(os.path.join(folder, "cgroup.type")) and _text(folder, "cgroup.procs"):
-            return
-        there, handed = (_text(folder, f"cgroup.{name}").split() for name in ("controllers", "subtree_control"))
-        for name in ("pids", "memory"):
-            if name in there and name not in handed:
-                with contextlib.suppress(OSError):
-                    _write(os.path.join(folder, "cgroup.subtree_control"), b"+" + name.encode())
 
 
 def _clone_into(group: int) -> int:
@@ -379,12 +230,8 @@ def _all(descriptor: int) -> bytes:
     return b"".join(iter(lambda: os.read(descriptor, 1 << 16), b""))
 
 
-def _text(folder: str, name: str) -> str:
-    with open(os.path.join(folder, name), encoding="utf-8") as file:
-        return file.read()
-
-
-def _write(path: str, text: bytes) -> None:
+def write(path: str, text: bytes) -> None:
+    """Write to a file of the kernel."""
     descriptor = os.open(path, os.O_WRONLY)
     try:
         os.write(descriptor, text)

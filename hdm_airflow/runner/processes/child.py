@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO, Literal
 
 from hdm_airflow.runner.masking import Masker
-from hdm_airflow.runner.processes import cgroup, guard, process_tree
+from hdm_airflow.runner.processes import cgroup_tree, guard, process_tree
+from hdm_airflow.runner.processes.cgroup import Cgroup
 from hdm_airflow.runner.processes.output import Output
 from hdm_airflow.runner.processes.run_folder import RunFolder
 from hdm_airflow.runner.processes.sandbox import Confinement
@@ -73,7 +74,7 @@ class Child:
         self._overdue = math.inf  # monotonic clock
         self._hurry = False  # its end was requested, perhaps after it had ended
         self._is_over = False  # all that could be done to end its processes has been done
-        self._group: cgroup.Cgroup | None = None
+        self._group: Cgroup | None = None
         holding = run_folder.holding if run_folder else ()
         orders: guard.Orders = {
             "command": list(command),
@@ -187,7 +188,7 @@ class Child:
 
     def _give(self, orders: guard.Orders) -> None:
         """Make the control group while the guard starts, and send the guard its orders."""
-        self._group = cgroup.create(orders["limits"])
+        self._group = cgroup_tree.create(orders["limits"])
         if self._group:
             orders["cgroup"] = self._group.folders
         else:
