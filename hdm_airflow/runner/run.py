@@ -13,7 +13,7 @@ from hdm_airflow.errors import VenvBuildError
 from hdm_airflow.packs.pack import SCRIPT
 from hdm_airflow.runner.job import Job
 from hdm_airflow.runner.masking import Masker
-from hdm_airflow.runner.processes import sandbox
+from hdm_airflow.runner.processes import sandbox, sandbox_support
 from hdm_airflow.runner.processes.child import EndReason
 from hdm_airflow.runner.processes.supervision import CutShortError, Supervision
 from hdm_airflow.runner.report import Progress, ReportReader, Reports
@@ -85,7 +85,7 @@ class PackProcess:
             if self.keep:
                 self.log(f"the run's folder is kept: {place.root}")
             sandbox_in_force = sandbox.in_force(self.job.sandbox, hide=[self.job.pack.packs_folder, self.store.root])
-            if self.job.sandbox.mode == "auto" and (shortcoming := sandbox.shortcoming()):
+            if self.job.sandbox.mode == "auto" and (shortcoming := sandbox_support.shortcoming()):
                 self.log(str(shortcoming))
             self._supervision = Supervision(self.job.timeout, place, self.heartbeat, sandbox_in_force)
             if self._killed:

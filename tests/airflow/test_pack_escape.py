@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hdm_airflow.errors import PackFailedError
-from hdm_airflow.runner.processes import cgroup_tree, child, confine, sandbox
+from hdm_airflow.runner.processes import cgroup_tree, child, confine, sandbox_support
 from tests.airflow.processes import alive, eventually
 from tests.airflow.stage import REPORT_ALL, endpoint
 
@@ -128,7 +128,7 @@ def test_intruder_reaches_neither_processes_nor_files_outside(
     stage: Stage, tmp_path: Path, victim: subprocess.Popen[bytes], require: object
 ) -> None:
     """More than a hundred attempts, and again with all capabilities of a user namespace."""
-    lacking = sandbox.shortcoming()
+    lacking = sandbox_support.shortcoming()
     require("airflow", str(lacking) if lacking else None)  # type: ignore[operator]  # a fixture, typed as an object
     outside, visible = tmp_path / "outside", tmp_path / "visible"
     for folder in (outside, visible):

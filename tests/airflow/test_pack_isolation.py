@@ -16,7 +16,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from hdm_airflow.errors import PackFailedError, VenvBuildError
-from hdm_airflow.runner.processes import cgroup_tree, confine, sandbox
+from hdm_airflow.runner.processes import cgroup_tree, confine, sandbox_support
 from tests.airflow.processes import alive, left_behind
 from tests.airflow.stage import REPORT_ALL, endpoint
 
@@ -31,7 +31,7 @@ SECRET = "text-of-another"
 @pytest.fixture(autouse=True)
 def _landlock(require: object) -> None:
     """Skip the tests if this kernel has no Landlock."""
-    require("airflow", None if sandbox.available() else "this kernel does not support Landlock")  # type: ignore[operator]  # a fixture, typed as an object
+    require("airflow", None if sandbox_support.available() else "this kernel does not support Landlock")  # type: ignore[operator]  # a fixture, typed as an object
 
 
 def test_pack_sees_no_file_of_other_runs_of_airflow_or_of_the_workers_home(
@@ -232,7 +232,7 @@ for one in hdm.load().endpoints:
 def test_sandbox_that_is_required_and_missing_runs_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `required`, no metrics are better than an open worker."""
     monkeypatch.setattr(confine, "landlock_abi", lambda: -errno.ENOSYS)
-    monkeypatch.setattr(sandbox, "_is_filtered", lambda: False)
+    monkeypatch.setattr(sandbox_support, "_is_filtered", lambda: False)
     stage.pack("basic", f"touch {stage.folder}/ran\n" + ALL_OK)
     stage.activate("mp_basic", HEART)
     with pytest.raises(AirflowFailException, match="a sandbox, but this kernel does not support Landlock"):

@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 from hdm_airflow.errors import VenvBuildError
-from hdm_airflow.runner.processes import sandbox
+from hdm_airflow.runner.processes import sandbox, sandbox_support
 from hdm_airflow.runner.processes.run_folder import run_folder
 from hdm_airflow.runner.processes.sandbox import Sandbox
 from hdm_airflow.runner.processes.supervision import Supervision
@@ -223,8 +223,8 @@ FORMS: dict[str, Callable[[Range, str], str]] = {
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Range]:
     """A worker with its home, its cache and its index."""
-    if not sandbox.available():
-        pytest.skip(f"this kernel does not support {sandbox.NEEDED}")
+    if not sandbox_support.available():
+        pytest.skip(f"this kernel does not support {sandbox_support.NEEDED}")
     (tmp_path / "home").mkdir()
     (tmp_path / "pack").mkdir()
     (tmp_path / "note").touch()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hdm_airflow.errors import VenvBuildError
-from hdm_airflow.runner.processes import sandbox
+from hdm_airflow.runner.processes import sandbox_support
 from hdm_airflow.runner.processes.sandbox import Sandbox
 from tests.integration.venv_harness import Shop, isolate, store_in, without_uv
 from tests.packages import Index, build_wheel, sha256, source_package
@@ -104,7 +104,7 @@ def shop(
             store=store_in(tmp_path / "store"),
             pack=pack,
             tool=request.param,
-            sandbox=sandbox_in_force if sandbox.available() else None,
+            sandbox=sandbox_in_force if sandbox_support.available() else None,
         )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hdm_airflow.packs.limits import Limits
-from hdm_airflow.runner.processes import cgroup, cgroup_tree, sandbox
+from hdm_airflow.runner.processes import cgroup, cgroup_tree, sandbox_support
 from hdm_airflow.runner.processes.sandbox import Grants
 from tests.unit.guard_harness import living, run
 
@@ -159,7 +159,7 @@ def test_group_is_gone_after_the_run_and_the_pack_was_in_it(tmp_path: Path) -> N
 @needed
 def test_pack_in_the_sandbox_can_neither_leave_its_group_nor_change_it(tmp_path: Path) -> None:
     """Otherwise no limit would hold."""
-    if not sandbox.available():
+    if not sandbox_support.available():
         pytest.skip("this kernel does not support Landlock")
     parent = cgroup_tree.parents()[0]
     script = f"""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hdm_airflow.errors import ConfigurationError
-from hdm_airflow.runner.processes import confine, counting, process_tree, sandbox, usage
+from hdm_airflow.runner.processes import confine, counting, process_tree, sandbox, sandbox_support, usage
 from hdm_airflow.runner.processes.sandbox import Sandbox
 from hdm_airflow.runner.processes.segments import Segments
 
@@ -172,9 +172,9 @@ def test_reason_for_a_missing_sandbox_is_the_true_one(
 ) -> None:
     """It decides whether to update the kernel or to change a profile."""
     monkeypatch.setattr(confine, "landlock_abi", lambda: abi)
-    monkeypatch.setattr(sandbox, "_is_filtered", lambda: filtered)
-    monkeypatch.setattr(sandbox, "_security_modules", lambda: modules)
-    assert reason in str(sandbox.shortcoming())
+    monkeypatch.setattr(sandbox_support, "_is_filtered", lambda: filtered)
+    monkeypatch.setattr(sandbox_support, "_security_modules", lambda: modules)
+    assert reason in str(sandbox_support.shortcoming())
     assert sandbox.in_force(Sandbox(), hide=[]) is None
     with pytest.raises(ConfigurationError) as caught:
         sandbox.in_force(Sandbox(mode="required"), hide=[])
@@ -185,7 +185,7 @@ def test_machine_without_a_filter_has_a_sandbox_that_says_so(monkeypatch: pytest
     """On POWER, for example, Landlock alone holds."""
     monkeypatch.setattr(confine, "landlock_abi", lambda: 6)
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="ppc64le"))
-    assert "hdm_airflow has no filter of system calls for ppc64le" in str(sandbox.shortcoming())
+    assert "hdm_airflow has no filter of system calls for ppc64le" in str(sandbox_support.shortcoming())
     assert sandbox.in_force(Sandbox(), hide=[]) == Sandbox()
     assert sandbox.Confinement(grants=sandbox.Grants()).rules()["filtered"] is False
     with pytest.raises(ConfigurationError, match="ppc64le"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import pwd
@@ -19,12 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.limits import Limits
-from hdm_airflow.runner.processes import confine, system_calls, usage
+from hdm_airflow.runner.processes import confine, sandbox_support, system_calls, usage
 
 SandboxMode = Literal["auto", "required", "off"]
 
-#: What the sandbox requires of the kernel.
-NEEDED = "Landlock (Linux 5.19 or later)"
 #: Where secrets and data of others are: homes, other runs, mounted secrets.
 _HIDDEN = (
     "~", "/root", "/home", "/tmp", "/var/tmp", "/run/user",  # noqa: S108  # nothing is written there
@@ -106,37 +103,6 @@ class Confinement:
         return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shortcoming:
-    """What the kernel does not let the sandbox do."""
-
-    effect: str  # what packs can do
-    reason: str
-    remedy: str  # an imperative
-
-    def __str__(self) -> str:
-        return f"{self.effect}: {self.reason}; {self.remedy}"
-
-
-def available() -> bool:
-    """Whether this process can use the sandbox."""
-    return confine.landlock_abi() >= confine.LEAST_ABI
-
-
-def shortcoming() -> Shortcoming | None:
-    """Why packs have no sandbox on this machine, or an incomplete one; None if it is complete."""
-    abi = confine.landlock_abi()
-    if abi < confine.LEAST_ABI:
-        reason, remedy = _without_landlock(-abi)
-        return Shortcoming(effect="packs can see each other's files", reason=reason, remedy=remedy)
-    error = system_calls.unsupported()
-    if error:
-        reason, remedy = _without_filter(error)
-        effect = "packs can change the limits and priorities of other processes"
-        return Shortcoming(effect=effect, reason=reason, remedy=remedy)
-    return None
-
-
 def in_force(sandbox: Sandbox, *, hide: Iterable[Path]) -> Sandbox | None:
     """The setting as it applies to one run on this machine; None if the run has no sandbox.
 
@@ -147,11 +113,11 @@ def in_force(sandbox: Sandbox, *, hide: Iterable[Path]) -> Sandbox | None:
     Raises:
         ConfigurationError: if the sandbox is required and this machine cannot provide all of it.
     """
-    lacking = shortcoming() if sandbox.mode == "required" else None
+    lacking = sandbox_support.shortcoming() if sandbox.mode == "required" else None
     if lacking:
         what = f"packs must run in a sandbox, but {lacking.reason}"
         raise ConfigurationError(what, "sandbox.mode", f"{lacking.remedy}; {_HINT}")
-    if sandbox.mode == "off" or not available():
+    if sandbox.mode == "off" or not sandbox_support.available():
         return None
     return sandbox.model_copy(update={"hide": (*sandbox.hide, *map(str, hide))})
 
@@ -290,52 +256,6 @@ def _is_home(folder: str) -> bool:
 def _is_clear(folder: str, hidden: frozenset[str]) -> bool:
     """Whether the folder is neither hidden nor contains anything hidden."""
     return not any(place == folder or place.startswith(folder.rstrip("/") + "/") for place in hidden)
-
-
-def _without_landlock(error: int) -> tuple[str, str]:
-    """Why the system calls of Landlock fail with this error, and what to do."""
-    if error == errno.EOPNOTSUPP:
-        return "Landlock is switched off in this kernel", "add landlock to the kernel's parameter lsm"
-    kernel = f"this kernel does not support {NEEDED}", "update it"
-    calls = "landlock_create_ruleset, landlock_add_rule and landlock_restrict_self"
-    profile = (
-        "a seccomp profile, usually the container's, refuses Landlock",
-        f"allow {calls} in it, or update the container runtime",
-    )
-    if error not in {errno.ENOSYS, -1}:  # -1: ABI 1
-        return profile
-    if error == errno.ENOSYS and _is_filtered():  # runtimes refuse in this way what they do not know
-        known = _security_modules()
-        if "landlock" in known:
-            return profile
-        if not known:
-            return f"{kernel[0]}, or {profile[0]}", f"update the kernel; if it is new enough, {profile[1]}"
-    return kernel
-
-
-def _without_filter(error: int) -> tuple[str, str]:
-    """Why the filter of system calls cannot be installed, and what to do."""
-    if error == errno.ENOTSUP:
-        return f"hdm_airflow has no filter of system calls for {os.uname().machine}", "use x86_64 or aarch64"
-    if error in {errno.EINVAL, errno.ENOSYS}:
-        return "this kernel does not support seccomp filters", "use a kernel with CONFIG_SECCOMP_FILTER"
-    return "a seccomp profile, usually the container's, refuses filters", "allow prctl(PR_SET_SECCOMP) in it"
-
-
-def _is_filtered() -> bool:
-    """Whether this process already has a filter of system calls, such as a container's."""
-    try:
-        return bool(re.search(r"^Seccomp:\s*2", Path("/proc/self/status").read_text("ascii", "replace"), re.MULTILINE))
-    except OSError:
-        return False
-
-
-def _security_modules() -> list[str]:
-    """The security modules of this kernel; none if this process cannot read them, as in most containers."""
-    try:
-        return Path("/sys/kernel/security/lsm").read_text("ascii").strip().split(",")
-    except OSError:
-        return []
 
 
 def _threads() -> int:
