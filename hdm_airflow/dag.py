@@ -22,7 +22,8 @@ from hdm_airflow.operators.problem import ProblemOperator
 from hdm_airflow.packs.catalog import Catalog
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.packs.selection import choose, matches
-from hdm_airflow.settings import WHERE, RunOptions, Settings
+from hdm_airflow.settings import RunOptions, Settings
+from hdm_airflow.variable import WHERE
 
 _OWN_FOLDER = f"{Path(__file__).parent.absolute()}{os.sep}"
 #: Keys of the manifest that become arguments of the task; pack_args override them.

@@ -27,12 +27,11 @@ from hdm_airflow.packs.limits import DEFAULT_LIMITS, Limits
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.runner.processes.sandbox import Sandbox
 from hdm_airflow.runner.venvs.options import VenvOptions
+from hdm_airflow.variable import WHERE, read
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-VARIABLE = "hdm"
-WHERE = f"Airflow Variable {VARIABLE!r}"
 #: Schedules that Airflow accepts but cron does not.
 _PRESETS = {"@once", "@continuous", "@quarterly"}
 
@@ -155,11 +154,9 @@ class Settings(RunOptions):
 
         Raises:
             ConfigurationError: if the Variable is invalid.
+            UnreachableVariableError: if it cannot be read; the defaults may give packs more rights.
         """
-        from airflow.sdk import Variable
-
-        # As text: deserialize_json with a default returns the default on bad JSON.
-        return cls.parse(Variable.get(VARIABLE, default=None))
+        return cls.parse(read())
 
     def override(self, changes: Mapping[str, Any]) -> Settings:
         """These settings with some keys replaced.

@@ -9,50 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow.configuration import conf, ensure_secrets_loaded
-from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
+from airflow.configuration import conf
 
 from hdm_airflow.cli.console import warn
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.runner.home import expanded
-from hdm_airflow.settings import VARIABLE, WHERE, Environment, Settings
+from hdm_airflow.settings import Environment, Settings
+from hdm_airflow.variable import WHERE, UnreachableVariableError
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from hdm_airflow.base.hook import BaseConnection, HdmHook
-
-
-class UnreachableVariableError(ConfigurationError):
-    """The Variable `hdm` cannot be looked up."""
-
-
-def load_settings() -> Settings:
-    """The Variable `hdm`, from wherever Airflow keeps its Variables.
-
-    If the metadata database does not answer, Airflow's own look-up reports a missing Variable: a command would then
-    work on the default base instead of the configured one.
-
-    Raises:
-        ConfigurationError: if the Variable is invalid.
-        UnreachableVariableError: if it cannot be looked up.
-    """
-    fault = ""
-    for backend in ensure_secrets_loaded():
-        try:
-            text = backend.get_variable(key=VARIABLE)
-        except AirflowSecretsBackendAccessDenied as error:
-            fault = f"{type(backend).__name__}: {error}"
-            break  # a refusal is an answer: the next backend must not replace it
-        except Exception as error:  # noqa: BLE001  # any backend's: a database, Vault, a cloud service
-            fault = fault or f"{type(backend).__name__}: {type(error).__name__}"
-        else:
-            if text is not None:
-                return Settings.parse(text)
-    if fault:
-        hint = "check Airflow's database (airflow db check), or set AIRFLOW_VAR_HDM"
-        raise UnreachableVariableError(f"the Variable cannot be looked up ({fault})", WHERE, hint)
-    return Settings()
 
 
 def packs_folder(stated: str | None) -> Path:
@@ -67,7 +35,7 @@ def packs_folder(stated: str | None) -> Path:
         return expanded(stated).absolute()
     settings = Settings()
     try:
-        settings = load_settings()
+        settings = Settings.load()
     except UnreachableVariableError as error:
         warn(f"{error.what}; using the default packs folder, {settings.packs_dir!r}")
     return expanded(conf.get_mandatory_value("core", "dags_folder")) / settings.packs_dir
@@ -107,7 +75,7 @@ def find_hook(args: Namespace) -> HdmHook:
 
     conn_id = args.base_conn_id if "base_conn_id" in args else args.conn_id
     if not conn_id:
-        _, environment = choose_environment(load_settings(), args.environment, None)
+        _, environment = choose_environment(Settings.load(), args.environment, None)
         conn_id = environment.conn_id
     hook = HdmHook(conn_id)
     hook.load()
@@ -121,7 +89,7 @@ def find_pack_conn_id(args: Namespace) -> str | None:
         ConfigurationError: if the environment or the Variable is invalid.
     """
     try:
-        settings = load_settings()
+        settings = Settings.load()
     except UnreachableVariableError:
         if args.conn_id:  # the command names the base: it needs no Variable
             return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hdm_airflow.base import endpoints
 from hdm_airflow.base.endpoints import Endpoint, Registered
 from hdm_airflow.cli.command import command
-from hdm_airflow.cli.command_context import choose_environment, load_settings, open_base
+from hdm_airflow.cli.command_context import choose_environment, open_base
 from hdm_airflow.cli.console import show, warn
 from hdm_airflow.credentials import connect
 from hdm_airflow.credentials.airflow_connections import default_conn_id
@@ -25,6 +25,7 @@ from hdm_airflow.errors import ConfigurationError, HdmError
 from hdm_airflow.operators.plan import one_line
 from hdm_airflow.runner import forms
 from hdm_airflow.runner.masking import Masker
+from hdm_airflow.settings import Settings
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -50,7 +51,7 @@ class Login:
 @command
 def test(args: Namespace) -> int:
     """Test the endpoints named, or all; returns 1 if one cannot be reached."""
-    settings = load_settings()
+    settings = Settings.load()
     environment, _ = choose_environment(settings, args.environment, args.conn_id)
     with open_base(args) as base:
         found = [endpoints.find(base, text) for text in args.endpoints] or endpoints.registered(base)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hdm_airflow.cli.command import command
-from hdm_airflow.cli.command_context import UnreachableVariableError, load_settings, packs_folder
+from hdm_airflow.cli.command_context import packs_folder
 from hdm_airflow.cli.console import say, show, warn
 from hdm_airflow.errors import ConfigurationError, HdmError, VenvBuildError
 from hdm_airflow.packs.catalog import Catalog
@@ -24,6 +24,7 @@ from hdm_airflow.runner.venvs.retention import Entry
 from hdm_airflow.runner.venvs.store import VenvStore
 from hdm_airflow.runner.workspace import workspace
 from hdm_airflow.settings import Settings
+from hdm_airflow.variable import UnreachableVariableError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -101,7 +102,7 @@ def readable(size: float) -> str:
 def _settings() -> Settings:
     """The settings, or the defaults if the Variable cannot be looked up, for example while an image is built."""
     try:
-        return load_settings()
+        return Settings.load()
     except UnreachableVariableError as error:
         warn(f"{error.what}; the defaults apply")
         return Settings()

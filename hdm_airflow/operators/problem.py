@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
@@ -11,17 +12,23 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
+def fenced(text: str) -> str:
+    """The text as a block of code in Markdown, whatever it contains."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}text\n{text}\n{fence}"
+
+
 class ProblemOperator(BaseOperator):
     """A task that fails at once, without retries.
 
     Args:
-        reason: what is wrong, where, and what to do.
+        reason: what is wrong, where, and what to do; also the task's documentation.
     """
 
     ui_color = "#f8d7da"
 
     def __init__(self, *, reason: str, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "retries": 0})
+        super().__init__(**{"doc_md": f"#### Why this task fails\n\n{fenced(reason)}", **kwargs, "retries": 0})
         self.reason = reason
 
     def execute(self, context: Context) -> NoReturn:  # noqa: ARG002  # Airflow's signature

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.runner.venvs.options import VenvOptions
-from hdm_airflow.settings import WHERE, Settings
+from hdm_airflow.settings import Settings
+from hdm_airflow.variable import WHERE
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

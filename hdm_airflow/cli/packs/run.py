@@ -15,7 +15,7 @@ from hdm_airflow.base import endpoints
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.base.runs import Attempt, Outcome
 from hdm_airflow.cli.command import INTERRUPTED, command
-from hdm_airflow.cli.command_context import choose_environment, load_settings, packs_folder
+from hdm_airflow.cli.command_context import choose_environment, packs_folder
 from hdm_airflow.cli.console import say, show, warn
 from hdm_airflow.errors import ConfigurationError, HdmError
 from hdm_airflow.operators.attempt import AttemptResult, Conditions, PackAttempt
@@ -36,7 +36,7 @@ DAG_ID = "cli"
 @command
 def run(args: Namespace) -> int:
     """Run the pack and print the outcomes; the exit code says how it went."""
-    settings = load_settings()
+    settings = Settings.load()
     pack = Catalog.scan(packs_folder(args.packs_dir)).find(args.name)
     name, environment = choose_environment(settings, args.environment, args.conn_id)
     if name is None:
