@@ -28,7 +28,8 @@ from airflow.sdk import DAG, Asset, TaskGroup
 with DAG("bench", schedule="0 2 * * *", catchup=False, max_active_runs=1, tags={"hdm"}) as dag:
     start = EmptyOperator(task_id="start")
     end = EmptyOperator(task_id="end", trigger_rule="none_failed")
-    with TaskGroup("hdm-prod"):
+    with TaskGroup("hdm-prod") as group:
+        done = EmptyOperator(task_id="end", trigger_rule="none_failed")
 """
 _HAND_TASK = """        {id} = BashOperator(
             task_id="{id}",
@@ -37,8 +38,9 @@ _HAND_TASK = """        {id} = BashOperator(
             doc_md={doc!r},
             outlets=[Asset(name="bench.{id}", uri="bench://prod/{id}")],
         )
-        {upstream} >> {id} >> end
+        {upstream}{id} >> done
 """
+_HAND_FOOTER = "    start >> group >> end\n"
 _PROBE = """
 import gc, json, resource, runpy, sys, time
 import airflow.dag_processing.processor  # what a child of the Dag processor has imported
@@ -101,19 +103,17 @@ def _write(folder: Path, packs: int) -> tuple[Path, Path]:
     lines = [_HAND_HEADER]
     for name in metric:
         _pack(folder / "packs" / "metric-packs" / name, name)
-        lines.append(
-            _HAND_TASK.format(id=f"mp_{name}", rule="all_success", doc=_README.format(name=name), upstream="start")
-        )
+        lines.append(_HAND_TASK.format(id=f"mp_{name}", rule="all_success", doc=_README.format(name=name), upstream=""))
     for number, name in enumerate(rule):
         needed = [metric[(number * 4) % len(metric)], metric[(number * 4 + 1) % len(metric)]]
         _pack(folder / "packs" / "rule-packs" / name, name, depends_on=[f"{one}>=1.0" for one in needed])
-        upstream = "[" + ", ".join(f"mp_{one}" for one in needed) + "]"
+        upstream = "[" + ", ".join(f"mp_{one}" for one in needed) + "] >> "
         lines.append(
             _HAND_TASK.format(id=f"rp_{name}", rule="all_done", doc=_README.format(name=name), upstream=upstream)
         )
     ours, hand = folder / "hdm.py", folder / "hand.py"
     ours.write_text('from hdm_airflow import HdmDag\n\ndag = HdmDag("bench")\n')
-    hand.write_text("".join(lines))
+    hand.write_text("".join([*lines, _HAND_FOOTER]))
     return ours, hand
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, Asset, BaseOperator, Param, TaskGroup, TriggerRule
-from airflow.sdk.definitions._internal.contextmanager import DagContext, TaskGroupContext
+from airflow.sdk import DAG, Asset, BaseOperator, Param, TaskGroup, TriggerRule, get_parsing_context
 from airflow.sdk.definitions.param import ParamsDict
 
 from hdm_airflow.errors import ConfigurationError
@@ -21,14 +19,16 @@ from hdm_airflow.operators.pack import PackOperator
 from hdm_airflow.operators.problem import ProblemOperator
 from hdm_airflow.packs.catalog import Catalog
 from hdm_airflow.packs.pack import Pack
-from hdm_airflow.packs.selection import choose, matches
-from hdm_airflow.settings import RunOptions, Settings
+from hdm_airflow.packs.selection import choose
+from hdm_airflow.settings import Settings
 from hdm_airflow.variable import WHERE
+
+if TYPE_CHECKING:
+    from hdm_airflow.operators.arguments import PackArguments
 
 _OWN_FOLDER = f"{Path(__file__).parent.absolute()}{os.sep}"
 #: Keys of the manifest that become arguments of the task; pack_args override them.
 _MANIFEST_KEYS = ("retries", "pool", "queue")
-_DURATIONS = {"execution_timeout", "retry_delay", "max_retry_delay"}
 
 
 class HdmDag(DAG):
@@ -88,11 +88,12 @@ class HdmDag(DAG):
             start = EmptyOperator(task_id="start")
             end = EmptyOperator(task_id="end", trigger_rule="none_failed")
             if problem:
-                start >> ProblemOperator(task_id="configuration", reason=problem) >> end
+                start >> _problems(dag_id, problem) >> end
             else:
                 for name in sorted(settings.environments):
-                    with TaskGroup(f"hdm-{name}"):
-                        _add_packs(catalog, packs, settings, name, start, end)
+                    with TaskGroup(f"hdm-{name}") as group:
+                        _add_packs(catalog, packs, settings, name)
+                    start >> group >> end
         # Last: Airflow would copy the Dag's params into each new task, twice.
         self.params = ParamsDict(params)
 
@@ -141,11 +142,11 @@ class HdmTaskGroup(TaskGroup):
             )
         super().__init__(group_id, **group_arguments)
         with self:
-            end = EmptyOperator(task_id="end", trigger_rule="none_failed")
             if problem:
+                end = EmptyOperator(task_id="end", trigger_rule="none_failed")
                 ProblemOperator(task_id="configuration", reason=problem) >> end
             else:
-                _add_packs(catalog, packs, settings, environment, None, end)
+                _add_packs(catalog, packs, settings, environment)
 
 
 def _read(arguments: Mapping[str, Any], dag_file: str) -> tuple[Settings, Catalog, tuple[Pack, ...], str]:
@@ -175,27 +176,33 @@ def _read(arguments: Mapping[str, Any], dag_file: str) -> tuple[Settings, Catalo
     return settings, catalog, packs, ""
 
 
-def _add_packs(
-    catalog: Catalog, packs: Sequence[Pack], settings: Settings, environment: str, start: Any, end: Any
-) -> None:
-    """Add one task per pack to the current group, with rule packs downstream of the metric packs they depend on."""
-    tasks = {pack.task_id: _task(pack, settings, environment) for pack in packs}
-    roots = []
+def _problems(dag_id: str, reason: str) -> list[BaseOperator]:
+    """The task `configuration`, and in a worker the task that it has come to run: it fails with the same reason."""
+    running = get_parsing_context()
+    ids = {"configuration"}
+    if running.dag_id == dag_id and running.task_id not in {None, "start", "end"}:
+        ids.add(running.task_id)
+    return [ProblemOperator(task_id=one, reason=reason) for one in sorted(ids)]
+
+
+def _add_packs(catalog: Catalog, packs: Sequence[Pack], settings: Settings, environment: str) -> None:
+    """Add one task per pack to the current group, with rule packs downstream of the metric packs they depend on.
+
+    The last task, `end`, is downstream of every pack: if a metric task fails and its rule task succeeds, the run must
+    still be red.
+    """
+    stated = _pack_arguments(settings)
+    tasks = {pack.task_id: _task(pack, settings, environment, stated) for pack in packs}
     for pack in packs:
         upstream = [tasks[other.task_id] for other in catalog.upstream(pack) if other.task_id in tasks]
         if upstream:
             # all_done: only the gate decides, endpoint by endpoint, what the task judges
             tasks[pack.task_id].trigger_rule = TriggerRule.ALL_DONE
             tasks[pack.task_id].set_upstream(upstream)
-        else:
-            roots.append(tasks[pack.task_id])
-    if start is not None:
-        start.set_downstream(roots)
-    # Downstream of every task: if a metric task fails and its rule task succeeds, the run must still be red.
-    end.set_upstream(list(tasks.values()))
+    EmptyOperator(task_id="end", trigger_rule="none_failed").set_upstream(list(tasks.values()))
 
 
-def _task(pack: Pack, settings: Settings, environment: str) -> BaseOperator:
+def _task(pack: Pack, settings: Settings, environment: str, stated: PackArguments | None) -> BaseOperator:
     base = settings.environments[environment]
     arguments: dict[str, Any] = {
         "environment": environment,
@@ -206,20 +213,22 @@ def _task(pack: Pack, settings: Settings, environment: str) -> BaseOperator:
     }
     if not pack.errors:
         arguments["outlets"] = [asset(environment, pack)]
-    for selector, stated in settings.pack_args.items():
-        if matches(selector, pack):
-            arguments.update(_as_durations(stated))
-    options: RunOptions | dict[str, Any] = settings.run_options_for(pack)
-    if changes := {name: arguments.pop(name) for name in RunOptions.model_fields.keys() & arguments}:
-        options = {**dict(options), **changes}
-    try:
-        return PackOperator(task_id=pack.task_id, pack=pack, options=options, **arguments)
-    except Exception as error:  # noqa: BLE001  # no error of Airflow about an argument may keep the file from loading
-        _forget(pack.task_id)
-        fault = error.what if isinstance(error, ConfigurationError) else error
-        what = f"{pack.task_id} has wrong arguments: {fault}"
-        problem = ConfigurationError(what, "pack_args", "correct them (docs: reference/settings)")
-        return ProblemOperator(task_id=pack.task_id, reason=str(problem))
+    arguments["options"] = settings.run_options_for(pack)
+    if stated:
+        try:
+            arguments = stated.merge(pack, arguments)
+        except ConfigurationError as error:
+            return ProblemOperator(task_id=pack.task_id, reason=str(error))
+    return PackOperator(task_id=pack.task_id, pack=pack, **arguments)
+
+
+def _pack_arguments(settings: Settings) -> PackArguments | None:
+    """The setting `pack_args`; None if it is empty: then its module is not needed, which takes as long as ten packs."""
+    if not settings.pack_args:
+        return None
+    from hdm_airflow.operators.arguments import PackArguments
+
+    return PackArguments(settings.pack_args)
 
 
 def asset(environment: str, pack: Pack) -> Asset:
@@ -232,24 +241,6 @@ def asset(environment: str, pack: Pack) -> Asset:
 def _manifest_arguments(pack: Pack) -> dict[str, Any]:
     stated = {key: getattr(pack.manifest, key) for key in _MANIFEST_KEYS} if pack.manifest else {}
     return {key: value for key, value in stated.items() if value is not None}
-
-
-def _as_durations(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert seconds to durations for the arguments that need them, since JSON has none."""
-    return {
-        key: timedelta(seconds=value) if key in _DURATIONS and isinstance(value, (int, float)) else value
-        for key, value in arguments.items()
-    }
-
-
-def _forget(task_id: str) -> None:
-    """Remove a task from the current Dag and group after its constructor raised an error."""
-    dag = DagContext.get_current()
-    group = TaskGroupContext.get_current(dag)
-    if dag is not None and group is not None:
-        full_id: str = group.child_id(task_id)  # type: ignore[no-untyped-call]  # Airflow's is not annotated
-        group.children.pop(full_id, None)
-        dag.task_dict.pop(full_id, None)
 
 
 def _doc(pack: Pack) -> str:

@@ -30,6 +30,7 @@ from hdm_airflow.runner.venvs.options import VenvOptions
 from hdm_airflow.variable import WHERE, read
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
     from typing_extensions import Self
 
 #: Schedules that Airflow accepts but cron does not.
@@ -89,7 +90,7 @@ class RunOptions(BaseModel):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            faults = [f"  {'.'.join(map(str, one['loc'])) or where}: {_text(one['msg'])}" for one in error.errors()]
+            faults = [f"  {fault(one, where)}" for one in error.errors()]
             what = "\n".join(["the settings are wrong:", *faults])
             raise ConfigurationError(what, where, "correct these (docs: reference/settings)") from None
 
@@ -177,5 +178,7 @@ class Settings(RunOptions):
         return RunOptions.model_construct(**{name: getattr(self, name) for name in RunOptions.model_fields})
 
 
-def _text(message: str) -> str:
-    return message.removeprefix("Value error, ").replace("valid tuple", "list")  # JSON has no tuples
+def fault(found: ErrorDetails, where: str = "") -> str:
+    """One fault that pydantic found, as `key: what is wrong`, or after `where` if it is the whole value."""
+    message = found["msg"].removeprefix("Value error, ").replace("valid tuple", "list")  # JSON has no tuples
+    return f"{'.'.join(map(str, found['loc'])) or where}: {message}"

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from hdm_airflow.packs.finding import printable
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+_LONGEST = 10_000  # characters of a reason: it may quote a value of any size
 
 
 def fenced(text: str) -> str:
@@ -26,8 +31,10 @@ class ProblemOperator(BaseOperator):
     """
 
     ui_color = "#f8d7da"
+    custom_operator_name = "wrong configuration"
 
     def __init__(self, *, reason: str, **kwargs: Any) -> None:
+        reason = "\n".join(map(printable, reason.splitlines()))[:_LONGEST]
         super().__init__(**{"doc_md": f"#### Why this task fails\n\n{fenced(reason)}", **kwargs, "retries": 0})
         self.reason = reason
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -60,17 +61,22 @@ def edges(dag: DAG) -> set[tuple[str, str]]:
 
 
 def test_dag_has_one_group_per_environment_and_rules_behind_their_metrics(folder: Folder) -> None:
-    """start >> hdm-<env> groups >> end, as in the original's picture."""
+    """start >> hdm-<env> groups >> end, as in the original's picture; one edge to each group and from it."""
     folder.pack("basic")
     folder.pack("basic", "rule")
     folder.pack("other")
     dag = folder.dag('dag = HdmDag("hdm_pipeline", environments={"dev": {"conn_id": "d"}, "prod": {"conn_id": "p"}})')
     wanted = {("start", "hdm-{}.mp_basic"), ("start", "hdm-{}.mp_other"), ("hdm-{}.mp_basic", "hdm-{}.rp_basic")}
-    wanted |= {(f"hdm-{{}}.{task}", "end") for task in ("mp_basic", "rp_basic", "mp_other")}
+    wanted |= {(f"hdm-{{}}.{task}", "hdm-{}.end") for task in ("mp_basic", "rp_basic", "mp_other")}
+    wanted |= {("hdm-{}.end", "end")}
     assert edges(dag) == {(a.format(env), b.format(env)) for env in ("dev", "prod") for a, b in wanted}
     assert dag.get_task("hdm-prod.rp_basic").trigger_rule == "all_done"
     assert dag.get_task("hdm-prod.mp_basic").trigger_rule == "all_success"
-    assert dag.get_task("end").trigger_rule == "none_failed"
+    assert {dag.get_task(end).trigger_rule for end in ("end", "hdm-dev.end", "hdm-prod.end")} == {"none_failed"}
+    assert {"hdm-dev", "hdm-prod"} == dag.task_group.children.keys() - {"start", "end"}
+    for group in ("hdm-dev", "hdm-prod"):
+        assert dag.task_group.children[group].upstream_task_ids == {"start"}
+        assert dag.task_group.children[group].downstream_task_ids == {"end"}
     assert dag.get_task("hdm-dev.mp_basic").conn_id == "d"
     assert (dag.schedule, dag.catchup, dag.max_active_runs, set(dag.tags)) == ("0 2 * * *", False, 1, {"hdm"})
     assert dag.fileloc == str(folder.path / "hdm.py")
@@ -117,7 +123,111 @@ def test_argument_that_airflow_refuses_fails_that_task_alone(folder: Folder) -> 
     dag = folder.dag('dag = HdmDag("d", pack_args={"mp_basic": {"no_such_argument": 1}})')
     assert "no_such_argument" in dag.get_task("hdm-prod.mp_basic").reason
     assert dag.get_task("hdm-prod.mp_other").pack.name == "other"
-    assert ("hdm-prod.mp_basic", "end") in edges(dag)
+    assert ("hdm-prod.mp_basic", "hdm-prod.end") in edges(dag)
+
+
+WRONG: list[dict[str, Any]] = [
+    {name: value}
+    for value, names in {
+        5: "pool queue owner executor run_as_user logger_name doc doc_md doc_json doc_yaml doc_rst trigger_rule "
+        "task_display_name map_index_template weight_rule conn_id pack_conn_id environment email params resources "
+        "depends_on_past wait_for_downstream email_on_failure do_xcom_push multiple_outputs start_date end_date "
+        "executor_config inlets outlets on_failure_callback on_success_callback pre_execute post_execute retry_policy "
+        "render_template_as_native_obj allow_nested_operators default_args dag task_group task_id pack options sla",
+        1e300: "retry_delay max_retry_delay execution_timeout retries retry_exponential_backoff timeout",
+        float("nan"): "retry_delay max_retry_delay execution_timeout pool_slots retry_exponential_backoff",
+        "soon": "retry_delay execution_timeout retries pool_slots priority_weight max_active_tis_per_dag limits",
+        "x\0": "pool queue owner doc_md task_display_name",
+        "\ud800": "pool doc_md map_index_template",
+        "x" * 300: "pool queue trigger_rule executor",
+        b"x": "pool queue doc_md",
+        -1: "retries pool_slots retry_delay max_active_tis_per_dagrun execution_timeout",
+        10**30: "retries pool_slots retry_delay execution_timeout",
+        True: "retries retry_delay pool pool_slots",
+    }.items()
+    for name in names.split()
+]
+WRONG += [
+    {"params": {"x": object()}},
+    {"params": {"x": "\ud800"}},
+    {"executor_config": {"x": object()}},
+    {"pool": object()},
+    {"on_failure_callback": [print, "print"]},
+    {"outlets": ["hdm://prod"]},
+    {"pool": "ok", "quene": "x"},
+    {"\ud800": 1},
+    {"x" * 100_000: 1},
+]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    WRONG,
+    ids=lambda arguments: f"{min(arguments)[:40]!a}-{type(min(arguments.values(), key=str)).__name__}",
+)
+def test_wrong_value_of_any_argument_fails_that_task_alone(folder: Folder, arguments: dict[str, Any]) -> None:
+    """Airflow finds one at the task's creation, another in serialisation, and its scheduler or database a third."""
+    from hdm_airflow import HdmDag
+
+    for name in ("basic", "other"):
+        folder.pack(name)
+    texts = []
+    for _ in range(2):
+        dag = HdmDag("d", packs_dir=folder.path / "packs", pack_args={"mp_basic": arguments})
+        texts.append(json.dumps(DagSerialization.to_dict(dag), allow_nan=False))
+    assert set(dag.task_dict) == {"start", "hdm-prod.mp_basic", "hdm-prod.mp_other", "hdm-prod.end", "end"}
+    assert "mp_basic has wrong arguments" in dag.get_task("hdm-prod.mp_basic").reason
+    assert dag.get_task("hdm-prod.mp_other").pack.name == "other"
+    assert texts[0] == texts[1]
+    assert not re.search(r"(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f]..)", texts[0])
+    DagSerialization.from_dict(json.loads(texts[0]))
+
+
+def test_every_argument_of_airflows_operators_has_a_type() -> None:
+    """An argument that a new Airflow adds is still tried, but its type is not known."""
+    import inspect
+
+    from airflow.sdk import BaseOperator
+
+    from hdm_airflow.operators.arguments import _RESERVED, _Arguments
+
+    of_airflow = inspect.signature(BaseOperator.__init__).parameters.keys() - {"self", "kwargs"}
+    assert of_airflow <= _Arguments.model_fields.keys() | _RESERVED
+
+
+def test_right_arguments_reach_the_task_as_they_are(folder: Folder) -> None:
+    """What Airflow takes is taken here; one combination is checked once, for however many packs."""
+    from datetime import datetime, timedelta, timezone
+
+    from hdm_airflow import HdmDag
+
+    for name in ("basic", "other"):
+        folder.pack(name)
+    stated: dict[str, Any] = {
+        "retries": 2,
+        "retry_delay": 1.5,
+        "max_retry_delay": timedelta(minutes=1),
+        "execution_timeout": None,
+        "pool": None,
+        "priority_weight": -5,
+        "weight_rule": "upstream",
+        "trigger_rule": "all_done",
+        "on_failure_callback": [print],
+        "pre_execute": print,
+        "params": {"x": [1, {"y": None}]},
+        "executor_config": {"x": {"y": 1}},
+        "start_date": datetime(2026, 1, 1, tzinfo=timezone.utc),
+        "outlets": [Asset("ward")],
+        "require_reports": True,
+        "limits": {"memory": 1_000_000_000},
+    }
+    dag = HdmDag("d", packs_dir=folder.path / "packs", pack_args={"*": stated})
+    for name in ("basic", "other"):
+        task = dag.get_task(f"hdm-prod.mp_{name}")
+        assert task.retry_delay.total_seconds() == 1.5
+        assert (task.pool, task.outlets, task.on_failure_callback) == ("default_pool", [Asset("ward")], [print])
+        assert (task.options.require_reports, task.options.limits.memory) == (True, 1_000_000_000)
+    DagSerialization.to_dict(dag)
 
 
 @pytest.mark.parametrize(
@@ -135,8 +245,6 @@ def test_what_is_wrong_outside_the_code_becomes_a_task_that_fails_with_the_reaso
     folder: Folder, monkeypatch: pytest.MonkeyPatch, variable: str, code: str, reason: str
 ) -> None:
     """An import error would hide the Dag; this shows why nothing runs."""
-    import re
-
     folder.pack("basic")
     monkeypatch.setenv("AIRFLOW_VAR_HDM", variable)
     dag = folder.dag(f"dag = {code}")
@@ -168,7 +276,7 @@ def test_arguments_come_before_the_variable_and_the_variable_before_defaults(
     folder.pack("other")
     monkeypatch.setenv("AIRFLOW_VAR_HDM", '{"select": ["basic"], "schedule": "@hourly", "environments": {"x": {}}}')
     dag = folder.dag('dag = HdmDag("d", select=["other"])')
-    assert set(dag.task_dict) == {"start", "hdm-x.mp_other", "end"}
+    assert set(dag.task_dict) == {"start", "hdm-x.mp_other", "hdm-x.end", "end"}
     assert dag.schedule == "@hourly"
 
 
@@ -249,6 +357,7 @@ def test_failed_metric_pack_turns_the_whole_run_red_while_all_else_runs(
         "run": "failed",
         "start": "success",
         "end": "upstream_failed",
+        "hdm-prod.end": "upstream_failed",
         "hdm-prod.mp_good": "success",
         "hdm-prod.rp_good": "success",
         "hdm-prod.mp_bad": "failed",

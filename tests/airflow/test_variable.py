@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet
 
 #: Packs of this environment have fewer rights than the base's owner; its connections do not exist.
 VARIABLE = {"environments": {"ward": {"conn_id": "hdm_ward", "pack_conn_id": "ward_packs"}}}
-TASKS = {"start", "hdm-ward.mp_basic", "end"}
+TASKS = {"start", "hdm-ward.mp_basic", "hdm-ward.end", "end"}
 #: What a Dag file's process says of its tasks and their rights.
 TELL = '\nprint("TASKS", *dag.task_dict, *(getattr(task, "pack_conn_id", "") for task in dag.tasks))\n'
 #: A secrets backend that is down.
@@ -164,7 +164,7 @@ def test_unreadable_metadata_database_is_not_replaced_by_the_defaults(site: Site
 def test_variable_that_is_not_defined_means_the_defaults(site: Site) -> None:
     """A site with one base and one packs folder needs no Variable."""
     site.airflow("variables", "delete", "hdm")
-    assert site.parse() == {"start", "hdm-prod.mp_basic", "end", "None"}
+    assert site.parse() == {"start", "hdm-prod.mp_basic", "hdm-prod.end", "end", "None"}
     site.airflow("dag-processor", "--num-runs", "1")
     assert "hdm-prod.mp_basic" in site.served()
 
