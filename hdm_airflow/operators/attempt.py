@@ -50,7 +50,7 @@ class Conditions:
     pack_conn_id: str | None  # connection that the pack uses to reach the base; None: conn_id
     options: RunOptions  # with the timeout of this pack; the manifest may lower its limits
     deadline: float | None = None  # end of the whole attempt on the monotonic clock; None: only `timeout`, for the pack
-    timezone: str  # name, for the variable TZ of the pack
+    timezone: str  # the variable TZ of the pack
 
 
 @dataclass(frozen=True, kw_only=True)

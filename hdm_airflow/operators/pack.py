@@ -123,6 +123,7 @@ class PackOperator(BaseOperator):
     def _attempt(self, context: Context) -> PackAttempt:
         from hdm_airflow.base.runs import Attempt
         from hdm_airflow.operators.attempt import Conditions, PackAttempt
+        from hdm_airflow.runner.job import tz
 
         task_instance = context["ti"]
         attempt = Attempt(
@@ -141,7 +142,7 @@ class PackOperator(BaseOperator):
             pack_conn_id=self.pack_conn_id,
             options=self.options.model_copy(update={"timeout": self.limit}),
             deadline=None if self._airflow_limit is None else time.monotonic() + self._airflow_limit,
-            timezone=context["dag"].timezone.name,
+            timezone=tz(context["dag"].timezone),
         )
         return PackAttempt(self.pack, attempt, conditions, self.log)
 

@@ -6,9 +6,10 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timezone, tzinfo
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from hdm_airflow.packs import conf
 from hdm_airflow.packs.limits import Limits
@@ -78,7 +79,7 @@ class Job:
     config: Any  # external configuration; {} if there is none
     config_source: str
     targets: tuple[Target, ...]
-    timezone: str  # name, for TZ
+    timezone: str  # for TZ
     timeout: float | None  # seconds
     limits: Limits = Limits()  # noqa: RUF009  # frozen
     sandbox: Sandbox = Sandbox()  # noqa: RUF009  # frozen
@@ -172,3 +173,36 @@ def _path() -> list[str]:
     """The worker's PATH without the entries that mean the current folder, which is the pack's, or one below it."""
     entries = os.environ.get("PATH", "").split(os.pathsep)
     return [entry for entry in entries if os.path.isabs(entry)] or os.defpath.split(os.pathsep)
+
+
+def tz(zone: tzinfo, now: datetime | None = None) -> str:
+    """The value of the variable TZ that means a timezone.
+
+    That is its name if it is one of the tz database. Other zones have an offset only: `+05:30` is `<+0530>-05:30`,
+    because POSIX counts westwards. TZ with any other text means UTC.
+
+    Args:
+        zone: the timezone, of any library.
+        now: the moment whose offset counts for a zone without such a name; default: now.
+    """
+    now = now or datetime.now(timezone.utc)
+    offset = now.astimezone(zone).utcoffset()
+    seconds = round(offset.total_seconds()) if offset else 0
+    name = getattr(zone, "key", None) or getattr(zone, "name", None) or ""
+    if name and _offset(name, now) == seconds:
+        return str(name)
+    if seconds == 0:
+        return "UTC"
+    hours, rest = divmod(abs(seconds), 3600)
+    parts = [f"{part:02}" for part in (hours, *divmod(rest, 60))][: 3 if seconds % 60 else 2]
+    east, west = ("+", "-") if seconds > 0 else ("-", "+")
+    return f"<{east}{''.join(parts)}>{west}{':'.join(parts)}"
+
+
+def _offset(name: object, now: datetime) -> float | None:
+    """Seconds that a name of the tz database means; None if it is not one."""
+    try:
+        offset = now.astimezone(ZoneInfo(str(name))).utcoffset()
+    except (KeyError, ValueError, OSError):  # not found, not a path, a folder
+        return None
+    return offset.total_seconds() if offset is not None else None

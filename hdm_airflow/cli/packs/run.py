@@ -21,6 +21,7 @@ from hdm_airflow.errors import ConfigurationError, HdmError
 from hdm_airflow.operators.attempt import AttemptResult, Conditions, PackAttempt
 from hdm_airflow.packs.catalog import Catalog
 from hdm_airflow.packs.pack import Pack
+from hdm_airflow.runner.job import tz
 from hdm_airflow.settings import Environment, Settings
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _conditions(pack: Pack, settings: Settings, environment: Environment) -> Con
         conn_id=environment.conn_id,
         pack_conn_id=environment.pack_conn_id,
         options=settings.run_options_for(pack),
-        timezone=airflow_settings.TIMEZONE.name,
+        timezone=tz(airflow_settings.TIMEZONE),
     )
 
 
