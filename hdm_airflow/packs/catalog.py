@@ -104,7 +104,7 @@ def _read_all(root: Path) -> tuple[list[Draft], list[Finding]]:
 
 def _stray(one: Stray) -> Finding:
     folder = printable(one.path)
-    return Finding(pack=folder, file="", place="", code="folder-stray", message=one.message, hint=one.hint)
+    return Finding(pack=folder, file="", place="", code=one.code, message=one.message, hint=one.hint)
 
 
 def _check_duplicates(drafts: list[Draft]) -> None:

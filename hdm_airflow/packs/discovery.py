@@ -17,6 +17,7 @@ KIND_FOLDERS: dict[str, Kind] = {
     "hdm-rule-packs": "rule",
 }
 _DEPTH = 6  # levels of folders in the packs folder; no layout in use is deeper
+_MOST = 20_000  # folders that are listed; links that lead to each other could otherwise multiply them without limit
 _IGNORED = {"__pycache__", "node_modules"}
 _DOCUMENTS = (".md", ".rst", ".txt")  # allowed next to packs
 
@@ -37,6 +38,16 @@ class Stray(NamedTuple):
     path: str  # relative to the packs folder, with forward slashes
     message: str
     hint: str
+    code: str = "folder-stray"
+
+
+class _Search:
+    """One search: where it began, what it found besides packs, and how many folders it listed."""
+
+    def __init__(self, root: Path, strays: list[Stray]) -> None:
+        self.above_root = frozenset(map(str, Path(os.path.realpath(root)).parents))
+        self.strays = strays
+        self.listed = 0
 
 
 def discover(root: Path, strays: list[Stray]) -> Iterator[Found]:
@@ -54,17 +65,19 @@ def discover(root: Path, strays: list[Stray]) -> Iterator[Found]:
     Raises:
         OSError: if root cannot be listed.
     """
-    yield from _below(root, "", None, frozenset(), strays)
+    search = _Search(root, strays)
+    yield from _below(search, root, "", None, search.above_root, strays)
 
 
 def _below(
-    folder: Path, relative: str, kind: Kind | None, above: frozenset[str], strays: list[Stray]
+    search: _Search, folder: Path, relative: str, kind: Kind | None, above: frozenset[str], strays: list[Stray]
 ) -> Iterator[Found]:
     above |= {os.path.realpath(folder)}
+    search.listed += 1
     for name, sort in _listed(folder):
         path, below = folder / name, f"{relative}/{name}".lstrip("/")
         if sort == "folder":
-            yield from _one(path, below, kind, above, strays)
+            yield from _one(search, path, below, kind, above, strays)
         elif name in KIND_FOLDERS or (sort == "broken" and kind):
             yield Found(folder=below, path=path, kind=KIND_FOLDERS.get(name, kind))
         elif sort == "broken":
@@ -75,19 +88,31 @@ def _below(
             strays.append(Stray(path=below, message=message, hint="unpack it, or move it out"))
 
 
-def _one(path: Path, relative: str, kind: Kind | None, above: frozenset[str], strays: list[Stray]) -> Iterator[Found]:
+def _one(
+    search: _Search, path: Path, relative: str, kind: Kind | None, above: frozenset[str], strays: list[Stray]
+) -> Iterator[Found]:
     own_kind = KIND_FOLDERS.get(path.name)
     itself = Found(folder=relative, path=path, kind=own_kind or kind)
     if own_kind is None and _looks_like_pack(path):
         yield itself
         return
-    if os.path.realpath(path) in above or len(above) > _DEPTH:
-        message = "the folders are nested in a loop or too deeply"
-        strays.append(Stray(path=relative, message=message, hint="remove the link or a level"))
+    if os.path.realpath(path) in above:
+        message = "the link leads to a folder that contains it; without .airflowignore, Airflow then loads no Dag"
+        strays.append(Stray(path=relative, message=message, hint="remove the link", code="folder-loop"))
+        return
+    if len(above - search.above_root) > _DEPTH:
+        strays.append(Stray(path=relative, message="the folders are nested too deeply", hint="remove a level"))
+        return
+    if search.listed >= _MOST:
+        if search.listed == _MOST:
+            search.listed += 1
+            message = "the packs folder has too many folders; packs in this one and in later ones are not found"
+            hint = "remove links and folders that are not packs"
+            search.strays.append(Stray(path=relative, message=message, hint=hint, code="folder-loop"))
         return
     inner: list[Stray] = []
     try:
-        below = list(_below(path, relative, own_kind or kind, above, inner))
+        below = list(_below(search, path, relative, own_kind or kind, above, inner))
     except OSError:
         yield itself
         return

@@ -24,6 +24,10 @@ CODES: dict[str, tuple[Severity, str]] = {
     "script-missing": ("error", "the pack has no bootstrap-script.sh"),
     "script-unreadable": ("error", "bootstrap-script.sh cannot be read or is not UTF-8 text"),
     "symlink-escapes": ("error", "a symbolic link leads out of the pack"),
+    "folder-loop": (
+        "error",
+        "links below the packs folder lead to folders that contain them, or to too many folders",
+    ),
     "name-duplicate": ("error", "two packs of the same kind have the same name"),
     "dependency-unknown": (
         "error",
@@ -58,6 +62,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "windows-path": ("warning", "a shell script contains a Windows path"),
     "file-lookalike": ("warning", "a file's name is nearly one that hdm_airflow reads"),
     "symlink-broken": ("warning", "the target of a symbolic link does not exist"),
+    "symlink-loop": ("warning", "a symbolic link leads to a folder that contains it"),
     "special-file": ("warning", "the pack contains a pipe, socket or device; runs do not get it"),
     "pack-large": ("warning", "the pack has over 10,000 files; each run copies them"),
     "requirements-unreadable": ("warning", "requirements.txt cannot be read as UTF-8 text"),

@@ -117,6 +117,9 @@ def _check_tree(draft: Draft, tree: Tree) -> None:
         draft.add("symlink-escapes", "this link leads out of the pack", "copy the file into the pack", file=link)
     for link in tree.broken:
         draft.add("symlink-broken", "the link's target does not exist", "remove it, or correct it", file=link)
+    for link in tree.looping:
+        message = "this link leads to a folder that contains it; without .airflowignore, Airflow then loads no Dag"
+        draft.add("symlink-loop", message, "remove it", file=link)
     for special in tree.special:
         draft.add("special-file", "this is a pipe, socket or device", "remove it from the pack", file=special)
     for folder in sorted(tree.deep):

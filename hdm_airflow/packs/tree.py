@@ -23,7 +23,8 @@ class Tree:
 
     files: set[str] = field(default_factory=set)
     escaping: list[str] = field(default_factory=list)  # links that lead out of the pack
-    broken: list[str] = field(default_factory=list)  # links without a target, or in a loop
+    broken: list[str] = field(default_factory=list)  # links without a target, or to each other
+    looping: list[str] = field(default_factory=list)  # links to a folder that contains them
     special: list[str] = field(default_factory=list)  # pipes, sockets, devices
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # folder, reason
     deep: set[str] = field(default_factory=set)  # folders directly in the pack with paths that a run cannot copy
@@ -85,6 +86,9 @@ def _sort_link(tree: Tree, relative: str, path: str, real_root: str) -> None:
     inside = target == real_root or target.startswith(real_root + os.sep)
     if os.path.isabs(os.readlink(path)) or not inside:
         tree.escaping.append(relative)
+        return
+    if (os.path.realpath(os.path.dirname(path)) + os.sep).startswith(target + os.sep):
+        tree.looping.append(relative)
         return
     try:
         mode = os.stat(path).st_mode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -146,6 +147,44 @@ def test_folder_without_a_pack_is_named_once(tmp_path: Path) -> None:
     (tmp_path / "pictures/2026/january").mkdir(parents=True)
     (finding,) = Catalog.scan(tmp_path).findings
     assert (finding.code, finding.pack) == ("folder-stray", "pictures")
+
+
+@pytest.mark.parametrize("link", ["loop", "metric-packs/loop", "metric-packs/team/loop"])
+@pytest.mark.parametrize("up", [1, 2, 3, 20])
+def test_link_to_a_folder_above_is_an_error_and_not_followed(tmp_path: Path, link: str, up: int) -> None:
+    """Without .airflowignore, Airflow finds a loop and then loads no Dag; followed, it leads to the whole disk."""
+    root = tmp_path / "dags/packs"
+    put(root, "metric-packs/team/basic")
+    (root / link).symlink_to("../" * up)
+    catalog = Catalog.scan(root)
+    assert [pack.folder for pack in catalog.every] == ["metric-packs/team/basic"]
+    assert [(one.pack, one.code, one.severity) for one in catalog.findings] == [(link, "folder-loop", "error")]
+
+
+def test_links_that_multiply_folders_end_with_an_error(tmp_path: Path) -> None:
+    """Twelve folders with links to each other are hundreds of thousands of paths, each without a loop."""
+    for one, other in itertools.permutations(range(12), 2):
+        (tmp_path / f"{one:02}").mkdir(exist_ok=True)
+        (tmp_path / f"{one:02}/{other:02}").symlink_to(f"../{other:02}")
+    put(tmp_path, "00a/basic")
+    assert [one.code for one in Catalog.scan(tmp_path).findings if "too many folders" in one.message] == ["folder-loop"]
+
+
+def test_link_in_a_pack_to_a_folder_above_is_a_warning(tmp_path: Path) -> None:
+    """The pack can run; whatever walks its folder and follows links does not come back."""
+    pack = put(tmp_path, "metric-packs/basic")
+    (pack / "process/deep").mkdir(parents=True)
+    (pack / "data").mkdir()
+    for link, target in {
+        "self": ".",
+        "process/self": "..",
+        "process/deep/up": "../../process",
+        "other": "data",
+    }.items():
+        (pack / link).symlink_to(target)
+    (good,) = Catalog.scan(tmp_path).packs
+    found = {one.file: one.severity for one in good.findings if one.code == "symlink-loop"}
+    assert found == {"self": "warning", "process/self": "warning", "process/deep/up": "warning"}
 
 
 def test_file_beside_packs_is_named_unless_it_is_documentation(tmp_path: Path) -> None:
