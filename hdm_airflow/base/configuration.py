@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,14 @@ from hdm_airflow.base.endpoints import canonical
 from hdm_airflow.base.queries import queries
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.versions import newest_above, newest_not_above
+from hdm_airflow.printable import printable
 
 if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
     from hdm_airflow.packs.manifest import Kind
 
+_DEEPEST = 100  # levels of objects and lists
+_SHOWN = 200  # characters of a place in an error
 TABLES: dict[Kind, str] = {"metric": "hdm_pack_metric_conf", "rule": "hdm_pack_rule_conf"}
 
 
@@ -119,7 +123,7 @@ def decode(stored: str, where: str) -> Any:
     """Decode a stored configuration: the value if it is JSON, else the text.
 
     Raises:
-        ConfigurationError: if it is not base64 of UTF-8 text.
+        ConfigurationError: if it is not base64 of UTF-8 text, or a JSON value that no context file can hold.
     """
     compact = "".join(stored.split())
     try:
@@ -130,9 +134,43 @@ def decode(stored: str, where: str) -> Any:
     if not text.strip():
         return {}
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return text
+    check_writable(value, where)
+    return value
+
+
+def check_writable(value: object, where: str) -> None:
+    """Refuse a value that Python reads from JSON but that other programs could not read from the context file.
+
+    Raises:
+        ConfigurationError: if it has NaN, an infinite number (also `1e999`), half of a surrogate pair, or is
+            nested too deeply; the error names the place, and no value.
+    """
+    waiting: list[tuple[object, tuple[str, ...]]] = [(value, ())]
+    while waiting:
+        one, place = waiting.pop()
+        fault = ""
+        if isinstance(one, float) and not math.isfinite(one):
+            fault = "a number that is not finite"
+        elif isinstance(one, str) and _is_broken(one):
+            fault = "half of a surrogate pair"
+        elif isinstance(one, (dict, list)) and len(place) >= _DEEPEST:
+            fault = f"more than {_DEEPEST} levels"
+        if fault:
+            at = ".".join(place)[:_SHOWN]
+            hint = "correct it: airflow hdm config set"
+            raise ConfigurationError(f"the configuration has {fault}" + (f" at {at}" if at else ""), where, hint)
+        if isinstance(one, list):
+            waiting += [(item, (*place, str(number))) for number, item in enumerate(one)]
+        elif isinstance(one, dict):
+            waiting += [(key, (*place, "(a key)")) for key in one]
+            waiting += [(item, (*place, printable(key))) for key, item in one.items()]
+
+
+def _is_broken(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def encode(text: str) -> str:

@@ -132,6 +132,7 @@ def _check(text: str, *, is_text: bool) -> None:
         cause, hint = json_fault.explain(text, error) if isinstance(error, json.JSONDecodeError) else (str(error), "")
         hint = f"{hint}, or store plain text with --text".lstrip(", ")
         raise ConfigurationError(f"the value is not JSON: {cause}", "VALUE", hint) from None
+    configuration.check_writable(value, "VALUE")
     if not isinstance(value, dict):
         warn(f"the value is a {type(value).__name__}, packs expect an object: it replaces every other configuration")
         return

@@ -48,7 +48,7 @@ class Endpoint:
     password: str = field(repr=False)
     url: str = field(repr=False)  # SQLAlchemy URL, with the password
     version: str  # last known dbversion; "0.0" if unknown
-    config: dict[str, Any] | str = field(repr=False)  # external configuration merged with the endpoint's own
+    config: Any = field(repr=False)  # external configuration merged with the endpoint's own; mostly a dict
     incomplete: tuple[str, ...]  # objects whose metrics are missing (packs with "partial": true)
 
 
@@ -60,7 +60,7 @@ class Run:
     date: dt.date  # the metric date, for every row that the pack writes
     pack: str
     version: str
-    config: dict[str, Any] | str = field(repr=False)
+    config: Any = field(repr=False)  # external configuration, mostly a dict; text, list or number as configured
     endpoints: tuple[Endpoint, ...]
     report_path: Path = field(repr=False)
 
@@ -173,10 +173,8 @@ def _endpoint(item: dict[str, Any]) -> Endpoint:
     )
 
 
-def _config(value: Any) -> dict[str, Any] | str:
-    if isinstance(value, (dict, str)):
-        return value
-    return {}
+def _config(value: Any) -> Any:
+    return {} if value is None else value
 
 
 def _text(value: Any) -> str:

@@ -127,6 +127,19 @@ def test_retry_after_sigkill_leaves_alone_what_was_reported_a_second_before(stag
     assert len(tally.read_text().split()) == len(stage.ledger("mp_basic")) == 2
 
 
+@pytest.mark.parametrize("value", [{"k": "\ud800"}, {"k": float("inf")}, [float("nan")]])
+def test_configuration_that_cannot_be_written_fails_its_endpoint_alone(stage: Stage, value: Any) -> None:
+    """The context file is one for all endpoints; the reason names the row to correct."""
+    stage.pack("basic", REPORT_ALL.format("ok"))
+    good, bad = endpoint("good"), endpoint("bad")
+    stage.activate("mp_basic", good, bad)
+    stage.configure("mp_basic", [1, 2], place=good)
+    stage.configure("mp_basic", value, place=bad)
+    with pytest.raises(PackFailedError, match=rf"(?s)the configuration has .*hdm_pack_metric_conf basic:{bad.slug}"):
+        stage.run("mp_basic")
+    assert sorted(stage.ledger("mp_basic")) == [("bad", "failed"), ("good", "success")]
+
+
 def test_rules_wait_while_metrics_are_measured_again(ward: Ward) -> None:
     """A cleared task of the metric pack is under way, and dies: nothing is judged until it is over, nor its remains."""
     stage, lung = ward.stage, ward.databases["lung"]

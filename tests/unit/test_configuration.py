@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -91,6 +92,41 @@ def test_any_stored_text_decodes_or_is_a_configuration_error(stored: str) -> Non
     """Other programs write to the base: a row must not end the run with another kind of exception."""
     with suppress(ConfigurationError):
         decode(stored, "here")
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (r'{"k": "\ud800"}', "k"),
+        (r'{"a": {"b": [1, "x\udfffy"]}}', "a.b.1"),
+        (r'{"a": {"\ud800": 1}}', "a.(a key)"),
+        ('{"k": 1e999}', "k"),
+        ('{"k": [-1e999]}', "k.0"),
+        ('{"k": NaN}', "k"),
+        ("Infinity", ""),
+        (r'"\udc00"', ""),
+        ('{"a": ' * 101 + "1" + "}" * 101, "a"),
+        ("[" * 500 + "]" * 500, "0"),
+    ],
+)
+def test_value_that_no_context_file_can_hold_is_an_error_at_its_place(text: str, place: str) -> None:
+    """Python reads it; written, it is not JSON, or ends the run of every endpoint."""
+    with pytest.raises(ConfigurationError) as caught:
+        decode(encode(text), "here")
+    assert caught.value.where == "here"
+    assert (f" at {place}" if place else "") in caught.value.what
+    assert text not in str(caught.value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=st.recursive(st.none() | st.floats() | st.text(), st.lists).map(json.dumps))
+@example(text=r'"\ud83d\ude00"')
+def test_whatever_decodes_can_be_written_and_read_by_every_program(text: str) -> None:
+    """The context file is strict JSON in UTF-8."""
+    with suppress(ConfigurationError):
+        value = decode(encode(text), "here")
+        written = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False).encode()
+        assert json.loads(written) == value
 
 
 def test_rows_are_distinguished_by_version() -> None:

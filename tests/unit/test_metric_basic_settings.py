@@ -137,3 +137,10 @@ def test_digest_tells_configurations_apart_that_measure_other_things() -> None:
     digests |= {settings(limit_enabled=True, search_results_limit=limit).digest for limit in (1, 2)}
     assert len(digests | {settings().digest}) == len(other) + 3
     assert {settings(**{key: value}).digest for key, value in pace.items()} == {settings().digest}
+
+
+@pytest.mark.parametrize("config", [[], ["secret"], 7, True])
+def test_configuration_that_is_no_object_is_an_error(config: object) -> None:
+    """It may have been meant to name identifying columns: the defaults would measure them."""
+    with pytest.raises(pack.settings.SettingsError, match="a list or a single value, not an object"):
+        pack.settings.read(config)

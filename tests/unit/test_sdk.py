@@ -64,6 +64,15 @@ def test_load_gives_everything_the_context_says(context: Path) -> None:
     assert endpoint.incomplete == ("patients",)
 
 
+@pytest.mark.parametrize("value", [[1, {"a": None}], [], 7, 0, 1.5, True, False, "", "dev"])
+def test_configuration_that_is_not_an_object_is_given_as_it_is(context: Path, value: object) -> None:
+    """As an empty object, it would silently mean the pack's defaults."""
+    (endpoint,) = CONTEXT["endpoints"]
+    context.write_text(json.dumps({**CONTEXT, "config": value, "endpoints": [{**endpoint, "config": value}]}))
+    run = hdm.load()
+    assert (run.config, run.endpoints[0].config) == (value, value)
+
+
 def test_an_endpoint_without_password_port_or_version_has_empty_ones(context: Path) -> None:
     """Null and missing are the same; an unknown dbversion is 0.0."""
     bare = {"slug": "lab:sqlite:/lab.db:::false", "database": "lab", "type": "sqlite", "password": None}

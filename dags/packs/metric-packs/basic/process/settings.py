@@ -67,7 +67,7 @@ class Settings:
         return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def read(config: dict[str, Any] | str) -> Settings:
+def read(config: Any) -> Settings:
     """The settings of one endpoint.
 
     Raises: SettingsError, with all errors at once.
@@ -77,6 +77,8 @@ def read(config: dict[str, Any] | str) -> Settings:
     if isinstance(config, str):
         if config.strip():
             warnings.append("ignoring the configuration: it is plain text, not JSON")
+    elif not isinstance(config, dict):
+        raise SettingsError("the configuration is a list or a single value, not an object")
     else:
         values.update(config)
     given = _Given(values)

@@ -87,12 +87,14 @@ def _attempt(run: hdm.Run, endpoint: hdm.Endpoint) -> str:
     return ""
 
 
-def _configured(config: dict[str, Any] | str) -> tuple[bool, str]:
+def _configured(config: Any) -> tuple[bool, str]:
     """Whether to generate rules, and a warning or ""."""
     values = json.loads(DEFAULTS.read_text(encoding="utf-8"))
     warning = ""
     if isinstance(config, dict):
         values.update(config)
+    elif not isinstance(config, str):
+        raise ConfigurationError("the configuration is a list or a single value, not an object")
     elif config.strip():
         warning = "ignoring the configuration: it is plain text, not JSON"
     generate = BOOLEANS.get(str(values["generate"]).strip().lower())
