@@ -12,7 +12,8 @@ import os
 import secrets
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def main() -> int:
     Raises:
         HdmError: if the environment variable ROWS is wrong; nothing was started.
     """
+    began = time.monotonic()
     rows = rows_from(os.environ.get("ROWS", ""))
     console = Console(width=None if sys.stdout.isatty() else 120)
     folder = Path(os.environ.get("DEMO_DIR", ROOT / ".demo")).absolute()
@@ -50,25 +52,37 @@ def main() -> int:
     first = second - timedelta(days=1)
     hospital = Hospital(rows=rows, first_day=first)
     with ExitStack() as stack:
-        console.print(f"[bold]1[/] Starting the databases in {folder}")
-        postgres = stack.enter_context(Postgres(folder / "postgres"))
-        postgres.drop_database("hdm")
-        base = postgres.create_database("hdm")
-        places = sites(folder, postgres, stack)
-        for site in places:
-            with site.connect() as connection:
-                hospital.first_night(connection)
-            console.print(f"  {site.endpoint.slug}")
-        console.print("[bold]2[/] Starting Airflow with all its components")
-        airflow = _airflow(folder, postgres, base)
-        began = time.monotonic()
-        stack.enter_context(airflow)
-        console.print(f"  {airflow.url} is ready after {time.monotonic() - began:.0f} s")
+        with _step(console, 1, "The databases", "about 10 s"):
+            console.print(f"  Starting servers in {folder}, and filling a hospital with {rows:,} lab results")
+            postgres = stack.enter_context(Postgres(folder / "postgres"))
+            postgres.drop_database("hdm")
+            base = postgres.create_database("hdm")
+            places = sites(folder, postgres, stack)
+            for site in places:
+                with site.connect() as connection:
+                    hospital.first_night(connection)
+                console.print(f"  {site.endpoint.slug}")
+        with _step(console, 2, "Airflow", "about 25 s"):
+            console.print("  Creating the tables of the HDM base, then starting all components of Airflow")
+            airflow = _airflow(folder, postgres, base)
+            stack.enter_context(airflow)
         code = _nights(console, airflow, base, places, hospital, (first, second))
-        _say_where_to_look(console, airflow, postgres)
-        if os.environ.get("ONCE") != "1":
+        console.print(f"The demo took {time.monotonic() - began:.0f} s")
+        if os.environ.get("ONCE") == "1":
+            console.print(f"Airflow and the databases stop now; their files stay in {folder}")
+        else:
+            _say_where_to_look(console, airflow, postgres)
             _wait(console)
     return code
+
+
+@contextmanager
+def _step(console: Console, number: int, title: str, estimate: str) -> Iterator[None]:
+    """Print a step, about how long it takes on two free cores, and how long it took."""
+    console.print(f"[bold]{number} {title}[/] ({estimate})")
+    began = time.monotonic()
+    yield
+    console.print(f"  done after {time.monotonic() - began:.0f} s")
 
 
 def rows_from(text: str) -> int:
@@ -136,18 +150,22 @@ def _nights(
     variable = {"environments": {"prod": {"conn_id": "hdm", "pack_conn_id": _PACKS}}}
     password = HdmHook(_PACKS).connection.password
     of_base = [_connection("hdm", base), {**_connection(_PACKS, base), "login": _PACKS, "password": password}]
-    pipeline.prepare(airflow, [*of_base, *_connections(places)], json.dumps(variable))
-    with HdmHook().session() as owner:
-        _activate(owner, places)
     with HdmHook(_PACKS).session(pinned=False) as connection:
-        console.print("[bold]3[/] First night: the data is sound")
-        pipeline.run(airflow, first)
+        with _step(console, 3, "First night: the data is sound", "about 20 s"):
+            console.print(
+                "  Adding connections and the Variable hdm, and activating the packs; then one run of the Dag"
+            )
+            pipeline.prepare(airflow, [*of_base, *_connections(places)], json.dumps(variable))
+            with HdmHook().session() as owner:
+                _activate(owner, places)
+            pipeline.run(airflow, first)
         connection.execute((ROOT / "demo" / "rules.sql").read_text("utf-8").encode())
-        console.print("[bold]4[/] Second night: the data has planted faults")
-        for site in places:
-            with site.connect() as endpoint:
-                hospital.second_night(endpoint)
-        _, state = pipeline.run(airflow, second)
+        with _step(console, 4, "Second night: the data has planted faults", "about 15 s"):
+            console.print("  Planting seven kinds of faults in each database, then another run of the Dag")
+            for site in places:
+                with site.connect() as endpoint:
+                    hospital.second_night(endpoint)
+            _, state = pipeline.run(airflow, second)
         checks = results.check(connection, places, second)
         results.show(console, connection, checks, second)
         false = results.false_alerts(connection, first)
@@ -176,6 +194,7 @@ def _connection(conn_id: str, database: Database) -> dict[str, Any]:
     return {
         "connection_id": conn_id,
         "conn_type": "postgres",
+        "description": "HDM base of the environment prod" + ("" if conn_id == "hdm" else ", with the packs' own role"),
         "host": server.host,
         "port": server.port,
         "schema": database.name,
@@ -192,6 +211,7 @@ def _connections(places: list[Site]) -> list[dict[str, Any]]:
         {
             "connection_id": default_conn_id(site.endpoint.name),
             "conn_type": "generic",
+            "description": f"Password with which packs read the endpoint {site.endpoint.name}",
             "host": site.endpoint.host,
             "login": site.endpoint.user,
             "password": site.password,

@@ -14,6 +14,7 @@ from rich.table import Table
 from demo.services import Airflow, ServiceError
 
 DAG = "hdm_pipeline"
+_DESCRIPTION = "Settings of hdm_airflow: the environments with their HDM bases (docs: reference/settings)"
 _POLL = 1.0  # seconds
 _PARSE_SECONDS = 60.0
 _RUN_SECONDS = 1800.0
@@ -24,7 +25,7 @@ def prepare(airflow: Airflow, connections: list[dict[str, Any]], variable: str) 
     """Create the connections and the Variable `hdm` as a user would in the UI, then wait for the Dag."""
     for connection in connections:
         airflow.call("POST", "/connections", connection)
-    airflow.call("POST", "/variables", {"key": "hdm", "value": variable})
+    airflow.call("POST", "/variables", {"key": "hdm", "value": variable, "description": _DESCRIPTION})
     deadline = time.monotonic() + _PARSE_SECONDS
     while not _exists(airflow):
         if time.monotonic() > deadline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from hdm_airflow.operators.metric_date import PARAM
 from hdm_airflow.operators.pack import PackOperator
 from hdm_airflow.operators.problem import ProblemOperator
 from hdm_airflow.packs.catalog import Catalog
+from hdm_airflow.packs.finding import Finding
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.packs.selection import choose
 from hdm_airflow.settings import Settings
@@ -29,6 +31,31 @@ if TYPE_CHECKING:
 _OWN_FOLDER = f"{Path(__file__).parent.absolute()}{os.sep}"
 #: Keys of the manifest that become arguments of the task; pack_args override them.
 _MANIFEST_KEYS = ("retries", "pool", "queue")
+_DAG_DOC = """Metric packs measure databases, then rule packs judge the metrics. Each environment is a group of
+tasks with an HDM base of its own, in which packs store their results.
+
+| environment | connection of the HDM base | packs connect as |
+|---|---|---|
+{rows}
+
+#### What a task's state means
+
+- **success**: the pack succeeded on all of its endpoints.
+- **failed**: it did not succeed on at least one endpoint, or it is quarantined (it has errors), or its settings are
+  wrong. The end of the task's log names the reasons, the endpoints and what to do.
+- **skipped**: there was nothing to do: the pack is not activated on any endpoint, or no endpoint passed the gate
+  because the metrics that it judges are missing. The log names the reason.
+- **upstream_failed** (only `end`): a pack failed. All other packs ran nevertheless.
+
+A retry or a cleared task runs only the endpoints that did not succeed.
+
+#### Where to look
+
+- every run of a pack on an endpoint, with its status and reason (the ledger): `airflow hdm runs list`
+- endpoints, and what is activated on them: `airflow hdm endpoints list`
+- errors and warnings of packs: the documentation of their tasks, or `airflow hdm packs check`
+- results of another date: trigger a run with the param `metric_date`
+"""
 
 
 class HdmDag(DAG):
@@ -81,6 +108,7 @@ class HdmDag(DAG):
             "max_active_runs": 1,
             "tags": {"hdm"},
             "description": "Data quality packs: metrics, then rules",
+            "doc_md": _dag_doc(settings),
         }
         super().__init__(dag_id, **{**defaults, **dag_arguments})
         self.fileloc = dag_file
@@ -91,7 +119,7 @@ class HdmDag(DAG):
                 start >> _problems(dag_id, problem) >> end
             else:
                 for name in sorted(settings.environments):
-                    with TaskGroup(f"hdm-{name}") as group:
+                    with TaskGroup(f"hdm-{name}", tooltip=f"HDM base: {settings.environments[name].conn_id}") as group:
                         _add_packs(catalog, packs, settings, name)
                     start >> group >> end
         # Last: Airflow would copy the Dag's params into each new task, twice.
@@ -243,16 +271,40 @@ def _manifest_arguments(pack: Pack) -> dict[str, Any]:
     return {key: value for key, value in stated.items() if value is not None}
 
 
+def _dag_doc(settings: Settings) -> str:
+    """The documentation of the Dag in Airflow's UI."""
+    rows = []
+    for name, base in sorted(settings.environments.items()):
+        packs = f"`{base.pack_conn_id}`" if base.pack_conn_id else f"`{base.conn_id}` (owner)"
+        rows.append(f"| {name} | `{base.conn_id}` | {packs} |")
+    return _DAG_DOC.format(rows="\n".join(rows))
+
+
 def _doc(pack: Pack) -> str:
-    """The documentation of a pack in Airflow's UI: its findings, then its Readme."""
-    lines = [f"**{pack.kind} pack {pack.name} {pack.version}**".replace("  ", " ")]
+    """The documentation of a pack in Airflow's UI: what it is, its errors, its warnings, its Readme."""
+    parts = [f"**{pack.kind} pack {pack.name} {pack.version}**".replace(" **", "**")]
     if pack.manifest and pack.manifest.description:
-        lines.append(pack.manifest.description)
+        parts.append(pack.manifest.description)
     if pack.findings:
-        state = "quarantined" if pack.errors else "warnings"
-        lines.append(f"#### {state}\n```\n" + "\n".join(map(str, pack.findings)) + "\n```")
-    lines.append(pack.readme)
-    return "\n\n".join(line for line in lines if line)
+        warnings = [finding for finding in pack.findings if finding not in pack.errors]
+        parts += _listed("Quarantined: the pack does not run until these errors are corrected", pack.errors)
+        parts += _listed("Warnings", warnings)
+    parts.append(pack.readme)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _listed(title: str, findings: Sequence[Finding]) -> list[str]:
+    if not findings:
+        return []
+    lines = [
+        f"- {_plain(one.path)}: **{_plain(one.message)}** ({one.code})\n  - do: {_plain(one.hint)}" for one in findings
+    ]
+    return [f"#### {title}", "\n".join(lines)]
+
+
+def _plain(text: str) -> str:
+    """The text in Markdown, in which none of its characters means anything."""
+    return re.sub(r"([\\`*_<>\[\]#|~&!])", r"\\\1", text)
 
 
 def _metric_date_param() -> Param:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from hdm_airflow.runner.processes.child import dying_with_parent
 from hdm_airflow.runner.venvs.store import VenvStore
 from hdm_airflow.settings import RunOptions
 
+_LAST = 10  # lines of the pack's output in the message of a failed task
+_LINE = 500  # characters of each
 _HURRY = 2.0  # seconds to return leases of passwords after an abort: SIGKILL follows after five
 
 
@@ -60,6 +63,7 @@ class AttemptResult:
     metric_date: date
     planned: Plan
     done: tuple[runs.Outcome, ...]  # of endpoints that are neither gated nor kept
+    last_lines: tuple[str, ...] = ()  # of the pack's output, masked; it may quote data, so it is for the log only
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -116,6 +120,7 @@ class PackAttempt:
         self._planned: Plan | None = None
         self._early: tuple[runs.Outcome, ...] = ()  # failures before the pack started
         self._aborted = ""  # the reason
+        self._last_lines: deque[str] = deque(maxlen=_LAST)
         self._chain = open_chain(
             conditions.options.credentials,
             environment=attempt.environment,
@@ -181,7 +186,8 @@ class PackAttempt:
 
     def _result(self, planned: Plan) -> AttemptResult:
         done = (*self._early, *(self._execution.outcomes if self._execution else ()))
-        return AttemptResult(metric_date=self.attempt.metric_date, planned=planned, done=done)
+        lines = tuple(self._last_lines)
+        return AttemptResult(metric_date=self.attempt.metric_date, planned=planned, done=done, last_lines=lines)
 
     def _raise_if_aborted(self) -> None:
         if self._aborted:
@@ -216,7 +222,7 @@ class PackAttempt:
         if planned.external.warning:
             self.log.warning("%s", planned.external.warning)
         for slug, why in planned.gated.items():
-            self.log.warning("%s is not run: %s", printable(slug), printable(why))
+            self.log.warning("not run: %s: %s", printable(why), printable(slug))
         for slug in planned.kept:
             self.log.info("%s has succeeded before and is not run again", printable(slug))
 
@@ -254,12 +260,18 @@ class PackAttempt:
         if sha256 != planned.recorded and (fault := packs.record(base, self.pack, sha256)):
             self.log.warning("the pack could not be recorded in hdm_pack: %s", fault)
 
+    def _hear(self, line: str) -> None:
+        """Log a line of the pack's output."""
+        self.log.info("%s", line)
+        if line.strip() and not line.startswith("progress "):
+            self._last_lines.append(line[:_LINE])
+
     def _make_execution(self, hook: HdmHook, base: BaseConnection, ids: Mapping[str, int], planned: Plan) -> Execution:
         return Execution(
             hook,
             self.attempt,
             ids,
-            lambda line: self.log.info("%s", line),
+            self._hear,
             keep=self.keep,
             keeper=lock.LockKeeper(
                 base, ids, also=self._chain.pass_on_warnings, check=partial(runs.has_lock, attempt=self.attempt)

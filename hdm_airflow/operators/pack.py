@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from hdm_airflow.errors import ConfigurationError, PackFailedError
+from hdm_airflow.errors import ConfigurationError, HdmError, PackFailedError
 from hdm_airflow.operators.metric_date import metric_date
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.settings import RunOptions
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 #: Seconds between our timeout and Airflow's, in which to end the processes and write the ledger.
 _HEADSTART = 10.0
-_SHOWN = 100  # endpoints in the error; the ledger has all of them
+_SHOWN = 10  # endpoints per reason in the error, and
+_REASONS = 20  # reasons; the ledger has all of them
 
 
 class PackOperator(BaseOperator):
@@ -33,7 +34,8 @@ class PackOperator(BaseOperator):
     passes the gate, or if the pack skips them all. `HdmDag` creates one such task per pack.
 
     Args:
-        pack: a pack of a `Catalog`; the task of a quarantined pack fails at once with the findings, without retries.
+        pack: a pack of a `Catalog`; the task of a quarantined pack fails at once with the findings, without retries, or
+            is skipped if the pack is activated on no endpoint.
         environment: name of the environment, for the pack and the ledger.
         conn_id: Airflow connection of the HDM base.
         pack_conn_id: connection that the pack uses to reach the base; default: `conn_id`.
@@ -78,6 +80,7 @@ class PackOperator(BaseOperator):
         """
         try:
             self._skip_backfill(context)
+            self._skip_quarantined()
             self._running = self._attempt(context)
             result = self._running.run()
         except ConfigurationError as error:
@@ -92,6 +95,11 @@ class PackOperator(BaseOperator):
             from hdm_airflow.operators.verdict import KILLED  # loaded already: `_running` imported it
 
             self._running.abort(KILLED)
+
+    @property
+    def custom_operator_name(self) -> str:
+        """What Airflow shows as the task's operator."""
+        return "quarantined" if self.pack.errors else f"{self.pack.kind} pack"
 
     @property
     def limit(self) -> float:
@@ -119,6 +127,22 @@ class PackOperator(BaseOperator):
         if not (self.pack.manifest and self.pack.manifest.backfill):
             what = "skipped: a backfill would store today's state under a past date"
             raise AirflowSkipException(f'{what}; packs that can measure past dates set "backfill": true')
+
+    def _skip_quarantined(self) -> None:
+        """Skip a quarantined pack that is activated nowhere in this environment: it would run on nothing anyway."""
+        if not self.pack.errors:
+            return
+        from hdm_airflow.operators import quarantine
+
+        try:
+            needed = quarantine.is_needed(self.pack, self.conn_id)
+        except HdmError as error:
+            self.log.warning("it is unknown whether the pack is activated: %s", error)
+            return
+        if not needed:
+            findings = "\n".join(map(str, self.pack.findings))
+            what = f"quarantined, but activated on no endpoint of the environment {self.environment}"
+            raise AirflowSkipException(f"{what}:\n{findings}")
 
     def _attempt(self, context: Context) -> PackAttempt:
         from hdm_airflow.base.runs import Attempt
@@ -157,10 +181,26 @@ class PackOperator(BaseOperator):
             hint = f"activate one: airflow hdm activate {self.pack.task_id} <endpoint>"
             raise AirflowSkipException(f"{result.skip_reason} for {self.pack.task_id}; {hint}")
         if result.bad:
-            reasons = "\n".join(f"  {one.endpoint}: {one.status}: {one.reason}" for one in result.bad[:_SHOWN])
             total = len(result.done) + len(result.planned.kept)
-            what = f"{self.pack.task_id} did not succeed on {len(result.bad)} of {total} endpoint(s)"
+            what = f"{self.pack.task_id} did not succeed on {len(result.bad)} of {total} endpoint(s):"
+            lines = [what, *_grouped((f"{one.status}: {one.reason}", one.endpoint) for one in result.bad)]
+            if result.last_lines:
+                lines += ["the last lines of the pack's output:", *(f"  {line}" for line in result.last_lines)]
             hint = "fix the causes above; a retry runs only these endpoints. All runs: airflow hdm runs list"
-            raise PackFailedError(f"{what}:\n{reasons}", self.pack.folder, hint)
+            raise PackFailedError("\n".join(lines), self.pack.folder, hint)
         if result.skip_reason:
-            raise AirflowSkipException(result.skip_reason)
+            reasons = [*((why, slug) for slug, why in result.planned.gated.items())]
+            reasons += [(one.reason, one.endpoint) for one in result.done]
+            raise AirflowSkipException("\n".join([f"{result.skip_reason}:", *_grouped(reasons)]))
+
+
+def _grouped(reasons: Iterable[tuple[str, str]]) -> list[str]:
+    """A line per reason, with the endpoints last: most endpoints have the same one."""
+    slugs: dict[str, list[str]] = {}
+    for reason, slug in reasons:
+        slugs.setdefault(reason, []).append(slug)
+    lines = []
+    for reason, found in slugs.items():
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        lines.append(f"  {reason}: {', '.join(found[:_SHOWN])}{more}")
+    return lines[:_REASONS]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from hdm_airflow.packs.finding import printable
+from hdm_airflow.printable import printable
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,7 +34,7 @@ class ProblemOperator(BaseOperator):
     custom_operator_name = "wrong configuration"
 
     def __init__(self, *, reason: str, **kwargs: Any) -> None:
-        reason = "\n".join(map(printable, reason.splitlines()))[:_LONGEST]
+        reason = printable(reason, lines=True)[:_LONGEST]
         super().__init__(**{"doc_md": f"#### Why this task fails\n\n{fenced(reason)}", **kwargs, "retries": 0})
         self.reason = reason
 

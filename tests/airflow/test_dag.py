@@ -105,6 +105,39 @@ def test_broken_pack_becomes_a_failing_task_and_all_others_stay(folder: Folder) 
     assert "hdm-prod.mp_good" in dag.task_dict
 
 
+def test_documentation_shows_errors_first_as_a_list(folder: Folder) -> None:
+    """Whoever opens a red task sees what to correct, before the Readme and the warnings."""
+    folder.pack("basic", version="", depnds_on=["<b>*x*"])
+    doc = folder.dag().get_task("hdm-prod.mp_basic").doc_md
+    error = "- metric-packs/basic/properties.json:version: **the pack has no version** (version-missing)\n  - do: write"
+    order = ["metric pack basic", "#### Quarantined", error, "#### Warnings", "(key-unknown)", "# How basic works"]
+    places = [doc.index(text) for text in order]
+    assert places == sorted(places)
+    assert "depnds\\_on" in doc
+
+
+def test_boxes_and_the_dag_say_what_they_are(folder: Folder) -> None:
+    """PackOperator in every box says nothing; the Dag explains its environments and states."""
+    folder.pack("good")
+    folder.pack("good", "rule")
+    folder.pack("bad", version="")
+    folder.pack("args")
+    dag = folder.dag(
+        'dag = HdmDag("d", environments={"b": {"conn_id": "x", "pack_conn_id": "p"}, "a": {"conn_id": "y"}},'
+        ' pack_args={"args": {"pool": 5}})'
+    )
+    names = {task: dag.get_task(f"hdm-a.{task}").operator_name for task in ("mp_good", "rp_good", "mp_bad", "mp_args")}
+    assert names == {
+        "mp_good": "metric pack",
+        "rp_good": "rule pack",
+        "mp_bad": "quarantined",
+        "mp_args": "wrong configuration",
+    }
+    assert "| a | `y` | `y` (owner) |\n| b | `x` | `p` |\n" in dag.doc_md
+    assert DagSerialization.to_dict(dag)["dag"]["doc_md"] == dag.doc_md
+    assert folder.dag('dag = HdmDag("d", doc_md="mine")').doc_md == "mine"
+
+
 def test_manifest_and_pack_args_reach_the_task(folder: Folder) -> None:
     """The manifest first, the administrator's word last; numbers are seconds where Airflow takes a duration."""
     folder.pack("basic", retries=2, pool="metrics", queue="big", tags=["nightly"])
@@ -350,7 +383,7 @@ def test_failed_metric_pack_turns_the_whole_run_red_while_all_else_runs(
     stage.pack("bad", ok, kind="rule")
     stage.pack("broken", ok, version="")
     heart = endpoint("heart")
-    for task_id in ("mp_good", "rp_good", "mp_bad", "rp_bad"):
+    for task_id in ("mp_good", "rp_good", "mp_bad", "rp_bad", "mp_broken"):
         stage.activate(task_id, heart)
     states = run_dag(stage, monkeypatch)
     assert states == {

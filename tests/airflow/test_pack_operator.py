@@ -43,7 +43,7 @@ def test_slug_that_matches_no_endpoint_fails_there_while_the_others_run(stage: S
     stage.pack("basic", ALL_OK)
     stage.activate("mp_basic", HEART)
     stage.activate("mp_basic", LUNG, register=False)
-    with pytest.raises(PackFailedError, match=r"lung.*matches no endpoint"):
+    with pytest.raises(PackFailedError, match=r"matches no endpoint .*: lung:"):
         stage.run("mp_basic")
     assert stage.ledger("mp_basic") == [("lung", "failed"), ("heart", "success")]
 
@@ -231,10 +231,81 @@ def test_rules_run_again_when_the_metrics_they_rest_on_are_newer(stage: Stage) -
 def test_quarantined_pack_fails_at_once_with_its_findings(stage: Stage) -> None:
     """Its error is on screen, in the task that it would have been."""
     stage.pack("broken", "exit 0\n", version="")
+    stage.activate("mp_broken", HEART)
     operator = stage.operator("mp_broken", retries=3)
     assert operator.retries == 0
     with pytest.raises(AirflowFailException, match=r"properties.json:version: error \[version-missing\]"):
         stage.execute(operator)
+
+
+def test_quarantined_pack_that_is_activated_nowhere_is_skipped_with_its_findings(stage: Stage) -> None:
+    """It would run on nothing, so the night is not red for it; in another environment it may be activated."""
+    stage.pack("broken", "exit 0\n", version="")
+    stage.pack("good", ALL_OK)
+    stage.activate("mp_good", HEART)
+    with pytest.raises(AirflowSkipException, match=r"(?s)^quarantined, but activated on no endpoint.*version-missing"):
+        stage.run("mp_broken")
+    stage.pack("other", "exit 0\n", kind="rule", version="")
+    stage.activate("mp_other", HEART, register=False)  # a metric pack of the same name
+    with pytest.raises(AirflowSkipException):
+        stage.run("rp_other")
+
+
+@pytest.mark.parametrize("text", ["{", '{"version": "1.0.0"}', None, '{"name": "-", "version": "1.0.0"}'])
+def test_quarantined_pack_of_unknown_name_is_red_if_an_activated_pack_is_missing(
+    stage: Stage, text: str | None
+) -> None:
+    """Its folder has another name than the pack: by the folder's name alone, it would be activated nowhere."""
+    stage.pack("basic", ALL_OK)
+    stage.pack("good", ALL_OK)
+    stage.activate("mp_basic", HEART)
+    folder = stage.folder / "metric-packs" / "basic"
+    manifest = folder / "properties.json"
+    manifest.unlink() if text is None else manifest.write_text(text)
+    folder.rename(folder.with_name("hospital-basics"))
+    with pytest.raises(AirflowFailException, match="is quarantined"):
+        stage.run("mp_hospital-basics")
+    stage.pack("basic", ALL_OK)
+    with pytest.raises(AirflowSkipException, match="activated on no endpoint"):
+        stage.run("mp_hospital-basics")
+
+
+def test_quarantined_pack_is_red_if_the_base_cannot_be_asked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether somebody needs it is unknown then."""
+    stage.pack("broken", "exit 0\n", version="")
+    monkeypatch.setenv("AIRFLOW_CONN_HDM", "postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(AirflowFailException, match="version-missing"):
+        stage.run("mp_broken")
+    assert "it is unknown whether the pack is activated" in stage.log
+
+
+def test_failed_task_quotes_the_last_lines_of_the_pack(stage: Stage) -> None:
+    """They are the reason in most cases; the reasons come first, the endpoints last, and nothing is unbounded."""
+    stage.pack("basic", "seq 100; echo >&2 \"ValueError: no such table\"; printf 'x%.0s' {1..3000}; exit 7\n")
+    stage.activate("mp_basic", HEART, LUNG)
+    with pytest.raises(PackFailedError) as caught:
+        stage.run("mp_basic")
+    lines = caught.value.what.splitlines()
+    assert lines[0] == "mp_basic did not succeed on 2 of 2 endpoint(s):"
+    reason = "  failed: the bootstrap script ended with exit code 7"
+    assert lines[1:3] == [f"{reason}: {HEART.slug}, {LUNG.slug}", "the last lines of the pack's output:"]
+    assert lines[3:5] == ["  93", "  94"]
+    assert lines[11] == "  ValueError: no such table"
+    assert len(lines) == 13
+    assert len(lines[12]) < 600
+
+
+def test_skipped_task_says_why_first_and_where_last(stage: Stage) -> None:
+    """The reason is in view in Airflow's list, the long slugs are not."""
+    stage.pack("basic", ALL_OK)
+    stage.pack("basic", ALL_OK, kind="rule")
+    stage.activate("mp_basic", HEART, LUNG)
+    stage.activate("rp_basic", HEART, LUNG)
+    with pytest.raises(AirflowSkipException) as caught:
+        stage.run("rp_basic")
+    reason = "mp_basic has not run for this date"
+    assert str(caught.value) == f"no endpoint passed the gate:\n  {reason}: {HEART.slug}, {LUNG.slug}"
+    assert f"not run: {reason}: {HEART.slug}" in stage.log
 
 
 def test_rule_pack_never_passes_the_gate_of_a_quarantined_metric_pack(stage: Stage) -> None:
@@ -387,7 +458,7 @@ def test_configuration_that_does_not_decode_fails_its_endpoint_or_all(stage: Sta
     stage.configure("mp_basic", {}, place=HEART)
     with stage.base.connect(autocommit=True) as connection:
         connection.execute("UPDATE hdm_pack_metric_conf SET pack_config = '{not base64}'")
-        with pytest.raises(PackFailedError, match=r"heart.*not base64"):
+        with pytest.raises(PackFailedError, match=r"not base64 .*: heart:"):
             stage.run("mp_basic")
         assert sorted(stage.ledger("mp_basic")) == [("heart", "failed"), ("lung", "success")]
         connection.execute("INSERT INTO hdm_pack_metric_conf VALUES ('basic:1.0.0', 'basic', '1.0.0', '%')")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,12 @@ def test_demo_finds_every_planted_fault_and_leaves_nothing_running(tmp_path: Pat
     assert done.returncode == 0, done.stdout + done.stderr
     assert " of " in done.stdout
     assert "planted faults found; 0 false alerts on the first night; the second run's state is success" in done.stdout
-    assert "Where to look" in done.stdout
+    steps = re.findall(r"^(\d) .+ \(about \d+ s\)$", done.stdout, re.MULTILINE)
+    assert steps == ["1", "2", "3", "4"]
+    assert len(re.findall(r"^  done after \d+ s$", done.stdout, re.MULTILINE)) == 4
+    end = done.stdout.partition("planted faults found")[2]
+    assert re.search(r"^The demo took \d+ s$", end, re.MULTILINE)
+    assert "://" not in end, "nothing answers at an address any more"
     assert not list(temporary.glob("hdm-run-*"))
     assert not running_below(tmp_path)
 

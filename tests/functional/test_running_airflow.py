@@ -148,7 +148,7 @@ def _write_packs(stage: Stage, folder: Path) -> None:
     pids = folder / "pids"
     stage.pack("long", f"test -e {pids} || {{ echo $$ > {pids}; setsid sleep 600 & sleep 600; }}\n" + ALL_OK)
     stage.pack("endless", f"(trap '' TERM; echo $BASHPID > {folder}/endless; while true; do sleep 0.2; done)\n")
-    for task_id in ("mp_leaky", "rp_judge", "mp_long", "mp_endless"):
+    for task_id in ("mp_leaky", "rp_judge", "mp_long", "mp_endless", "mp_broken"):
         stage.activate(task_id, HEART)
     stage.activate("mp_leaky", LUNG, BRAIN, LIVER, KIDNEY)
 
