@@ -152,9 +152,7 @@ def _nights(
     of_base = [_connection("hdm", base), {**_connection(_PACKS, base), "login": _PACKS, "password": password}]
     with HdmHook(_PACKS).session(pinned=False) as connection:
         with _step(console, 3, "First night: the data is sound", "about 20 s"):
-            console.print(
-                "  Adding connections and the Variable hdm, and activating the packs; then one run of the Dag"
-            )
+            console.print("  Adding connections and the Variable hdm, activating packs, then running the Dag")
             pipeline.prepare(airflow, [*of_base, *_connections(places)], json.dumps(variable))
             with HdmHook().session() as owner:
                 _activate(owner, places)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from airflow.sdk.definitions.param import ParamsDict
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.operators.metric_date import PARAM
 from hdm_airflow.operators.pack import PackOperator
-from hdm_airflow.operators.problem import ProblemOperator
+from hdm_airflow.operators.problem import ProblemOperator, in_markdown
 from hdm_airflow.packs.catalog import Catalog
 from hdm_airflow.packs.finding import Finding
 from hdm_airflow.packs.pack import Pack
@@ -296,15 +295,11 @@ def _doc(pack: Pack) -> str:
 def _listed(title: str, findings: Sequence[Finding]) -> list[str]:
     if not findings:
         return []
-    lines = [
-        f"- {_plain(one.path)}: **{_plain(one.message)}** ({one.code})\n  - do: {_plain(one.hint)}" for one in findings
-    ]
+    lines = []
+    for one in findings:
+        path, message, hint = map(in_markdown, (one.path, one.message, one.hint))
+        lines.append(f"- {path}: **{message}** ({one.code})\n  - do: {hint}")
     return [f"#### {title}", "\n".join(lines)]
-
-
-def _plain(text: str) -> str:
-    """The text in Markdown, in which none of its characters means anything."""
-    return re.sub(r"([\\`*_<>\[\]#|~&!])", r"\\\1", text)
 
 
 def _metric_date_param() -> Param:

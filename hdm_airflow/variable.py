@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hdm_airflow.errors import ConfigurationError
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "hdm"
 WHERE = f"Airflow Variable {VARIABLE!r}"
-_UNREADABLE = "it exists, but has no text or cannot be decrypted"
+_OWN = ("MetastoreBackend", "ExecutionAPISecretsBackend")  # both read Airflow's database
 
 
 class UnreachableVariableError(ConfigurationError):
@@ -34,27 +36,33 @@ def read() -> str | None:
     Raises:
         UnreachableVariableError: if it cannot be read.
     """
-    from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
     from airflow.sdk.execution_time.cache import SecretCache
 
-    try:
-        return SecretCache.get_variable(VARIABLE)
-    except SecretCache.NotPresentException:
-        pass  # it is off, or has no entry
+    with suppress(SecretCache.NotPresentException):  # the cache is off, or has no entry
+        text = SecretCache.get_variable(VARIABLE)
+        if text is not None:
+            return text
     for backend in _backends():
-        name = type(backend).__name__
         try:
             text = _ask(backend)
         except Exception as error:  # noqa: BLE001  # any backend's: a database, Vault, a cloud service
-            told = isinstance(error, (_ReadError, AirflowSecretsBackendAccessDenied))
-            what = f"the Variable cannot be looked up ({name}: {error if told else type(error).__name__})"
-            own = "check Airflow's database (airflow db check) and its Fernet key, or set AIRFLOW_VAR_HDM"
-            hint = own if name == "MetastoreBackend" else f"check what {name} needs; other backends are not asked then"
-            raise UnreachableVariableError(what, WHERE, hint) from None
+            raise _explained(type(backend).__name__, error) from None
         if text is not None:
             SecretCache.save_variable(VARIABLE, text)
             return text
     return None
+
+
+def _explained(name: str, error: Exception) -> UnreachableVariableError:
+    from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
+
+    safe = isinstance(error, (_ReadError, AirflowSecretsBackendAccessDenied))  # others may quote a secret
+    hint = f"correct it: while {name} fails, no other backend is asked"
+    if name in _OWN:
+        hint = "check Airflow's database (airflow db check) and Fernet key (airflow variables get hdm)"
+        hint += ", or set AIRFLOW_VAR_HDM"
+    what = f"the Variable cannot be looked up ({name}: {error if safe else type(error).__name__})"
+    return UnreachableVariableError(what, WHERE, hint)
 
 
 def _backends() -> Iterable[Any]:
@@ -81,31 +89,55 @@ def _ask(backend: Any) -> str | None:
     from airflow.secrets.metastore import MetastoreBackend
 
     if isinstance(backend, ExecutionAPISecretsBackend):
-        return _ask_api()
-    text: str | None = backend.get_variable(key=VARIABLE)
-    if text is None and isinstance(backend, MetastoreBackend) and _is_stored():
-        raise _ReadError(_UNREADABLE)
+        get, exists = _get_by_api, _exists_by_api
+    elif isinstance(backend, MetastoreBackend):
+        get, exists = partial(backend.get_variable, VARIABLE), _exists_in_database
+    else:
+        return _text(backend.get_variable(key=VARIABLE))
+    text = get()
+    if text is None and exists():
+        text = get()  # it may have been created a moment ago
+        if text is None:
+            raise _ReadError("it exists, but has no text or cannot be decrypted")
+    return _text(text)
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise _ReadError(f"it is not text but {type(value).__name__}")
+
+
+def _get_by_api() -> str | None:
+    """Ask the API server. Airflow's own backend treats every failure as `not found`, and the server some of its own."""
+    from airflow.sdk.exceptions import ErrorType
+    from airflow.sdk.execution_time.comms import ErrorResponse, GetVariable
+
+    answer = _send(GetVariable(key=VARIABLE))
+    if isinstance(answer, ErrorResponse):
+        if answer.error is ErrorType.VARIABLE_NOT_FOUND:
+            return None
+        raise _ReadError(answer.error.value)
+    text: str | None = answer.value
     return text
 
 
-def _ask_api() -> str | None:
-    """Ask the API server. Airflow's own backend treats every failure as `not found`, and the server some of its own."""
-    from airflow.sdk.exceptions import ErrorType
-    from airflow.sdk.execution_time.comms import ErrorResponse, GetVariable, GetVariableKeys
+def _exists_by_api() -> bool:
+    from airflow.sdk.execution_time.comms import ErrorResponse, GetVariableKeys
 
-    answer = _send(GetVariable(key=VARIABLE))
-    if not isinstance(answer, ErrorResponse):
-        if answer.value is None:
-            raise _ReadError(_UNREADABLE)
-        text: str = answer.value
-        return text
-    if answer.error is ErrorType.VARIABLE_NOT_FOUND:
-        answer = _send(GetVariableKeys(prefix=VARIABLE, limit=100))
-        if not isinstance(answer, ErrorResponse):
-            if VARIABLE in answer.keys:
-                raise _ReadError(_UNREADABLE)
-            return None
-    raise _ReadError(answer.error.value)
+    answer = _send(GetVariableKeys(prefix=VARIABLE, limit=100))
+    if isinstance(answer, ErrorResponse):
+        raise _ReadError(answer.error.value)
+    return VARIABLE in answer.keys
+
+
+def _exists_in_database() -> bool:
+    from airflow.models import Variable
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        return session.scalar(select(Variable.key).where(Variable.key == VARIABLE).limit(1)) is not None
 
 
 def _send(message: Any) -> Any:
@@ -117,13 +149,3 @@ def _send(message: Any) -> Any:
         return SUPERVISOR_COMMS.send(message)
     except AirflowRuntimeError as error:
         return error.error
-
-
-def _is_stored() -> bool:
-    """Whether the metadata database has the Variable, readable or not."""
-    from airflow.models import Variable
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    with create_session() as session:
-        return session.scalar(select(Variable.key).where(Variable.key == VARIABLE).limit(1)) is not None

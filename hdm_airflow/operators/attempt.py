@@ -19,6 +19,7 @@ from hdm_airflow.operators import lock, plan, targets, verdict
 from hdm_airflow.operators.execution import Execution
 from hdm_airflow.operators.plan import Plan
 from hdm_airflow.packs import content
+from hdm_airflow.packs.finding import listed
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.printable import printable
@@ -215,8 +216,7 @@ class PackAttempt:
 
     def _refuse_quarantined(self) -> None:
         if self.pack.errors:
-            findings = "\n".join(map(str, self.pack.findings))
-            raise ConfigurationError(f"the pack in {self.pack.folder} is quarantined:\n{findings}")
+            raise ConfigurationError(f"the pack in {self.pack.folder} is quarantined:\n{listed(self.pack.findings)}")
 
     def _log_plan(self, planned: Plan) -> None:
         if planned.external.warning:

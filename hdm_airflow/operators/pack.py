@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from hdm_airflow.errors import ConfigurationError, HdmError, PackFailedError
 from hdm_airflow.operators.metric_date import metric_date
+from hdm_airflow.packs.finding import listed
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.settings import RunOptions
 
@@ -84,7 +85,7 @@ class PackOperator(BaseOperator):
             self._running = self._attempt(context)
             result = self._running.run()
         except ConfigurationError as error:
-            raise AirflowFailException(str(error)) from error
+            raise AirflowFailException(str(error)) from None  # or the log would show all of it twice
         finally:
             self._leave_summary(context)
         self._conclude(result)
@@ -126,7 +127,7 @@ class PackOperator(BaseOperator):
             return
         if not (self.pack.manifest and self.pack.manifest.backfill):
             what = "skipped: a backfill would store today's state under a past date"
-            raise AirflowSkipException(f'{what}; packs that can measure past dates set "backfill": true')
+            self._skip(f'{what}; packs that can measure past dates set "backfill": true')
 
     def _skip_quarantined(self) -> None:
         """Skip a quarantined pack that is activated nowhere in this environment: it would run on nothing anyway."""
@@ -140,9 +141,13 @@ class PackOperator(BaseOperator):
             self.log.warning("it is unknown whether the pack is activated: %s", error)
             return
         if not needed:
-            findings = "\n".join(map(str, self.pack.findings))
             what = f"quarantined, but activated on no endpoint of the environment {self.environment}"
-            raise AirflowSkipException(f"{what}:\n{findings}")
+            self._skip(f"{what}:\n{listed(self.pack.findings)}")
+
+    def _skip(self, reason: str) -> NoReturn:
+        """Skip the task. Airflow's pages fold up the exception, so the log has the reason too."""
+        self.log.info("%s", reason)
+        raise AirflowSkipException(reason)
 
     def _attempt(self, context: Context) -> PackAttempt:
         from hdm_airflow.base.runs import Attempt
@@ -179,7 +184,7 @@ class PackOperator(BaseOperator):
     def _conclude(self, result: AttemptResult) -> None:
         if result.planned.empty:
             hint = f"activate one: airflow hdm activate {self.pack.task_id} <endpoint>"
-            raise AirflowSkipException(f"{result.skip_reason} for {self.pack.task_id}; {hint}")
+            self._skip(f"{result.skip_reason} for {self.pack.task_id}; {hint}")
         if result.bad:
             total = len(result.done) + len(result.planned.kept)
             what = f"{self.pack.task_id} did not succeed on {len(result.bad)} of {total} endpoint(s):"
@@ -189,9 +194,9 @@ class PackOperator(BaseOperator):
             hint = "fix the causes above; a retry runs only these endpoints. All runs: airflow hdm runs list"
             raise PackFailedError("\n".join(lines), self.pack.folder, hint)
         if result.skip_reason:
-            reasons = [*((why, slug) for slug, why in result.planned.gated.items())]
+            reasons = [(why, slug) for slug, why in result.planned.gated.items()]
             reasons += [(one.reason, one.endpoint) for one in result.done]
-            raise AirflowSkipException("\n".join([f"{result.skip_reason}:", *_grouped(reasons)]))
+            self._skip("\n".join([f"{result.skip_reason}:", *_grouped(reasons)]))
 
 
 def _grouped(reasons: Iterable[tuple[str, str]]) -> list[str]:

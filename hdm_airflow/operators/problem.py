@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 _LONGEST = 10_000  # characters of a reason: it may quote a value of any size
 
 
-def fenced(text: str) -> str:
-    """The text as a block of code in Markdown, whatever it contains."""
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence}text\n{text}\n{fence}"
+def in_markdown(text: str) -> str:
+    """The text in Markdown, with its characters as they are: a paragraph per line, an item if it is indented."""
+    lines = [re.sub(r"([\\`*_<>\[\]#|~&!])", r"\\\1", line) for line in text.splitlines()]
+    return "\n\n".join(f"- {line.strip()}" if line.startswith(" ") else line for line in lines)
 
 
 class ProblemOperator(BaseOperator):
@@ -35,7 +35,7 @@ class ProblemOperator(BaseOperator):
 
     def __init__(self, *, reason: str, **kwargs: Any) -> None:
         reason = printable(reason, lines=True)[:_LONGEST]
-        super().__init__(**{"doc_md": f"#### Why this task fails\n\n{fenced(reason)}", **kwargs, "retries": 0})
+        super().__init__(**{"doc_md": f"#### Why this task fails\n\n{in_markdown(reason)}", **kwargs, "retries": 0})
         self.reason = reason
 
     def execute(self, context: Context) -> NoReturn:  # noqa: ARG002  # Airflow's signature

@@ -101,6 +101,11 @@ class Finding(NamedTuple):
         return f"{self.path}: {self.severity} [{self.code}] {self.message}\n  do: {self.hint}"
 
 
+def listed(findings: Iterable[Finding]) -> str:
+    """The findings as text, errors first."""
+    return "\n".join(map(str, sorted(findings, key=lambda finding: finding.severity)))
+
+
 def errors(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings that quarantine their pack."""
     return tuple(finding for finding in findings if finding.severity == "error")

@@ -32,6 +32,24 @@ class Vault(BaseSecretsBackend):
 """
 
 
+#: Creates the Variable as soon as it has been found missing.
+RACE = """
+from airflow.secrets.metastore import MetastoreBackend
+find = MetastoreBackend.get_variable
+
+def get_variable(self, key, **arguments):
+    found = find(self, key, **arguments)
+    if found is None:
+        from airflow.models import Variable
+        from airflow.utils.session import create_session
+        with create_session() as session:
+            session.add(Variable(key="hdm", val='{"environments": {"late": {}}}'))
+    return found
+
+MetastoreBackend.get_variable = get_variable
+"""
+
+
 class Site:
     """An Airflow home with a migrated metadata database, one Dag file and one pack."""
 
@@ -76,9 +94,16 @@ class Site:
         """Run `airflow`."""
         return self.run("-m", "airflow", *words, **variables)
 
-    def parse(self, **variables: str) -> set[str]:
-        """The tasks of the Dag file as a plain script sees them, and the packs' connections."""
-        output = self.run(str(self.dags / "hdm.py"), **variables)
+    def parse(self, *, code: str = "", **variables: str) -> set[str]:
+        """The tasks of the Dag file as a plain script sees them, and the packs' connections.
+
+        Args:
+            code: runs before.
+            variables: of the process.
+        """
+        dag_file = self.dags / "hdm.py"
+        dag_file.write_text(code + dag_file.read_text())
+        output = self.run(str(dag_file), **variables)
         return set(output.rpartition("TASKS ")[2].splitlines()[0].split())
 
     def served(self) -> str:
@@ -159,6 +184,13 @@ def test_unreadable_metadata_database_is_not_replaced_by_the_defaults(site: Site
     missing = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{site.home}/none/airflow.db"}
     assert site.parse(**missing) == {"start", "configuration", "end"}
     assert "hdm-own.mp_basic" in site.parse(AIRFLOW_VAR_HDM='{"environments": {"own": {}}}', **missing)
+
+
+def test_variable_that_is_created_during_the_look_up_is_read(site: Site) -> None:
+    """Between the two questions, whether it has a text and whether it exists."""
+    site.airflow("variables", "delete", "hdm")
+    (site.home / "race.py").write_text(RACE)
+    assert "hdm-late.mp_basic" in site.parse(code="import race\n")
 
 
 def test_variable_that_is_not_defined_means_the_defaults(site: Site) -> None:
