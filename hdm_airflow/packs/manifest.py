@@ -104,8 +104,8 @@ class Manifest(BaseModel):
         None, gt=0, le=31_536_000, description="Time limit of a run in seconds, at most a year; a longer run fails."
     )
     retries: int | None = Field(None, ge=0, le=1000, description="Number of retries by Airflow.")
-    pool: Text | None = Field(None, min_length=1, description="Airflow pool of the task.")
-    queue: Text | None = Field(None, min_length=1, description="Celery queue of the task.")
+    pool: Text | None = Field(None, min_length=1, max_length=250, description="Airflow pool of the task.")
+    queue: Text | None = Field(None, min_length=1, max_length=250, description="Celery queue of the task.")
     python: Python | None = Field(
         None,
         description="Version of the Python that runs the pack, or version specifiers.",

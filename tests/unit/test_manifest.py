@@ -144,6 +144,8 @@ def test_schema_is_a_schema() -> None:
         ("retries", -1),
         ("retries", 10**30),
         ("pool", ""),
+        ("pool", "x" * 251),
+        ("queue", "x" * 251),
         ("partial", "yes"),
         ("backfill", 1),
         ("variables", ["A=B"]),
