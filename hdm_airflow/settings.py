@@ -37,13 +37,17 @@ if TYPE_CHECKING:
 _PRESETS = {"@once", "@continuous", "@quarterly"}
 
 
+#: As Airflow accepts it.
+_ConnectionId = Annotated[str, StringConstraints(max_length=250, pattern=r"^[\w#!()\-.:/\\]+$")]
+
+
 class Environment(BaseModel):
     """One environment, that is one HDM base."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    conn_id: str = Field("hdm", min_length=1, description="Airflow connection of the HDM base.")
-    pack_conn_id: str | None = Field(
+    conn_id: _ConnectionId = Field("hdm", description="Airflow connection of the HDM base.")
+    pack_conn_id: _ConnectionId | None = Field(
         None, description="Connection that packs use to reach the base, with fewer rights; default: conn_id."
     )
 

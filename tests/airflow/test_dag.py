@@ -285,6 +285,18 @@ def test_what_is_wrong_outside_the_code_becomes_a_task_that_fails_with_the_reaso
     assert re.search(reason, dag.get_task("configuration").reason)
 
 
+def test_task_that_a_worker_runs_fails_with_the_reason_too(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings became wrong after it was scheduled: `Task not found` would not say so."""
+    folder.pack("basic")
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", "{not json")
+    for dag_id, task_id, more in (("d", "hdm-x.mp_basic", {"hdm-x.mp_basic"}), ("e", "mp", set()), ("d", "end", set())):
+        monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", dag_id)
+        monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", task_id)
+        dag = folder.dag('dag = HdmDag("d")')
+        assert set(dag.task_dict) == {"start", "configuration", "end"} | more
+        assert all("the Variable is not JSON" in dag.get_task(one).reason for one in {"configuration"} | more)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

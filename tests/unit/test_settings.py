@@ -98,7 +98,19 @@ def test_two_environments_with_one_base_are_an_error() -> None:
 
 @pytest.mark.parametrize(
     "environments",
-    [{}, {"": {}}, {"a b": {}}, {"a.b": {}}, {"é": {}}, {"e" * 51: {}}, {"prod\n": {}}, {"prod": {"conn_id": ""}}],
+    [
+        {},
+        {"": {}},
+        {"a b": {}},
+        {"a.b": {}},
+        {"é": {}},
+        {"e" * 51: {}},
+        {"prod\n": {}},
+        {"prod": {"conn_id": ""}},
+        {"prod": {"conn_id": "a\0"}},
+        {"prod": {"pack_conn_id": "a`|b"}},
+        {"prod": {"conn_id": "x" * 251}},
+    ],
 )
 def test_environment_that_cannot_be_a_task_group_is_an_error(environments: dict[str, Any]) -> None:
     """Airflow would refuse its id, and with it the Dag."""
