@@ -17,7 +17,7 @@ KIND_FOLDERS: dict[str, Kind] = {
     "hdm-rule-packs": "rule",
 }
 _DEPTH = 6  # levels of folders in the packs folder; no layout in use is deeper
-_MOST = 20_000  # folders that are listed; links that lead to each other could otherwise multiply them without limit
+_MOST = 5_000  # folders that are listed; links that lead to each other could otherwise multiply them without limit
 _IGNORED = {"__pycache__", "node_modules"}
 _DOCUMENTS = (".md", ".rst", ".txt")  # allowed next to packs
 

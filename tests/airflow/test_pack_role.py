@@ -83,7 +83,7 @@ def test_reference_packs_run_unchanged_under_a_role_of_their_own(ward: Ward, rol
         counts = connection.execute('SELECT "date", count(*) FROM metric_basic GROUP BY 1 ORDER BY 1').fetchall()
     assert [number for _, number in counts] == [2 * COLUMNS, 2 * COLUMNS]
     assert len(ward.rows("SELECT FROM hdm_alerts")) == 4
-    levels = {f"metric_basic_{level}" for level in ("levels", "table", "version", "database", "known")}
+    levels = {f"metric_basic_{level}" for level in ("levels", "table", "version", "database", "known", "metric")}
     assert tables_of(stage, role) == {"metric_basic", *levels, "rule_basic", "rule_basic_error"}
     assert "rights of the HDM base's owner" not in stage.log
 
@@ -94,7 +94,7 @@ def test_packs_that_ran_as_the_owner_go_on_under_the_role_with_their_metrics(war
     stage.run("mp_basic")
     stage.run("rp_basic")
     assert "with the rights of the HDM base's owner" in stage.log
-    more = ("levels", "table", "version", "database", "known", "trend", "table_trend")
+    more = ("levels", "table", "version", "database", "known", "metric", "quotable", "trend", "table_trend")
     output = hdm("db", "grant", role, "--move", "metric_basic", *(f"metric_basic_{one}" for one in more)).err
     assert "metric_basic was handed over to the role, with its rows" in output
     assert "were not handed over: rule_basic, rule_basic_error" in output

@@ -15,7 +15,7 @@ import pytest
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.runner.processes import cgroup, cgroup_tree, sandbox_support
 from hdm_airflow.runner.processes.sandbox import Grants
-from tests.unit.guard_harness import living, run
+from tests.integration.guard_harness import living, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
