@@ -265,9 +265,9 @@ def test_ordinary_output_is_read_once() -> None:
     lines = "measured column 17 of table patients: 1,000,000 values, 3.2 percent of them empty\n" * 800
     begin = time.process_time()
     mask = Masker("".join(dice.choices(signs, k=20)) for _ in range(10_000))
-    for _ in range(10):
+    for _ in range(4):
         assert mask(lines) == lines
-    assert time.process_time() - begin < 20
+    assert time.process_time() - begin < 10
 
 
 @pytest.mark.parametrize(
