@@ -231,7 +231,7 @@ def try_lock_required(base: BaseConnection, pack: str, metric_date: date) -> boo
 
 
 def try_lock_endpoints(base: BaseConnection) -> bool:
-    """Try to keep endpoints from being renamed while this session lives."""
+    """Try to keep endpoints and packs from being renamed while this session lives."""
     row = base.execute(queries("runs")["share_rename"]).fetchone()
     return bool(row and row["locked"])
 

@@ -71,10 +71,20 @@ def list_all(args: Namespace) -> int:
     with open_base(args) as base:
         rows = [_row(row) for row in configuration.every(base)]
         config_check.add_faults(base, rows)
+    _add_missing(rows, args)
     if args.output == "table":
         rows = [{**row, "value": compact(row["value"], _SHOWN)} for row in rows]
     show(rows, args.output)
     return 0
+
+
+def _add_missing(rows: list[dict[str, Any]], args: Namespace) -> None:
+    """Add to the `fault` of each row that the packs folder has no such pack, if the folder can be read."""
+    catalog = pack_names.catalog(args.packs_dir)
+    present = pack_names.task_ids(catalog) if catalog else set()
+    for row in rows if catalog else ():
+        if row["pack"] not in present:
+            row["fault"] = "; ".join(filter(None, ("no pack of this name in the packs folder", row["fault"])))
 
 
 def _refuse_both(args: Namespace) -> None:

@@ -205,7 +205,7 @@ CONFIG = GroupCommand(
             "list",
             "List every stored configuration",
             "config.list_all",
-            (*BASE, OUTPUT),
+            (PACKS_DIR, *BASE, OUTPUT),
             example="airflow hdm config list --output json",
         ),
     ),

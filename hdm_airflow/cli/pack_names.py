@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from hdm_airflow.cli.command_context import packs_folder
 from hdm_airflow.cli.console import warn
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.catalog import Catalog
-from hdm_airflow.packs.manifest import Kind
+from hdm_airflow.packs.manifest import Kind, Manifest
 from hdm_airflow.packs.pack import PREFIX
 
 if TYPE_CHECKING:
@@ -67,16 +69,50 @@ def find_one(args: Namespace) -> Named:
     return found[0]
 
 
-def _guess(text: str, stated: Kind | None, folder: str) -> Named:
-    for kind, prefix in PREFIX.items():
-        if text.startswith(prefix) and stated in (None, kind) and len(text) > len(prefix):
-            named = Named(kind=kind, name=text.removeprefix(prefix))
-            break
-    else:
-        if stated is None:
-            hint = f"correct the name, or state the kind: mp_{text}, rp_{text} or --kind"
-            raise ConfigurationError(f"there is no pack {text!r}", folder, hint)
-        named = Named(kind=stated, name=text)
+def stated(text: str, kind: Kind | None) -> Named | None:
+    """The pack that a name means without the packs folder; None if its kind is not clear.
+
+    Args:
+        text: the name, or a task id such as `mp_basic`.
+        kind: the kind, if it is known: then only its prefix is a prefix.
+    """
+    for one, prefix in PREFIX.items():
+        if text.startswith(prefix) and kind in (None, one) and len(text) > len(prefix):
+            return Named(kind=one, name=text.removeprefix(prefix))
+    return Named(kind=kind, name=text) if kind else None
+
+
+def check_name(name: str, place: str) -> None:
+    """Refuse a name that no pack can have.
+
+    Raises:
+        ConfigurationError: if it is not valid in properties.json.
+    """
+    try:
+        Manifest.model_validate({"name": name, "version": "1.0.0"})
+    except ValidationError as error:
+        what = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{name!r} cannot be a pack's name: {what}", place, "choose another name") from None
+
+
+def catalog(packs_dir: str | None) -> Catalog | None:
+    """The packs of the packs folder; None if it cannot be read."""
+    try:
+        return Catalog.scan(packs_folder(packs_dir))
+    except ConfigurationError:
+        return None
+
+
+def task_ids(packs: Catalog) -> set[str]:
+    """The name of each pack with its kind's prefix, as the HDM base knows it."""
+    return {PREFIX[pack.kind] + pack.name for pack in packs.every}
+
+
+def _guess(text: str, kind: Kind | None, folder: str) -> Named:
+    named = stated(text, kind)
+    if named is None:
+        hint = f"correct the name, or state the kind: mp_{text}, rp_{text} or --kind"
+        raise ConfigurationError(f"there is no pack {text!r}", folder, hint)
     warn(f"there is no {named.task_id} in {folder}")
     return named
 

@@ -67,7 +67,7 @@ def take(
     version.require(row["versions"] if row else (), "HDM base")
     wait = partial(_wait, deadline, heartbeat)
     if not (row and row["locked"]):
-        wait("the rename of an endpoint", partial(runs.try_lock_endpoints, base), of="")
+        wait("the rename of an endpoint or a pack", partial(runs.try_lock_endpoints, base), of="")
     wait(f"another run of {pack.task_id}", partial(runs.try_lock, base, attempt))
     resumed = runs.is_interrupted(base, attempt)
     stale = _close_stale(base, attempt.kind, attempt.pack, attempt.metric_date, heartbeat)

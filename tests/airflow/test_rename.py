@@ -196,7 +196,7 @@ def test_rename_and_runs_exclude_each_other(filled: Stage, hdm: Hdm) -> None:
         assert runs.try_lock_endpoints(session)
         assert "packs are running" in hdm("endpoints", "rename", "heart", NEW.slug, "--yes", code=2).err
     with HdmHook().session() as session, rename.without_runs(session):
-        with pytest.raises(Exception, match="the rename of an endpoint did not end in time"):
+        with pytest.raises(Exception, match="the rename of an endpoint or a pack did not end in time"):
             filled.run("mp_basic", timeout=1)
         assert (
             "packs are running, or another rename" in hdm("endpoints", "rename", "heart", NEW.slug, "--yes", code=2).err

@@ -99,7 +99,7 @@ ORDER BY 1;
 
 -- name: keep_session
 -- Have the server detect a dead client within a minute, and never end an idle session: it holds locks for hours.
--- Returns the base's version, and whether no endpoint is being renamed, which costs no round trip here.
+-- Returns the base's version, and whether no endpoint or pack is being renamed, which costs no round trip here.
 SELECT pg_try_advisory_lock_shared(hashtextextended('hdm:rename', 0)) AS locked, ARRAY(SELECT version_num::text FROM hdm_alembic_version ORDER BY 1) AS versions, set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
     set_config('tcp_keepalives_count', '3', false),
     CASE WHEN current_setting('server_version_num')::integer >= 140000
@@ -130,7 +130,7 @@ SELECT pg_advisory_unlock(hashtextextended(%(key)s, 0));
 SELECT pg_try_advisory_lock_shared(hashtextextended(%(key)s, 0)) AS locked;
 
 -- name: share_rename
--- Keep endpoints from being renamed until the end of the session.
+-- Keep endpoints and packs from being renamed until the end of the session.
 SELECT pg_try_advisory_lock_shared(hashtextextended('hdm:rename', 0)) AS locked;
 
 -- name: recent

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from airflow.cli.cli_config import GroupCommand
 
-from hdm_airflow.cli.arguments import CONN_ID, DATE, ENVIRONMENT, OUTPUT, PACKS_DIR, Trailing, action, arg, several
+from hdm_airflow.cli.arguments import (
+    BASE,
+    CONN_ID,
+    DATE,
+    ENVIRONMENT,
+    OUTPUT,
+    PACKS_DIR,
+    Trailing,
+    action,
+    arg,
+    several,
+)
 
 PACKS = GroupCommand(
     name="packs",
-    help="List, check, create, run and install packs",
+    help="List, check, create, run, rename and install packs",
     subcommands=(
         action(
             "list",
@@ -18,9 +29,14 @@ PACKS = GroupCommand(
                 PACKS_DIR,
                 several("--select", "SELECTOR", "Only these: a name, mp_NAME, kind:rule or tag:nightly; * matches all"),
                 several("--exclude", "SELECTOR", "Not these"),
+                arg("--environment", metavar="NAME", help="Compare only with the HDM base of this environment"),
+                arg("--conn-id", metavar="ID", help="Compare only with the HDM base of this Airflow connection"),
                 OUTPUT,
             ),
             example="airflow hdm packs list --select kind:metric",
+            more="Warns of packs that are activated or configured in the HDM base but not in the packs folder: by\n"
+            "default, in every environment; with --packs-dir, only in the base that an option names. A base that\n"
+            "cannot be reached is reported on stderr, and changes neither the list nor the exit code.",
         ),
         action(
             "show",
@@ -94,6 +110,21 @@ PACKS = GroupCommand(
                 "Runs exactly as its task would: gate, credentials, masking, ledger. If the same pack and date is\n"
                 "already running, it waits. The pack's output goes to stderr, outcomes to stdout. Ctrl-C ends it."
             ),
+        ),
+        action(
+            "rename",
+            "Give a pack another name in the HDM base, with its activations, configuration, alerts and runs",
+            "packs.rename.rename",
+            (
+                arg("pack", metavar="OLD", help="The old name: mp_NAME or rp_NAME, or NAME with --kind"),
+                arg("new", metavar="NEW", help="The new name"),
+                arg("--kind", choices=("metric", "rule"), help="The pack's kind, if OLD has no prefix"),
+                PACKS_DIR,
+                *BASE,
+            ),
+            example="airflow hdm packs rename mp_pulse heart-rate",
+            exit_codes="0 renamed, 2 wrong usage or configuration, or packs are running",
+            more="Pause the Dag and change the name in properties.json first. The pack's own tables keep their names.",
         ),
         action(
             "install",

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+from argparse import Namespace
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hdm_airflow.base import activation, configuration
+from hdm_airflow.cli import pack_names
 from hdm_airflow.cli.command import command
-from hdm_airflow.cli.command_context import packs_folder
-from hdm_airflow.cli.console import say, show_one
+from hdm_airflow.cli.command_context import open_base, packs_folder
+from hdm_airflow.cli.console import say, show_one, warn
 from hdm_airflow.cli.console import show as show_rows
+from hdm_airflow.errors import HdmError
 from hdm_airflow.packs import files
 from hdm_airflow.packs.catalog import Catalog
-from hdm_airflow.packs.pack import CREATE_TABLE, Pack, Requirement
+from hdm_airflow.packs.pack import CREATE_TABLE, PREFIX, Pack, Requirement
 from hdm_airflow.packs.selection import choose
-
-if TYPE_CHECKING:
-    from argparse import Namespace
+from hdm_airflow.settings import Settings
+from hdm_airflow.variable import UnreachableVariableError
 
 _FEW = 2  # packs that are listed one by one, even if they are required by default
 _TABLE = re.compile(r"(?im)^\s*create\s+(?:unlogged\s+)?table\s+(?:if\s+not\s+exists\s+)?([^\s(]+)")
@@ -43,6 +46,8 @@ def list_all(args: Namespace) -> int:
     show_rows(rows, args.output)
     if any(pack.findings for pack in packs):
         say(f"details: airflow hdm packs check {catalog.root}")
+    if not args.packs_dir or args.environment or args.conn_id:
+        _compare(args, catalog)
     return 0
 
 
@@ -80,6 +85,33 @@ def state(pack: Pack) -> str:
         return "quarantined"
     count = len(pack.findings)
     return f"{count} warning{'s' if count > 1 else ''}" if count else "ok"
+
+
+def _compare(args: Namespace, catalog: Catalog) -> None:
+    """Warn of names in the HDM bases that no pack has. Without a base, packs are listed all the same."""
+    environments: list[str | None] = [args.environment]
+    if not args.environment and not args.conn_id:
+        try:
+            environments = [*Settings.load().environments]
+        except UnreachableVariableError:
+            return  # packs_folder has warned
+    present = pack_names.task_ids(catalog)
+    for name in environments:
+        label = f" of {name}" if name else ""
+        try:
+            with open_base(Namespace(environment=name, conn_id=args.conn_id)) as base:
+                marked = {PREFIX[kind] + pack for kind, pack, _ in activation.activated(base)}
+                configured = {PREFIX[row["kind"]] + row["pack_name"] for row in configuration.every(base)}
+        except HdmError as error:
+            say(f"not compared with the HDM base{label}: {error.what}")
+            continue
+        for task_id in sorted((marked | configured) - present):
+            uses = " and ".join(
+                use for use, names in (("activated", marked), ("configured", configured)) if task_id in names
+            )
+            hint = f"airflow hdm packs rename {task_id} NEW, or remove it (docs: how-to/rename-or-remove-a-pack)"
+            what = f"{task_id} is {uses} in the HDM base{label}, but the packs folder has no pack of this name"
+            warn(f"{what}\ndo: {hint}")
 
 
 def _requirements(required: Sequence[Requirement]) -> list[str]:

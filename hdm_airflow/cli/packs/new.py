@@ -9,13 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from hdm_airflow.cli.command import command
 from hdm_airflow.cli.command_context import actor, packs_folder
 from hdm_airflow.cli.console import put, say
+from hdm_airflow.cli.pack_names import check_name
 from hdm_airflow.errors import ConfigurationError
-from hdm_airflow.packs.manifest import Manifest
 from hdm_airflow.packs.pack import PREFIX, SCRIPT
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ _SUFFIX = ".in"
 @command
 def new(args: Namespace) -> int:
     """Write the pack and print its folder."""
-    _check_name(args.name)
+    check_name(args.name, "NAME")
     target = packs_folder(args.folder) / f"{args.kind}-packs" / args.name
     if target.exists() or target.is_symlink():
         raise ConfigurationError("the path already exists", str(target), "choose another name")
@@ -41,14 +39,6 @@ def new(args: Namespace) -> int:
     say(f"run it:   airflow hdm activate {PREFIX[args.kind]}{args.name} ENDPOINT{packs_dir}")
     say(f"          airflow hdm packs run {PREFIX[args.kind]}{args.name}{packs_dir}")
     return 0
-
-
-def _check_name(name: str) -> None:
-    try:
-        Manifest.model_validate({"name": name, "version": VERSION})
-    except ValidationError as error:
-        what = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(f"{name!r} cannot be a pack's name: {what}", "NAME", "choose another name") from None
 
 
 def _words(name: str) -> dict[str, str]:
