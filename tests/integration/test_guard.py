@@ -16,8 +16,8 @@ import pytest
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.runner.processes import cgroup_tree, janitor
 from hdm_airflow.runner.processes.child import Child
+from tests.integration import guard_harness
 from tests.integration.guard_harness import WAYS, living, run, segments
-from tests.unit import guard_harness
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.getuid() != 0,
