@@ -76,7 +76,7 @@ def main() -> None:
         "for `uv` and the bare script, the command",
         "cold: the venv store is empty, but uv's cache is not. Three times: building the venv; the time until the "
         "program starts, in excess of warm; the whole run, which compiles all packages (by hand: what is imported)",
-        "cold, by hand: uv links files to its cache; ours copies them, so that no program that changes one changes others",
+        "cold, by hand: uv links files to its cache; ours copies them, so that changing one changes no other",
     )
 
 
