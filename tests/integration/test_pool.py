@@ -81,7 +81,7 @@ def test_pool_that_does_not_keep_the_session_is_refused_each_time(pooled: Pooled
 
 
 def test_pool_under_load_is_refused(pooled: Pooled, base: Database) -> None:
-    """Other clients take and return sessions meanwhile: it depends on them which of the pool's two faults shows first."""
+    """Other clients take and return sessions meanwhile; which of the pool's two faults shows first depends on them."""
     fault = "pool in transaction|passes on sessions with the locks of connections that have ended"
     with busy(pooled(pool_mode="transaction"), base):
         for _ in range(5):
