@@ -69,13 +69,3 @@ def segments() -> dict[int, str]:
     """All System V shared memory that this process sees: its size -> its id."""
     rows = [line.split() for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]
     return {int(row[3]): row[1] for row in rows}
-
-
-def living(pids: Path) -> list[int]:
-    """Which of the processes listed in a file still exist, except zombies."""
-    found = []
-    for line in pids.read_text().split():
-        stat = Path(f"/proc/{line}/stat")
-        if stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z":
-            found.append(int(line))
-    return found

@@ -15,7 +15,8 @@ import pytest
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.runner.processes import cgroup, cgroup_tree, sandbox_support
 from hdm_airflow.runner.processes.sandbox import Grants
-from tests.integration.guard_harness import living, run
+from tests.airflow.processes import alive
+from tests.integration.guard_harness import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,7 +184,7 @@ def test_daemon_without_variables_does_not_outlive_a_killed_guard(tmp_path: Path
     daemon = f"setsid env -i bash -c 'echo $$ > {pids}; exec sleep 30' & while [ ! -s {pids} ]; do sleep 0.05; done"
     result, _ = run(f"{daemon}; kill -9 $PPID; sleep 30", tmp_path)
     assert (result.exit_code, result.end_reason) == (128 + signal.SIGKILL, "exit")
-    assert living(pids) == []
+    assert alive(pids) == []
 
 
 @needed
@@ -200,12 +201,12 @@ def test_group_whose_task_and_guard_were_killed_is_ended_by_the_next_run(tmp_pat
     (tmp_path / "pids").write_text(task.stdout.readline())
     time.sleep(0.2)
     run("true", tmp_path)
-    assert len(living(tmp_path / "pids")) == 1  # its task lives
+    assert len(alive(tmp_path / "pids")) == 1  # its task lives
     task.kill()
     task.wait()
     task.stdout.close()
     run("true", tmp_path)
-    assert living(tmp_path / "pids") == []
+    assert alive(tmp_path / "pids") == []
     assert not [path for path in groups() if path.name.startswith("hdm-1000000000-")]
 
 
@@ -220,11 +221,11 @@ def test_program_starts_and_ends_in_a_group_of_version_two(version_two: Path, tm
     assert (result.exit_code, result.end_reason) == (0, "exit")
     assert lines[0].startswith("0::/hdm-")
     assert lines[1:] == ["hdm: ended 2 process(es) that the pack left running"]
-    assert living(pids) == []
+    assert alive(pids) == []
     pids.unlink()
     result, _ = run(f"{script}; kill -9 $PPID; sleep 30", tmp_path)
     assert (result.exit_code, result.end_reason) == (128 + signal.SIGKILL, "exit")
-    assert living(pids) == []
+    assert alive(pids) == []
     result, _ = run("while true; do :; done", tmp_path, limits=Limits(cpu=1))
     assert result.end_reason == "limit"
     assert not list(version_two.glob(f"hdm-*-{os.getpid()}-*"))

@@ -16,8 +16,9 @@ import pytest
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.runner.processes import cgroup_tree, janitor
 from hdm_airflow.runner.processes.child import Child
+from tests.airflow.processes import alive
 from tests.integration import guard_harness
-from tests.integration.guard_harness import WAYS, living, run, segments
+from tests.integration.guard_harness import WAYS, run, segments
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.getuid() != 0,
@@ -242,7 +243,7 @@ def test_blind_guard_never_ends_green(way: str, tmp_path: Path, blinded: str) ->
     result, lines = run(script, tmp_path, limits=Limits(processes=50), heartbeat=interfere)
     assert result.end_reason == "unguarded", (result, lines)
     assert any("/proc cannot be read" in line for line in lines)
-    assert living(pids) == []
+    assert alive(pids) == []
 
 
 def test_guard_that_is_stopped_while_it_asks_for_help_does_not_hold_up_the_task(
