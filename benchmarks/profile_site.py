@@ -63,7 +63,7 @@ class Site:
         Raises:
             CommandError: if it ends with an error, or does not measure everything.
         """
-        python = self.environment("pack", ["-r", "requirements.txt"])
+        python = self.venv("pack", ["-r", "requirements.txt"])
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
             variables = self._variables(python) | self._contract(Path(name), endpoint, config or {}, date)
             usage = run(

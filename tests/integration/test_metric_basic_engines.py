@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests import shape_oracle
 from tests.integration.metric_basic_harness import EXACT, TODAY, moment, sqlite_file
 from tests.integration.pack_harness import Row, mariadb_endpoint, sqlite_endpoint
 from tests.integration.sql_oracle import assert_same
@@ -41,7 +42,8 @@ COLUMNS = {
 }
 
 LETTERS = st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=("Cs",))
-TEXTS = st.sampled_from(["a", "A", "á", "a ", "", "%s", "'", '"', "\\", "😀"]) | st.text(LETTERS, max_size=12)
+BROKEN = ("Ã©tÃ©", "MÃœLLER", "â€“", "5 Â°C", "\ufffd", "\x92", "\u00a0x", "N/A", "Non Renseigné", "xxx", "-", "ĐÃ")
+TEXTS = st.sampled_from(["a", "A", "á", "a ", "", "%s", "'", '"', "\\", "😀", *BROKEN]) | st.text(LETTERS, max_size=12)
 VALUES = {
     "whole": st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1),
     "share": st.sampled_from([0.1, 2.5]) | st.floats(-1e12, 1e12, allow_subnormal=False),
@@ -49,7 +51,8 @@ VALUES = {
     "word": TEXTS,
     "memo": TEXTS,
     "born": st.dates(dt.date(1900, 1, 1), dt.date(2100, 1, 1)),
-    "seen": st.datetimes(moment(1900, 1, 1), moment(2100, 1, 1)).map(lambda d: d.replace(microsecond=0)),
+    "seen": st.datetimes(moment(1900, 1, 1), moment(2100, 1, 1)).map(lambda d: d.replace(microsecond=0))
+    | st.dates(dt.date(1900, 1, 1)).map(lambda day: dt.datetime.combine(day, dt.time())),
     "alive": st.booleans(),
 }
 TABLES = st.lists(st.fixed_dictionaries({name: st.none() | VALUES[name] for name in COLUMNS}), max_size=25)
@@ -88,6 +91,14 @@ def expected(values: list[Any], kind: str, date: dt.date) -> Row:
     found["min_length"], found["max_length"] = min(lengths, default=None), max(lengths, default=None)
     found["mean_length"] = statistics.fmean(lengths) if lengths else None
     found["empty_count"] = lengths.count(0) if kind == "text" else None
+    unlike = dict.fromkeys((*shape_oracle.of_texts([]), *shape_oracle.of_numbers([]), *shape_oracle.of_datetimes([])))
+    found |= unlike
+    if kind == "text":
+        found |= shape_oracle.of_texts(present)
+    if kind == "float":
+        found |= shape_oracle.of_numbers(present)
+    if kind == "datetime":
+        found |= shape_oracle.of_datetimes(present)
     is_date = kind in {"date", "datetime"}
     midnight = dt.time()
     days = present if is_date else []

@@ -31,7 +31,26 @@ SETUP = (
     "CREATE DOMAIN ward_code AS varchar(8)",
     "CREATE DOMAIN inner_code AS ward_code NOT NULL",
 )
-TEXTS = ("", " ", "  ", "a", "A", "á", "a ", " a", "e\u0301", "é", "😀", "'", '"', "\\", "%s", "\t", "x" * 3000, "NULL")
+TEXTS = (
+    *("", " ", "  ", "a", "A", "á", "a ", " a", "e\u0301", "é", "😀", "'", '"', "\\", "%s", "\t", "x" * 3000, "NULL"),
+    *(
+        "ÉTÉ",
+        "Été",
+        "straße",
+        "TIẾNG VIỆT",
+        "ĐÃ",
+        "AMANHÃ\u201d",
+        "«CAFÉ»",
+        "x\x85y",
+        "ж",
+        "Ж",
+        "ǅ",
+        "\u00a0a",
+        "b\u3000",
+    ),
+    *("Ã©tÃ©", "MÃœLLER", "â€\u201c", "5 Â°C", "\ufffd", "\x92", "ÅŸ", "N/A", " néant ", "NON RENSEIGNÉ", "xXx", "--"),
+    *("?", "..", "*", "x", "unknown", "unknown1", "\\N", "#N/A"),
+)
 HUGE = "123456789012345678901234567890123456789012345678901234567890"
 # Column (its name tells the type) -> kind, type, values
 TYPES: dict[str, tuple[str, str, tuple[str, ...]]] = {

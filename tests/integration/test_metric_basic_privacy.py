@@ -72,6 +72,25 @@ def test_personal_columns_are_known_by_name_in_english_and_french(ward: Ward, co
     assert found == (set(names) if stored else set())
 
 
+def test_dates_of_births_stored_as_numbers_are_hidden_as_dates_are(ward: Ward) -> None:
+    """The name of `stillbirth` suggests a count: that is stored. 19800517 is a day, and no mean by code may tell it."""
+    ward.execute(
+        "CREATE TABLE stays (unit_code text, birth_date int, year_of_birth int, stillbirth int, livebirth float8,"
+        " births int, birth_weight float8, day date)",
+        "INSERT INTO stays SELECT 'u' || i % 2, 19800517 + i % 2, 1980 + i % 2, 20240131 + i % 2, 20240131 + i % 2,"
+        " 1 + i % 3, 3 + i % 4, date '2026-01-01' FROM generate_series(1, 240) i",
+    )
+    ward.measure(TODAY, config={"exclude_levels": ["day"]})
+    stored = {row["column"] for row in ward.base.rows('SELECT DISTINCT "column" FROM metric_basic_levels')}
+    assert stored == {"unit_code", "births", "birth_weight"}
+    by_level = {row["column"] for row in ward.base.rows('SELECT "column" FROM metric_basic_number_by_level')}
+    assert by_level == {"births", "birth_weight"}
+    found = ward.base.metrics(TODAY)
+    lowest = {name: found["stays", name]["min_num_var"] for name in ("birth_date", "stillbirth", "livebirth")}
+    assert lowest == {"birth_date": None, "stillbirth": None, "livebirth": None}
+    assert found["stays", "year_of_birth"]["min_num_var"] == 1980
+
+
 def test_configuration_excludes_levels_of_columns(ward: Ward) -> None:
     """Of a column everywhere, or of one table's; the metrics are there all the same."""
     ward.execute(

@@ -39,6 +39,9 @@ def stored(ward: Ward, date: str) -> dict[str, list[Row]]:
         "metric_basic_table",
         "metric_basic_version",
         "metric_basic_database",
+        "metric_basic_day",
+        "metric_basic_pair",
+        "metric_basic_number_by_level",
     )
     return {name: comparable(ward.base.rows(f'SELECT * FROM {name} WHERE "date" = %s', date)) for name in chosen}
 
@@ -71,7 +74,9 @@ def test_killed_anywhere_it_leaves_whole_tables_and_a_retry_ends_it(crowd: Ward)
     assert assert_whole(crowd) == TABLES
     disturbed = stored(crowd, TODAY)
     crowd.base.execute("TRUNCATE metric_basic, metric_basic_levels, metric_basic_table, metric_basic_version")
-    crowd.base.execute("TRUNCATE metric_basic_database")
+    crowd.base.execute(
+        "TRUNCATE metric_basic_database, metric_basic_day, metric_basic_pair, metric_basic_number_by_level"
+    )
     crowd.measure(TODAY)
     assert stored(crowd, TODAY) == disturbed
 

@@ -269,6 +269,36 @@ def test_dates_that_no_calendar_has_are_those_of_mariadb(
         assert len(levels[0]) == len(days)
 
 
+def test_decimals_are_those_that_each_type_shows(
+    ward: Ward, mariadb: MariaDB, mariadb_database: str, tmp_path: Path
+) -> None:
+    """Floats of 32 bits have few, decimals drop their zeros; SQLite may mix whole numbers and reals."""
+    ward.execute(
+        "CREATE TABLE t (single real, price numeric(10,4), free numeric, long numeric(40,20))",
+        "INSERT INTO t VALUES (0.1, 1.2500, 1.50, 2.00000000000000000001), (99.95, 3, 2.000, 4), (7, 5.5, 'NaN', NULL)",
+    )
+    with mariadb.connect(mariadb_database, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE t (single float, price decimal(10,4), free double, `long` decimal(40,20))")
+        cursor.execute("INSERT INTO t VALUES (0.1, 1.25, 1.5, 2.00000000000000000001), (99.95, 3, 2, 4)")
+        cursor.execute("INSERT INTO t VALUES (7, 5.5, NULL, NULL)")
+    lab = sqlite_file(
+        tmp_path / "lab.sqlite",
+        "CREATE TABLE t (single REAL, price DECIMAL(10,4), free NUMERIC, code TEXT)",
+        "INSERT INTO t VALUES (0.1, 1.25, 1.5, 'N/A'), (99.95, 3, 2, 7), (7, 5.5, 9007199254740993, 1.5)",
+    )
+    endpoints = [ward.endpoint, mariadb_endpoint(mariadb, mariadb_database), lab]
+    run = ward.base.measure(TODAY, *endpoints)
+    assert {report["status"] for report in run.reports.values()} == {"ok"}, run.output
+    for endpoint in endpoints:
+        rows = ward.base.metrics(TODAY, endpoint)
+        found = {column: (row["fraction_count"], row["decimals_max"]) for (_, column), row in rows.items()}
+        wanted = {"single": (2, 2), "price": (2, 2), "free": (1, 1)}
+        wanted |= {"code": (None, None)} if endpoint is lab else {"long": (1, 20)}
+        assert found == wanted, endpoint["type"]
+        if endpoint is lab:
+            assert (rows["t", "code"]["placeholder_count"], rows["t", "code"]["levels_count"]) == (1, 3)
+
+
 def test_padded_codes_have_levels_on_every_engine(
     ward: Ward, mariadb: MariaDB, mariadb_database: str, tmp_path: Path
 ) -> None:

@@ -12,12 +12,18 @@ from typing import Any
 
 from hdm_profile import Stats
 
+from tests import shape_oracle
 from tests.pack_modules import load
 
 EPOCH = dt.datetime(2000, 1, 1)  # noqa: DTZ001  # the metrics hold UTC without a zone
 
 
-pack = load(("patterns", "privacy", "tables", "settings", "rounding", "declared", "metrics", "levels"))
+pack = load(
+    (
+        *("patterns", "privacy", "tables", "settings", "rounding", "declared", "metrics", "levels", "events"),
+        *("plans", "across", "rows"),
+    )
+)
 
 
 def column(name: str = "c", kind: str = "integer", **more: Any) -> Any:
@@ -56,6 +62,7 @@ def stats_of(values: list[Any], kind: str, today: dt.date = dt.date(2026, 1, 31)
     if kind in {"integer", "float", "boolean"}:
         numbers = sorted(float(value) for value in values if math.isfinite(value))
         found.finite, found.zeros = len(numbers), numbers.count(0)
+        found.fractions, found.places = shape_oracle.of_numbers(numbers).values()
         found.negatives = sum(number < 0 for number in numbers)
         if numbers:
             found.minimum, found.maximum = numbers[0], numbers[-1]
@@ -68,12 +75,17 @@ def stats_of(values: list[Any], kind: str, today: dt.date = dt.date(2026, 1, 31)
         lengths = [len(value) for value in values]
         found.shortest, found.longest = min(lengths), max(lengths)
         found.mean_length, found.empty = sum(lengths) / len(lengths), lengths.count(0)
+        shape = shape_oracle.of_texts(values)
+        found.edge_blanks, found.uppers, found.lowers, found.mojibakes, found.placeholders = shape.values()
         trimmed = [value.strip(" ") for value in values]
         found.trimmed, found.blanks = max(map(len, trimmed)), max(value.count(" ") for value in trimmed)
     if kind in {"date", "datetime"} and values:
         unit = dt.timedelta(days=1) if kind == "date" else dt.timedelta(microseconds=1)
         moments = [value if kind == "datetime" else dt.datetime.combine(value, dt.time()) for value in values]
         found.earliest, found.latest = (min(moments) - EPOCH) // unit, (max(moments) - EPOCH) // unit
+        if kind == "datetime":
+            found.midnights, found.hour = shape_oracle.of_datetimes(moments).values()
+            found.clocks = len(moments) - found.midnights
         found.future = sum(moment.date() > today for moment in moments)
     return found
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
 import threading
 from collections.abc import Callable
 from decimal import Decimal
+from types import SimpleNamespace
 
 import hdm_profile as hp
 import pytest
@@ -168,6 +170,53 @@ def test_what_is_no_numeric(value: bytes) -> None:
     assert swallow([Spec(hp.DECIMAL, hp.PG_NUMERIC)], copied([[value]]), copy=True) is None
 
 
+def drained(monkeypatch: pytest.MonkeyPatch, messages: list[bytes]) -> Profile:
+    """A profile that has received these messages through the functions of a libpq."""
+    left = [ctypes.create_string_buffer(one, len(one)) for one in messages]
+    given_out: list[ctypes.Array[ctypes.c_char]] = []
+
+    def get(_connection: int, message: int, _is_async: int) -> int:
+        if not left:
+            return -1
+        given_out.append(left.pop(0))
+        ctypes.c_void_p.from_address(message).value = ctypes.addressof(given_out[-1])
+        return len(given_out[-1])
+
+    pointer = ctypes.c_void_p
+    functions = (
+        ctypes.CFUNCTYPE(ctypes.c_int, pointer, pointer, ctypes.c_int)(get),
+        ctypes.CFUNCTYPE(None, pointer)(lambda _: None),
+    )
+    addresses = tuple(ctypes.cast(one, pointer).value for one in functions)
+    monkeypatch.setattr("hdm_profile.libpq.functions", lambda: addresses)
+    one = profile(Spec(hp.INTEGER, hp.PG_INT4), Spec(hp.TEXT, hp.PG_TEXT))
+    one.copy(SimpleNamespace(pgconn_ptr=1))
+    return one
+
+
+ROWS = [copied([[struct.pack(">i", i), b"ward"], [None, b""]]).removeprefix(SIGNATURE)[:-2] for i in range(9)]
+
+
+@pytest.mark.parametrize("start", [[SIGNATURE], [SIGNATURE + ROWS[0]], [SIGNATURE[:5], SIGNATURE[5:]]])
+def test_messages_of_libpq_are_whole_rows(monkeypatch: pytest.MonkeyPatch, start: list[bytes]) -> None:
+    """Whether or not the first one also has rows; they say the same as a stream."""
+    one, whole = drained(monkeypatch, [*start, *ROWS, b"\xff\xff"]), profile(*POSTGRES[:2])
+    whole.feed_copy(b"".join([*start, *ROWS, b"\xff\xff"]))
+    assert one.has_ended
+    assert (one.rows, one.bytes_read, one.finish()) == (whole.rows, whole.bytes_read, whole.finish())
+
+
+@pytest.mark.parametrize("cut", range(1, len(ROWS[0])))
+def test_message_that_ends_within_a_row_is_refused(monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
+    """libpq never returns such a message: it is no COPY of this table."""
+    if cut == len(copied([[bytes(4), b"ward"]])) - len(SIGNATURE) - 2:  # the end of its first row
+        assert drained(monkeypatch, [SIGNATURE, ROWS[0][:cut]]).rows == 1
+        return
+    with pytest.raises(ProfileError) as caught:
+        drained(monkeypatch, [SIGNATURE, ROWS[0][:cut]])
+    assert caught.value.failure == hp.MALFORMED
+
+
 def test_bytes_after_the_end_are_noticed() -> None:
     """A stream that goes on has not ended."""
     assert not getattr(swallow(POSTGRES, COPIED + b"x", copy=True), "has_ended", False)
@@ -201,11 +250,12 @@ def test_stop_comes_from_another_thread(feed: str) -> None:
         "mysql": lambda: one.feed_mysql(packets([[b"1"]], end=b"")),
         "rows": lambda: one.feed_rows([(1,)]),
     }
+    while not one.rows:
+        steps[feed]()
     threading.Timer(0.01, one.stop).start()
     with pytest.raises(ProfileError, match="stopped before the last row") as caught:
         _repeat(steps[feed])
     assert caught.value.failure == hp.STOPPED
-    assert one.rows > 0
     with pytest.raises(ProfileError):
         one.finish()
 

@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hdm_profile import MOST_LEVELS, NEVER, engine, failures, kinds, labels, libsqlite
+from hdm_profile import MOST_LEVELS, NEVER, across, engine, failures, kinds, labels, libsqlite
 from hdm_profile.stats import LAYOUT, unpacked
 
 SOURCES = Path(__file__).parents[2] / "dags" / "packs" / "metric-packs" / "basic" / "native" / "src"
 PUBLIC = (SOURCES / "hdm_profile.h").read_text()
 INTERNAL = (SOURCES / "internal.h").read_text()
 ENUMS = {"hdm_kind": kinds, "hdm_pg_wire": kinds, "hdm_my_wire": kinds, "hdm_any_wire": kinds, "hdm_failure": failures}
-CODES = {"uint64_t": "Q", "int64_t": "q", "double": "d", "uint32_t": "I"}  # of the module struct
+CODES = {"uint64_t": "Q", "int64_t": "q", "double": "d", "uint32_t": "I", "uint16_t": "H"}  # of the module struct
 #: Pointers may be declared as any of these.
 POINTERS = {ctypes.c_void_p, ctypes.c_char_p, ctypes.py_object}
 VALUES: dict[str, Any] = {
     "enum hdm_failure": ctypes.c_uint32,
     "uint32_t": ctypes.c_uint32,
+    "uint16_t": ctypes.c_uint16,
     "uint64_t": ctypes.c_uint64,
     "int64_t": ctypes.c_int64,
     "size_t": ctypes.c_size_t,
@@ -96,13 +97,15 @@ def test_constants_are_the_same() -> None:
     assert numbers == {
         "HDM_NEVER": NEVER,
         "HDM_MOST_LEVELS": MOST_LEVELS,
+        "HDM_DAYS": across.DAYS,
+        "HDM_MOST_CELLS": across.MOST_CELLS,
         "HDM_NO_DATES": labels.NO_DATES,
         "HDM_NO_DATETIMES": labels.NO_DATETIMES,
     }
 
 
 def test_statistics_arrive_under_their_names() -> None:
-    """A row of 28 different numbers, laid out as in C; `characters` becomes the mean length."""
+    """A row of different numbers, laid out as in C; `characters` becomes the mean length."""
     declared = fields("hdm_stats")
     layout = struct.Struct("@" + "".join(f"{number}{CODES[kind]}" for kind, _, number in declared))
     assert layout.size == LAYOUT.size
@@ -122,6 +125,21 @@ def test_levels_have_the_same_layout() -> None:
     level = engine.LEVELS._type_
     assert declared == list(level._fields_)
     assert ctypes.sizeof(level) == struct.calcsize("@" + "".join(CODES[kind] for kind, *_ in fields("hdm_level")))
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "answer"),
+    [
+        ("hdm_newest", across.NEWEST, across.Newest),
+        ("hdm_pair", across.PAIR, across.Pair),
+        ("hdm_cell", across.CELL, across.Cell),
+    ],
+)
+def test_answers_have_the_same_layout(name: str, layout: struct.Struct, answer: Any) -> None:
+    """Type, place and name of each field."""
+    declared = fields(name)
+    assert layout.format == "@" + "".join(CODES[kind] for kind, *_ in declared)
+    assert answer._fields == tuple(field for _, field, _ in declared)
 
 
 def test_python_declares_no_other_functions() -> None:

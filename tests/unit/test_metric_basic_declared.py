@@ -24,8 +24,8 @@ SCRIPT, README = PACK / "create-table" / "create.sql", PACK / "Readme.md"
 PAGE = ROOT / "docs" / "reference" / "metric-pack-basic.md"
 ORACLE = ROOT / "tests" / "integration" / "sql_oracle.py"
 METRICS = pack.declared.METRICS
-OF_COLUMNS = [one for one in METRICS if one.describes == "column" and one.compared]
-TYPES = {"text", "smallint", "bigint", "double precision", "boolean", "timestamp"}
+OF_COLUMNS = [one for one in METRICS if one.describes == "column" and (one.compared or one.stat)]
+TYPES = {"text", "smallint", "bigint", "double precision", "boolean", "timestamp", "date"}
 PREFIXES = ("delta_", "evol_", "mean7_", "mean28_", "weekday_")
 KINDS = ("integer", "float", "text", "date", "datetime", "time", "boolean", "other")
 

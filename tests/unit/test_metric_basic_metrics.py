@@ -67,9 +67,47 @@ def test_texts_dates_booleans_and_times_have_theirs() -> None:
     assert day["future_dates"] == 1
     seen = measured(column(kind="datetime"), [moment(1999, 12, 31, 23, 59, 59, 999_999)] * 2, min_count=1)
     assert seen["max_date_var"] == moment(1999, 12, 31, 23, 59, 59, 999_999)
+    assert (seen["midnight_count"], seen["hour_mean"]) == (0, pytest.approx(24, abs=1e-9))
+    assert not {"midnight_count", "hour_mean"} & set(day)
     flag = measured(column(kind="boolean"), [1, 1, 0], min_count=1)
     assert (flag["true_count"], flag["false_count"]) == (2, 1)
     assert measured(column(kind="time"), ["10:00"], min_count=1)["levels_count"] == 1
+
+
+SHAPE = ("edge_blank_count", "upper_count", "lower_count", "mojibake_count", "placeholder_count")
+
+
+def test_texts_have_the_counts_of_their_shapes() -> None:
+    """One of each suffices, whatever min_count: they are counts of possible errors, and name no level."""
+    for text, wanted in {
+        "a1 ": ("edge_blank_count", "lower_count"),
+        "B-12": ("upper_count",),
+        "aÃ©": ("mojibake_count",),
+        "Unknown": ("placeholder_count",),
+        "12": (),
+    }.items():
+        found = measured(column(kind="text"), [text, "Sound one", "Sound two"], min_count=10)
+        assert tuple(name for name in SHAPE if found[name]) == wanted, text
+
+
+def test_floats_have_decimals_and_integers_have_none() -> None:
+    """Of 0 and 1 stored as floats, whichever is rare, both are 0."""
+    price = measured(column(kind="float"), [1.5, 2.0, 19.999])
+    assert (price["fraction_count"], price["decimals_max"]) == (2, 3)
+    whole = measured(column(kind="float"), [0.0] * 98 + [1.0] * 2)
+    assert (whole["fraction_count"], whole["decimals_max"]) == (0, 0)
+    assert measured(column(kind="float"), [math.nan])["decimals_max"] is None
+    assert not {"fraction_count", "decimals_max"} & set(measured(column(), [1, 2]))
+
+
+def test_an_hour_of_few_is_not_told() -> None:
+    """Below min_count it is nearly the hour of one patient's birth; how many are at midnight is told."""
+    midnights = [moment(2020, 1, day) for day in range(1, 9)]
+    late = [moment(2020, 1, day, 18, 30) for day in range(1, 6)]
+    few, many = (measured(column("born", "datetime"), midnights + late[:count]) for count in (4, 5))
+    assert (few["midnight_count"], few["hour_mean"]) == (8, None)
+    assert (many["midnight_count"], many["hour_mean"]) == (8, 18.5)
+    assert measured(column(kind="datetime"), midnights, min_count=1)["hour_mean"] is None
 
 
 def test_other_types_have_counts_only() -> None:
@@ -202,6 +240,9 @@ def test_dates_of_births_are_told_by_the_year_whatever_the_name(name: str) -> No
     found = measured(column(name, "datetime"), [moment(2020, 2, 29, 8)] * 9)
     assert found["min_date_var"] == moment(2020, 1, 1)
     assert measured(column(name), [3, 7] * 9)["max_num_var"] == 7
+    found = measured(column(name), [20_240_131, 20_250_228] * 9)
+    assert {found[metric] for metric in pack.metrics.SINGLE_VALUES} == {None}
+    assert measured(column(name, not_identifying=True), [20_240_131] * 9)["max_num_var"] == 20_240_131
 
 
 def test_a_column_that_the_configuration_calls_harmless_is_measured_in_full() -> None:
@@ -220,6 +261,18 @@ def test_dates_of_birth_in_numbers_are_not_told() -> None:
         told = [found[metric] for metric in pack.metrics.SINGLE_VALUES]
         assert (told == [None] * len(told)) is (max(values) != 1948.19), values
     assert measured(column("dob"), [1948, 2020] * 9)["max_num_var"] == 2020
+
+
+def test_numbers_that_may_be_dates_of_births_are_personal() -> None:
+    """As dates would be; a number of births, a weight, and what the configuration calls harmless are not."""
+    refined, is_personal = pack.metrics.refined, pack.privacy.is_personal
+    days, counts = stats_of([20_240_131, 20_250_228], "integer"), stats_of([0, 9_999], "integer")
+    births = column("stillbirth")
+    assert is_personal(refined(births, days))
+    assert not is_personal(refined(births, counts))
+    assert is_personal(refined(births, stats_of([-7_200, 500], "integer")))
+    assert not is_personal(refined(column("stillbirth", not_identifying=True), days))
+    assert not is_personal(refined(column("admission"), days))
 
 
 # Flags ------------------------------------------------------------------------------------------------------
@@ -242,7 +295,7 @@ TELLING = {
 def test_a_flag_that_few_have_does_not_tell_how_many_have_it(kind: str, zeros: int, ones: int) -> None:
     """Nor that few lack it. That some level is rare is told, which of them is not."""
     found = measured_flag(kind, zeros, ones)
-    assert {name for name, value in found.items() if value is None} == TELLING[kind]
+    assert {name for name, value in found.items() if value is None} == TELLING[kind] & set(found)
     assert found["highest_frequency"] == max(zeros, ones)
     assert found == measured_flag(kind, ones, zeros)
 

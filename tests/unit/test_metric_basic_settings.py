@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hdm_airflow.packs import config_schema
 from tests.pack_modules import PROCESS
 from tests.unit.metric_basic_harness import pack, settings
 
@@ -62,12 +63,16 @@ def test_every_key_is_a_field_and_stands_in_the_readme() -> None:
         ({"round_dates": "Month"}, "round_dates", "month"),
         ({"round_dates": None}, "round_dates", ""),
         ({"ssl_verify": "no"}, "ssl_verify", False),
+        ({"ssl_verify": "False"}, "ssl_verify", False),
+        ({"limit_enabled": "FALSE", "search_results_limit": 0}, "row_limit", None),
+        ({"table_seconds": "1e3"}, "table_seconds", 1000),
         ({"esHost": {"any": "thing"}}, "min_count", 5),
     ],
 )
 def test_values_are_understood(config: dict[str, Any], key: str, wanted: Any) -> None:
-    """Also as texts, which forms and old configurations hold."""
+    """Also as texts, which forms and old configurations hold. The schema, which comes first, refuses none of them."""
     assert getattr(settings(**config), key) == wanted
+    assert config_schema.faults(config_schema.read(PROCESS.parent), [config]) == [""]
 
 
 @pytest.mark.parametrize(
@@ -132,6 +137,7 @@ def test_digest_tells_configurations_apart_that_measure_other_things() -> None:
     other = {**{key: ["x"] for key in PATTERNS}, "min_count": 7, "round_numbers": 2, "round_dates": "year"}
     seconds = dict.fromkeys(("table_seconds", "endpoint_seconds", "statement_seconds", "lock_seconds"), 9)
     pace = {**seconds, "parallel_tables": 2, "connections_per_host": 2, "memory_mb": 99, "ssl_verify": False}
+    pace["foreign_keys"] = False  # each attempt counts them again
     assert set(other) | set(pace) | {"limit_enabled", "search_results_limit"} == set(DEFAULTS)
     digests = {settings(**{key: value}).digest for key, value in other.items()}
     digests |= {settings(limit_enabled=True, search_results_limit=limit).digest for limit in (1, 2)}

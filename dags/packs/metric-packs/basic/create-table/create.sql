@@ -66,6 +66,59 @@ CREATE TABLE IF NOT EXISTS metric_basic_table (
     PRIMARY KEY (endpoint, "table", "date")
 );
 
+-- Rows per event day: the 14 days before the metric date, by the table's event_column -----------------------------------
+
+CREATE TABLE IF NOT EXISTS metric_basic_day (
+    endpoint text NOT NULL,
+    "database" text NOT NULL,
+    dbversion text NOT NULL,
+    "table" text NOT NULL,
+    "column" text NOT NULL,                 -- the event column
+    "date" date NOT NULL,
+    day date NOT NULL,
+    rows_count bigint,                      -- 0 is stored; null: few, or few would follow; of a sample if one was read
+
+    PRIMARY KEY (endpoint, "table", "column", "date", day)
+);
+CREATE INDEX IF NOT EXISTS metric_basic_day_date ON metric_basic_day (endpoint, "date", "table", "column");
+
+-- Pairs of columns in one row: dates, and numbers whose names say low and high -------------------------------------------
+
+CREATE TABLE IF NOT EXISTS metric_basic_pair (
+    endpoint text NOT NULL,
+    "database" text NOT NULL,
+    dbversion text NOT NULL,
+    "table" text NOT NULL,
+    "column" text NOT NULL,                 -- should not be the greater one, if the names say so
+    other_column text NOT NULL,
+    "date" date NOT NULL,
+    both_count bigint,                      -- rows in which both have a value; null: few have both, one or neither
+    greater_count bigint,                   -- rows with column > other_column; null: a count below min_count would follow
+    equal_count bigint,                     -- likewise
+
+    PRIMARY KEY (endpoint, "table", "column", other_column, "date")
+);
+CREATE INDEX IF NOT EXISTS metric_basic_pair_date ON metric_basic_pair (endpoint, "date", "table", "column", other_column);
+
+-- Numbers by the levels of a code of the same row; suppressed as metric_basic_levels -------------------------------------
+
+CREATE TABLE IF NOT EXISTS metric_basic_number_by_level (
+    endpoint text NOT NULL,
+    "database" text NOT NULL,
+    dbversion text NOT NULL,
+    "table" text NOT NULL,
+    "column" text NOT NULL,                 -- the number
+    level_column text NOT NULL,             -- the code: units, concepts, types
+    "date" date NOT NULL,
+    value text NOT NULL,                    -- a level of the code
+    values_count bigint NOT NULL,           -- finite numbers in the rows that have it
+    mean_num double precision NOT NULL,
+
+    PRIMARY KEY (endpoint, "table", "column", level_column, "date", value)
+);
+CREATE INDEX IF NOT EXISTS metric_basic_number_by_level_date
+    ON metric_basic_number_by_level (endpoint, "date", "table", "column", level_column);
+
 -- Level 1: a row means that its date is complete; the last transaction of a run writes it -----------------------------
 
 CREATE TABLE IF NOT EXISTS metric_basic_version (
@@ -108,12 +161,29 @@ CREATE TABLE IF NOT EXISTS metric_basic_known (
     PRIMARY KEY (endpoint, "table", "column")
 );
 
+-- Foreign keys ------------------------------------------------------------------------------------------------------
+-- One row per foreign key and date: those that the database declares, enforced or not, and those that were inferred from
+-- names and values (`declared` is false). The columns of a key of several are joined by ', '.
+
+CREATE TABLE IF NOT EXISTS metric_basic_foreign_key (
+    endpoint text NOT NULL,
+    "database" text NOT NULL,
+    dbversion text NOT NULL,
+    "table" text NOT NULL,                  -- the child
+    "column" text NOT NULL,
+    parent_table text NOT NULL,
+    parent_column text NOT NULL,
+    "date" date NOT NULL,
+
+    PRIMARY KEY (endpoint, "table", "column", parent_table, parent_column, "date")
+);
+
 -- Metrics -----------------------------------------------------------------------------------------------------------
 -- One row per metric, and the columns that it needs in the table of what it describes: X, delta_X and evol_X. The rows
 -- are generated from process/declared.py: tests/unit/test_metric_basic_declared.py rewrites them.
 
 CREATE TABLE IF NOT EXISTS metric_basic_metric (
-    describes text NOT NULL,                -- column, table, version, database
+    describes text NOT NULL,                -- column, table, version, database, foreign_key
     metric text NOT NULL,
     position smallint NOT NULL,             -- in the documentation
     tier smallint NOT NULL,                 -- the level, 0 to 4
@@ -180,6 +250,10 @@ SELECT row_number() OVER (), * FROM (VALUES
         'numbers below zero'),
     ('column', 'non_finite_count', 4, 'bigint', 'count', false,
         'NaN, infinities, and values beyond the range of a double'),
+    ('column', 'fraction_count', 4, 'bigint', '', false,
+        'of floats: numbers with digits after the point'),
+    ('column', 'decimals_max', 4, 'bigint', '', false,
+        'of floats: the most digits after the point that a number needs; null without numbers'),
     ('column', 'min_length', 4, 'bigint', 'count', false,
         'characters of the shortest text'),
     ('column', 'max_length', 4, 'bigint', 'count', false,
@@ -188,16 +262,38 @@ SELECT row_number() OVER (), * FROM (VALUES
         'mean number of characters'),
     ('column', 'empty_count', 4, 'bigint', 'count', false,
         'texts without characters'),
+    ('column', 'edge_blank_count', 4, 'bigint', '', false,
+        'texts that begin or end with a blank'),
+    ('column', 'upper_count', 4, 'bigint', '', false,
+        'texts with letters, all of them upper case'),
+    ('column', 'lower_count', 4, 'bigint', '', false,
+        'texts with letters, all of them lower case'),
+    ('column', 'mojibake_count', 4, 'bigint', '', false,
+        'texts that show a broken encoding'),
+    ('column', 'placeholder_count', 4, 'bigint', '', false,
+        'texts that stand for a missing value, such as n/a, unknown, xxx, -'),
     ('column', 'min_date_var', 4, 'timestamp', 'moment', true,
         'earliest date'),
     ('column', 'max_date_var', 4, 'timestamp', 'moment', true,
         'latest date'),
     ('column', 'future_dates', 4, 'bigint', 'count', false,
         'dates later than the metric date'),
+    ('column', 'midnight_count', 4, 'bigint', '', false,
+        'datetimes at midnight'),
+    ('column', 'hour_mean', 4, 'double precision', '', true,
+        'mean hour of day, 0 to 24, of datetimes not at midnight; null if these are fewer than min_count'),
     ('column', 'true_count', 4, 'bigint', 'count', false,
         'null if either this or false_count is from 1 to min_count - 1'),
     ('column', 'false_count', 4, 'bigint', 'count', false,
         'null whenever true_count is'),
+    ('column', 'newest_values', 3, 'bigint', '', false,
+        'of the rows of newest_day: values that are not null'),
+    ('column', 'newest_na_values', 3, 'bigint', '', false,
+        'of the same rows: nulls'),
+    ('column', 'newest_mean', 4, 'double precision', '', true,
+        'of the same rows: mean, of texts mean length; null if they are fewer than min_count'),
+    ('column', 'newest_deviation', 4, 'double precision', '', true,
+        'of the same rows: sample standard deviation, of texts that of the length'),
     ('table', 'table_type', 2, 'text', '', false,
         'table, view, materialized view, foreign table, partitioned table'),
     ('table', 'schema_change', 2, 'text', '', false,
@@ -224,6 +320,14 @@ SELECT row_number() OVER (), * FROM (VALUES
         'columns whose declared type changed'),
     ('table', 'seconds', 2, 'double precision', '', false,
         'duration of reading it'),
+    ('table', 'event_column', 2, 'text', '', false,
+        'the column of dates that says when a row happened or was loaded; empty if there is none'),
+    ('table', 'newest_day', 2, 'date', '', false,
+        'newest event date of the 14 days before the metric date that has rows; null if none has'),
+    ('table', 'newest_rows', 2, 'bigint', '', false,
+        'rows of newest_day; null if they are fewer than min_count'),
+    ('table', 'duplicate_rows', 2, 'bigint', '', false,
+        'rows that repeat an earlier one whole; null if a key rules it out, or if whole rows are not read'),
     ('version', 'tables_count', 1, 'bigint', 'count', false,
         'tables and views measured'),
     ('version', 'columns_count', 1, 'bigint', 'count', false,
@@ -263,7 +367,19 @@ SELECT row_number() OVER (), * FROM (VALUES
     ('database', 'rows_count', 0, 'bigint', 'count', false,
         'rows of tables, not of views'),
     ('database', 'bytes', 0, 'bigint', 'count', false,
-        'on disk')
+        'on disk'),
+    ('foreign_key', 'declared', 2, 'boolean', '', false,
+        'whether the database declares the foreign key; false: inferred'),
+    ('foreign_key', 'values_count', 2, 'bigint', '', false,
+        'rows of the child without a null in the key'),
+    ('foreign_key', 'orphans', 2, 'bigint', '', false,
+        'of these, rows whose value no parent has'),
+    ('foreign_key', 'percent_orphans', 2, 'double precision', '', false,
+        '0-100; null if values_count is 0'),
+    ('foreign_key', 'parents', 2, 'bigint', '', false,
+        'different values of the parent''s key'),
+    ('foreign_key', 'parents_covered', 2, 'bigint', '', false,
+        'of these, values that the child refers to')
 -- generated: end
 ) AS declared (describes, metric, tier, type, compared, is_value, about);
 
@@ -325,6 +441,8 @@ $indexes$;
 CREATE INDEX IF NOT EXISTS metric_basic_date ON metric_basic (endpoint, "date", "table", "column");
 CREATE INDEX IF NOT EXISTS metric_basic_levels_date ON metric_basic_levels (endpoint, "date", "table", "column");
 CREATE INDEX IF NOT EXISTS metric_basic_table_date ON metric_basic_table (endpoint, "date", "table");
+CREATE INDEX IF NOT EXISTS metric_basic_foreign_key_date
+    ON metric_basic_foreign_key (endpoint, "date", "table", "column", parent_table, parent_column);
 
 -- Rows of version 1.0.0 on levels that it did not have, so that changes of tables are detected from the first night on.
 

@@ -10,17 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from tables import DATES, NUMBERS, TEXT
+from tables import DATES, DATETIME, FLOAT, NUMBERS, TEXT
 
 # What a metric describes: the column `describes` of table metric_basic_metric.
 COLUMN, TABLE, VERSION, DATABASE = "column", "table", "version", "database"
+FOREIGN_KEY = "foreign_key"
 # How it compares with an earlier date: same or changed; a difference of integers, of doubles, of moments in days.
 NOT_COMPARED, PROPERTY, COUNT, MEASURE, MOMENT = "", "property", "count", "measure", "moment"
 # The types of the columns that hold delta_X and evol_X.
 DELTAS = {PROPERTY: "smallint", COUNT: "bigint", MEASURE: "double precision", MOMENT: "double precision"}
 EVOLUTIONS = {COUNT: "double precision", MEASURE: "double precision"}
 
-TEXTS = frozenset({TEXT})
+TEXTS, FLOATS, DATETIMES = frozenset({TEXT}), frozenset({FLOAT}), frozenset({DATETIME})
 
 
 class Reveals(Enum):
@@ -49,6 +50,7 @@ class Metric:
     stat: str = ""  # the field of hdm_profile.Stats that it is; "": metrics.py or a statement computes it
     kinds: frozenset[str] = frozenset()  # with `stat`: of columns that have it
     grows: bool = False  # with the number of rows: a sample is not compared with a whole table
+    is_staged: bool = False  # without `stat` and not compared: measured with the table, not computed by a statement
     of_rare_flag: bool = (
         False  # with `stat`: the same for 2 ones among 100 as for 98, so it is published of a rare flag
     )
@@ -69,8 +71,8 @@ class Metric:
         return found
 
 
-WORD, SMALL, BIG, DOUBLE, FLAG, TIMESTAMP = (
-    *("text", "smallint", "bigint", "double precision", "boolean", "timestamp"),
+WORD, SMALL, BIG, DOUBLE, FLAG, TIMESTAMP, DAY = (
+    *("text", "smallint", "bigint", "double precision", "boolean", "timestamp", "date"),
 )
 
 # name, describes, tier, type, compared, reveals, about, stat, kinds
@@ -148,17 +150,69 @@ METRICS = (
         "NaN, infinities, and values beyond the range of a double",
         grows=True,
     ),
+    Metric(
+        *("fraction_count", COLUMN, 4, BIG, NOT_COMPARED, NOTHING),
+        "of floats: numbers with digits after the point",
+        *("fractions", FLOATS),
+        grows=True,
+        of_rare_flag=True,
+    ),
+    Metric(
+        *("decimals_max", COLUMN, 4, BIG, NOT_COMPARED, NOTHING),
+        "of floats: the most digits after the point that a number needs; null without numbers",
+        *("places", FLOATS),
+        of_rare_flag=True,
+    ),
     # Of texts, in characters
     Metric("min_length", COLUMN, 4, BIG, COUNT, NOTHING, "characters of the shortest text", "shortest", TEXTS),
     Metric("max_length", COLUMN, 4, BIG, COUNT, NOTHING, "characters of the longest text", "longest", TEXTS),
     Metric("mean_length", COLUMN, 4, DOUBLE, MEASURE, NOTHING, "mean number of characters", "mean_length", TEXTS),
     Metric("empty_count", COLUMN, 4, BIG, COUNT, NOTHING, "texts without characters", "empty", TEXTS, grows=True),
+    Metric(
+        *("edge_blank_count", COLUMN, 4, BIG, NOT_COMPARED, NOTHING),
+        "texts that begin or end with a blank",
+        *("edge_blanks", TEXTS),
+        grows=True,
+    ),
+    Metric(
+        *("upper_count", COLUMN, 4, BIG, NOT_COMPARED, NOTHING),
+        "texts with letters, all of them upper case",
+        *("uppers", TEXTS),
+        grows=True,
+    ),
+    Metric(
+        *("lower_count", COLUMN, 4, BIG, NOT_COMPARED, NOTHING),
+        "texts with letters, all of them lower case",
+        *("lowers", TEXTS),
+        grows=True,
+    ),
+    Metric(
+        *("mojibake_count", COLUMN, 4, BIG, NOT_COMPARED, NOTHING),
+        "texts that show a broken encoding",
+        *("mojibakes", TEXTS),
+        grows=True,
+    ),
+    Metric(
+        *("placeholder_count", COLUMN, 4, BIG, NOT_COMPARED, NOTHING),
+        "texts that stand for a missing value, such as n/a, unknown, xxx, -",
+        *("placeholders", TEXTS),
+        grows=True,
+    ),
     # Of dates and datetimes (in UTC if the type has a time zone), years 1-9999
     Metric("min_date_var", COLUMN, 4, TIMESTAMP, MOMENT, EXTREME, "earliest date", "earliest", DATES),
     Metric("max_date_var", COLUMN, 4, TIMESTAMP, MOMENT, EXTREME, "latest date", "latest", DATES),
     Metric(
         *("future_dates", COLUMN, 4, BIG, COUNT, NOTHING, "dates later than the metric date", "future", DATES),
         grows=True,
+    ),
+    Metric(
+        *("midnight_count", COLUMN, 4, BIG, NOT_COMPARED, NOTHING, "datetimes at midnight", "midnights", DATETIMES),
+        grows=True,
+    ),
+    Metric(
+        *("hour_mean", COLUMN, 4, DOUBLE, NOT_COMPARED, TOTAL),
+        "mean hour of day, 0 to 24, of datetimes not at midnight; null if these are fewer than min_count",
+        *("hour", DATETIMES),
     ),
     # Of booleans
     Metric(
@@ -167,6 +221,23 @@ METRICS = (
         grows=True,
     ),
     Metric("false_count", COLUMN, 4, BIG, COUNT, NOTHING, "null whenever true_count is", grows=True),
+    # Of the rows of the table's newest_day; null if they are fewer than min_count
+    Metric(
+        *("newest_values", COLUMN, 3, BIG, NOT_COMPARED, NOTHING),
+        "of the rows of newest_day: values that are not null",
+        is_staged=True,
+    ),
+    Metric("newest_na_values", COLUMN, 3, BIG, NOT_COMPARED, NOTHING, "of the same rows: nulls", is_staged=True),
+    Metric(
+        *("newest_mean", COLUMN, 4, DOUBLE, NOT_COMPARED, TOTAL),
+        "of the same rows: mean, of texts mean length; null if they are fewer than min_count",
+        is_staged=True,
+    ),
+    Metric(
+        *("newest_deviation", COLUMN, 4, DOUBLE, NOT_COMPARED, TOTAL),
+        "of the same rows: sample standard deviation, of texts that of the length",
+        is_staged=True,
+    ),
     # Of tables
     Metric(
         *("table_type", TABLE, 2, WORD, NOT_COMPARED, NOTHING),
@@ -184,6 +255,26 @@ METRICS = (
     Metric("columns_renamed", TABLE, 2, BIG, NOT_COMPARED, NOTHING, "renamed columns"),
     Metric("columns_retyped", TABLE, 2, BIG, NOT_COMPARED, NOTHING, "columns whose declared type changed"),
     Metric("seconds", TABLE, 2, DOUBLE, NOT_COMPARED, NOTHING, "duration of reading it"),
+    Metric(
+        *("event_column", TABLE, 2, WORD, NOT_COMPARED, NOTHING),
+        "the column of dates that says when a row happened or was loaded; empty if there is none",
+        is_staged=True,
+    ),
+    Metric(
+        *("newest_day", TABLE, 2, DAY, NOT_COMPARED, NOTHING),
+        "newest event date of the 14 days before the metric date that has rows; null if none has",
+        is_staged=True,
+    ),
+    Metric(
+        *("newest_rows", TABLE, 2, BIG, NOT_COMPARED, NOTHING),
+        "rows of newest_day; null if they are fewer than min_count",
+        is_staged=True,
+    ),
+    Metric(
+        *("duplicate_rows", TABLE, 2, BIG, NOT_COMPARED, NOTHING),
+        "rows that repeat an earlier one whole; null if a key rules it out, or if whole rows are not read",
+        is_staged=True,
+    ),
     # Of a version of a database
     Metric("tables_count", VERSION, 1, BIG, COUNT, NOTHING, "tables and views measured"),
     Metric("columns_count", VERSION, 1, BIG, COUNT, NOTHING, "their columns"),
@@ -209,7 +300,24 @@ METRICS = (
     Metric("columns_count", DATABASE, 0, BIG, COUNT, NOTHING, "their columns"),
     Metric("rows_count", DATABASE, 0, BIG, COUNT, NOTHING, "rows of tables, not of views"),
     Metric("bytes", DATABASE, 0, BIG, COUNT, NOTHING, "on disk"),
+    # Of foreign keys
+    Metric(
+        *("declared", FOREIGN_KEY, 2, FLAG, NOT_COMPARED, NOTHING),
+        "whether the database declares the foreign key; false: inferred",
+    ),
+    Metric(
+        *("values_count", FOREIGN_KEY, 2, BIG, NOT_COMPARED, NOTHING), "rows of the child without a null in the key"
+    ),
+    Metric("orphans", FOREIGN_KEY, 2, BIG, NOT_COMPARED, NOTHING, "of these, rows whose value no parent has"),
+    Metric("percent_orphans", FOREIGN_KEY, 2, DOUBLE, NOT_COMPARED, NOTHING, "0-100; null if values_count is 0"),
+    Metric("parents", FOREIGN_KEY, 2, BIG, NOT_COMPARED, NOTHING, "different values of the parent's key"),
+    Metric("parents_covered", FOREIGN_KEY, 2, BIG, NOT_COMPARED, NOTHING, "of these, values that the child refers to"),
 )
+
+
+def measured(describes: str) -> tuple[Metric, ...]:
+    """The metrics that a measurement brings, compared or not, in their order: all others follow from several dates."""
+    return tuple(one for one in METRICS if one.describes == describes and (one.compared or one.stat or one.is_staged))
 
 
 def compared(describes: str) -> tuple[Metric, ...]:

@@ -8,7 +8,7 @@ from privacy import is_private
 from tables import BOOLEAN, has_excluded_levels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from metrics import Values
     from settings import Settings
@@ -45,7 +45,7 @@ def of_column(table: Table, column: Column, values: Values, frequencies: Frequen
     return shown
 
 
-def shown_levels(frequencies: Mapping[str, int], min_count: int) -> Levels:
+def shown_levels(frequencies: Mapping[str, int], min_count: int, hidden: Collection[str] = ()) -> Levels:
     """The levels that may be shown. If any are hidden, the smallest others are hidden too, until enough are.
 
     Levels of equal frequency are hidden together: a choice by name would reveal which of them is rarer.
@@ -53,18 +53,27 @@ def shown_levels(frequencies: Mapping[str, int], min_count: int) -> Levels:
     Args:
         frequencies: of all levels.
         min_count: the lowest frequency to show.
+        hidden: levels that are hidden, however frequent.
     """
-    frequent = {value: n for value, n in frequencies.items() if n >= min_count and _is_storable(value)}
+    frequent = {
+        value: n for value, n in frequencies.items() if n >= min_count and value not in hidden and _is_storable(value)
+    }
     if len(frequent) == len(frequencies) or min_count == 1:
         return frequent
     needed = MIN_HIDDEN if len(frequencies) < MANY_LEVELS else MIN_HIDDEN_OF_MANY
     for lowest in sorted(set(frequent.values())):
         shown = {value: n for value, n in frequent.items() if n >= lowest}
-        hidden = [n for value, n in frequencies.items() if value not in shown]
-        # The highest frequencies are published. If the hidden ones were equal, each hidden level's would be known.
-        if len(hidden) >= needed and sum(hidden) >= min_count and min(hidden) < max(hidden):
+        if are_enough([n for value, n in frequencies.items() if value not in shown], needed, min_count):
             return shown
     return {}
+
+
+def are_enough(hidden: Sequence[int], needed: int, min_count: int) -> bool:
+    """Whether so many hidden counts, of which the sum is known, tell nothing of each other.
+
+    The highest frequencies are published. If the hidden ones were equal, each hidden level's would be known.
+    """
+    return len(hidden) >= needed and sum(hidden) >= min_count and min(hidden) < max(hidden)
 
 
 def _is_storable(value: str) -> bool:

@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import rounding
-from declared import COLUMN, DOUBLE, EXTREME, METRICS, MIDDLE, TIMESTAMP, Metric
-from privacy import is_birth, is_identifier_like, is_personal
-from tables import BOOLEAN, DATE, DATES, INTEGER, NUMBERS, OTHER, TEXT, Column
+from declared import COLUMN, DOUBLE, EXTREME, METRICS, MIDDLE, TIMESTAMP
+from privacy import concerns_births, is_birth, is_identifier_like, is_personal
+from tables import BOOLEAN, DATE, DATES, INTEGER, NUMBERS, OTHER, TEXT, TIME, Column
 
 if TYPE_CHECKING:
-    from hdm_profile import Stats
+    from collections.abc import Callable, Iterable
+
+    from hdm_profile import Newest, Stats
     from settings import Settings
 
 Values = dict[str, Any]  # metric name -> value; None: not defined for this column, or not published
 
 OF_COLUMNS = {metric.name: metric for metric in METRICS if metric.describes == COLUMN}
-OF_KINDS = {kind: [one for one in OF_COLUMNS.values() if kind in one.kinds] for kind in (*NUMBERS, *DATES, TEXT)}
+
+
+class _Kind(NamedTuple):
+    """The metrics of a kind of columns. With many small tables, most of the time is spent on single metrics."""
+
+    names: tuple[str, ...]  # that are statistics
+    stats: Callable[[Stats], tuple[Any, ...]]  # their values
+    extremes: tuple[str, ...]  # of these: the numbers that are rounded on request
+    moments: tuple[str, ...]
+
+    @classmethod
+    def of(cls, kind: str) -> _Kind:
+        own = [one for one in OF_COLUMNS.values() if kind in one.kinds]
+        return cls(
+            names=tuple(one.name for one in own),
+            stats=attrgetter(*(one.stat for one in own)) if own else lambda _: (),
+            extremes=tuple(one.name for one in own if one.type == DOUBLE and one.reveals is EXTREME),
+            moments=tuple(one.name for one in own if one.type == TIMESTAMP),
+        )
+
+
+OF_KINDS = {kind: _Kind.of(kind) for kind in (*NUMBERS, *DATES, TEXT, TIME, BOOLEAN, OTHER)}
 # Each of these reveals how many ones a column of zeros and ones has.
 REVEALING = tuple(
     name
     for name, one in OF_COLUMNS.items()
-    if not one.of_rare_flag and (one.kinds & NUMBERS or (one.is_value and one.type != TIMESTAMP))
+    if not one.of_rare_flag and (one.kinds & NUMBERS or (one.is_value and not one.kinds))
 )
 # Values of individual patients if the numbers identify persons: telephone numbers, insurance numbers.
 SINGLE_VALUES = tuple(
     name for name, one in OF_COLUMNS.items() if one.reveals in {MIDDLE, EXTREME} and one.type != TIMESTAMP
 )
 
+NEWEST = tuple(name for name in OF_COLUMNS if name.startswith("newest_"))
 MAX_CODE_CHARACTERS = 64  # longer texts are not codes, even if unique and without blanks
 FEW_LEVELS, MAX_LEVELS = 10, 5000  # of a categorical column, as in the original
 MANY_PER_LEVEL = 100
@@ -37,13 +63,39 @@ MAX_YEARS = 10_000
 
 
 def refined(column: Column, stats: Stats) -> Column:
-    """The column; as an integer if it is declared boolean (tinyint(1), bit(1)) but has values other than 0 and 1."""
+    """The column, as its values show it.
+
+    Returns: an integer if it is declared boolean (tinyint(1), bit(1)) but has values other than 0 and 1. Numbers of
+        births may be dates if they are neither years nor weights: 19480312, or seconds since 1970.
+    """
+    if column.kind in NUMBERS and concerns_births(column) and not _are_years(stats):
+        return replace(column, may_be_births=True)
     if column.kind != BOOLEAN or stats.minimum is None or stats.maximum is None:
         return column
     return column if stats.minimum >= 0 and stats.maximum <= 1 else replace(column, kind=INTEGER)
 
 
-def of_column(column: Column, stats: Stats, rows: int, settings: Settings, *, sampled: bool = False) -> Values:
+def is_flag(stats: Stats) -> bool:
+    """Whether 0 and 1 are its only levels."""
+    return (stats.levels, stats.minimum, stats.maximum) == (2, 0, 1)
+
+
+class NewestRows(NamedTuple):
+    """The rows of the newest event day, as one column sees them."""
+
+    rows: int
+    column: Newest
+
+
+def of_column(
+    column: Column,
+    stats: Stats,
+    rows: int,
+    settings: Settings,
+    *,
+    sampled: bool = False,
+    newest: NewestRows | None = None,
+) -> Values:
     """The metrics of a column, except those that would reveal how few patients have an attribute.
 
     Args:
@@ -52,6 +104,7 @@ def of_column(column: Column, stats: Stats, rows: int, settings: Settings, *, sa
         rows: number of rows read.
         settings: min_count, round_numbers, round_dates.
         sampled: not all rows were read, so a value that occurs once may occur again in the others.
+        newest: of the newest event day, if the table has one.
     """
     missing = rows - stats.values
     found: Values = {
@@ -64,6 +117,8 @@ def of_column(column: Column, stats: Stats, rows: int, settings: Settings, *, sa
         "is_key": False,
         "is_categorical": False,
     }
+    if newest is not None:
+        found.update(_newest(column, stats, newest, settings.min_count))
     if column.kind == OTHER:
         return _published(found, column, stats, settings)
     found["levels_count"] = stats.levels
@@ -79,8 +134,49 @@ def of_column(column: Column, stats: Stats, rows: int, settings: Settings, *, sa
         is_shown = not _is_rare(stats, settings.min_count)
         found["true_count"] = stats.values - stats.zeros if is_shown else None
         found["false_count"] = stats.zeros if is_shown else None
-    found.update((metric.name, getattr(stats, metric.stat)) for metric in OF_KINDS.get(column.kind, ()))
+    kind = OF_KINDS[column.kind]
+    values = kind.stats(stats)
+    if not math.isfinite(sum(filter(None, values))):  # a deviation may leave the range of doubles
+        values = tuple(value if value is None or math.isfinite(value) else None for value in values)
+    found.update(zip(kind.names, values, strict=True))
     return _published(found, column, stats, settings)
+
+
+def _newest(column: Column, stats: Stats, newest: NewestRows, min_count: int) -> Values:
+    """The metrics of the newest rows alone, unless these are too few."""
+    if newest.rows < min_count:
+        return {}
+    values, count, mean, deviation = newest.column
+    found: Values = {"newest_values": values, "newest_na_values": newest.rows - values}
+    is_number = column.kind in NUMBERS and not is_personal(column)
+    if count < min_count or not (is_number or column.kind == TEXT):
+        return found
+    others = (stats.finite if is_number else stats.values) - count
+    # Together with the mean of all values, this one tells that of the others.
+    if 0 < others < min_count or _is_told_by_mean(stats, is_number, mean or 0, count, min_count):
+        return found
+    return found | {"newest_mean": rounding.finite(mean), "newest_deviation": rounding.finite(deviation)}
+
+
+def hide_newest(columns: Iterable[Values]) -> None:
+    """Remove the metrics of the newest rows: how many these are must not be told."""
+    for values in columns:
+        for name in NEWEST:
+            values.pop(name, None)
+
+
+def is_binary(stats: Stats) -> bool:
+    """Whether there are two levels: their mean tells how often each of them occurs."""
+    return stats.levels == 2  # noqa: PLR2004  # as it says
+
+
+def _is_told_by_mean(stats: Stats, is_number: bool, mean: float, count: int, min_count: int) -> bool:
+    """Whether so many values, all of two levels, have few of one of them, as their mean (of texts: length) tells."""
+    low, high = (stats.minimum, stats.maximum) if is_number else (stats.shortest, stats.longest)
+    if not is_binary(stats) or low is None or high is None or low == high:
+        return False
+    highs = round((mean - low) / (high - low) * count)
+    return 0 < highs < min_count or 0 < count - highs < min_count
 
 
 def _published(found: Values, column: Column, stats: Stats, settings: Settings) -> Values:
@@ -88,29 +184,34 @@ def _published(found: Values, column: Column, stats: Stats, settings: Settings) 
 
     Raises: KeyError, if a metric is not declared.
     """
-    hidden: set[str] = set()
-    if is_personal(column) and not (is_birth(column) and _are_years(stats)):
-        hidden.update(SINGLE_VALUES)
-    is_flag = (stats.levels, stats.minimum, stats.maximum) == (2, 0, 1)
-    if is_flag and _is_rare(stats, settings.min_count):
+    if not found.keys() <= OF_COLUMNS.keys():
+        raise KeyError(*(found.keys() - OF_COLUMNS.keys()))
+    kind, hidden = OF_KINDS[column.kind], set(_single_values(column, stats))
+    if is_flag(stats) and _is_rare(stats, settings.min_count):
         hidden.update(REVEALING)
-    return {
-        name: None if name in hidden else _rounded(OF_COLUMNS[name], value, column, settings)
-        for name, value in found.items()
-    }
-
-
-def _rounded(metric: Metric, value: Any, column: Column, settings: Settings) -> Any:
-    if metric.type == TIMESTAMP:
+    if stats.clocks < settings.min_count:
+        hidden.add("hour_mean")
+    if settings.round_numbers:
+        for name in kind.extremes:
+            found[name] = rounding.significant(found[name], settings.round_numbers)
+    for name in kind.moments:
         unit = "year" if is_personal(column) else settings.round_dates
-        return rounding.first_of(rounding.moment(value, days=column.kind == DATE), unit)
-    if metric.type == DOUBLE:
-        return rounding.significant(value, settings.round_numbers if metric.reveals is EXTREME else None)
-    return value
+        found[name] = rounding.first_of(rounding.moment(found[name], days=column.kind == DATE), unit)
+    found.update((name, None) for name in hidden if name in found)
+    return found
+
+
+def _single_values(column: Column, stats: Stats) -> tuple[str, ...]:
+    """The metrics that are values of persons, if the column's numbers identify them; a year of birth does not."""
+    if concerns_births(column):
+        is_hidden = not _are_years(stats) or (is_personal(column) and not is_birth(column))
+    else:
+        is_hidden = is_personal(column)
+    return SINGLE_VALUES if is_hidden else ()
 
 
 def _are_years(stats: Stats) -> bool:
-    """Whether the numbers may be years or birth weights, rather than dates such as 19480312 or seconds since 1970."""
+    """Whether the numbers may be years or weights in grams, rather than dates such as 19480312."""
     return (stats.minimum or 0) >= 0 and (stats.maximum or 0) < MAX_YEARS
 
 

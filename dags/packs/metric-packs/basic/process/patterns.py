@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # where a word begins without a sign: PatientId
 _WILDCARDS = re.compile(r"\[[^\]]*\]|[*?]")
 
 
@@ -57,6 +58,9 @@ class Choice:
     def __init__(self, include: Iterable[str], exclude: Iterable[str], *, plain: bool = False) -> None:
         self._include, self._exclude = Patterns(include, plain=plain), Patterns(exclude, plain=plain)
 
+    def __bool__(self) -> bool:
+        return bool(self._include) or bool(self._exclude)
+
     def includes(self, *names: str) -> bool:
         """Whether an object with these names is selected."""
         return (not self._include or self._include.match(*names)) and not self._exclude.match(*names)
@@ -68,6 +72,12 @@ def plain_name(name: str) -> str:
     if name.isascii():
         return name.lower()
     return "".join(char for char in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(char))
+
+
+@lru_cache(maxsize=100_000)
+def words(name: str) -> tuple[str, ...]:
+    """The words of a name, in lower case without accents: ValidFrom_date2 becomes valid, from, date."""
+    return tuple(re.findall(r"[a-z]+", plain_name(HUMP.sub("_", name))))
 
 
 @lru_cache(maxsize=64)

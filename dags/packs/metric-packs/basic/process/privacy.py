@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from patterns import Specificity, plain_name, plain_patterns
+from patterns import HUMP, Specificity, plain_name, plain_patterns
 
 if TYPE_CHECKING:
     from tables import Column
@@ -73,7 +73,6 @@ _UNRELATED = re.compile("(re)?connaissance|renaissance|rebirth")  # words that o
 _IDENTIFIERS, _CODES = plain_patterns(IDENTIFIER_NAMES + CODE_NAMES), plain_patterns(CONCEPT_NAMES + CODE_NAMES)
 _PERSONS, _BIRTHS = plain_patterns(PERSONAL_NAMES), plain_patterns(BIRTH_NAMES)
 _EVENTS, _DETAILS = (re.compile("|".join(words)) for words in (BIRTH_EVENTS, _EVENT_DETAILS))
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 class _Traits(NamedTuple):
@@ -87,7 +86,7 @@ class _Traits(NamedTuple):
 
 @lru_cache(maxsize=100_000)
 def _traits_of(name: str) -> _Traits:
-    names = (plain_name(name), plain_name(_HUMP.sub("_", name)))  # PatientId is also read as patient_id
+    names = (plain_name(name), plain_name(HUMP.sub("_", name)))  # PatientId is also read as patient_id
     related = tuple(_UNRELATED.sub("", one) for one in names)
     patterns = ((_IDENTIFIERS, names), (_PERSONS, names), (_BIRTHS, related))
     found = [one.specificity(*of) for one, of in patterns]
@@ -107,15 +106,26 @@ def is_identifier_like(column: Column) -> bool:
     return _traits_of(column.name).identifier
 
 
+def is_code(column: Column) -> bool:
+    """Whether the name suggests codes of a vocabulary: code, *_code, *_concept_id."""
+    return _traits_of(column.name).code
+
+
 def is_personal(column: Column) -> bool:
     """Whether the name suggests that the values describe a person: names, addresses, births, patients' numbers."""
-    return (_traits_of(column.name).person and not column.not_identifying) or is_birth(column)
+    traits = _traits_of(column.name)
+    return (traits.person and not column.not_identifying) or (traits.birth and is_birth(column))
 
 
 def is_birth(column: Column) -> bool:
     """Whether the name suggests when or where persons were born. stillbirth and birth_weight do not, unless dates."""
-    traits = _traits_of(column.name)
-    return traits.birth and not column.not_identifying and (not traits.event or column.has_dates)
+    holds_dates = column.has_dates or column.may_be_births
+    return concerns_births(column) and (not _traits_of(column.name).event or holds_dates)
+
+
+def concerns_births(column: Column) -> bool:
+    """Whether the name suggests births, or what happened at them: then large numbers may be dates."""
+    return _traits_of(column.name).birth and not column.not_identifying
 
 
 def is_private(column: Column) -> bool:

@@ -7,13 +7,14 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
 import levels
 import metrics
+import rows
 from connections import Connection
 from engines import ConnectError
 from engines.engine import Reading, describe
@@ -21,10 +22,12 @@ from store import MeasuredTable
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
 
     from engines.engine import Contents, Engine
+    from events import LastNight
     from hdm_profile import Profile
+    from key_values import KeyValues
     from progress import Progress
     from settings import Settings
     from tables import Table
@@ -44,6 +47,8 @@ class ReaderOptions:
     date: dt.date  # the metric date
     memory: int  # bytes for each reader
     progress: Progress
+    known: Mapping[str, Mapping[str, LastNight]]  # what the base holds of an earlier date, by table and column
+    key_values: KeyValues | None = None  # takes the values of columns that may refer to a key
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,7 @@ class Readers:
             memory=self._options.memory,
             folder=tempfile.gettempdir(),
             watch=self._watch,
+            known=self._options.known.get(table.label, {}),
         )
         longest = STATEMENTS_PER_TABLE * self._options.settings.statement_seconds
         self._current[threading.get_ident()] = _Current(engine, min(until, started + longest))
@@ -188,20 +194,48 @@ class Readers:
 
     def _described(self, table: Table, contents: Contents, started: float) -> MeasuredTable:
         settings, found, shown = self._options.settings, {}, {}
+        across, kinds, binary = contents.across, [], set()
+        facts: dict[str, rows.ColumnFacts] = {}
+        newest_rows = across.days[across.newest_day] if across.newest_day is not None else 0
+        levels_of: dict[str, Callable[[], Mapping[str, int] | None]] = {}  # of the codes
         for declared, stats, profile, index in contents.columns:
             column = metrics.refined(declared, stats)
             sampled = contents.sample_rows is not None
-            values = metrics.of_column(column, stats, contents.rows, settings, sampled=sampled)
+            newest = across.newest.get(column.name)
+            values = metrics.of_column(
+                *(column, stats, contents.rows, settings),
+                sampled=sampled,
+                newest=newest and metrics.NewestRows(newest_rows, newest),
+            )
             found[column.name] = values
             frequencies = partial(profile.frequencies, index)
-            of_column = levels.of_column(table, column, values, frequencies, settings)
+            if column.name in across.codes:
+                levels_of[column.name] = frequencies if stats.first >= settings.min_count else dict
+            kinds.append(column)
+            if settings.min_count > 1 and metrics.is_binary(stats):
+                binary.add(column.name)
+            is_shown = values["is_categorical"]
+            of_column = levels.of_column(table, column, values, frequencies, settings) if is_shown else {}
+            facts[column.name] = rows.ColumnFacts(stats.values, contents.rows - stats.values, of_column)
+            if index in profile.to_keep and self._options.key_values is not None and not sampled:
+                self._options.key_values.take(table, column, profile, index)
             if of_column:
                 shown[column.name] = of_column
+        kinds_of = table if table.columns == tuple(kinds) else replace(table, columns=tuple(kinds))
+        of_rows = rows.of_table(
+            *(kinds_of, across, self._options.date, settings),
+            frequencies=lambda name: levels_of[name](),
+            binary=frozenset(binary),
+            facts=facts,
+        )
+        if newest_rows and of_rows.newest_rows is None:
+            metrics.hide_newest(found.values())
         return MeasuredTable(
             table=table,
             rows=contents.table_rows,
             sample_rows=contents.sample_rows,
             columns=found,
             levels=shown,
+            across=of_rows,
             seconds=time.monotonic() - started,
         )

@@ -15,8 +15,9 @@ def finite(value: float | None) -> float | None:
 
 def significant(value: float | None, digits: int | None) -> float | None:
     """The value rounded to this many significant digits; unchanged if `digits` is None."""
-    number = finite(value)
-    return number if number is None or digits is None else float(f"{number:.{digits - 1}e}")
+    if value is None or not math.isfinite(value):
+        return None
+    return float(value) if digits is None else float(f"{float(value):.{digits - 1}e}")
 
 
 def moment(count: int | None, *, days: bool) -> dt.datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ import tables
 import versions
 from connections import Connection
 from engines.engine import describe
+from key_reader import Catalogue, KeyReader
+from key_values import KeyValues
 from readers import GRACE_SECONDS, STATEMENTS_PER_TABLE, ReaderOptions, Readers
 from store import Store
 
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     from progress import Progress
     from settings import Settings
     from tables import Table
+
+
+KEY_MEMORY = 8  # an eighth of memory_mb, in addition, for the values of keys; as much again while they are read
 
 
 class NothingMeasuredError(Exception):
@@ -63,6 +69,7 @@ def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, log: Callable[[st
         with _deadline(engine, settings):
             existing = engine.tables()
             version = versions.read(engine, existing)
+            catalogue = _catalogue(engine, settings, log)
         scope = tables.chosen(existing, settings)
         for warning in (*settings.warnings, *scope.warnings):
             log(warning)
@@ -82,11 +89,19 @@ def scan(job: Job, endpoint: hdm.Endpoint, settings: Settings, log: Callable[[st
             todo = sorted((t for t in scope.tables if finished.get(t.label) != len(t.columns)), key=_size)
             if len(todo) < len(scope.tables):
                 log(f"skipping {len(scope.tables) - len(todo)} tables that an earlier attempt of this run measured")
+            until = time.monotonic() + (settings.endpoint_seconds or float("inf"))
             stack.pop_all()  # from now on its reader owns the connection, and may outlast this call
-            failed = _measure(job, endpoint, settings, first, todo, store, log)
+            memory = (settings.memory_mb << 20) // (KEY_MEMORY * job.endpoints_at_once)
+            key_values = KeyValues(memory) if catalogue is not None else None
+            failed = _measure(job, endpoint, settings, first, todo, store, log, key_values)
             if todo and len(failed) == len(scope.tables):
                 # The rows that the base has of this date stay: they are better than nothing.
                 raise NothingMeasuredError(f"none of {len(todo)} tables could be measured")
+            if catalogue is not None and key_values is not None:
+                measured = [table for table in scope.tables if table.label not in failed]
+                connection = Connection(endpoint, settings, job.hosts)
+                reader = KeyReader(connection, store.keys, key_values, log, job.progress.report_if_due)
+                reader.measure(catalogue, measured, job.date, until - time.monotonic())
             rows = store.complete(existing, failed, len(scope.unreadable))
     unread = {f"{table.label}.{column.name}" for table in existing if table.label in failed for column in table.columns}
     summary = _summary(len(existing), len(scope.tables), len(failed), settings.row_limit)
@@ -119,6 +134,7 @@ def _measure(
     todo: list[Table],
     store: Store,
     log: Callable[[str], None],
+    key_values: KeyValues | None,
 ) -> list[str]:
     """Read the tables and store their metrics. Return the labels of the tables that failed."""
     readers = min(settings.parallel_tables, settings.connections_per_host, max(1, len(todo)))
@@ -127,6 +143,8 @@ def _measure(
         date=job.date,
         memory=(settings.memory_mb << 20) // (readers * job.endpoints_at_once),
         progress=job.progress,
+        known=store.known(),
+        key_values=key_values,
     )
     connections = [first, *(Connection(endpoint, settings, job.hosts) for _ in range(readers - 1))]
     failed = []
@@ -144,6 +162,17 @@ def _measure(
         failed.append(label)
         log(f"table {label} not stored: {describe(error)}")
     return failed
+
+
+def _catalogue(engine: Engine, settings: Settings, log: Callable[[str], None]) -> Catalogue | None:
+    """The endpoint's declared foreign keys. None if none are to be counted, or if they cannot be listed."""
+    if not settings.foreign_keys:
+        return None
+    try:
+        return Catalogue(engine.references(), engine.paired)
+    except Exception as error:  # noqa: BLE001  # of any driver; the tables are measured all the same
+        log(f"foreign keys not measured: {describe(error)}")
+        return None
 
 
 def _size(table: Table) -> tuple[bool, int, str]:

@@ -13,8 +13,9 @@ DEFAULTS = Path(__file__).with_name("conf.json")
 BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 ROUND_DATES = ("", "month", "year")
 
-# Keys that change how fast a run is and how long it waits, but not its results.
+# Keys that change how fast a run is and how long it waits, but not its results. Each attempt counts the foreign keys.
 NEUTRAL_KEYS = {
+    "foreign_keys",
     *("table_seconds", "endpoint_seconds", "statement_seconds", "lock_seconds", "parallel_tables"),
     *("connections_per_host", "memory_mb", "ssl_verify", "warnings"),
 }
@@ -56,6 +57,7 @@ class Settings:
     connections_per_host: int  # over all endpoints of the host
     memory_mb: int  # the rest goes to a temporary file
     round_numbers: int | None  # significant digits of min, max, p01 and p99; None: not rounded
+    foreign_keys: bool  # whether their orphans are counted
     round_dates: str  # "", "month" or "year": min and max are rounded down to its first day
     ssl_verify: bool  # False: the server's certificate is not verified
     warnings: tuple[str, ...]  # for the log and the report
@@ -107,6 +109,7 @@ def read(config: Any) -> Settings:
         memory_mb=given.count("memory_mb", MIN_MEMORY_MB, MAX_MEMORY_MB),
         round_numbers=given.digits("round_numbers"),
         round_dates=given.choice("round_dates", ROUND_DATES),
+        foreign_keys=given.boolean("foreign_keys"),
         ssl_verify=given.boolean("ssl_verify"),
         warnings=tuple(warnings),
     )

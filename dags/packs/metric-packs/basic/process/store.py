@@ -9,27 +9,40 @@ Connections need no parameters: the libpq variables of this process point to the
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import statements
-from statements import COLUMN_METRICS, COLUMN_STAGE, LEVEL_STAGE, TABLE_STAGE
+from events import LastNight
+from key_store import KeyStore
+from rows import TableRows
+from statements import (
+    COLUMN_METRICS,
+    COLUMN_STAGE,
+    DAY_STAGE,
+    LEVEL_STAGE,
+    NUMBER_STAGE,
+    PAIR_STAGE,
+    ROW_METRICS,
+    TABLE_STAGE,
+)
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
     import hdm
     from metrics import Values
-    from psycopg import sql
     from tables import Table
     from typing_extensions import Self
 
 TABLES = (
     *("metric_basic", "metric_basic_levels", "metric_basic_table", "metric_basic_version", "metric_basic_database"),
     *("metric_basic_known", "metric_basic_metric"),
+    *("metric_basic_day", "metric_basic_pair", "metric_basic_number_by_level"),
+    "metric_basic_foreign_key",
 )
 
 # A transaction costs as much as a few hundred rows. A run that is killed loses at most a second's work.
@@ -52,6 +65,7 @@ class MeasuredTable:
     columns: dict[str, Values]  # column name -> its metrics, some of COLUMN_METRICS
     levels: dict[str, dict[str, int]]  # column name -> level -> frequency; only levels that may be stored
     seconds: float  # time that reading it took
+    across: TableRows = field(default_factory=TableRows)
 
 
 def check() -> None:
@@ -82,6 +96,7 @@ class Store:
             "run_id": run_id,
         }
         self._sql = statements.read("store") | statements.read("drift")
+        self._rendered: dict[str, bytes] = {}  # the same, as they are sent
         self.refused: dict[str, psycopg.Error] = {}  # tables that the base refused, by label
         self._pending: list[MeasuredTable] = []
         self._pending_rows = 0
@@ -95,6 +110,7 @@ class Store:
             assert state is not None, "it always answers"  # noqa: S101  # for the type checker
             self.has_history, self._has_rows, self._is_complete = state  # has_history: of earlier dates
             self._values["has_history"] = self.has_history
+            self.keys = KeyStore(self._base, self._values)
         except BaseException:
             self._base.close()
             raise
@@ -121,12 +137,23 @@ class Store:
             return {}
         return dict(self._base.execute(self._sql["finished"], self._values).fetchall())
 
+    def known(self) -> dict[str, dict[str, LastNight]]:
+        """What the base holds of the endpoint's latest earlier date, by table and column: dates and categories only."""
+        if not self.has_history:
+            return {}
+        found: dict[str, dict[str, LastNight]] = {}
+        for table, column, *night in self._base.execute(self._sql["known"], self._values):
+            found.setdefault(table, {})[column] = LastNight(*night)
+        return found
+
     def add(self, measured: MeasuredTable) -> None:
         """Add one table's rows. Write all pending rows once there are 2,000 or the first has waited for a second."""
         if not self._pending:
             self._pending_since = time.monotonic()
         self._pending.append(measured)
+        across = measured.across
         self._pending_rows += 1 + len(measured.columns) + sum(map(len, measured.levels.values()))
+        self._pending_rows += bool(across.days) + len(across.pairs) + len(across.numbers)
         self.flush_due()
 
     def flush_due(self) -> None:
@@ -168,10 +195,12 @@ class Store:
             self._withdraw()
             self._stage("staged_existing", ("table", "column"), places)
             if self._has_rows:
-                self._run("sweep_levels", "sweep_columns", "sweep_tables", "reset_columns", "reset_tables")
+                self._run("sweep_rows", "sweep_levels", "sweep_columns", "sweep_tables")
+                self._run("reset_columns", "reset_tables")
             if self.has_history:
                 self._run("drop_columns", "drop_tables", "rename_columns", "rename_tables", "count_changes")
             self._run("record_known", "insert_version", "insert_database")
+            self.keys.write()
             row = self._base.execute(self._sql["count"], self._values).fetchone()
         return row[0] if row else 0
 
@@ -184,6 +213,10 @@ class Store:
             self._stage("staged_level", LEVEL_STAGE, levels)
             self._run(*["clear"] * self._has_rows, "insert_tables", "insert_columns")
             self._run(*["insert_levels"] * bool(levels))
+            for table, columns, insert, rows_of in ROW_STAGES:
+                rows = [(measured.table.label, *row) for measured in batch for row in rows_of(measured.across)]
+                self._stage(table, columns, rows)
+                self._run(*[insert] * bool(rows))
         self._is_withdrawn = True
 
     def _withdraw(self) -> None:
@@ -196,13 +229,14 @@ class Store:
 
     def _run(self, *names: str) -> None:
         for name in names:
-            self._base.execute(self._sql[name], self._values)
+            if name not in self._rendered:
+                self._rendered[name] = self._sql[name].as_bytes(self._base)
+            self._base.execute(self._rendered[name], self._values)
 
     def _stage(self, table: str, columns: tuple[str, ...], rows: list[Row]) -> None:
         if not rows:
             return
-        statement: sql.Composed = statements.copy(table, columns)
-        with self._base.cursor() as cursor, cursor.copy(statement) as copy:
+        with self._base.cursor() as cursor, cursor.copy(statements.copy(table, columns)) as copy:
             for row in rows:
                 copy.write_row(row)
 
@@ -212,6 +246,7 @@ def _table_row(measured: MeasuredTable) -> Row:
     return (
         *(table.label, table.type, measured.rows, len(table.columns), table.bytes),
         *(table.last_change, measured.sample_rows, measured.seconds),
+        *(getattr(measured.across, name) for name in ROW_METRICS),
     )
 
 
@@ -224,6 +259,22 @@ def _level_rows(measured: MeasuredTable) -> Iterator[Row]:
     for column, levels in measured.levels.items():
         for value, frequency in levels.items():
             yield measured.table.label, column, value, frequency
+
+
+def _day_rows(across: TableRows) -> list[Row]:
+    """All days in one array: rows of their own would take as long as all other rows of a small table."""
+    if not across.days:
+        return []
+    counts = ",".join("NULL" if count is None else str(count) for count in across.days)
+    return [(across.event_column, across.first_day, f"{{{counts}}}")]
+
+
+# Staging table, its columns, the statement that stores its rows, and these rows without the table's label.
+ROW_STAGES: tuple[tuple[str, tuple[str, ...], str, Callable[[TableRows], Sequence[Row]]], ...] = (
+    ("staged_day", DAY_STAGE, "insert_days", _day_rows),
+    ("staged_pair", PAIR_STAGE, "insert_pairs", lambda across: across.pairs),
+    ("staged_number", NUMBER_STAGE, "insert_numbers", lambda across: across.numbers),
+)
 
 
 def _names(table: Table) -> list[str | None]:

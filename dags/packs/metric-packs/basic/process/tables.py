@@ -44,6 +44,8 @@ class Column:
     identifying: bool = False  # its comment in the database contains hdm:identifying: never read
     not_identifying: bool = False  # the configuration says so: what the name suggests does not apply
     readable: bool = True  # False: the account may not read it
+    required: bool = False  # declared not null
+    may_be_births: bool = False  # its numbers are neither years nor weights, and its name suggests births
 
     @property
     def has_dates(self) -> bool:
@@ -53,7 +55,7 @@ class Column:
     @property
     def has_short_name(self) -> bool:
         """Whether the name fits into an index of the HDM base."""
-        return len(self.name) <= MAX_NAME_BYTES and len(self.name.encode()) <= MAX_NAME_BYTES
+        return len(self.name) <= MAX_NAME_BYTES and (self.name.isascii() or len(self.name.encode()) <= MAX_NAME_BYTES)
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Table:
     type: str = "table"  # or view, materialized view, foreign table, partitioned table
     bytes: int | None = None  # on disk, if the database reports it
     last_change: dt.datetime | None = None  # UTC, naive
+    has_key: bool = False  # a primary key or unique constraint without nulls: no row repeats another
+    is_whole: bool = True  # False: some of its columns are not read
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,18 +106,25 @@ def chosen(tables: Iterable[Table], settings: Settings) -> Scope:
         if (table.schema and not schemas.includes(table.schema)) or not names.includes(*table.names):
             continue
         hidden = tagged if table.type in DERIVED else set()
-        selected = [c for c in table.columns if columns.includes(*column_names(table, c))]
+        selected = table.columns
+        if columns:
+            selected = tuple(c for c in selected if columns.includes(*column_names(table, c)))
         judged = [_judged(table, c, settings, is_tagged=plain_name(c.name) in hidden) for c in selected]
         if settings.not_identifying:
             overruled += [f"{table.label}.{c.name}" for c in judged if _is_overruled(table, c, settings)]
         wanted = [c for c in judged if not c.identifying]
-        can = [c for c in wanted if c.readable and c.has_short_name]
-        found.append(replace(table, columns=tuple(can)))
-        unreadable += [f"{table.label}.{c.name}"[:MAX_NAME_BYTES] for c in wanted if c not in can]
+        can = [c for c in wanted if _can_read(c)]
+        found.append(replace(table, columns=tuple(can), is_whole=len(can) == len(table.columns)))
+        if len(can) < len(wanted):
+            unreadable += [f"{table.label}.{c.name}"[:MAX_NAME_BYTES] for c in wanted if not _can_read(c)]
     warnings = _unmatched(everything, settings)
     if overruled:
         warnings += (f"not_identifying: a tag or a pattern at least as specific overrules it: {_listed(overruled)}",)
     return Scope(tuple(found), tuple(unreadable), warnings)
+
+
+def _can_read(column: Column) -> bool:
+    return column.readable and column.has_short_name
 
 
 def column_names(table: Table, column: Column) -> tuple[str, ...]:

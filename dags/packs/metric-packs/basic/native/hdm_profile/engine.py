@@ -14,7 +14,8 @@ class _Level(ctypes.Structure):
         ("lo", ctypes.c_uint64),
         ("count", ctypes.c_uint64),
         ("label", ctypes.c_uint32),
-        ("length", ctypes.c_uint32),
+        ("length", ctypes.c_uint16),
+        ("shape", ctypes.c_uint16),
     )
 
 
@@ -35,10 +36,27 @@ ENGINE = _declared(
     ctypes.CDLL(str(_LIBRARY)),
     {
         "hdm_new": (_HANDLE, [ctypes.c_uint32, *[ctypes.c_void_p] * 3, ctypes.c_uint64, *[ctypes.c_char_p] * 2]),
+        "hdm_plan": (
+            ctypes.c_uint32,
+            [
+                *(_HANDLE, ctypes.c_uint32, ctypes.c_int64, ctypes.c_uint32),
+                *[ctypes.c_uint32, ctypes.c_char_p] * 3,
+            ],
+        ),
+        "hdm_days": (ctypes.c_int64, [_HANDLE, *[ctypes.c_void_p] * 2]),
+        "hdm_pairs": (None, [_HANDLE, ctypes.c_void_p]),
+        "hdm_cells": (ctypes.c_int64, [_HANDLE, ctypes.c_uint32, ctypes.c_void_p]),
+        "hdm_repeats": (ctypes.c_uint64, [_HANDLE]),
         "hdm_close": (None, [_HANDLE]),
         "hdm_free": (None, [_HANDLE]),
         "hdm_finish": (ctypes.c_uint32, [_HANDLE, ctypes.c_void_p]),
         "hdm_levels": (ctypes.c_int64, [_HANDLE, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p]),
+        "hdm_keep": (None, [_HANDLE, ctypes.c_uint32, ctypes.c_uint64]),
+        "hdm_kept": (ctypes.c_int64, [_HANDLE, ctypes.c_uint32, ctypes.c_void_p]),
+        "hdm_missing": (
+            ctypes.c_int64,
+            [*[ctypes.c_char_p, ctypes.c_size_t] * 2, ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t],
+        ),
         "hdm_feed_copy": (ctypes.c_uint32, [_HANDLE, ctypes.c_char_p, ctypes.c_size_t]),
         "hdm_drain_copy": (ctypes.c_uint32, [_HANDLE, *[ctypes.c_void_p] * 3]),
         "hdm_feed_mysql": (ctypes.c_uint32, [_HANDLE, ctypes.c_char_p, ctypes.c_size_t]),

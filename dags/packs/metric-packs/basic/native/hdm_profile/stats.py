@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from typing import Any, NamedTuple
 
@@ -34,12 +33,26 @@ class Stats(NamedTuple):
     empty: int
     trimmed: int  # the length of the longest value without the blanks at its ends
     blanks: int  # the largest number of blanks within one value, without those at its ends
+    edge_blanks: int  # texts that begin or end with a blank of any kind
+    uppers: int  # texts with letters, all of them upper case
+    lowers: int
+    mojibakes: int  # texts that show a broken encoding
+    placeholders: int  # texts that stand for a missing value
+    fractions: int  # numbers with digits after the point
+    places: int | None  # the most such digits that a number needs; None without finite numbers
+    midnights: int  # datetimes of the years 1 to 9999 at midnight
+    clocks: int  # those at another time of day
+    hour: float | None  # mean hour of day of `clocks`, 0 to 24
     misfits: int  # SQLite: values that are not of the column's kind; only `classes` counts them
     classes: tuple[int, int, int, int]  # SQLite: integers, reals, texts, blobs
 
 
 _NAMES = tuple("characters" if name == "mean_length" else name for name in Stats._fields[:-1])  # `classes` are four
 _DOUBLES = frozenset(name for name in _NAMES if "float" in str(Stats.__annotations__.get(name)))
+_VALUES, _FINITE, _PLACES, _EARLIEST, _LATEST, _SHORTEST, _LONGEST, _MEAN_LENGTH, _EMPTY = map(
+    Stats._fields.index,
+    ("values", "finite", "places", "earliest", "latest", "shortest", "longest", "mean_length", "empty"),
+)
 _SIGNED = frozenset({"earliest", "latest"})
 #: `struct hdm_stats` of hdm_profile.h
 LAYOUT = struct.Struct(
@@ -53,16 +66,13 @@ def unpacked(packed: bytes) -> list[Stats]:
 
 
 def _stats(row: tuple[Any, ...]) -> Stats:
-    found: dict[str, Any] = dict(zip(_NAMES, row, strict=False))
-    found["classes"] = row[-4:]
-    for name in _DOUBLES:
-        if math.isnan(found[name]):
-            found[name] = None
-    characters = found.pop("characters")
-    has_texts = found["longest"] or found["empty"]
-    found["mean_length"] = characters / found["values"] if has_texts else None
-    if not has_texts:
-        found["shortest"] = found["longest"] = None
-    if found["earliest"] > found["latest"]:
-        found["earliest"] = found["latest"] = None
-    return Stats(**found)
+    found: list[Any] = [None if value != value else value for value in row[:-4]]  # noqa: PLR0124  # only NaN does
+    if found[_LONGEST] or found[_EMPTY]:
+        found[_MEAN_LENGTH] /= found[_VALUES]  # of characters
+    else:
+        found[_SHORTEST] = found[_LONGEST] = found[_MEAN_LENGTH] = None
+    if not found[_FINITE]:
+        found[_PLACES] = None
+    if found[_EARLIEST] > found[_LATEST]:
+        found[_EARLIEST] = found[_LATEST] = None
+    return Stats._make((*found, row[-4:]))

@@ -60,7 +60,10 @@ void hdm_add_decimal(struct hdm_profile *p, struct column *c, bool negative, con
         return;
     }
     uint64_t key[2];
-    if (!__builtin_isfinite(value)) c->not_finite++;
+    if (__builtin_isfinite(value))
+        hdm_note_groups(c, groups, length, weight);
+    else
+        c->not_finite++;
     hdm_hash(p, (const unsigned char *)groups, 2 * (size_t)length, key);
     key[1] ^= hdm_fold((uint64_t)(int64_t)weight ^ p->secret[2], negative ? p->secret[3] : p->secret[1]);
     struct hdm_level *s = hdm_add(p, c, hdm_key_of_double(value), length ? key[1] : 0);

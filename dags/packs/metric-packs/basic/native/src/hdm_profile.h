@@ -82,7 +82,8 @@ enum hdm_my_wire {
     HDM_MY_BIT,      /* INTEGER or UNSIGNED */
     HDM_MY_DATE,     /* DATE */
     HDM_MY_DATETIME, /* DATETIME */
-    HDM_MY_TIME      /* TIME */
+    HDM_MY_TIME,     /* TIME */
+    HDM_MY_SINGLE    /* FLOAT: the double of a float of 32 bits */
 };
 
 /* What a column of SQLite is meant to hold, and the kinds it goes with. Its values may be of any class: one that the
@@ -133,6 +134,24 @@ struct hdm_profile;
  */
 HDM_API struct hdm_profile *hdm_new(uint32_t count, const uint8_t *kinds, const uint8_t *wires, const int64_t *future,
                                     uint64_t budget, const char *folder, const uint64_t *secret);
+
+/* Event days that hdm_days counts, and the most levels of a code in hdm_cells. Python: across.py. */
+#define HDM_DAYS 14
+#define HDM_MOST_CELLS 256
+
+/* Asks for what the columns of one row say together, at most once and before the first row.
+ *
+ * Args:
+ *     event: the number of a column of HDM_DATE or HDM_DATETIME, which says when a row happened; another number: none.
+ *     first_day: the first of the HDM_DAYS event days, in days since 2000-01-01.
+ *     whole: 1 to count rows that repeat an earlier one in all columns, none of which is HDM_OPAQUE; else 0.
+ *     pairs: 2 * `pair_count` columns to compare with each other: dates with dates, numbers with numbers.
+ *     codes, numbers: the columns of hdm_cells; codes are not HDM_OPAQUE.
+ * Returns: HDM_FINE or HDM_NO_MEMORY. hdm_new's budget also covers the keys of whole rows.
+ */
+HDM_API enum hdm_failure hdm_plan(struct hdm_profile *profile, uint32_t event, int64_t first_day, uint32_t whole,
+                                  uint32_t pair_count, const uint32_t *pairs, uint32_t code_count,
+                                  const uint32_t *codes, uint32_t number_count, const uint32_t *numbers);
 
 /* Releases the memory and the temporary file but keeps the counters, for threads that may still ask for them.
  * Afterwards only hdm_rows, hdm_bytes, hdm_stop, hdm_code, hdm_close and hdm_free may be called. */
@@ -234,6 +253,15 @@ HDM_API int hdm_ended(const struct hdm_profile *profile);
 /* Returns: after HDM_SERVER_ERROR the number of MySQL's error or SQLite's result code; else 0. */
 HDM_API uint32_t hdm_code(const struct hdm_profile *profile);
 
+/* Asks for the distinct keys of a column, which hdm_kept then returns. Call it before hdm_finish.
+ *
+ * Args:
+ *     column: its number, from 0 on; of HDM_INTEGER, HDM_UNSIGNED or HDM_TEXT, others have none.
+ *     most: bytes. A column whose keys need more has none: about a byte per number of a dense range, 16 per text. The
+ *         keys of all columns together need at most an eighth of the budget, in addition to it.
+ */
+HDM_API void hdm_keep(struct hdm_profile *profile, uint32_t column, uint64_t most);
+
 /* -- After the last row ------------------------------------------------------------------------------------------ */
 
 /* The statistics of one column. Numbers: HDM_INTEGER, HDM_UNSIGNED, HDM_FLOAT, HDM_DECIMAL; texts: HDM_TEXT; dates:
@@ -255,6 +283,14 @@ struct hdm_stats {
     uint64_t empty;                /* texts without characters */
     uint64_t trimmed;              /* characters of the longest text, without the U+0020 at both ends, which pad it */
     uint64_t blanks;               /* the most U+0020 in one text, without those at both ends */
+    uint64_t edge_blanks;          /* texts that begin or end with a blank, of any kind; see shape.c for the next four */
+    uint64_t uppers, lowers;       /* texts with letters, all of them upper or all lower case */
+    uint64_t mojibakes;            /* texts that show a broken encoding */
+    uint64_t placeholders;         /* texts that stand for a missing value */
+    uint64_t fractions;            /* numbers with digits after the point */
+    uint64_t places;               /* the most such digits that a number needs: see places.c */
+    uint64_t midnights, clocks;    /* HDM_DATETIME, years 1 to 9999: at midnight, and at another time of day */
+    double hour;                   /* mean hour of day, 0 to 24, of those in `clocks` */
     uint64_t misfits;              /* SQLite: values that do not fit the column's wire; only `classes` counts them */
     uint64_t classes[4];           /* SQLite: integers, reals, texts, blobs */
 };
@@ -283,7 +319,8 @@ struct hdm_level {
     uint64_t lo;     /* for internal use */
     uint64_t count;
     uint32_t label;  /* HDM_TEXT, HDM_DECIMAL: where its text starts in `texts` */
-    uint32_t length; /* bytes of its text, which has no NUL at its end */
+    uint16_t length; /* bytes of its text, which has no NUL at its end */
+    uint16_t shape;  /* for internal use */
 };
 
 /* Returns the levels of a column after hdm_finish.
@@ -300,6 +337,71 @@ struct hdm_level {
  */
 HDM_API int64_t hdm_levels(const struct hdm_profile *profile, uint32_t column, const struct hdm_level **levels,
                            const char **texts);
+
+/* -- Across the columns of a row, after hdm_plan and hdm_finish ---------------------------------------------------- */
+
+/* A column's values in the rows of the newest event day. Python: across.py, as the next two. */
+struct hdm_newest {
+    uint64_t values;  /* that are neither null nor misfits */
+    uint64_t finite;  /* finite numbers, or texts; mean and deviation are of the numbers, or of the texts' lengths */
+    double mean;      /* NaN for none */
+    double deviation; /* of a sample: NaN below two */
+};
+
+/* Two columns: rows in which both have a value, the first one's is greater, or both are equal. A value is a finite
+ * number, or a date of the years 1 to 9999. Whole numbers of one kind are compared as they are, other numbers as
+ * doubles; a date and a datetime by their days. */
+struct hdm_pair {
+    uint64_t both, greater, equal;
+};
+
+/* The finite numbers of one column in the rows that have one level of a code. */
+struct hdm_cell {
+    uint64_t values;
+    double mean; /* NaN for none */
+};
+
+/* Returns the number of the newest event day that has rows, from 0 on; -1 if none of the HDM_DAYS has any.
+ *
+ * Args:
+ *     days: receives the rows of each of the HDM_DAYS days.
+ *     newest: receives one element per column, all zero without a newest day.
+ */
+HDM_API int64_t hdm_days(const struct hdm_profile *profile, uint64_t *days, struct hdm_newest *newest);
+
+/* Receives one element per pair, in the order of hdm_plan. */
+HDM_API void hdm_pairs(const struct hdm_profile *profile, struct hdm_pair *pairs);
+
+/* Returns the number of levels of a code; -1 if it has more than HDM_MOST_CELLS.
+ *
+ * Args:
+ *     code: its place in `codes` of hdm_plan.
+ *     cells: receives one element per number for each level, in the order of hdm_levels, and then for the rows without a
+ *         code; room for HDM_MOST_CELLS + 1 times `number_count`.
+ */
+HDM_API int64_t hdm_cells(const struct hdm_profile *profile, uint32_t code, struct hdm_cell *cells);
+
+/* Returns: the rows that repeat an earlier one; 0 if hdm_plan did not ask for them. */
+HDM_API uint64_t hdm_repeats(const struct hdm_profile *profile);
+/* Returns the distinct keys of a column after hdm_finish, in a form that only hdm_missing reads.
+ *
+ * Args:
+ *     bytes: receives their address, which belongs to the profile and is valid until hdm_close or hdm_free.
+ * Returns: their length in bytes; -1, and sets no address, when they were not kept.
+ */
+HDM_API int64_t hdm_kept(struct hdm_profile *profile, uint32_t column, const unsigned char **bytes);
+
+/* Compares the keys of two columns, of one profile or of two with the same secret.
+ *
+ * Args:
+ *     parent, child: as hdm_kept has returned them, with their lengths; NULL if their length is 0.
+ *     texts: 1 if both are of HDM_TEXT columns, 0 if neither is.
+ *     first: receives the first `room` of the child's numbers that are not among the parent's, in ascending order. Not
+ *         used for texts.
+ * Returns: how many of the child's keys are not among the parent's.
+ */
+HDM_API int64_t hdm_missing(const unsigned char *parent, size_t parent_length, const unsigned char *child,
+                            size_t child_length, int texts, int64_t *first, size_t room);
 
 #ifdef __cplusplus
 }

@@ -17,6 +17,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <string.h>
 
 #ifndef __SIZEOF_INT128__
 #error "hdm_profile needs a 64-bit machine, whose compiler has 128-bit integers"
@@ -31,6 +32,13 @@ _Static_assert(sizeof(struct hdm_level) == 32, "engine.py reads levels of 32 byt
 #define MOST_LEVEL_CHARACTERS 50     /* a longer text is free text: its column has no levels */
 #define MOST_LEVEL_BLANKS 4
 
+/* The shape of a text, one bit each; struct hdm_stats has a count of each. */
+enum { HDM_EDGE_BLANK = 1, HDM_UPPER = 2, HDM_LOWER = 4, HDM_MOJIBAKE = 8, HDM_PLACEHOLDER = 16 };
+#define HDM_SHAPES 32 /* combinations of them */
+
+/* A level's `shape`: the shape and, times HDM_SHAPES, the text's characters; MOST_NOTED stands for as many or more. */
+#define MOST_NOTED (UINT16_MAX / HDM_SHAPES)
+
 struct run { /* sorted keys, each once, with their counts */
     uint64_t *keys;   /* in memory: one or two words each */
     uint64_t *counts; /* NULL: each count is 1 */
@@ -41,25 +49,37 @@ struct run { /* sorted keys, each once, with their counts */
 };
 
 struct column {
+    /* What every value needs comes first, in one or two lines of the processor's cache. */
     uint8_t kind, wire, words; /* words: of a key, 1 or 2 */
     bool labelled;             /* the levels' texts are kept */
-    int64_t future;            /* dates: the first key that lies in the future */
-    uint64_t values, not_finite, misfits;
+    uint32_t capacity;         /* of the table */
+    struct hdm_level *slots;   /* a hash table, free where `count` is 0; NULL when there are too many levels */
+    uint64_t *buffer;          /* keys, not sorted */
+    size_t filled, room;
+    uint64_t values;
+    uint64_t row;    /* the row of the latest value, from 0 on; UINT64_MAX before the first one */
+    uint64_t now[2]; /* the key of the latest value */
+    uint32_t length; /* characters of the latest text */
+
+    uint32_t shortest, longest, trimmed, blanks; /* texts */
+    uint32_t used;                               /* of the table */
+    uint64_t characters, empty;
+    int64_t future; /* dates: the first key that lies in the future */
+    uint64_t not_finite, misfits;
     uint64_t classes[4]; /* SQLite: integers, reals, texts, blobs */
 
-    uint64_t characters, empty; /* texts */
-    uint32_t shortest, longest, trimmed, blanks;
+    uint64_t shapes[HDM_SHAPES]; /* texts of each shape; those of the levels in the table are added at the end */
 
-    struct hdm_level *slots; /* a hash table, free where `count` is 0; NULL when there are too many levels */
-    uint32_t capacity, used;
+    uint64_t fractions; /* numbers */
+    uint32_t places;
+
     char *labels; /* the texts of the levels */
     size_t labels_used, labels_capacity;
 
-    uint64_t *buffer; /* keys, not sorted */
-    size_t filled, room;
-
     struct run *runs;
     size_t run_count, run_room;
+
+    struct kept *kept; /* kept.c: the distinct keys, if they were asked for */
 };
 
 struct hdm_profile {
@@ -75,6 +95,7 @@ struct hdm_profile {
 
     uint64_t secret[4];
     size_t budget, held; /* bytes; held: by tables, buffers and runs */
+    size_t kept;         /* bytes of kept keys, which the budget does not include */
     uint64_t *scratch;   /* sort.c: a second array of keys */
     size_t scratch_room; /* words */
     size_t *histograms;  /* sort.c: NULL until the first sort by digits */
@@ -86,6 +107,8 @@ struct hdm_profile {
     unsigned char *carry; /* the beginning of a row or packet whose end has not arrived */
     size_t carried, carry_room;
     uint32_t state; /* of the protocol: postgres.c, mysql.c; ENDED */
+
+    struct across *across; /* rows.c; NULL: nothing is computed across columns */
 };
 
 /* -- column.c: one column's table and buffer --------------------------------------------------------------------- */
@@ -141,6 +164,27 @@ void hdm_add_blob(struct hdm_profile *p, struct column *c);
 void hdm_hash(const struct hdm_profile *p, const unsigned char *text, size_t length, uint64_t key[2]);
 struct text_size hdm_measure_text(const unsigned char *text, size_t length);
 
+/* The size of a text that has so many characters, and blanks anywhere. */
+struct text_size hdm_size_of(const unsigned char *text, size_t length, uint32_t characters, uint32_t blanks);
+
+/* -- shape.c ------------------------------------------------------------------------------------------------------ */
+
+/* Both return the bits of HDM_EDGE_BLANK to HDM_PLACEHOLDER; the first one measures the text, too. */
+uint32_t hdm_shape_of(const unsigned char *text, size_t length, struct text_size *size);
+uint32_t hdm_shape_of_uuid(const unsigned char *raw); /* 16 bytes */
+
+/* Adds the first `used` levels of the table, which is about to end, to the column's shapes. */
+void hdm_note_slots(struct column *c, uint32_t used);
+
+/* Returns how many of the column's texts have this bit. */
+uint64_t hdm_count_shape(const struct column *c, uint32_t bit);
+
+/* -- places.c ----------------------------------------------------------------------------------------------------- */
+
+/* Adds the decimal places of `count` equal doubles, or of one decimal as hdm_add_decimal takes it, to the column's. */
+void hdm_note_double(struct column *c, double value, uint64_t count);
+void hdm_note_groups(struct column *c, const uint16_t *groups, int length, int weight);
+
 /* -- sort.c ------------------------------------------------------------------------------------------------------- */
 
 void hdm_sort(struct hdm_profile *p, struct column *c, uint64_t *keys, size_t length);
@@ -160,6 +204,10 @@ typedef void (*hdm_visitor)(void *state, uint64_t hi, uint64_t lo, uint64_t coun
 void hdm_merge(struct hdm_profile *p, struct column *c, hdm_visitor visit, void *state);
 
 void hdm_drop_runs(struct hdm_profile *p, struct column *c);
+
+/* kept.c */
+void hdm_keep_key(struct column *c, uint64_t hi, uint64_t lo);
+void hdm_drop_kept(struct column *c);
 
 /* -- decimal.c ---------------------------------------------------------------------------------------------------- */
 
@@ -191,6 +239,14 @@ bool hdm_read_clock(const unsigned char *text, size_t length, int64_t *microseco
 /* Fills in a column's statistics. Its levels, if they are few, can be read afterwards; nothing can be added. */
 void hdm_summarise(struct hdm_profile *p, struct column *c, struct hdm_stats *into);
 
+/* -- rows.c ------------------------------------------------------------------------------------------------------- */
+
+/* Takes note of a row that is complete, before it is counted. */
+void hdm_note_row(struct hdm_profile *p);
+
+void hdm_summarise_rows(struct hdm_profile *p, const struct hdm_stats *stats);
+void hdm_free_rows(struct hdm_profile *p);
+
 /* -- Inline: what every value passes through ---------------------------------------------------------------------- */
 
 /* Adds to `rows` or `bytes`. A load and a store are enough, since only one thread writes: a locked addition would be
@@ -204,8 +260,27 @@ static inline bool hdm_is_stopped(const struct hdm_profile *p) {
     return atomic_load_explicit(&p->stop, memory_order_relaxed) != 0;
 }
 
+#define EACH_BYTE UINT64_C(0x0101010101010101)
+
+/* Up to eight bytes; zeros follow. */
+static inline uint64_t hdm_load(const unsigned char *at, size_t bytes) {
+    uint64_t word = 0;
+    memcpy(&word, at, bytes);
+    return word;
+}
+
+/* The last `left` bytes of a text, fewer than eight and at least one; zeros follow. */
+static inline uint64_t hdm_load_end(const unsigned char *text, size_t length, size_t left) {
+    const unsigned char *at = text + length - left;
+    if (length >= 8) return hdm_load(text + length - 8, 8) >> (8 * (8 - left));
+    if (left >= 4) return hdm_load(at, 4) | hdm_load(at + left - 4, 4) << (8 * (left - 4));
+    return at[0] | (uint64_t)at[left / 2] << (8 * (left / 2)) | (uint64_t)at[left - 1] << (8 * (left - 1));
+}
+
 #define SIGN_BIT (UINT64_C(1) << 63)
 #define DAY INT64_C(86400000000)    /* microseconds */
+#define FIRST_DAY INT64_C(-730119)  /* 0001-01-01 */
+#define AFTER_DAYS INT64_C(2921940) /* 10000-01-01 */
 #define END_OF_DAY (DAY + 1000000) /* the end of 23:59:60 */
 
 static inline uint64_t hdm_fold(uint64_t a, uint64_t b) {
@@ -230,10 +305,23 @@ static inline double hdm_double_of_key(uint64_t key) {
     return value;
 }
 
+/* Counts a value of the row that is being filled. */
+static inline void hdm_count_value(struct hdm_profile *p, struct column *c) {
+    c->values++;
+    c->row = atomic_load_explicit(&p->rows, memory_order_relaxed);
+}
+
+static inline void hdm_end_row(struct hdm_profile *p) {
+    if (p->across) hdm_note_row(p);
+    hdm_count(&p->rows, 1);
+}
+
 /* Counts a value. Returns the level if this is its first value and the table counts it: the caller then sets its label.
  * Else NULL. */
 static inline struct hdm_level *hdm_add(struct hdm_profile *p, struct column *c, uint64_t hi, uint64_t lo) {
-    c->values++;
+    hdm_count_value(p, c);
+    c->now[0] = hi;
+    c->now[1] = lo;
     if (c->slots) {
         uint64_t mask = c->capacity - 1;
         for (uint64_t i = hdm_fold(hi ^ p->secret[0], lo ^ p->secret[1]) & mask;; i = (i + 1) & mask) {

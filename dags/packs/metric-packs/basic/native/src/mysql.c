@@ -32,13 +32,14 @@ static bool add_value(struct hdm_profile *p, struct column *c, const unsigned ch
     int64_t moment = 0;
     double value;
     switch (c->wire) {
-        case HDM_MY_OPAQUE: c->values++; return true;
+        case HDM_MY_OPAQUE: hdm_count_value(p, c); return true;
         case HDM_MY_INTEGER:
         case HDM_MY_UNSIGNED:
             if (!read_integer(at, length, c->wire == HDM_MY_INTEGER, &key)) return false;
             hdm_add(p, c, key, 0);
             return true;
         case HDM_MY_FLOAT:
+        case HDM_MY_SINGLE:
             if (!hdm_read_double(at, length, &value)) return false;
             hdm_add_double(p, c, value);
             return true;
@@ -90,7 +91,7 @@ static bool add_row(struct hdm_profile *p, const unsigned char *at, const unsign
         if (!add_value(p, c, at, length)) return false;
         at += length;
     }
-    hdm_count(&p->rows, 1);
+    hdm_end_row(p);
     return at == end;
 }
 

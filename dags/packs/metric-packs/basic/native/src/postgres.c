@@ -76,7 +76,7 @@ static inline bool add_value(struct hdm_profile *p, struct column *c, const unsi
     uint32_t half;
     uint64_t word;
     switch (c->wire) {
-        case HDM_PG_OPAQUE: c->values++; return true;
+        case HDM_PG_OPAQUE: hdm_count_value(p, c); return true;
         case HDM_PG_BOOL:
             if (length != 1) return false;
             hdm_add_integer(p, c, at[0] != 0);
@@ -154,21 +154,32 @@ static const unsigned char *end_of_row(struct hdm_profile *p, const unsigned cha
     return at;
 }
 
-/* Adds a whole row, which end_of_row has checked. */
-static void add_row(struct hdm_profile *p, const unsigned char *at) {
-    if (read16(at) == 0xffff) {
-        p->state = ENDED;
-        return;
-    }
+/* Adds a whole row. Returns its end; NULL if it is malformed. */
+static const unsigned char *add_row(struct hdm_profile *p, const unsigned char *at, const unsigned char *end) {
+    if (end - at < 2) return NULL;
+    uint16_t fields = read16(at);
     at += 2;
+    if (fields == 0xffff) {
+        p->state = ENDED;
+        return at;
+    }
+    if (fields != p->column_count) return NULL;
     for (struct column *c = p->columns, *last = c + p->column_count; c < last; c++) {
+        if (end - at < 4) return NULL;
         uint32_t length = read32(at);
         at += 4;
         if (length == UINT32_MAX) continue;
-        if (!add_value(p, c, at, length)) hdm_fail(p, HDM_MALFORMED);
+        if ((size_t)(end - at) < length || !add_value(p, c, at, length)) return NULL;
         at += length;
     }
-    hdm_count(&p->rows, 1);
+    hdm_end_row(p);
+    return at;
+}
+
+/* Adds whole rows: without end_of_row, whose search for the end takes a tenth of the time. */
+static void add_rows(struct hdm_profile *p, const unsigned char *at, const unsigned char *end) {
+    while (at && at < end && p->state == ROWS && !p->failure) at = add_row(p, at, end);
+    if (!at) hdm_fail(p, HDM_MALFORMED);
 }
 
 static size_t consume(struct hdm_profile *p, const unsigned char *bytes, size_t length) {
@@ -188,7 +199,7 @@ static size_t consume(struct hdm_profile *p, const unsigned char *bytes, size_t 
     while (p->state == ROWS && !p->failure) {
         const unsigned char *next = end_of_row(p, at, end);
         if (!next) break;
-        add_row(p, at);
+        if (!add_row(p, at, next)) hdm_fail(p, HDM_MALFORMED);
         at = next;
     }
     return (size_t)(at - bytes);
@@ -202,7 +213,13 @@ HDM_API enum hdm_failure hdm_drain_copy(struct hdm_profile *p, void *connection,
                                         hdm_free_message *release) {
     char *message;
     for (int length; (length = get(connection, &message, 0)) > 0;) {
-        hdm_feed_copy(p, (unsigned char *)message, (size_t)length);
+        const unsigned char *bytes = (unsigned char *)message;
+        if (p->state != ROWS || p->carried || hdm_is_stopped(p)) {
+            hdm_feed_copy(p, bytes, (size_t)length);
+        } else { /* libpq always returns one row at a time */
+            hdm_count(&p->bytes, (uint64_t)length);
+            add_rows(p, bytes, bytes + length);
+        }
         release(message);
         if (p->failure) break;
     }

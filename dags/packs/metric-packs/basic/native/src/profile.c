@@ -8,12 +8,14 @@
 #define FIRST_CAPACITY 64 /* slots of a column */
 
 HDM_API void hdm_close(struct hdm_profile *p) {
+    hdm_free_rows(p);
     for (uint32_t i = 0; p->columns && i < p->column_count; i++) {
         struct column *c = &p->columns[i];
         hdm_drop_runs(p, c);
         hdm_free_buffer(p, c);
         free(c->slots);
         free(c->labels);
+        hdm_drop_kept(c);
     }
     if (p->file >= 0) close(p->file);
     free(p->scratch);
@@ -48,6 +50,7 @@ HDM_API struct hdm_profile *hdm_new(uint32_t count, const uint8_t *kinds, const 
         c->wire = wires[i];
         c->words = c->kind == HDM_TEXT || c->kind == HDM_DECIMAL ? 2 : 1;
         c->future = future[i];
+        c->row = UINT64_MAX;
         c->shortest = UINT32_MAX;
         c->labelled = c->words == 2;
         if (c->kind == HDM_OPAQUE) continue;
@@ -73,6 +76,7 @@ HDM_API void hdm_stop(struct hdm_profile *p) { atomic_store_explicit(&p->stop, 1
 
 HDM_API enum hdm_failure hdm_finish(struct hdm_profile *p, struct hdm_stats *stats) {
     for (uint32_t i = 0; i < p->column_count; i++) hdm_summarise(p, &p->columns[i], &stats[i]);
+    hdm_summarise_rows(p, stats);
     return p->failure;
 }
 

@@ -33,7 +33,7 @@ HDM_API enum hdm_failure hdm_feed_rows(struct hdm_profile *p, const struct hdm_p
             }
             if (object != py->none) add_object(p, &p->columns[j], py, object);
         }
-        hdm_count(&p->rows, 1);
+        hdm_end_row(p);
     }
     return p->failure;
 }

@@ -107,6 +107,7 @@ void hdm_keep_slots(struct hdm_profile *p, struct column *c) {
         hdm_fail(p, HDM_NO_MEMORY);
     } else {
         n = hdm_list_slots(c, true);
+        hdm_note_slots(c, (uint32_t)n);
         *run = (struct run){.keys = keys, .counts = keys + n * words, .length = n, .counted = true};
         for (size_t i = 0; i < n; i++) {
             keys[i * words] = c->slots[i].hi;

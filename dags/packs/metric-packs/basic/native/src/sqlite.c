@@ -44,7 +44,7 @@ static void add_row(struct hdm_profile *p, const struct hdm_sqlite *sq, void *st
             default: break; /* null */
         }
     }
-    hdm_count(&p->rows, 1);
+    hdm_end_row(p);
 }
 
 HDM_API enum hdm_failure hdm_drain_sqlite(struct hdm_profile *p, const struct hdm_sqlite *sq, void *connection,

@@ -6,16 +6,16 @@
 
 #define BATCH 512
 #define LEAST_SQUARES 1e-250
-#define FIRST_DAY INT64_C(-730119)  /* 0001-01-01 */
-#define AFTER_DAYS INT64_C(2921940) /* 10000-01-01 */
+#define HOUR 3600000000.0L /* microseconds */
 
 enum { P01, MEDIAN, P99, PERCENTILES };
 static const double percentiles[PERCENTILES] = {[P01] = 0.01, [MEDIAN] = 0.5, [P99] = 0.99};
 #define TARGETS (2 * PERCENTILES) /* the two neighbours of each */
 
 struct fold {
-    const struct column *column;
+    struct column *column;
     struct hdm_stats *stats;
+    bool by_double; /* decimal places follow from the doubles */
     double values[BATCH], weights[BATCH];
     int batched;
     double origin;                    /* one of the values; `mean` is relative to it */
@@ -24,6 +24,7 @@ struct fold {
     uint64_t targets[TARGETS];        /* the ranks that the percentiles need, ascending */
     double found[TARGETS];
     int next;
+    unsigned __int128 clock; /* of datetimes: the sum of their times of day, in microseconds */
 };
 
 static void set_targets(struct fold *f, uint64_t count) {
@@ -112,12 +113,16 @@ static void visit_moment(struct fold *f, int64_t key, uint64_t count) {
     if (key < FIRST_DAY * unit || key >= AFTER_DAYS * unit) return;
     if (s->earliest > s->latest) s->earliest = key;
     s->latest = key;
+    if (unit == 1) return;
+    uint64_t clock = (uint64_t)(key - FIRST_DAY * DAY) % (uint64_t)DAY;
+    f->clock += (unsigned __int128)clock * count;
+    *(clock ? &s->clocks : &s->midnights) += count;
 }
 
 static void visit(void *state, uint64_t hi, uint64_t lo, uint64_t count) {
     struct fold *f = state;
     struct hdm_stats *s = f->stats;
-    (void)lo;
+    if (f->column->kept) hdm_keep_key(f->column, hi, lo);
     s->levels++;
     if (count > s->third) {
         uint64_t first = s->first, second = s->second;
@@ -129,7 +134,10 @@ static void visit(void *state, uint64_t hi, uint64_t lo, uint64_t count) {
         case HDM_INTEGER: visit_number(f, (double)(int64_t)(hi ^ SIGN_BIT), count); break;
         case HDM_UNSIGNED: visit_number(f, (double)hi, count); break;
         case HDM_FLOAT:
-        case HDM_DECIMAL: visit_number(f, hdm_double_of_key(hi), count); break;
+        case HDM_DECIMAL:
+            visit_number(f, hdm_double_of_key(hi), count);
+            if (f->by_double) hdm_note_double(f->column, hdm_double_of_key(hi), count);
+            break;
         case HDM_DATE:
         case HDM_DATETIME: visit_moment(f, (int64_t)(hi ^ SIGN_BIT), count); break;
         default: break;
@@ -139,6 +147,7 @@ static void visit(void *state, uint64_t hi, uint64_t lo, uint64_t count) {
 static void visit_all(struct hdm_profile *p, struct column *c, struct fold *f) {
     if (c->slots) {
         uint32_t n = hdm_list_slots(c, c->kind != HDM_TEXT);
+        hdm_note_slots(c, n);
         for (uint32_t i = 0; i < n; i++) visit(f, c->slots[i].hi, c->slots[i].lo, c->slots[i].count);
         return;
     }
@@ -150,12 +159,13 @@ static void visit_all(struct hdm_profile *p, struct column *c, struct fold *f) {
 }
 
 void hdm_summarise(struct hdm_profile *p, struct column *c, struct hdm_stats *s) {
-    struct fold f = {.column = c, .stats = s};
+    bool by_double = c->kind == HDM_FLOAT || (c->kind == HDM_DECIMAL && c->wire == HDM_ANY_FLOAT);
+    struct fold f = {.column = c, .stats = s, .by_double = by_double};
     uint64_t finite = c->values - c->not_finite;
     bool number = c->kind == HDM_INTEGER || c->kind == HDM_UNSIGNED || c->kind == HDM_FLOAT || c->kind == HDM_DECIMAL;
     memset(s, 0, sizeof *s);
     s->values = c->values;
-    s->minimum = s->maximum = s->mean = s->deviation = s->median = s->p01 = s->p99 = NAN;
+    s->minimum = s->maximum = s->mean = s->deviation = s->median = s->p01 = s->p99 = s->hour = NAN;
     s->earliest = 1;
     s->misfits = c->misfits;
     memcpy(s->classes, c->classes, sizeof s->classes);
@@ -171,6 +181,14 @@ void hdm_summarise(struct hdm_profile *p, struct column *c, struct hdm_stats *s)
     }
     if (c->kind == HDM_OPAQUE || p->failure) return;
     visit_all(p, c, &f);
+    s->edge_blanks = hdm_count_shape(c, HDM_EDGE_BLANK);
+    s->uppers = hdm_count_shape(c, HDM_UPPER);
+    s->lowers = hdm_count_shape(c, HDM_LOWER);
+    s->mojibakes = hdm_count_shape(c, HDM_MOJIBAKE);
+    s->placeholders = hdm_count_shape(c, HDM_PLACEHOLDER);
+    s->fractions = c->fractions;
+    s->places = c->places;
+    if (s->clocks) s->hour = (double)((long double)f.clock / (long double)s->clocks / HOUR);
     if (!number || !finite || p->failure) return;
     flush(&f);
     s->mean = (double)(f.origin + f.mean);

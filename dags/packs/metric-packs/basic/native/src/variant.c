@@ -24,7 +24,7 @@ static inline bool is_opaque(struct hdm_profile *p, struct column *c, enum class
     hdm_count(&p->bytes, 8);
     c->classes[class]++;
     if (c->wire != HDM_ANY_OPAQUE) return false;
-    c->values++;
+    hdm_count_value(p, c);
     return true;
 }
 

@@ -8,17 +8,27 @@ import ssl
 import traceback
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hdm_profile
+import key_values
+import plans
+from across import Across
+from foreign_keys import Pair
 from hdm_profile import Profile, Spec, Stats
-from tables import Column, Table
+from plans import RowPlan
+from tables import INTEGER, TEXT, Column, Table
+
+from engines import key_query
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from events import LastNight
+    from foreign_keys import ForeignKey, Reference
 
 CONNECT_SECONDS = 15
 CANCEL_SECONDS = 3
@@ -37,15 +47,26 @@ class Reading:
     memory: int  # bytes
     folder: str  # for values that do not fit into memory
     watch: Callable[[Profile], None]  # called with every profile before its first row
+    known: Mapping[str, LastNight] = field(default_factory=dict)  # of an earlier date, by column
 
     @property
     def tomorrow(self) -> int:
         """The first day that lies in the future, counted as profiles count days."""
         return self.date.toordinal() + 1 - EPOCH
 
-    def profile(self, specs: Sequence[Spec]) -> Profile:
+    @property
+    def first_day(self) -> int:
+        """The first of the event days, which end before the metric date."""
+        return self.tomorrow - 1 - hdm_profile.DAYS
+
+    def plan(self, table: Table, columns: Sequence[Column], share: float | None) -> RowPlan:
+        """What to compute across these columns of the table: all that are read."""
+        read = table if columns == table.columns else replace(table, columns=tuple(columns))
+        return plans.of_table(read, self.known, is_sample=share is not None)
+
+    def profile(self, specs: Sequence[Spec], plan: hdm_profile.Plan | None = None) -> Profile:
         """A profile for the table's rows."""
-        profile = Profile(specs, memory=self.memory, folder=self.folder)
+        profile = Profile(specs, memory=self.memory, folder=self.folder, plan=plan)
         self.watch(profile)
         return profile
 
@@ -53,17 +74,25 @@ class Reading:
 class Contents:
     """A table's contents: the number of rows, and its columns with their statistics, in the table's order."""
 
-    def __init__(self, rows: int, columns: list[tuple[Column, Stats, Profile, int]]) -> None:
+    def __init__(
+        self, rows: int, columns: list[tuple[Column, Stats, Profile, int]], across: Across | None = None
+    ) -> None:
         self.rows = rows  # read
+        self.across = across or Across()
         self.table_rows = rows  # in the whole table
         self.is_sample = False
         self.columns = columns  # the last two locate the levels
 
     @classmethod
-    def of(cls, columns: Sequence[Column], profile: Profile) -> Contents:
+    def of(cls, columns: Sequence[Column], profile: Profile, plan: RowPlan) -> Contents:
         """The contents of these columns from a profile, which may have one more column if the query needed one."""
-        found = zip(columns, profile.finish(), strict=False)
-        return cls(profile.rows, [(column, stats, profile, i) for i, (column, stats) in enumerate(found)])
+        key_values.keep(columns, profile)
+        found = list(zip(columns, profile.finish(), strict=False))
+        return cls(
+            profile.rows,
+            [(column, stats, profile, i) for i, (column, stats) in enumerate(found)],
+            Across.of(columns, plan, profile),
+        )
 
     @property
     def sample_rows(self) -> int | None:
@@ -72,7 +101,7 @@ class Contents:
 
     def close(self) -> None:
         """Free the memory of its profiles: levels are no longer available."""
-        for _, _, profile, _ in self.columns:
+        for profile in {profile for *_, profile, _ in self.columns}:
             profile.close()
 
 
@@ -80,6 +109,7 @@ class Engine(ABC):
     """One open, read-only connection."""
 
     default_schema = ""
+    mark, percent = "%s", "%%"  # of a parameter in `fetch`; a percent sign in a query with parameters
 
     @abstractmethod
     def tables(self) -> list[Table]:
@@ -135,6 +165,29 @@ class Engine(ABC):
         """The number of rows in the snapshot."""
         ((rows,),) = self.fetch(f"SELECT count(*) FROM {self.path(table)}")
         return int(rows)
+
+    @abstractmethod
+    def references(self) -> list[Reference]:
+        """The foreign keys that the database declares, enforced or not."""
+
+    def paired(self, column: Column, parent: Column, kind: str) -> Pair | None:
+        """How an undeclared foreign key compares two columns whose values are of this kind; None if it cannot."""
+        return Pair(column.name, parent.name) if kind in {INTEGER, TEXT} else None
+
+    def count_values(self, key: ForeignKey) -> tuple[int, int, int]:
+        """Rows of the child without nulls in the key, those without a parent, and the parents referred to."""
+        ((values, orphans, covered),) = self.fetch(key_query.counting_values(self, key))
+        return int(values), int(orphans), int(covered)
+
+    def count_orphans(self, key: ForeignKey, values: Sequence[int]) -> int:
+        """Rows of the child with one of these values, at most 900, that have no parent."""
+        ((orphans,),) = self.fetch(key_query.counting_orphans(self, key, len(values)), *values)
+        return int(orphans)
+
+    def count_parents(self, key: ForeignKey) -> int:
+        """The number of different parents."""
+        ((parents,),) = self.fetch(key_query.counting_parents(self, key))
+        return int(parents)
 
     def path(self, table: Table) -> str:
         """The table's quoted name, with its schema if it has one."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import hdm_profile as hp
 import pymysql
+from foreign_keys import Pair, Reference
 from hdm_profile import Spec
 from tables import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
 
@@ -26,7 +27,8 @@ _TEXT = (TEXT, hp.TEXT, hp.MY_TEXT)
 # Type -> kind of the column, kind in the profile, wire format.
 TYPES = {
     **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "bigint", "year"), _WHOLE),
-    **dict.fromkeys(("float", "double"), (FLOAT, hp.FLOAT, hp.MY_FLOAT)),
+    "float": (FLOAT, hp.FLOAT, hp.MY_SINGLE),
+    "double": (FLOAT, hp.FLOAT, hp.MY_FLOAT),
     "decimal": (FLOAT, hp.DECIMAL, hp.MY_DECIMAL),
     **dict.fromkeys(("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "uuid"), _TEXT),
     **dict.fromkeys(("datetime", "timestamp"), (DATETIME, hp.DATETIME, hp.MY_DATETIME)),
@@ -39,7 +41,7 @@ BOOLEAN_TYPES = ("tinyint(1)", "bit(1)")  # booleans if every value is 0 or 1
 TABLES = """
 SELECT t.table_name, CASE WHEN t.table_type = 'VIEW' THEN 'view' ELSE 'table' END, t.data_length + t.index_length,
        t.update_time, c.column_name, c.column_type, c.data_type, c.numeric_precision, c.numeric_scale,
-       c.column_comment LIKE '%hdm:identifying%', find_in_set('select', c.privileges) > 0
+       c.column_comment LIKE '%hdm:identifying%', find_in_set('select', c.privileges) > 0, c.is_nullable = 'NO'
 FROM information_schema.tables t
 LEFT JOIN information_schema.columns c ON c.table_schema = t.table_schema AND c.table_name = t.table_name
 WHERE t.table_schema = DATABASE() AND t.table_type IN ('BASE TABLE', 'VIEW', 'SYSTEM VERSIONED')
@@ -51,6 +53,10 @@ FROM information_schema.statistics
 WHERE table_schema = DATABASE() AND non_unique = 0
 GROUP BY table_name, index_name HAVING count(*) = 1 AND min(sub_part) IS NULL AND min(column_name) IS NOT NULL
 """
+UNIQUE_PARTS = """
+SELECT table_name, index_name, column_name IS NULL OR nullable = 'YES'
+FROM information_schema.statistics WHERE table_schema = DATABASE() AND non_unique = 0
+"""
 FOREIGN = """
 SELECT u.table_name, u.column_name, u.referenced_table_name, u.referenced_column_name,
        (SELECT count(*) FROM information_schema.key_column_usage v
@@ -58,6 +64,12 @@ SELECT u.table_name, u.column_name, u.referenced_table_name, u.referenced_column
           AND v.table_name = u.table_name) = 1
 FROM information_schema.key_column_usage u
 WHERE u.table_schema = DATABASE() AND u.referenced_table_schema = DATABASE()
+"""
+REFERENCES = """
+SELECT table_name, constraint_name, column_name, referenced_table_name, referenced_column_name
+FROM information_schema.key_column_usage
+WHERE table_schema = DATABASE() AND referenced_table_schema = DATABASE()
+ORDER BY CAST(table_name AS BINARY), CAST(constraint_name AS BINARY), ordinal_position
 """
 JSON_COLUMNS = """
 SELECT table_name, constraint_name FROM information_schema.check_constraints
@@ -135,6 +147,7 @@ class MySQL(Engine):
 
     def tables(self) -> list[Table]:
         keys, foreign = self._keys()
+        keyed = self._keyed()
         json_columns = self._json_columns()
         found = []
         for name, group in groupby(self.fetch(TABLES), key=lambda row: row[0]):
@@ -150,14 +163,15 @@ class MySQL(Engine):
                     (name, column) in foreign,
                     identifying=bool(identifying),
                     readable=bool(readable),
+                    required=bool(required),
                 )
-                for *_, column, declared, base, precision, scale, identifying, readable in rows
+                for *_, column, declared, base, precision, scale, identifying, readable, required in rows
                 if column is not None  # a broken view has none
             )
             found.append(
                 Table(name=name, schema="", label=name, columns=columns, type=kind)
                 if kind == "view"
-                else Table("", name, name, columns, "table", size, changed)
+                else Table("", name, name, columns, "table", size, changed, has_key=name in keyed)
             )
         return found
 
@@ -165,15 +179,25 @@ class MySQL(Engine):
         specs = [_spec(column, reading) for column in table.columns]
         selected = ", ".join(map(self._selected, table.columns, specs)) or "NULL"
         sampling = f" WHERE rand() < {share!r}" if share is not None else ""
-        profile = reading.profile(specs or [Spec(hp.OPAQUE, hp.MY_OPAQUE)])
+        plan = reading.plan(table, table.columns, share)
+        numbered = plan.numbered(table.columns, reading.first_day)
+        profile = reading.profile(specs or [Spec(hp.OPAQUE, hp.MY_OPAQUE)], numbered)
         self._connection.drain(f"SELECT {selected} FROM {self.path(table)}{sampling}", profile)
-        return Contents.of(table.columns, profile)
+        return Contents.of(table.columns, profile, plan)
+
+    def references(self) -> list[Reference]:
+        found = []
+        for (table, _), group in groupby(self.fetch(REFERENCES), key=lambda row: row[:2]):
+            rows = list(group)
+            pairs = tuple(Pair(column, parent_column) for *_, column, _, parent_column in rows)
+            found.append(Reference(("", table), ("", rows[0][3]), pairs))
+        return found
 
     def _selected(self, column: Column, spec: Spec) -> str:
         name = self.quote(column.name)
         if spec.kind == hp.OPAQUE:
             return f"IF({name} IS NULL, NULL, 1)"
-        if spec.wire == hp.MY_FLOAT and column.base == "float":
+        if spec.wire == hp.MY_SINGLE:
             return f"{name} + 0e0"  # MySQL sends 6 digits of a float, but all of a double
         return name
 
@@ -182,6 +206,12 @@ class MySQL(Engine):
         if not self._is_mariadb:
             return set()
         return set(self.fetch(JSON_COLUMNS))
+
+    def _keyed(self) -> set[str]:
+        """The tables with a primary key or unique constraint of columns without nulls."""
+        parts = self.fetch(UNIQUE_PARTS)
+        loose = {(table, index) for table, index, may_be_null in parts if may_be_null}
+        return {table for table, index, _ in parts if (table, index) not in loose}
 
     def _keys(self) -> tuple[dict[tuple[str, str], str], set[tuple[str, str]]]:
         """The key constraints on single columns, and the columns that reference another table."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import lru_cache, reduce
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hdm_profile as hp
 import psycopg
+from across import Across
+from foreign_keys import Pair, Reference
 from hdm_profile import Spec
 from tables import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, OTHER, TEXT, TIME, Column, Table
 
@@ -29,9 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import hdm
+    from plans import RowPlan
     from settings import Settings
 
 TABLES = Path(__file__).with_suffix(".sql").read_text("utf-8")
+FOREIGN_KEYS = Path(__file__).with_name("postgres_keys.sql").read_text("utf-8")
 # Type, without domains -> kind of the column, kind in the profile, wire format.
 TYPES = {
     "int2": (INTEGER, hp.INTEGER, hp.PG_INT2),
@@ -51,6 +57,8 @@ TYPES = {
     "time": (TIME, hp.TIME, hp.PG_TIME),
     "timetz": (TIME, hp.TEXT, hp.PG_TIMETZ),
 }
+# Types whose values PostgreSQL compares without losing an index.
+COMPARABLE = (frozenset({"int2", "int4", "int8"}), frozenset({"text", "varchar"}))
 ENUM = (TEXT, hp.TEXT, hp.PG_TEXT)
 UNKNOWN = (OTHER, hp.OPAQUE, hp.PG_OPAQUE)
 RELATIONS = {
@@ -155,7 +163,7 @@ class Postgres(Engine):
         found = []
         for (schema, name), group in groupby(self._catalog(), key=lambda row: row[:2]):
             rows = list(group)
-            _, _, kind, size, *_ = rows[0]
+            _, _, kind, size, has_key, *_ = rows[0]
             found.append(
                 Table(
                     schema,
@@ -165,20 +173,33 @@ class Postgres(Engine):
                     type=RELATIONS[kind],
                     bytes=size,
                     last_change=None,  # PostgreSQL does not record it
+                    has_key=has_key,
                 )
             )
         return found
 
     def stream(self, table: Table, reading: Reading, share: float | None) -> Contents:
         count = len(table.columns)
+        plan = reading.plan(table, table.columns, share)
         if count <= MAX_COLUMNS or share is not None:  # a second sample would have other rows
-            return self._read(table, table.columns, reading, share)
-        size = -(-count // -(-count // MAX_COLUMNS))
+            return self._read(table, table.columns, reading, plan, share)
         with self.snapshot():
-            parts = [
-                self._read(table, table.columns[start : start + size], reading, None) for start in range(0, count, size)
-            ]
-        return Contents(parts[0].rows, [found for part in parts for found in part.columns])
+            parts = [self._read(table, part, reading, plan, None) for part in _parts(table.columns, plan)]
+        found = {one[0].name: one for part in reversed(parts) for one in part.columns}
+        across = reduce(Across.including, (part.across for part in parts))
+        return Contents(parts[0].rows, [found[column.name] for column in table.columns], across)
+
+    def references(self) -> list[Reference]:
+        return [
+            Reference((schema, table), (parent_schema, parent), tuple(map(Pair._make, zip(*lists, strict=True))), True)
+            for schema, table, parent_schema, parent, *lists in self.fetch(FOREIGN_KEYS)
+        ]
+
+    def paired(self, column: Column, parent: Column, kind: str) -> Pair | None:
+        pair, bases = super().paired(column, parent, kind), {column.base, parent.base}
+        if pair is None or not (len(bases) == 1 or any(bases <= group for group in COMPARABLE)):
+            return None
+        return pair._replace(operator="OPERATOR(pg_catalog.=)")
 
     def _catalog(self) -> list[tuple[Any, ...]]:
         """The rows of postgres.sql; without sizes if somebody locks a table in the meantime and keeps the lock."""
@@ -191,16 +212,20 @@ class Postgres(Engine):
             if not self.is_closed:
                 self._configure(lock_timeout=self._lock_timeout)
 
-    def _read(self, table: Table, columns: tuple[Column, ...], reading: Reading, share: float | None) -> Contents:
-        specs = [_spec(column, reading) for column in columns]
+    def _read(
+        self, table: Table, columns: tuple[Column, ...], reading: Reading, plan: RowPlan, share: float | None
+    ) -> Contents:
+        if len(columns) < len(table.columns):
+            plan = replace(plan.part(columns), whole=False)
+        specs = [_spec(column.base, reading.tomorrow) for column in columns]
         selected = ", ".join(
             self.quote(column.name) if spec.kind != hp.OPAQUE else self._presence(column)
             for column, spec in zip(columns, specs, strict=True)
         )
         sampling = f" WHERE pg_catalog.random() < {share!r}" if share is not None else ""
-        profile = reading.profile(specs)
+        profile = reading.profile(specs, plan.numbered(columns, reading.first_day))
         self._copy(f"COPY (SELECT {selected} FROM {self.path(table)}{sampling}) TO STDOUT (FORMAT binary)", profile)
-        return Contents.of(columns, profile)
+        return Contents.of(columns, profile, plan)
 
     def _copy(self, statement: str, profile: hp.Profile) -> None:
         """Read a COPY to its end. psycopg's own `copy` would log the text of an error, which may quote a row."""
@@ -237,9 +262,20 @@ class Postgres(Engine):
         self.fetch(f"SELECT {calls}", *(part for item in parameters.items() for part in item))
 
 
+def _parts(columns: tuple[Column, ...], plan: RowPlan) -> list[tuple[Column, ...]]:
+    """The columns in parts that can be read at once: the first has all that are compared, each has the event column."""
+    first = [column for column in columns if column.name in plan.compared]
+    rest = [column for column in columns if column.name not in plan.compared]
+    event = [column for column in columns if column.name == plan.event]
+    size = -(-len(columns) // -(-len(columns) // MAX_COLUMNS))
+    parts = [tuple(first + rest[: size - len(first)])]
+    rest = rest[size - len(first) :]
+    return parts + [tuple(event + rest[start : start + size]) for start in range(0, len(rest), size)]
+
+
 def _columns(rows: list[tuple[Any, ...]]) -> list[Column]:
     columns: dict[str, Column] = {}
-    for *_, name, declared, base, is_enum, typmod, rank, foreign, identifying, readable in rows:
+    for *_, required, name, declared, base, is_enum, typmod, rank, foreign, identifying, readable in rows:
         if name is None:  # a table without columns
             continue
         before = columns.get(name)  # one row per constraint of the column
@@ -256,6 +292,7 @@ def _columns(rows: list[tuple[Any, ...]]) -> list[Column]:
             foreign,
             identifying=identifying,
             readable=readable,
+            required=required,
         )
     return list(columns.values())
 
@@ -281,12 +318,12 @@ def _scale(typmod: int) -> int:
     return (((typmod - 4) & 2047) ^ 1024) - 1024
 
 
-def _spec(column: Column, reading: Reading) -> Spec:
-    if column.base == "small numeric":
+@lru_cache(maxsize=1000)
+def _spec(base: str, tomorrow: int) -> Spec:
+    if base == "small numeric":
         return Spec(hp.FLOAT, hp.PG_NUMERIC, decimal=True)
-    _, kind, wire = ENUM if column.base == "enum" else TYPES.get(column.base, UNKNOWN)
-    future = reading.tomorrow * (DAY if kind == hp.DATETIME else 1)
-    return Spec(kind, wire, future=future, single=column.base == "float4")
+    _, kind, wire = ENUM if base == "enum" else TYPES.get(base, UNKNOWN)
+    return Spec(kind, wire, future=tomorrow * (DAY if kind == hp.DATETIME else 1), single=base == "float4")
 
 
 def _milliseconds(seconds: float) -> str:

@@ -17,6 +17,12 @@ WITH RECURSIVE base AS (
     FROM pg_catalog.pg_constraint WHERE contype = 'f' AND cardinality(confkey) = 1
     UNION ALL
     SELECT conrelid, unnest(conkey), 0, true FROM pg_catalog.pg_constraint WHERE contype = 'f'
+), keyed (relation) AS (
+    SELECT i.indrelid FROM pg_catalog.pg_index i
+    WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey) AND NOT a.attnotnull
+    )
 ), held (relation) AS (
     SELECT coalesce(toasted.oid, i.indrelid, l.relation)
     FROM pg_catalog.pg_locks l
@@ -40,8 +46,8 @@ WITH RECURSIVE base AS (
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                       WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 )
-SELECT c.nspname, c.relname, c.relkind::text, c.bytes,
-       a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), b.typname, b.typtype = 'e',
+SELECT c.nspname, c.relname, c.relkind::text, c.bytes, c.oid IN (SELECT relation FROM keyed),
+       coalesce(a.attnotnull, false), a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), b.typname, b.typtype = 'e',
        CASE WHEN b.typname = 'numeric' THEN coalesce(b.typmod, nullif(a.atttypmod, -1)) END,
        coalesce(k.rank, 0), coalesce(k.is_foreign, false),
        coalesce(d.description LIKE '%%hdm:identifying%%', false),

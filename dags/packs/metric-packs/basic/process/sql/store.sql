@@ -7,6 +7,10 @@ SET jit = off;
 CREATE TEMP TABLE staged_table ON COMMIT DELETE ROWS AS SELECT {table_stage} FROM metric_basic_table WITH NO DATA;
 CREATE TEMP TABLE staged_column ON COMMIT DELETE ROWS AS SELECT {column_stage} FROM metric_basic WITH NO DATA;
 CREATE TEMP TABLE staged_level ON COMMIT DELETE ROWS AS SELECT {level_stage} FROM metric_basic_levels WITH NO DATA;
+CREATE TEMP TABLE staged_day ("table" text, "column" text, first_day date, rows_counts bigint[]) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE staged_pair ON COMMIT DELETE ROWS AS SELECT {pair_stage} FROM metric_basic_pair WITH NO DATA;
+CREATE TEMP TABLE staged_number ON COMMIT DELETE ROWS
+AS SELECT {number_stage} FROM metric_basic_number_by_level WITH NO DATA;
 CREATE TEMP TABLE staged_existing ON COMMIT DELETE ROWS AS SELECT "table", "column" FROM metric_basic WITH NO DATA;
 
 -- name: state
@@ -48,6 +52,15 @@ WHERE endpoint = %(endpoint)s AND "date" = %(date)s AND run_id = %(run_id)s;
 WITH levels AS (
     DELETE FROM metric_basic_levels l USING pg_temp.staged_table s
     WHERE l.endpoint = %(endpoint)s AND l."date" = %(date)s AND l."table" = s."table"
+), days AS (
+    DELETE FROM metric_basic_day d USING pg_temp.staged_table s
+    WHERE d.endpoint = %(endpoint)s AND d."date" = %(date)s AND d."table" = s."table"
+), pairs AS (
+    DELETE FROM metric_basic_pair p USING pg_temp.staged_table s
+    WHERE p.endpoint = %(endpoint)s AND p."date" = %(date)s AND p."table" = s."table"
+), numbers AS (
+    DELETE FROM metric_basic_number_by_level n USING pg_temp.staged_table s
+    WHERE n.endpoint = %(endpoint)s AND n."date" = %(date)s AND n."table" = s."table"
 ), tables AS (
     DELETE FROM metric_basic_table t USING pg_temp.staged_table s
     WHERE t.endpoint = %(endpoint)s AND t."date" = %(date)s AND t."table" = s."table"
@@ -128,6 +141,52 @@ LEFT JOIN LATERAL (
         AND f.value = n.value
     LIMIT 1
 ) f ON true;
+
+-- name: insert_days
+-- The rows of each event day.
+INSERT INTO metric_basic_day (endpoint, "database", dbversion, "date", "table", "column", day, rows_count)
+SELECT %(endpoint)s, %(database)s, %(dbversion)s, %(date)s, s."table", s."column", s.first_day + (d.place - 1)::integer, d.n
+FROM pg_temp.staged_day s CROSS JOIN LATERAL unnest(s.rows_counts) WITH ORDINALITY AS d (n, place);
+
+-- name: insert_pairs
+-- Pairs of columns.
+INSERT INTO metric_basic_pair (endpoint, "database", dbversion, "date", {pair_stage})
+SELECT %(endpoint)s, %(database)s, %(dbversion)s, %(date)s, {pair_stage} FROM pg_temp.staged_pair;
+
+-- name: insert_numbers
+-- Numbers by the levels of a code.
+INSERT INTO metric_basic_number_by_level (endpoint, "database", dbversion, "date", {number_stage})
+SELECT %(endpoint)s, %(database)s, %(dbversion)s, %(date)s, {number_stage} FROM pg_temp.staged_number;
+
+-- name: known
+-- Dates and categories on the latest earlier date: which column may say when a row happened, and which are codes.
+SELECT "table", "column", "date", percent_na_values, max_date_var::date, levels_count, is_categorical
+FROM metric_basic
+WHERE endpoint = %(endpoint)s
+    AND "date" = (SELECT max("date") FROM metric_basic_version WHERE endpoint = %(endpoint)s AND "date" < %(date)s)
+    AND schema_change IS DISTINCT FROM 'dropped'
+    AND (infered_data_type IN ('date', 'datetime') OR infered_data_type IN ('integer', 'text') AND levels_count > 0);
+
+-- name: sweep_rows
+-- Delete what an earlier run stored for this date of days, pairs and numbers by level.
+WITH days AS (
+    DELETE FROM metric_basic_day d
+    WHERE d.endpoint = %(endpoint)s AND d."date" = %(date)s AND NOT EXISTS (
+        SELECT FROM metric_basic_table t WHERE t.endpoint = %(endpoint)s AND t."table" = d."table"
+            AND t."date" = %(date)s AND t.run_id = %(run_id)s
+    )
+), pairs AS (
+    DELETE FROM metric_basic_pair p
+    WHERE p.endpoint = %(endpoint)s AND p."date" = %(date)s AND NOT EXISTS (
+        SELECT FROM metric_basic_table t WHERE t.endpoint = %(endpoint)s AND t."table" = p."table"
+            AND t."date" = %(date)s AND t.run_id = %(run_id)s
+    )
+)
+DELETE FROM metric_basic_number_by_level n
+WHERE n.endpoint = %(endpoint)s AND n."date" = %(date)s AND NOT EXISTS (
+    SELECT FROM metric_basic_table t WHERE t.endpoint = %(endpoint)s AND t."table" = n."table"
+        AND t."date" = %(date)s AND t.run_id = %(run_id)s
+);
 
 -- name: sweep_levels
 -- Delete the levels that an earlier run stored for this date.
