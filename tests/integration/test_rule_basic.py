@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -79,45 +80,66 @@ def write_rule(base: Base, metric: str, condition: str, value: object, **columns
     ]
 
 
+def result(base: Base, date: str, id_rule: int) -> Row:
+    """The counts of one rule."""
+    (row,) = base.rows('SELECT * FROM rule_basic_result WHERE "date" = %s AND id_rule = %s', date, id_rule)
+    return row
+
+
 def places(alerts: list[Row]) -> list[tuple[str, str | None, str | None]]:
     return [(alert["rule_id"], alert["table"], alert["column"]) for alert in alerts]
+
+
+def loud(base: Base) -> list[Row]:
+    """Today's alerts without Infos."""
+    return [alert for alert in base.alerts(TODAY) if alert["alert_level"] != "Info"]
 
 
 # The generator ----------------------------------------------------------------------------------------------
 
 
 def test_a_healthy_database_raises_no_alert_for_its_keys(base: Base, ward: Row) -> None:
-    """The original's rule about duplicates sat on foreign keys too, and fired on every healthy one."""
+    """The original's rule about duplicates sat on foreign keys too, and fired on every healthy one. An empty column is
+    a state since the first date: one Info, and no more of it the night after."""
     run = base.judge(TODAY)
     assert (run.exit_code, run.only()["status"]) == (0, "ok"), run.output
     (alert,) = base.alerts(TODAY)
-    assert (alert["table"], alert["column"], alert["alert_level"]) == ("patients", "nothing", "High")
-    assert alert["alert_message"] == "The column is empty (percent_na_values = 100)"
+    assert (alert["table"], alert["column"], alert["alert_level"]) == (None, None, "Info")
+    assert alert["alert_message"] == "All values are null (since the first date, 1 column): patients.nothing"
     assert (alert["endpoint"], alert["database"], alert["rule_pack"]) == (ward["slug"], ward["database"], "basic")
-    assert (alert["alert_class"], alert["alert_scope"], alert["dbversion"]) == ("METRIQUE", "column", "0.0")
+    assert (alert["alert_class"], alert["alert_scope"], alert["dbversion"]) == ("METRIQUE", "all", "0.0")
     assert run.only()["alerts"] == 1
+    base.measure(LATER)
+    base.judge(LATER)
+    assert base.alerts(LATER) == []
 
 
-def test_the_two_families_of_rules_are_generated(base: Base, ward: Row) -> None:
-    """Empty columns: every column. Duplicates: declared keys, and what was a key on an earlier date."""
+def test_the_shipped_rules_cover_all_columns_by_patterns(base: Base, ward: Row) -> None:
+    """One row each for all endpoints. Duplicates: only in what was a key, by a constraint or on an earlier date."""
     base.judge(TODAY)
-    rules = base.rows("SELECT * FROM rule_basic")
-    family = {
-        name: {(r["table"], r["column"]) for r in rules if r["rule_name"] == name}
-        for name in {r["rule_name"] for r in rules}
-    }
-    assert family["duplicates in key column"] == {("patients", "patient_id"), ("stays", "stay_id")}
-    assert len(family["empty column"]) == 7
-    assert {(r["alert_level"], r["endpoint"], r["enabled"]) for r in rules} == {("High", ward["slug"], True)}
+    rules = {row["rule_name"]: row for row in base.rows("SELECT * FROM rule_basic")}
+    for name in ("duplicates in key column", "empty column", "columns always empty"):
+        rule = rules[name]
+        assert (rule["endpoint"], rule["database"], rule["table"], rule["column"]) == ("", "", "*", "*")
+        assert (rule["enabled"], rule["shipped"]) == (True, name)
+    keys = result(base, TODAY, rules["duplicates in key column"]["id_rule"])
+    assert (keys["ok"], keys["breached"], keys["reasons"]) == (0, 0, {"no value": 7})  # of a former date
+    empty = result(base, TODAY, rules["columns always empty"]["id_rule"])
+    assert (empty["ok"], empty["breached"], empty["explained"], empty["not_judged"], empty["errors"]) == (6, 1, 1, 0, 0)
 
 
 def test_a_key_that_stops_being_unique_is_alerted(base: Base, ward: Row, hospital: Database) -> None:
     """stay_id is declared nowhere: it was unique once, and that is remembered."""
     execute(hospital, "INSERT INTO stays SELECT * FROM stays WHERE stay_id < 3")
+    base.judge(TODAY)
     base.measure(LATER)
     base.judge(LATER)
-    found = {(a["table"], a["column"]): a["alert_message"] for a in base.alerts(LATER)}
-    assert found["stays", "stay_id"] == "A value of a key column appears more than once (highest_frequency = 2)"
+    (alert,) = base.alerts(LATER)
+    assert (alert["table"], alert["column"], alert["alert_level"]) == ("stays", "stay_id", "High")
+    assert alert["alert_message"].startswith(
+        "Values of a key appear more than once: 9.09 % of all values repeat another one"
+    )
+    assert (alert["observed"], alert["former"], alert["threshold"]) == ("2", "1", "> 0")
 
 
 def test_rule_ids_stay_the_same_night_after_night(base: Base, ward: Row) -> None:
@@ -132,22 +154,208 @@ def test_rule_ids_stay_the_same_night_after_night(base: Base, ward: Row) -> None
     assert added == max(rule["id_rule"] for rule in ids) + 1  # no id is used up by rules that were there
 
 
-def test_a_generated_rule_that_somebody_edited_or_switched_off_stays_so(base: Base, ward: Row) -> None:
+def test_a_shipped_rule_that_somebody_edited_or_switched_off_stays_so(base: Base, ward: Row) -> None:
     """The generator adds; it never takes back."""
     base.judge(TODAY)
-    base.execute("UPDATE rule_basic SET enabled = false WHERE \"column\" = 'nothing'")
-    base.execute("UPDATE rule_basic SET alert_level = 'Info' WHERE \"column\" = 'name'")
+    base.execute("UPDATE rule_basic SET enabled = false WHERE rule_name = 'columns always empty'")
+    base.execute("UPDATE rule_basic SET alert_level = 'Info' WHERE rule_name = 'duplicates in key column'")
     base.judge(TODAY)
     assert base.alerts(TODAY) == []
-    assert base.rows("SELECT alert_level FROM rule_basic WHERE \"column\" = 'name'") == [{"alert_level": "Info"}]
+    found = {row["rule_name"]: (row["alert_level"], row["enabled"]) for row in base.rows("SELECT * FROM rule_basic")}
+    assert (found["duplicates in key column"], found["columns always empty"]) == (("Info", True), ("Info", False))
 
 
-def test_no_rules_are_generated_for_what_is_gone(base: Base, ward: Row, hospital: Database) -> None:
-    """The row that notes a dropped column is no column."""
-    execute(hospital, "ALTER TABLE patients DROP name")
-    base.measure(LATER)
-    base.judge(LATER)
-    assert base.rows("SELECT FROM rule_basic WHERE \"column\" = 'name'") == []
+OLD = {
+    "duplicates in key column": (
+        '{"metric": "highest_frequency", "condition": ">", "conditionValue": 1}',
+        "A value of a key column appears more than once",
+    ),
+    "empty column": (
+        '{"metric": "percent_na_values", "condition": "==", "conditionValue": 100}',
+        "The column is empty",
+    ),
+}
+
+
+def write_old_rules(base: Base, slug: str, name: str, *columns: tuple[str, str]) -> list[int]:
+    """Rules as the generator of version 1.1 wrote them."""
+    content, message = OLD[name]
+    return [
+        write_rule(
+            *(base, "", "", ""),
+            rule_name=name,
+            rule_content=content,
+            alert_message=message,
+            alert_level="High",
+            endpoint=slug,
+            database="ward",
+            table=table,
+            column=column,
+        )
+        for table, column in columns
+    ]
+
+
+def test_the_rows_of_older_versions_give_way_to_their_successors(base: Base, ward: Row) -> None:
+    """Those that alerts refer to stay and name it, the others go; nothing is alerted twice."""
+    alerted, gone = write_old_rules(base, ward["slug"], "empty column", ("patients", "nothing"), ("patients", "name"))
+    (key,) = write_old_rules(base, ward["slug"], "duplicates in key column", ("patients", "patient_id"))
+    (elsewhere,) = write_old_rules(base, "other", "empty column", ("patients", "name"))
+    base.execute(
+        'INSERT INTO hdm_alerts (endpoint, "date", rule_id, rule_pack) VALUES (%s, %s, %s, %s), (%s, %s, %s, %s)',
+        *(ward["slug"], "2026-01-30", str(alerted), "basic"),
+        *(ward["slug"], "2026-01-30", str(gone), "other pack"),
+    )
+    for _ in range(2):
+        base.judge(TODAY)
+        rules = {row["id_rule"]: row for row in base.rows("SELECT * FROM rule_basic")}
+        (successor,) = (row for row in rules.values() if row["shipped"] == "empty column")
+        assert rules[alerted]["replaced_by"] == successor["id_rule"]
+        assert not {gone, key} & rules.keys()
+        assert rules[elsewhere]["replaced_by"] is None
+        assert loud(base) == []  # it has been empty since the first date
+    assert base.rows("SELECT FROM rule_basic_result WHERE id_rule = %s", alerted) == []
+
+
+def test_old_rows_that_somebody_changed_are_exceptions(base: Base, ward: Row) -> None:
+    """A disabled one switches the rule off for its column, an edited one is judged in its place."""
+    disabled, edited = write_old_rules(
+        base, ward["slug"], "empty column", ("patients", "nothing"), ("patients", "name")
+    )
+    base.execute("UPDATE rule_basic SET enabled = false WHERE id_rule = %s", disabled)
+    content = {"metric": "percent_na_values", "condition": "<", "conditionValue": 100}
+    base.execute("UPDATE rule_basic SET rule_content = %s WHERE id_rule = %s", json.dumps(content), edited)
+    before = base.rows("SELECT * FROM rule_basic ORDER BY id_rule")
+    base.judge(TODAY)
+    assert base.rows("SELECT * FROM rule_basic ORDER BY id_rule")[:2] == before
+    assert places(loud(base)) == [(str(edited), "patients", "name")]
+
+
+def test_a_new_release_updates_shipped_rules_that_nobody_edited(base: Base, ward: Row) -> None:
+    """As if the installed ones came from an older release."""
+    base.judge(TODAY)
+    installed = base.rows("SELECT * FROM rule_basic ORDER BY id_rule")
+    old = sha256_of({**installed[0], "alert_message": "As before"})
+    statement = "UPDATE rule_basic SET alert_message = 'As before', shipped_as = %s WHERE id_rule = %s"
+    base.execute(statement, old, installed[0]["id_rule"])
+    base.execute(statement, old, installed[1]["id_rule"])  # not its digest: somebody edited it
+    base.judge(TODAY)
+    found = base.rows("SELECT * FROM rule_basic ORDER BY id_rule")
+    assert found[0] == installed[0]
+    assert (found[1]["alert_message"], found[1]["shipped_as"]) == ("As before", old)
+
+
+def test_an_older_version_of_the_pack_leaves_the_rules_of_a_newer_one(base: Base, ward: Row) -> None:
+    """Two workers share a base during an upgrade: neither takes back what the newer one has installed."""
+    base.judge(TODAY)
+    rows = base.rows("SELECT * FROM rule_basic ORDER BY id_rule")
+    changed, only_newer, dropped = rows[0], rows[1], rows[2]
+    base.execute(
+        "UPDATE rule_basic SET alert_message = 'Newer', shipped_as = %s, shipped_by = '99.10' WHERE id_rule = %s",
+        *(sha256_of({**changed, "alert_message": "Newer"}), changed["id_rule"]),
+    )
+    base.execute(
+        """UPDATE rule_basic SET rule_name = 'newer', shipped = 'newer', shipped_as = %s, shipped_by = '99.10'
+        WHERE id_rule = %s""",
+        *(sha256_of({**only_newer, "rule_name": "newer"}), only_newer["id_rule"]),
+    )
+    base.execute("DELETE FROM rule_basic WHERE id_rule = %s", dropped["id_rule"])
+    newer = base.rows("SELECT * FROM rule_basic ORDER BY id_rule")
+    run = base.judge(TODAY)
+    assert base.rows("SELECT * FROM rule_basic ORDER BY id_rule") == newer
+    assert "a newer version of this pack has installed the shipped rules: they stay as they are" in run.output
+    base.execute("UPDATE rule_basic SET shipped_by = '0.9'")  # now this version is the newer one
+    run = base.judge(TODAY)
+    found = base.rows("SELECT * FROM rule_basic WHERE shipped <> '' AND replaced_by IS NULL ORDER BY id_rule")
+    assert {row["shipped"] for row in found} == {row["shipped"] for row in rows}
+    assert found[0] == changed
+    assert "newer version of this pack" not in run.output
+
+
+def test_an_old_row_that_the_editor_saved_unchanged_is_not_edited(base: Base, ward: Row) -> None:
+    """The editor writes base64, with blanks where it likes."""
+    (opened,) = write_old_rules(base, ward["slug"], "empty column", ("patients", "nothing"))
+    same = json.dumps(json.loads(OLD["empty column"][0]), indent=1).encode()
+    base.execute("UPDATE rule_basic SET rule_content = %s WHERE id_rule = %s", base64.b64encode(same).decode(), opened)
+    base.judge(TODAY)
+    assert base.rows("SELECT FROM rule_basic WHERE id_rule = %s", opened) == []
+    assert loud(base) == []
+
+
+@pytest.mark.parametrize("alerted", [True, False])
+def test_a_shipped_rule_that_a_release_drops_goes(base: Base, ward: Row, alerted: bool) -> None:
+    """It stays for its alerts, and comes back if a later release has it again. An edited one is somebody's own."""
+    base.judge(TODAY)
+    (row,) = base.rows("SELECT * FROM rule_basic WHERE shipped = 'columns always empty'")
+    names = ("shipped", "rule_name")
+    for name in names:
+        base.execute(f"UPDATE rule_basic SET {name} = 'dropped' WHERE id_rule = %s", row["id_rule"])
+    base.execute(
+        "UPDATE rule_basic SET shipped_as = %s WHERE id_rule = %s",
+        *(sha256_of({**row, "rule_name": "dropped"}), row["id_rule"]),
+    )
+    base.execute("UPDATE rule_basic SET shipped = 'edited', rule_name = 'edited' WHERE shipped = 'future dates'")
+    base.execute("DELETE FROM hdm_alerts")
+    if alerted:
+        base.execute(
+            'INSERT INTO hdm_alerts (endpoint, "date", rule_id, rule_pack) VALUES (%s, %s, %s, %s)',
+            *("other", "2026-01-30", str(row["id_rule"]), "basic"),
+        )
+    base.judge(TODAY)
+    found = base.rows("SELECT id_rule, replaced_by FROM rule_basic WHERE shipped = 'dropped'")
+    assert found == ([{"id_rule": row["id_rule"], "replaced_by": row["id_rule"]}] if alerted else [])
+    assert base.rows("SELECT FROM rule_basic_result WHERE id_rule = %s", row["id_rule"]) == []
+    assert base.rows("SELECT replaced_by FROM rule_basic WHERE shipped = 'edited'") == [{"replaced_by": None}]
+
+
+def test_a_dropped_rule_comes_back_with_a_release_that_has_it(base: Base, ward: Row) -> None:
+    base.judge(TODAY)
+    base.execute("UPDATE rule_basic SET replaced_by = id_rule WHERE shipped = 'columns always empty'")
+    base.judge(TODAY)
+    assert base.rows("SELECT replaced_by FROM rule_basic WHERE shipped = 'columns always empty'") == [
+        {"replaced_by": None}
+    ]
+
+
+def sha256_of(rule: Row) -> str:
+    """The digest of a shipped rule."""
+    names = (
+        *("rule_name", "rule_type", "alert_level", "alert_class", "alert_message", "alert_scope", "condition_trigger"),
+        *(
+            "condition_scope",
+            "endpoint",
+            "database",
+            "table",
+            "column",
+            "rule_content",
+            "enabled",
+            "cause",
+            "yields_to",
+        ),
+    )
+    return hashlib.sha256(json.dumps([rule[name] for name in names], ensure_ascii=False).encode()).hexdigest()
+
+
+def test_two_simultaneous_runs_install_one_set_of_rules(base: Base, ward: Row, hospital: Database) -> None:
+    """Of two endpoints, both with rows of an older version."""
+    other = {**ward, "slug": "other:postgres:127.0.0.1:1:hdm:false"}
+    for relation in ("metric_basic", "metric_basic_version"):
+        names = ", ".join(f'"{name}"' for name in columns_in_order(base, relation) if name != "endpoint")
+        base.execute(f"INSERT INTO {relation} (endpoint, {names}) SELECT %s, {names} FROM {relation}", other["slug"])
+    for one in (ward, other):
+        write_old_rules(base, one["slug"], "empty column", ("patients", "name"), ("patients", "nothing"))
+    started = [base.start("rule-packs/basic", "rule_basic.py", TODAY, [one]) for one in (ward, other)]
+    assert {run.finish().only()["status"] for run in started} == {"ok"}
+    rules = base.rows("SELECT rule_name, endpoint FROM rule_basic")
+    assert len({row["rule_name"] for row in rules}) == len(rules)
+    assert {row["endpoint"] for row in rules} == {""}
+    assert len(base.alerts(TODAY)) == 2
+
+
+def columns_in_order(base: Base, relation: str) -> list[str]:
+    """The columns of a table."""
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
+    return [row["attname"] for row in base.rows(query, relation)]
 
 
 def test_the_generator_can_be_switched_off(base: Base, quiet: Row) -> None:
@@ -196,7 +404,7 @@ def test_dates_compare_as_dates(base: Base, quiet: Row, hospital: Database) -> N
     write_rule(base, "max_date_var", ">", "2026-01-31", alert_message="Somebody is not born yet")
     base.judge(TODAY)
     (alert,) = base.alerts(TODAY)
-    assert alert["alert_message"] == "Somebody is not born yet (max_date_var)"
+    assert alert["alert_message"] == "Somebody is not born yet: max_date_var"
 
 
 def test_content_may_be_plain_or_base64(base: Base, quiet: Row) -> None:
@@ -221,7 +429,7 @@ def test_the_trigger_says_which_outcome_alerts(base: Base, quiet: Row) -> None:
         (str(false), "stays", "stay_id"),
         (str(true), "stays", "weight"),
     ]
-    assert "9 metric values are null" in run.only()["message"]
+    assert "9 outcomes are missing: the metrics are null" in run.output
 
 
 @pytest.mark.parametrize(
@@ -243,7 +451,7 @@ def test_the_alert_is_put_where_alert_scope_says(
     assert [(a["table"], a["column"]) for a in found] == alerts
     assert {a["alert_scope"] for a in found} == {alert_scope.lower()}
     if alert_scope == "table":
-        assert found[0]["alert_message"] == "Ten (value_counts of alive, name, patient_id)"
+        assert found[0]["alert_message"] == "Ten: alive, name, patient_id"
 
 
 @pytest.mark.parametrize(
@@ -263,7 +471,7 @@ def test_condition_scope_says_which_metrics_are_judged(
     write_rule(base, "value_counts", ">", 5, condition_scope=scope, alert_scope="table", **columns)
     run = base.judge(TODAY)
     assert {alert["table"] for alert in base.alerts(TODAY)} == tables
-    assert ("1 rules name objects without metrics" in run.only()["message"]) == (not tables)
+    assert ("1 rule names objects without metrics" in run.output) == (not tables)
 
 
 def test_a_rule_may_leave_the_endpoint_open_or_name_one(base: Base, quiet: Row) -> None:
@@ -289,8 +497,8 @@ def test_alerts_hold_no_value_out_of_the_data(base: Base, quiet: Row) -> None:
     write_rule(base, "highest_frequency", "==", 2, table="stays", column="patient_id", alert_message="Twice")
     run = base.judge(TODAY)
     messages = [alert["alert_message"] for alert in base.alerts(TODAY)]
-    assert messages[:2] == ["Too heavy (min_num_var)", "Too heavy (max_num_var)"]
-    assert messages[-1] == "Twice (highest_frequency = 2)"
+    assert messages[:2] == ["Too heavy: min_num_var", "Too heavy: max_num_var"]
+    assert messages[-1] == "Twice: highest_frequency = 2"
     assert not any(value in "".join(messages) for value in ("71.5", "90.5", "81", "Dupont"))
     assert not any(value in run.text for value in ("71.5", "90.5", "81.0", "Dupont"))
 
@@ -336,15 +544,20 @@ def test_a_bad_rule_is_an_error_of_its_own_and_never_affects_another(base: Base,
     assert places(base.alerts(TODAY)) == [(str(rule), "patients", "nothing") for rule in (good, last)]
     report = run.only()
     assert (report["status"], run.exit_code) == ("partial", 0)
-    stored = {row["id_rule"]: row["error"] for row in base.rows("SELECT * FROM rule_basic_error")}
+    stored = {
+        row["id_rule"]: row["error"]
+        for row in base.rows("SELECT rule_id::bigint AS id_rule, reason AS error FROM hdm_not_judged")
+    }
     assert stored.keys() == bad.keys()
     for rule, error in bad.items():
         assert error in stored[rule]
-        assert f"rule {rule} not judged: {stored[rule]}" in run.output
-        assert f"rule {rule}: {stored[rule]}" in report["incomplete"]
+        assert f") not judged: {stored[rule]}" in run.output
+        assert any(
+            line.startswith(f"rule {rule} (bad ") and line.endswith(stored[rule]) for line in report["incomplete"]
+        )
     base.execute("DELETE FROM rule_basic WHERE rule_name LIKE 'bad %'")
     assert base.judge(TODAY).only()["status"] == "ok"
-    assert base.rows("SELECT * FROM rule_basic_error") == []
+    assert base.rows("SELECT rule_id::bigint AS id_rule, reason AS error FROM hdm_not_judged") == []
 
 
 def test_a_failure_while_storing_leaves_the_former_alerts(base: Base, ward: Row) -> None:
@@ -444,7 +657,67 @@ def test_a_dropped_column_can_be_alerted(base: Base, quiet: Row, hospital: Datab
     base.judge(LATER)
     (alert,) = base.alerts(LATER)
     assert (alert["rule_id"], alert["table"], alert["alert_level"]) == (str(rule), "patients", "Warning")
-    assert alert["alert_message"].endswith("(schema_change of alive, name)")
+    assert alert["alert_message"].endswith(": alive, name")
+
+
+def test_further_conditions_and_former_values(base: Base, quiet: Row, hospital: Database) -> None:
+    """`where` looks at the object's own metrics and its table's; an alert says what was observed, and what before."""
+    rows = {"metric": "rows_count", "of": "table", "condition": ">", "conditionValue": 15}
+    numbers = {"metric": "infered_data_type", "condition": "==", "conditionValue": "float"}
+    content = {"metric": "value_counts", "condition": ">=", "conditionValue": 10, "where": [rows, numbers]}
+    rule = write_rule(base, "", "", "", rule_content=json.dumps(content), alert_message="Many")
+    execute(hospital, "DELETE FROM stays WHERE stay_id = 20")
+    base.measure(LATER)
+    base.judge(LATER)
+    (alert,) = base.alerts(LATER)
+    assert (alert["rule_id"], alert["table"], alert["column"]) == (str(rule), "stays", "weight")
+    assert alert["alert_message"] == "Many: value_counts = 19"
+    assert (alert["observed"], alert["former"], alert["threshold"]) == ("19", "20", ">= 10")
+    assert result(base, LATER, rule)["reasons"] == {"not applicable": 6}
+
+
+def test_values_of_patients_are_neither_observed_nor_former(base: Base, quiet: Row, hospital: Database) -> None:
+    """Not in the message, and not in the columns beside it."""
+    base.measure(LATER)
+    write_rule(base, "max_num_var", ">", 3, table="stays", column="weight")
+    base.judge(LATER)
+    (alert,) = base.alerts(LATER)
+    assert (alert["observed"], alert["former"], alert["threshold"]) == (None, None, "> 3")
+
+
+def test_alerts_are_stored_in_a_base_that_has_no_observed_values_yet(base: Base, ward: Row) -> None:
+    """Before `airflow hdm db upgrade`."""
+    base.execute("ALTER TABLE hdm_alerts DROP observed, DROP former, DROP threshold")
+    assert base.judge(TODAY).only()["alerts"] == len(base.alerts(TODAY)) == 1
+
+
+def test_a_metric_that_an_older_metric_pack_does_not_have_is_named(base: Base, quiet: Row) -> None:
+    """Neither an error nor silence: the rule, the metric and the version that has it."""
+    base.execute("ALTER TABLE metric_basic DROP COLUMN IF EXISTS decimals_max CASCADE")
+    missing = write_rule(base, "decimals_max", ">", 2)
+    good = write_rule(base, "percent_na_values", "==", 100)
+    run = base.judge(TODAY)
+    assert run.only()["status"] == "ok", run.output
+    assert f"rule {missing} (decimals_max > 2 []) not judged: decimals_max needs metric pack basic 1.2" in run.output
+    assert "1 rule needs a newer version of metric pack basic" in run.only()["message"]
+    assert places(base.alerts(TODAY)) == [(str(good), "patients", "nothing")]
+    assert result(base, TODAY, missing)["reasons"] == {"metric missing": 1}
+
+
+def test_a_rule_that_asks_for_usual_values_is_not_judged_without_history(base: Base, quiet: Row) -> None:
+    """On the first date."""
+    usual = write_rule(base, "", "", "", rule_content=json.dumps({"metric": "value_counts", "usual": True}))
+    assert base.judge(TODAY).only()["status"] == "ok"
+    found = result(base, TODAY, usual)
+    assert (found["ok"], found["breached"], found["reasons"]) == (0, 0, {"no history": 7})
+
+
+def test_judging_twice_leaves_one_set_of_results(base: Base, ward: Row) -> None:
+    """One row per rule, of this date only."""
+    base.judge(TODAY)
+    once = base.rows("SELECT * FROM rule_basic_result ORDER BY id_rule")
+    base.judge(TODAY)
+    assert base.rows("SELECT * FROM rule_basic_result ORDER BY id_rule") == once != []
 
 
 # Metrics of tables, versions and databases; trends ---------------------------------------------------------------
@@ -474,9 +747,9 @@ def write_rule_of(base: Base, of: str, metric: str, condition: str, value: objec
 @pytest.mark.parametrize(
     ("metric", "condition", "value", "columns", "table", "message"),
     [
-        ("rows_count", ">", 20, {}, "beds", "rows_count = 40"),
-        ("rows_count", ">", 20, {"table": "beds", "alert_scope": "table"}, "beds", "rows_count = 40"),
-        ("rows_count", ">", 0, {"alert_scope": "database"}, None, "rows_count of beds, wards"),
+        ("rows_count", ">", 20, {}, "beds", "now 40"),
+        ("rows_count", ">", 20, {"table": "beds", "alert_scope": "table"}, "beds", "now 40"),
+        ("rows_count", ">", 0, {"alert_scope": "database"}, None, "beds, wards"),
         ("evol_rows_count", ">=", 4, {}, "beds", "evol_rows_count = 4"),
         ("columns_retyped", "==", 0, {"table": "beds"}, "beds", "columns_retyped = 0"),
         ("delta_mean7_rows_count", ">", 5, {}, "beds", "delta_mean7_rows_count = 30"),
@@ -495,7 +768,7 @@ def test_metrics_of_tables_versions_and_databases_are_judged(
     assert run.only()["status"] == "ok", run.output
     (alert,) = written.base.alerts(TUESDAY)
     assert (alert["rule_id"], alert["table"], alert["column"]) == (str(rule), table, None)
-    assert alert["alert_message"] == f"Look ({message})"
+    assert alert["alert_message"] == f"Look: {message}"
     assert alert["alert_scope"] == columns.get("alert_scope", "database" if table is None else "table")
 
 
@@ -507,7 +780,7 @@ def test_trends_of_columns_are_judged_beside_their_metrics(written: Nights) -> N
     written.base.judge(TUESDAY)
     alerts = written.base.alerts(TUESDAY)
     assert places(alerts) == [(str(rule), "beds", "a") for rule in (high, plain, few)]
-    assert alerts[0]["alert_message"] == "Three times as many (evol_mean7_value_counts = 3)"
+    assert alerts[0]["alert_message"] == "Three times as many: evol_mean7_value_counts = 3"
     written.base.execute("DROP VIEW metric_basic_trend")
     run = written.base.judge(TUESDAY)
     assert run.only()["status"] == "partial"
@@ -545,7 +818,7 @@ def test_a_rule_that_asks_a_thing_for_what_it_does_not_have_is_an_error(
     rule = write_rule_of(written.base, of, metric, "==", 1, **columns)
     run = written.base.judge(TUESDAY)
     assert run.only()["status"] == "partial"
-    ((stored),) = written.base.rows("SELECT id_rule, error FROM rule_basic_error")
+    ((stored),) = written.base.rows("SELECT rule_id::bigint AS id_rule, reason AS error FROM hdm_not_judged")
     assert stored["id_rule"] == rule
     assert error in stored["error"]
 
@@ -555,7 +828,7 @@ def test_percentiles_are_values_out_of_the_data(written: Nights) -> None:
     written.write(TUESDAY, [measured("beds", {"a": column(p99_num_var=71.5)})], run_id="again")
     write_rule(written.base, "p99_num_var", ">", 3, alert_message="Too heavy")
     written.base.judge(TUESDAY)
-    assert written.base.alerts(TUESDAY)[0]["alert_message"] == "Too heavy (p99_num_var)"
+    assert written.base.alerts(TUESDAY)[0]["alert_message"] == "Too heavy: p99_num_var"
 
 
 def test_a_database_without_columns_is_judged(written: Nights) -> None:
@@ -576,7 +849,7 @@ def columns_of(base: Base, relation: str) -> set[str]:
     """The columns that rules may name."""
     rows = base.rows(
         "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
-        " AND atttypid <> 'date'::regtype",
+        " AND (atttypid <> 'date'::regtype OR attname = 'newest_day')",
         relation,
     )
     return {row["attname"] for row in rows} - NOT_JUDGED
@@ -626,8 +899,8 @@ def test_a_metric_that_nobody_has_classified_is_not_quoted(base: Base, quiet: Ro
         write_rule(base, metric, ">", 3, **place)
     run = base.judge(TODAY)
     messages = [alert["alert_message"] for alert in base.alerts(TODAY)]
-    assert messages == ["Odd (unclassified)", "Odd (new_value_counts)", "Odd (value_counts = 20)"]
+    assert messages == ["Odd: unclassified", "Odd: new_value_counts", "Odd: value_counts = 20"]
     assert "71" not in run.text.replace(quiet["slug"], "")
     base.execute("DROP VIEW metric_basic_quotable")
     base.judge(TODAY)
-    assert base.alerts(TODAY)[-1]["alert_message"] == "Odd (value_counts)"
+    assert base.alerts(TODAY)[-1]["alert_message"] == "Odd: value_counts"

@@ -1,125 +1,332 @@
-"""Turns rules and the metrics of one date into alerts."""
+"""Judges rules: compares whole columns of metrics, and keeps of the results only counts and breaches.
+
+A rule and an object give one outcome: ok, breached, or not judged for one of REASONS; a rule that cannot be judged
+gives an error of its own. Rules with the same metric and operator are compared together.
+
+Other modules plug in here: `usual` decides for rules with `"usual"` (`UsualLaws`), and whatever drops breaches before
+the alerts are written takes a `Judgement` and returns one (`Judgement.without`).
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
-import rules
-from rules import FINEST_SCOPES
+import conditions
+import families
+import numpy as np
+import polars as pl
+import wording
+from checks import reason
+from rules import FINEST_SCOPES, Check, RuleError, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from rules import Metric, Rule
+    from conditions import Condition
+    from families import Assignment
+    from relations import Objects
+    from rules import Exempt, Rule
+    from watch import Watch
 
-MAX_NAMED = 5  # objects listed in one message
+    Indices = np.ndarray[Any, np.dtype[np.int32]]
+    Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
-Row = dict[str, Any]  # one row of metrics, or of hdm_alerts
+REASONS = ("no value", "no history", "not applicable")
+OK, BREACHED, NOT_JUDGED = 0, 1, 2  # outcomes of UsualLaws
 
-
-@dataclass
-class Verdict:
-    """The result of judging one endpoint's metrics of one date."""
-
-    judged: int = 0  # number of rules judged
-    not_evaluated: int = 0  # metric values that were null
-    without_metrics: int = 0  # rules about objects without metrics on this date
-    alerts: list[Row] = field(default_factory=list)
-    errors: dict[int, str] = field(default_factory=dict)  # id_rule -> why it could not be judged
-
-
-def read(rows: Iterable[Row], known: Mapping[tuple[str, str], Metric]) -> tuple[list[Rule], Verdict]:
-    """Parse each rule separately. Return the valid rules, and a verdict with the errors of the others.
-
-    Args:
-        rows: the rows of rule_basic that apply to the endpoint.
-        known: the metrics that rules may name, by what they describe and name.
-    """
-    verdict, found = Verdict(), []
-    for row in rows:
-        with _own_error(verdict, row["id_rule"]):
-            found.append(rules.parse(row, known))
-    return found, verdict
+# One row per breach. `rule` is an index into the list of rules; `observed` and `former` are null if they may be values
+# of patients; `detail` says in words what was found. `level` is null, or another one than the rule's.
+BREACHES: dict[str, Any] = {
+    "rule": pl.Int32,
+    **dict.fromkeys(("dbversion", "table", "column", "other_table", "other_column"), pl.String),
+    **dict.fromkeys(("observed", "former", "threshold", "detail", "level"), pl.String),
+}
 
 
-def judge(found: Iterable[Rule], metrics: Mapping[str, list[Row]], verdict: Verdict) -> None:
+class UsualVerdict(Protocol):
+    """What the laws of usual values say about some objects."""
+
+    outcome: np.ndarray[Any, np.dtype[np.int8]]  # per object: OK, BREACHED or NOT_JUDGED (too few dates)
+
+    def described(self, breached: Indices, check: Check) -> pl.DataFrame:
+        """Columns observed, former, threshold, detail and level (texts; see BREACHES) of some of these objects."""
+
+
+class UsualLaws(Protocol):
+    """Decides for rules with `"usual"`."""
+
+    def __call__(
+        self, check: Check, id_rules: np.ndarray[Any, np.dtype[np.int64]], objects: pl.DataFrame
+    ) -> UsualVerdict:
+        """Judge a metric of some objects.
+
+        Args:
+            check: what the rules ask: metric and law.
+            id_rules: the rule of each object, whose own baseline counts.
+            objects: their keys, and the metric, which is not null.
+        """
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The outcomes of one endpoint and date. Arrays have one element per rule."""
+
+    rules: Sequence[Rule]
+    ok: np.ndarray[Any, np.dtype[np.int64]]
+    breached: np.ndarray[Any, np.dtype[np.int64]]  # all breaches, explained or not
+    explained: np.ndarray[Any, np.dtype[np.int64]]  # breaches that raise no alert, because another one is their cause
+    not_judged: dict[str, np.ndarray[Any, np.dtype[np.int64]]]  # by reason
+    breaches: pl.DataFrame  # see BREACHES: those that raise alerts
+    errors: dict[int, str]  # index of a rule -> why it could not be judged
+
+    @property
+    def covers_nothing(self) -> Mask:
+        """The rules that no object matches."""
+        found: Mask = self.ok + self.breached + sum(self.not_judged.values()) == 0
+        found[list(self.errors)] = False
+        return found
+
+    def failed(self, errors: Mapping[int, str]) -> Judgement:
+        """The same judgement after some rules could not be judged: index -> why. Nothing of them counts."""
+        if not errors:
+            return self
+        is_failed = np.zeros(len(self.rules), np.bool_)
+        is_failed[list(errors)] = True
+        return replace(
+            self,
+            ok=np.where(is_failed, 0, self.ok),
+            breached=np.where(is_failed, 0, self.breached),
+            explained=np.where(is_failed, 0, self.explained),
+            not_judged={reason: np.where(is_failed, 0, counts) for reason, counts in self.not_judged.items()},
+            breaches=self.breaches.filter(~pl.col("rule").is_in(list(errors))),
+            errors={**self.errors, **errors},
+        )
+
+    def without(self, explained: pl.Series) -> Judgement:
+        """The same judgement after some breaches turned out to be explained: true, one per breach."""
+        counts = np.bincount(self.breaches["rule"].filter(explained).to_numpy(), minlength=len(self.rules))
+        return replace(self, explained=self.explained + counts, breaches=self.breaches.filter(~explained))
+
+    def unjudged(self, reason: str, dropped: pl.Series) -> Judgement:
+        """The same judgement after some breaches turned out to be none, for one of REASONS: true, one per breach."""
+        counts = np.bincount(self.breaches["rule"].filter(dropped).to_numpy(), minlength=len(self.rules))
+        return replace(
+            self,
+            breached=self.breached - counts,
+            not_judged={**self.not_judged, reason: self.not_judged[reason] + counts},
+            breaches=self.breaches.filter(~dropped),
+        )
+
+
+def judge(
+    rules: Sequence[Rule],
+    exempt: Sequence[Exempt],
+    objects: Mapping[str, Objects],
+    usual: UsualLaws | None = None,
+    lost: Mapping[tuple[str, str], str] | None = None,
+    watch: Watch | None = None,
+) -> Judgement:
     """Judge each rule separately: an exception becomes the error of that rule and does not affect the others.
 
     Args:
-        found: the rules.
-        metrics: the endpoint's rows of the date, by what they describe, with the metrics that the rules name.
-        verdict: receives the results.
+        rules: the rules.
+        exempt: disabled rules: what they match is not judged by the others of their family.
+        objects: the endpoint's objects of the date, by what they are, with the metrics that the rules name.
+        usual: decides for rules with `"usual"`; without it they are not judged: no history.
+        lost: why metrics could not be computed: rules that name them are errors.
+        watch: is told the outcomes of some objects.
     """
-    by_place: dict[tuple[str, ...], list[Row]] = defaultdict(list)
-    for of, rows in metrics.items():
-        for row in rows:
-            by_place[of, row.get("table", "")].append(row)
-            by_place[of, row.get("table", ""), row.get("column", "")].append(row)
-    for rule in found:
-        places = {"table": (rule.of, rule.table), "column": (rule.of, rule.table, rule.column)}
-        place = places.get(rule.condition_scope)
-        judged = metrics.get(rule.of, []) if place is None else by_place[place]
-        with _own_error(verdict, rule.id_rule):
-            alerts, nulls = _alerts(rule, judged)
-            verdict.judged += 1
-            verdict.not_evaluated += nulls
-            verdict.without_metrics += not judged
-            verdict.alerts += alerts
+    judged = _Judging(Rules.of(rules), objects, usual, lost or {}, watch)
+    for of, indices in judged.by_kind().items():
+        if of in objects:
+            for assignment in families.assign(judged.rules, indices, exempt, of, objects[of]):
+                judged.judge(of, assignment)
+    return judged.judgement()
 
 
-@contextmanager
-def _own_error(verdict: Verdict, id_rule: int) -> Iterator[None]:
-    """Record an exception as the error of this rule only."""
-    try:
-        yield
-    except rules.RuleError as error:
-        verdict.errors[id_rule] = str(error)
-    except Exception as error:  # noqa: BLE001  # one bad rule never affects another
-        verdict.errors[id_rule] = f"unexpected error: {type(error).__name__}"
+class _Judging:
+    """Judges assignments one after the other, and collects what they give."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        objects: Mapping[str, Objects],
+        usual: UsualLaws | None,
+        lost: Mapping[tuple[str, str], str],
+        watch: Watch | None,
+    ) -> None:
+        self.rules, self._objects, self._usual, self._lost, self._watch = rules, objects, usual, lost, watch
+        self._id_rules = rules.frame["id_rule"].to_numpy()
+        self._counts = {name: np.zeros(len(rules), np.int64) for name in ("ok", "breached", *REASONS)}
+        self._errors: dict[int, str] = {}
+        self._breaches: list[pl.DataFrame] = []
+        # Rules with the same check share its number, and checks that differ in thresholds only the number of its shape.
+        self._checks = rules.checks
+        self._check_of = rules.frame["check"].to_numpy().astype(np.int32)
+        shapes: dict[Any, int] = {}
+        shape_of = [
+            shapes.setdefault(one.shape if isinstance(one, Check) else None, len(shapes)) for one in self._checks
+        ]
+        self._shape_of = np.asarray(shape_of, np.int32)
+
+    def by_kind(self) -> dict[str, Indices]:
+        """The rules on each kind of object."""
+        kinds = list(FINEST_SCOPES)
+        kind_of = [kinds.index(one.of) if isinstance(one, Check) else len(kinds) for one in self._checks]
+        found = np.asarray(kind_of, np.int32)[self._check_of]
+        return {kinds[found[places[0]]]: places for places in _groups(found)}
+
+    def _check(self, rule: int) -> Check:
+        check = self._checks[int(self._check_of[rule])]
+        if isinstance(check, RuleError):
+            raise check
+        return check
+
+    def judge(self, of: str, assignment: Assignment) -> None:
+        """Judge the rules of an assignment: together, and if that fails, one by one."""
+        if isinstance(assignment.rules, int):
+            self._try(of, assignment.rules, assignment.rows)
+            return
+        for places in _groups(self._shape_of[self._check_of[assignment.rules]]):
+            rules, rows = assignment.rules[places], _taken(assignment.rows, places)
+            try:
+                self._judge(of, rules, rows)
+            except Exception:  # noqa: BLE001  # one of them is bad: find out which
+                for group in _groups(rules):
+                    self._try(of, int(rules[group[0]]), rows[group])
+
+    def _try(self, of: str, rule: int, rows: Indices | None) -> None:
+        try:
+            self._judge(of, rule, rows)
+        except Exception as error:  # noqa: BLE001  # one bad rule never affects another
+            self._errors[rule] = reason(error)
+
+    def _judge(self, of: str, rules: Indices | int, rows: Indices | None) -> None:
+        """Judge rules of one shape: all, or nothing if it raises."""
+        objects = self._objects[of].frame
+        first = rules if isinstance(rules, int) else int(rules[0])
+        check = self._check(first)
+        for name in sorted(check.metrics & self._lost.keys()):
+            raise RuleError(self._lost[name])
+        thresholds = self._thresholds(rules, check)
+        metrics = _taken(objects[check.metric], rows)
+        applies = np.ones(len(metrics), np.bool_)
+        for condition, threshold in zip(check.where, thresholds[len(thresholds) - len(check.where) :], strict=True):
+            further = self._further(of, condition, rows)
+            applies &= conditions.holds(further, condition.compared, threshold) & further.is_not_null().to_numpy()
+        has_value = metrics.is_not_null().to_numpy()
+        judged = applies & has_value
+        outcomes = {"not applicable": ~applies, "no value": applies & ~has_value}
+        described = None
+        if check.condition is not None:
+            breached = conditions.holds(metrics, check.condition.compared, thresholds[0]) == check.triggers_on
+            breached &= judged
+        elif self._usual is None:
+            breached = np.zeros_like(judged)
+            outcomes["no history"] = judged
+        else:
+            breached, outcomes["no history"], described = self._unusual(self._usual, of, check, rules, rows, judged)
+        outcomes["breached"] = breached
+        outcomes["ok"] = judged & ~breached & ~outcomes.get("no history", np.False_)
+        found = self._breached(of, check, rules, rows, _places(breached), described)
+        for outcome, mask in outcomes.items():
+            if isinstance(rules, int):
+                self._counts[outcome][rules] += np.count_nonzero(mask)
+            else:
+                self._counts[outcome] += np.bincount(rules[mask], minlength=len(self.rules))
+        if found.height:
+            self._breaches.append(found)
+        if self._watch is not None:
+            self._watch.see(of, rules, rows, outcomes)
+
+    def _thresholds(self, rules: Indices | int, check: Check) -> list[Any]:
+        """One threshold for all objects, or one per object, for each condition of the check."""
+        if isinstance(rules, int):
+            return list(check.thresholds)
+        used, inverse = np.unique(self._check_of[rules], return_inverse=True)
+        places = inverse.astype(np.int32)
+        whole = [one.thresholds for number in used.tolist() if isinstance(one := self._checks[number], Check)]
+        if len(whole) == 1:
+            return list(whole[0])
+        return [_taken(conditions.column(values), places) for values in zip(*whole, strict=True)]
+
+    def _further(self, of: str, condition: Condition, rows: Indices | None) -> pl.Series:
+        """The metric of a condition of `where`, for each object: its own, its column's or its table's."""
+        if condition.of == of:
+            own: pl.Series = _taken(self._objects[of].frame[condition.metric], rows)
+            return own
+        if condition.of not in self._objects:
+            raise RuleError(f"where names {condition.metric} of a {condition.of}, of which there is none")
+        keys = ["table"] if condition.of == "table" else ["table", "column"]
+        places = self._objects[of].frame.select(keys)
+        wanted = places if rows is None else places[rows]
+        others = self._objects[condition.of].frame.select([*keys, pl.col(condition.metric).alias("metric")])
+        return wanted.join(others, on=keys, how="left", maintain_order="left").to_series(len(keys))
+
+    def _unusual(
+        self, usual: UsualLaws, of: str, check: Check, rules: Indices | int, rows: Indices | None, judged: Mask
+    ) -> tuple[Mask, Mask, pl.DataFrame]:
+        """What is unusual, what has no history, and the description of what is unusual."""
+        places = _places(judged)
+        objects = self._objects[of].frame[places if rows is None else rows[places]]
+        keys = [name for name in objects.columns if name in wording.KEYS]
+        id_rules = self._id_rules[np.full(len(places), rules) if isinstance(rules, int) else rules[places]]
+        verdict = usual(check, id_rules, objects.select([*keys, check.metric]))
+        breached, without = np.zeros_like(judged), np.zeros_like(judged)
+        breached[places[verdict.outcome == BREACHED]] = True
+        without[places[verdict.outcome == NOT_JUDGED]] = True
+        return breached, without, verdict.described(_places(verdict.outcome == BREACHED), check)
+
+    def _breached(
+        self, of: str, check: Check, rules: Indices | int, rows: Indices | None, places: Indices, described: Any
+    ) -> pl.DataFrame:
+        """The breaches among the objects at these places."""
+        if not len(places):
+            return pl.DataFrame(schema=BREACHES)
+        objects = self._objects[of].frame[places if rows is None else rows[places]]
+        index = np.full(len(places), rules, np.int32) if isinstance(rules, int) else rules[places]
+        if described is None:
+            described = wording.described(of, check, objects, self._limits(index))
+        found = wording.placed(of, objects, index).hstack(described)
+        if "level" not in found.columns:
+            found = found.with_columns(pl.lit(None, pl.String).alias("level"))
+        return found.select(*BREACHES)
+
+    def _limits(self, rules: Indices) -> pl.Series:
+        """The threshold of each rule in words; null if it would tell a value."""
+        used, places = np.unique(self._check_of[rules], return_inverse=True)
+        limits = [wording.limit(one) for number in used.tolist() if isinstance(one := self._checks[number], Check)]
+        return pl.Series(limits, dtype=pl.String).replace("", None)[places]
+
+    def judgement(self) -> Judgement:
+        """What all assignments gave."""
+        frames = [frame for frame in self._breaches if frame.height]
+        breaches = pl.concat(frames) if frames else pl.DataFrame(schema=BREACHES)
+        judged = Judgement(
+            rules=self.rules,
+            ok=self._counts["ok"],
+            breached=self._counts["breached"],
+            explained=np.zeros(len(self.rules), np.int64),
+            not_judged={reason: self._counts[reason] for reason in REASONS},
+            breaches=breaches,
+            errors={},
+        )
+        return judged.failed(self._errors)  # nothing of a rule counts of which a part could not be judged
 
 
-def _alerts(rule: Rule, metrics: list[Row]) -> tuple[list[Row], int]:
-    """The alerts of one rule, and the number of metric values that were null."""
-    violating = [row for row in metrics if row[rule.metric] is not None and rule.violated(row[rule.metric])]
-    nulls = sum(row[rule.metric] is None for row in metrics)
-    groups: dict[tuple[str | None, str | None], list[Row]] = defaultdict(list)
-    for row in violating:
-        table = row["table"] if rule.alert_scope in {"table", "column"} else None
-        column = row["column"] if rule.alert_scope == "column" else None
-        groups[table, column].append(row)
-    return [_alert(rule, table, column, rows) for (table, column), rows in groups.items()], nulls
+def _groups(numbers: Indices) -> Iterable[Indices]:
+    """The places of each number."""
+    if not len(numbers):
+        return []
+    order = np.argsort(numbers, kind="stable").astype(np.int32)
+    borders = np.flatnonzero(np.diff(numbers[order])) + 1
+    return np.split(order, borders)
 
 
-def _alert(rule: Rule, table: str | None, column: str | None, rows: list[Row]) -> Row:
-    return {
-        "dbversion": rows[0]["dbversion"],
-        "table": table,
-        "column": column,
-        "alert_level": rule.level,
-        "alert_message": f"{rule.message} ({_detail(rule, table, rows)})",
-        "alert_class": "METRIQUE",
-        "alert_scope": rule.alert_scope,
-        "rule_id": str(rule.id_rule),
-    }
+def _places(mask: Mask) -> Indices:
+    return np.flatnonzero(mask).astype(np.int32)
 
 
-def _detail(rule: Rule, table: str | None, rows: list[Row]) -> str:
-    """The metric with its value if the alert is about one object, otherwise with the names of the first few objects.
-
-    The value is left out unless the metric is known to be none from the data.
-    """
-    if rule.alert_scope == FINEST_SCOPES[rule.of] or "table" not in rows[0]:
-        return f"{rule.metric} = {_shown(rows[0][rule.metric])}" if rule.is_quotable else rule.metric
-    kept = ("column",) if table is not None else ("table", "column")
-    names = [".".join(row[key] for key in kept if key in row) for row in rows]
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return f"{rule.metric} of {', '.join(names[:MAX_NAMED])}{more}"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+def _taken(values: Any, rows: Indices | None) -> Any:
+    return values if rows is None else values[rows]

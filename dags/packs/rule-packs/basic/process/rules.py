@@ -1,174 +1,322 @@
-"""Conditional rules: parses and validates the rows of rule_basic."""
+"""Rules without code: parses and validates the rows of rule_basic."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import datetime as dt
-import json
-import math
-import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
+
+import polars as pl
+from checks import FINEST_SCOPES, Check, CheckParser, MissingMetricError, RuleError, Usual
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from relations import Metric
 
-OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+__all__ = [
+    "FINEST_SCOPES",
+    "PLACE",
+    "TYPES_OF_PLACE",
+    "Check",
+    "Exempt",
+    "MissingMetricError",
+    "Parser",
+    "Rule",
+    "RuleBook",
+    "RuleError",
+    "Rules",
+    "Usual",
+]
+
 LEVELS = {"high": "High", "warning": "Warning", "info": "Info"}
 SCOPES = ("all", "database", "table", "column")
-# What a metric may describe, finest first -> the finest scope of an alert on it.
-FINEST_SCOPES = {"column": "column", "table": "table", "version": "database", "database": "database"}
 TRIGGERS = {"returntrue": True, "returnfalse": False}
 TYPES = ("conditionnelle", "conditional")
+# Columns of rule_basic that many rules have in common: what they ask, and whose they are.
+CONTENT = (
+    *("rule_type", "alert_class", "rule_content", "alert_level", "alert_scope"),
+    *("condition_trigger", "condition_scope"),
+)
+OWNER = ("rule_name", "alert_message", "endpoint", "database", "cause", "yields_to")
+NAMING = ("table", "column")  # the scopes of conditions that name a table, or a table and a column
+PLACE = ("id_rule", "name", "endpoint", "database", "table", "column")
+TYPES_OF_PLACE: dict[str, Any] = {"id_rule": pl.Int64, **dict.fromkeys(PLACE[1:], pl.String)}
+MISSING, BAD = "missing", "bad"
+ANY = "*"
 CLASSES = ("metrique", "metric", "métrique")
-BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
-class RuleError(ValueError):
-    """The rule cannot be judged. The message says why and quotes only names."""
-
-
-class Metric(NamedTuple):
-    """A metric that rules may name."""
-
-    kind: str  # number, text, boolean or date
-    relation: str  # the table or view that holds it
-    is_quotable: bool = False  # known to be no value from the data, so alerts may quote it
-
-
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """A rule that can be judged."""
 
     id_rule: int
+    name: str  # rules of one name are a family
     level: str
     message: str
     alert_scope: str
-    condition_scope: str
-    table: str  # "" unless condition_scope needs it
+    endpoint: str  # "": every endpoint
+    database: str  # "": every database
+    table: str  # a pattern
+    column: str  # a pattern
+    check: Check
+    cause: str = ""  # class of what it finds
+    yields_to: tuple[str, ...] = ()  # classes of causes that explain its breaches
+
+
+class Exempt(NamedTuple):
+    """A disabled rule: what it matches is not judged by the others of its family.
+
+    One named ANY is of every family, or with a cause (classes, comma separated) of those with a rule of such a class.
+    """
+
+    id_rule: int
+    name: str
+    endpoint: str
+    database: str
+    table: str
     column: str
-    of: str  # what the metric describes: column, table, version or database
-    metric: str
-    relation: str
-    is_quotable: bool  # alerts may quote the metric
-    condition: str
-    value: Any  # of the metric's type
-    triggers_on: bool  # the outcome of the condition that raises the alert
-
-    def violated(self, metric: Any) -> bool:
-        """Whether a metric raises the alert. It must not be None, and has the type of `value`."""
-        return OPERATORS[self.condition](metric, self.value) is self.triggers_on
+    cause: str = ""
 
 
-def parse(row: Mapping[str, Any], metrics: Mapping[tuple[str, str], Metric]) -> Rule:
-    """Parse one row of rule_basic.
+class _Shared(NamedTuple):
+    """What rules with the same CONTENT have in common."""
+
+    check: Check | RuleError
+    level: str
+    alert_scope: str
+    scope: str  # condition_scope
+
+
+class _Owner(NamedTuple):
+    """What rules with the same OWNER have in common."""
+
+    name: str
+    message: str
+    endpoint: str
+    database: str
+    cause: str
+    yields_to: tuple[str, ...]
+
+
+class Rules(Sequence[Rule]):
+    """Many rules, in columns: one becomes a Rule when it is asked for.
 
     Args:
-        row: by column name.
-        metrics: the metrics that rules may name, by what they describe and name.
-
-    Raises:
-        RuleError: if the rule is malformed.
+        frame: id_rule, name, endpoint, database, table, column, and the indices of `check` and `owner`.
+        shared: what rules of one `check` have in common.
+        owners: what rules of one `owner` have in common.
     """
-    if _folded(row, "rule_type") not in TYPES:
-        raise RuleError(f"rule_type {row['rule_type']!r} is not supported by this version")
-    if _folded(row, "alert_class") not in CLASSES:
-        raise RuleError(f"alert_class {row['alert_class']!r} is not supported by this version")
-    content = _content(row["rule_content"] or "")
-    of, metric, condition = *_named(content, metrics), content.get("condition")
-    if not isinstance(condition, str) or condition.strip() not in OPERATORS:
-        raise RuleError(f"condition must be one of {' '.join(OPERATORS)}")
-    condition_scope = _one_of(row, "condition_scope", SCOPES)
-    if SCOPES.index(condition_scope) > SCOPES.index(FINEST_SCOPES[of]):
-        raise RuleError(f"condition_scope {condition_scope} is too fine for a metric of a {of}")
-    for needed in {"table": ("table",), "column": ("table", "column")}.get(condition_scope, ()):
-        if not row[needed]:
-            raise RuleError(f"condition_scope {condition_scope} needs the name of a {needed}")
-    return Rule(
-        id_rule=row["id_rule"],
-        level=LEVELS[_one_of(row, "alert_level", tuple(LEVELS))],
-        message=(row["alert_message"] or row["rule_name"] or "").strip(),
-        alert_scope=min(_one_of(row, "alert_scope", SCOPES), FINEST_SCOPES[of], key=SCOPES.index),
-        condition_scope=condition_scope,
-        table=row["table"],
-        column=row["column"],
-        of=of,
-        metric=metric,
-        relation=metrics[of, metric].relation,
-        is_quotable=metrics[of, metric].is_quotable,
-        condition=condition.strip(),
-        value=_value(content.get("conditionValue"), metrics[of, metric].kind, condition.strip()),
-        triggers_on=TRIGGERS[_one_of(row, "condition_trigger", tuple(TRIGGERS))],
+
+    def __init__(self, frame: pl.DataFrame, shared: Sequence[_Shared], owners: Sequence[_Owner]) -> None:
+        self.frame, self._shared, self._owners = frame, shared, owners
+
+    @classmethod
+    def of(cls, rules: Sequence[Rule]) -> Rules:
+        """The same rules in columns."""
+        if isinstance(rules, Rules):
+            return rules
+        shared = [_Shared(rule.check, rule.level, rule.alert_scope, "") for rule in rules]
+        owners = [
+            _Owner(rule.name, rule.message, rule.endpoint, rule.database, rule.cause, rule.yields_to) for rule in rules
+        ]
+        places = {name: [getattr(rule, name) for rule in rules] for name in PLACE}
+        numbers = pl.Series(range(len(rules)), dtype=pl.UInt32)
+        frame = pl.DataFrame({**places, "check": numbers, "owner": numbers}, schema_overrides=TYPES_OF_PLACE)
+        return cls(frame, shared, owners)
+
+    @property
+    def checks(self) -> list[Check | RuleError]:
+        """What the rules ask, by the numbers in the column `check`; errors have no rules."""
+        return [one.check for one in self._shared]
+
+    def causes(self) -> pl.Series:
+        """The class of what each rule finds."""
+        return pl.Series("cause", [one.cause for one in self._owners], dtype=pl.String)[self.frame["owner"]]
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    @overload
+    def __getitem__(self, index: int) -> Rule: ...
+    @overload
+    def __getitem__(self, index: slice) -> Rules: ...
+    def __getitem__(self, index: int | slice) -> Rule | Rules:
+        if isinstance(index, slice):
+            return Rules(self.frame[index], self._shared, self._owners)
+        return self._rule(self.frame.row(int(index)))
+
+    def __iter__(self) -> Iterator[Rule]:
+        return map(self._rule, self.frame.iter_rows())
+
+    def only(self, indices: pl.Series) -> Rules:
+        """The rules at these indices, in columns."""
+        return Rules(self.frame[indices], self._shared, self._owners)
+
+    def chosen(self, indices: pl.Series) -> Iterator[Rule]:
+        """The rules at these indices."""
+        return map(self._rule, self.frame[indices].iter_rows())
+
+    def _rule(self, row: tuple[Any, ...]) -> Rule:
+        id_rule, name, endpoint, database, table, column, check, owner = row
+        shared, own = self._shared[check], self._owners[owner]
+        if isinstance(shared.check, RuleError):
+            raise shared.check
+        common = (shared.check, own.cause, own.yields_to)
+        levels = (shared.level, own.message, shared.alert_scope)
+        return Rule(id_rule, name, *levels, endpoint, database, table, column, *common)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleBook:
+    """The rules of one endpoint."""
+
+    rules: Rules
+    exempt: list[Exempt]
+    errors: dict[int, str]  # id_rule -> why it cannot be judged
+    missing: dict[int, str]  # id_rule -> the metric that this version of metric pack basic does not have
+    names: dict[int, str]  # of those in `errors` and `missing`
+
+    @property
+    def checks(self) -> list[Check]:
+        """What the rules ask, each once."""
+        used = set(self.rules.frame["check"].unique())
+        return [one for number, one in enumerate(self.rules.checks) if number in used and isinstance(one, Check)]
+
+
+class Parser:
+    """Parses rows of rule_basic; what many rows have in common only once.
+
+    Args:
+        metrics: the metrics that rules may name, by what they describe and name.
+        since: for metrics that older versions of metric pack basic do not have: the first version that has them.
+        classes: causes that exceptions may name besides those of the rows.
+    """
+
+    def __init__(
+        self,
+        metrics: Mapping[tuple[str, str], Metric],
+        since: Mapping[tuple[str, str], str],
+        classes: Iterable[str] = (),
+    ) -> None:
+        self._checks, self._classes = CheckParser(metrics, since), frozenset(classes)
+
+    def book(self, rows: pl.DataFrame) -> RuleBook:
+        """Parse each row separately.
+
+        Args:
+            rows: of rule_basic, ordered by id_rule; columns id_rule, enabled (0, 1) and texts.
+        """
+        contents, content_of = _distinct(rows, CONTENT)
+        owners, owner_of = _distinct(rows, OWNER)
+        shared, own = [self._parsed(row) for row in contents], _inherited([_own(row) for row in owners])
+        about = pl.DataFrame(
+            [(one.scope, _state(one.check)) for one in shared],
+            schema={"scope": pl.String, "state": pl.String},
+            orient="row",
+        )
+        scope, table, column = pl.col("scope"), pl.col("table"), pl.col("column")
+        has_table, has_column = scope.is_in(NAMING), scope == "column"
+        numbered = rows.rename({"rule_name": "name"}).with_columns(
+            *about[content_of].get_columns(), check=content_of, owner=owner_of
+        )
+        placed = numbered.with_columns(
+            needed=pl.when(has_table & (table == ""))
+            .then(pl.lit("table"))
+            .when(has_column & (column == ""))
+            .then(pl.lit("column"))
+            .otherwise(pl.lit("")),
+            table=pl.when(has_table & (table != "")).then(table).otherwise(pl.lit(ANY)),
+            column=pl.when(has_column & (column != "")).then(column).otherwise(pl.lit(ANY)),
+        )
+        enabled = placed.filter(pl.col("enabled") == 1)
+        is_rule = (pl.col("state") == "") & (pl.col("needed") == "")
+        errors, missing = {}, {}
+        for id_rule, check, state, needed in (
+            enabled.filter(~is_rule).select("id_rule", "check", "state", "needed").iter_rows()
+        ):
+            if state == MISSING:
+                missing[id_rule] = str(shared[check].check)
+            elif state:
+                errors[id_rule] = str(shared[check].check)
+            else:
+                errors[id_rule] = f"condition_scope {shared[check].scope} needs the name of a {needed}"
+        exempt = [Exempt(*row) for row in placed.filter(pl.col("enabled") == 0).select(*PLACE, "cause").iter_rows()]
+        rules = Rules(enabled.filter(is_rule).select(*PLACE, "check", "owner"), shared, own)
+        errors.update(_of_no_class(exempt, self._classes.union(one.cause for one in own if one.name != ANY)))
+        others = placed.filter(pl.col("id_rule").is_in([*errors, *missing])).select("id_rule", "name")
+        return RuleBook(rules, exempt, errors, missing, dict(others.iter_rows()))
+
+    def _parsed(self, row: Mapping[str, Any]) -> _Shared:
+        scope = _folded(row, "condition_scope")
+        try:
+            return self._shared(row)
+        except RuleError as error:
+            return _Shared(error, "", "", scope)
+        except Exception as error:  # noqa: BLE001  # one bad rule never affects another
+            return _Shared(RuleError(f"unexpected error: {type(error).__name__}"), "", "", scope)
+
+    def _shared(self, row: Mapping[str, Any]) -> _Shared:
+        if _folded(row, "rule_type") not in TYPES:
+            raise RuleError(f"rule_type {row['rule_type']!r} is not supported by this version")
+        if _folded(row, "alert_class") not in CLASSES:
+            raise RuleError(f"alert_class {row['alert_class']!r} is not supported by this version")
+        triggers_on = TRIGGERS[_one_of(row, "condition_trigger", tuple(TRIGGERS))]
+        check = self._checks.check(row["rule_content"], triggers_on=triggers_on)
+        condition_scope = _one_of(row, "condition_scope", SCOPES)
+        finest = FINEST_SCOPES[check.of]
+        if SCOPES.index(condition_scope) > SCOPES.index(finest):
+            raise RuleError(f"condition_scope {condition_scope} is too fine for a metric of a {check.of}")
+        level = LEVELS[_one_of(row, "alert_level", tuple(LEVELS))]
+        alert_scope = min(_one_of(row, "alert_scope", SCOPES), finest, key=SCOPES.index)
+        return _Shared(check, level, alert_scope, condition_scope)
+
+
+def _state(check: Check | RuleError) -> str:
+    """Why it cannot be judged: MISSING or BAD; "" if it can."""
+    if isinstance(check, MissingMetricError):
+        return MISSING
+    return BAD if isinstance(check, RuleError) else ""
+
+
+def _distinct(rows: pl.DataFrame, names: Sequence[str]) -> tuple[list[dict[str, Any]], pl.Series]:
+    """The distinct combinations of some columns, and for each row the index of its combination."""
+    distinct = rows.select(names).unique(maintain_order=True)
+    numbered = rows.select(names).join(
+        distinct.with_row_index("number"), on=names, how="left", maintain_order="left", nulls_equal=True
     )
+    return distinct.to_dicts(), numbered["number"]
 
 
-def _named(content: dict[str, Any], metrics: Mapping[tuple[str, str], Metric]) -> tuple[str, str]:
-    """What the metric describes, and its name: `of` decides, otherwise the finest object with such a metric."""
-    metric, of = content.get("metric"), content.get("of")
-    if of is not None and of not in FINEST_SCOPES:
-        raise RuleError(f"of must be one of {', '.join(FINEST_SCOPES)}")
-    for one in FINEST_SCOPES if of is None else (of,):
-        if isinstance(metric, str) and (one, metric) in metrics:
-            return one, metric
-    raise RuleError("rule_content names no known metric" + (f" of a {of}" if of else ""))
+def _own(row: Mapping[str, Any]) -> _Owner:
+    yields_to = tuple(filter(None, map(str.strip, row["yields_to"].split(","))))
+    message = row["alert_message"].strip() or f'The rule "{row["rule_name"]}" has found something'
+    return _Owner(row["rule_name"], message, row["endpoint"], row["database"], row["cause"], yields_to)
 
 
-def _content(text: str) -> dict[str, Any]:
-    """The parsed rule_content: JSON, as the generator writes it, or JSON in base64, as the editor does."""
-    if not text.lstrip().startswith("{"):
-        try:
-            text = base64.b64decode("".join(text.split()), validate=True).decode("utf-8")
-        except (binascii.Error, ValueError):
-            raise RuleError("rule_content is neither JSON nor base64") from None
-    try:
-        content = json.loads(text)
-    except ValueError:
-        raise RuleError("rule_content is not valid JSON") from None
-    if not isinstance(content, dict):
-        raise RuleError("rule_content must be a JSON object with metric, condition and conditionValue")
-    return content
+def _inherited(owners: list[_Owner]) -> list[_Owner]:
+    """A rule without a class of its own, such as a copy, has that of its family."""
+    families = {one.name: (one.cause, one.yields_to) for one in reversed(owners) if one.cause}
+    return [
+        one if one.cause or one.name not in families else one._replace(cause=found[0], yields_to=found[1])
+        for one in owners
+        for found in [families.get(one.name, ("", ()))]
+    ]
 
 
-def _value(value: Any, kind: str, condition: str) -> Any:
-    """The conditionValue, in the metric's type."""
-    if value is None or isinstance(value, (dict, list)):
-        raise RuleError("conditionValue is missing, or is not a single value")
-    text = str(value).strip()
-    if kind == "number":
-        return _number(text, is_boolean=isinstance(value, bool))
-    if kind == "boolean":
-        if text.lower() not in BOOLEANS:
-            raise RuleError("conditionValue must be true or false for this metric")
-        if condition not in {"==", "!="}:
-            raise RuleError("true and false can be compared only with == and !=")
-        return BOOLEANS[text.lower()]
-    if kind == "date":
-        try:
-            return dt.datetime.fromisoformat(text)
-        except ValueError:
-            raise RuleError("conditionValue must be a date such as 2026-01-31 for this metric") from None
-    return text
+def _of_no_class(exempt: Sequence[Exempt], classes: Iterable[str]) -> dict[int, str]:
+    """Exceptions from classes of which there is no rule: id_rule -> why they cover nothing."""
+    known = sorted({*classes} - {""})
+    found = {}
+    for one in exempt:
+        causes = [cause.strip() for cause in one.cause.split(",")] if one.name == ANY and one.cause else []
+        unknown = [cause for cause in causes if cause not in known]
+        if unknown:
+            effect = "covers nothing: " if len(unknown) == len(causes) else ""
+            names = ", ".join(map(repr, unknown))
+            found[one.id_rule] = f"{effect}no rule has the cause {names}; known are {', '.join(known)}"
+    return found
 
 
-def _number(text: str, *, is_boolean: bool) -> float | int:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if is_boolean or not math.isfinite(number):
-        raise RuleError("conditionValue must be a number for this metric")
-    return int(text) if text.lstrip("+-").isdecimal() else number
-
-
-def _one_of(row: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
+def _one_of(row: Mapping[str, Any], name: str, allowed: Sequence[str]) -> str:
     value = _folded(row, name)
     if value not in allowed:
         raise RuleError(f"{name} must be one of {', '.join(allowed)}")

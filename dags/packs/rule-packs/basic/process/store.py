@@ -1,138 +1,224 @@
-"""The HDM base: reads metrics and rules, and replaces all alerts and rule errors of one date."""
+"""The HDM base: reads rules, and replaces all that is stored of one endpoint and date."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+import itertools
+import json
 from typing import TYPE_CHECKING, Any
 
+import alerts
+import generator
+import polars as pl
+import release
+import rules
+import transfer
 from psycopg import sql
-from psycopg.rows import dict_row
-from rules import Metric
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import hdm
     import psycopg
-    from judge import Row, Verdict
-    from rules import Rule
+    from judge import Judgement
+    from not_judged import Row
+    from relations import Metric
+    from rules import RuleBook
 
 RULE_PACK = "basic"
-# What metrics describe -> the columns that identify the object, and the tables and views of metric pack basic.
-SOURCES = {
-    "column": (("table", "column"), ("metric_basic", "metric_basic_trend")),
-    "table": (("table",), ("metric_basic_table", "metric_basic_table_trend")),
-    "version": ((), ("metric_basic_version",)),
-    "database": ((), ("metric_basic_database",)),
-}
-QUOTABLE = "metric_basic_quotable"
-# Columns that identify a row and are not metrics.
-KEYS = frozenset({"endpoint", "database", "dbversion", "table", "column", "date", "run_id", "measured_at"})
-KINDS = {
-    **dict.fromkeys(("smallint", "integer", "bigint", "double precision", "numeric", "real"), "number"),
-    **dict.fromkeys(("text", "character varying"), "text"),
-    **dict.fromkeys(("timestamp without time zone", "timestamp with time zone"), "date"),
-    "boolean": "boolean",
-}
-ALERT_COLUMNS = (
-    *("endpoint", "database", "dbversion", "table", "column", "date", "alert_level", "alert_message"),
-    *("alert_class", "alert_scope", "rule_id", "rule_pack"),
+RULE_COLUMNS = (
+    *("rule_name", "rule_type", "alert_level", "alert_class", "alert_message", "alert_scope", "condition_trigger"),
+    *("condition_scope", "endpoint", "database", "table", "column", "rule_content", "cause", "yields_to"),
 )
+STATED = ("observed", "former", "threshold")  # columns of hdm_alerts that an older HDM base does not have
+NOT_JUDGED = ("rule_id", "table", "column", "kind", "reason")
+RESULTS = ("endpoint", "date", "id_rule", "ok", "breached", "explained", "errors", "not_judged", "reasons")
 
 
 def has_metrics(base: psycopg.Connection[Any], slug: str, date: dt.date) -> bool:
     """Whether anything was measured: the date has columns, or is complete without any."""
-    found = _columns(base)
     for table in ("metric_basic", "metric_basic_version"):
+        if base.execute("SELECT to_regclass(%s)", (table,)).fetchone() == (None,):
+            continue
         query = sql.SQL('SELECT FROM {} WHERE endpoint = %s AND "date" = %s LIMIT 1').format(sql.Identifier(table))
-        if table in found and base.execute(query, (slug, date)).fetchone() is not None:
+        if base.execute(query, (slug, date)).fetchone() is not None:
             return True
     return False
 
 
-def known(base: psycopg.Connection[Any]) -> dict[tuple[str, str], Metric]:
-    """The metrics that rules may name, by what they describe and name: columns of the existing tables and views."""
-    columns, quotable = _columns(base), _quotable(base)
-    return {
-        (of, name): Metric(KINDS[declared], relation, (of, name) in quotable)
-        for of, (_, relations) in SOURCES.items()
-        for relation in reversed(relations)  # a name in both means the table
-        for name, declared in columns.get(relation, {}).items()
-        if name not in KEYS and declared in KINDS
-    }
+def book(
+    base: psycopg.Connection[Any],
+    endpoint: hdm.Endpoint,
+    known: Mapping[tuple[str, str], Metric],
+    since: Mapping[tuple[str, str], str],
+    *,
+    shipped: bool = True,
+) -> RuleBook:
+    """The rules that apply to the endpoint: its own, and matching rules without an endpoint.
 
-
-def metrics(base: psycopg.Connection[Any], slug: str, date: dt.date, rules: Iterable[Rule]) -> dict[str, list[Row]]:
-    """The endpoint's metrics of exactly that date that the rules name, by what they describe.
-
-    Views compute trends when they are read, so only rules that name a trend read them.
+    Args:
+        base: the HDM base.
+        endpoint: the endpoint.
+        known: the metrics that rules may name.
+        since: see `rules.Parser`.
+        shipped: whether the rules that come with this pack apply.
     """
-    wanted: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for rule in rules:
-        wanted[rule.of, rule.relation].add(rule.metric)
-    base.execute("SET LOCAL jit = off")  # compiling a view's expressions takes longer than evaluating them
-    found: dict[str, dict[tuple[str, ...], Row]] = defaultdict(dict)
-    for (of, relation), names in sorted(wanted.items()):
-        keys, _ = SOURCES[of]
-        query = sql.SQL('SELECT {} FROM {} WHERE endpoint = %s AND "date" = %s').format(
-            sql.SQL(", ").join(map(sql.Identifier, ("dbversion", *keys, *sorted(names)))), sql.Identifier(relation)
-        )
-        with base.cursor(row_factory=dict_row) as cursor:
-            for row in cursor.execute(query, (slug, date)):
-                found[of].setdefault(tuple(row[key] for key in keys), {}).update(row)
-    return {of: [row for _, row in sorted(rows.items())] for of, rows in found.items()}
+    query = sql.SQL(
+        """SELECT id_rule, enabled::int, {} FROM rule_basic
+        WHERE replaced_by IS NULL AND ({shipped} OR shipped = '') AND (endpoint = {slug} OR endpoint = '' AND (
+            "database" IN ('', {database}) OR lower(trim(condition_scope)) = 'all'))"""
+    ).format(
+        sql.SQL(", ").join(map(sql.Identifier, RULE_COLUMNS)),
+        slug=sql.Literal(endpoint.slug),
+        database=sql.Literal(endpoint.database),
+        shipped=sql.Literal(shipped),
+    )
+    schema: dict[str, Any] = {"id_rule": pl.Int64, "enabled": pl.Int8, **dict.fromkeys(RULE_COLUMNS, pl.String)}
+    frame = transfer.read(base, query, schema).sort("id_rule")
+    classes = {rule["cause"] for rule in generator.shipped()}
+    return rules.Parser(known, since, classes).book(frame)
 
 
-def rules(base: psycopg.Connection[Any], endpoint: hdm.Endpoint) -> list[Row]:
-    """The rules that apply to the endpoint: its own, and matching rules without an endpoint."""
-    with base.cursor(row_factory=dict_row) as cursor:
-        query = """
-            SELECT * FROM rule_basic
-            WHERE enabled AND (endpoint = %(slug)s OR endpoint = '' AND (
-                "database" IN ('', %(database)s) OR lower(trim(condition_scope)) = 'all'))
-            ORDER BY id_rule"""
-        return cursor.execute(query, {"slug": endpoint.slug, "database": endpoint.database}).fetchall()
+def replace(
+    base: psycopg.Connection[Any],
+    endpoint: hdm.Endpoint,
+    date: dt.date,
+    book: RuleBook,
+    judgement: Judgement,
+    more: Iterable[Mapping[str, Any]] = (),
+    wanted: pl.DataFrame | None = None,
+) -> tuple[int, pl.DataFrame]:
+    """Replace the date's alerts and results within the open transaction.
 
+    Args:
+        base: the HDM base.
+        endpoint: the endpoint.
+        date: the metric date.
+        book: the endpoint's rules.
+        judgement: what they found.
+        more: further alerts, as `alerts.row` makes them.
+        wanted: rule_id, "table", "column" of open incidents; None: there are none.
 
-def replace(base: psycopg.Connection[Any], endpoint: hdm.Endpoint, date: dt.date, verdict: Verdict) -> None:
-    """Replace the date's alerts and rule errors within the open transaction."""
-    key = {"endpoint": endpoint.slug, "database": endpoint.database, "date": date, "rule_pack": RULE_PACK}
+    Returns: the number of alerts, and which of those wanted have one.
+    """
+    key = {"endpoint": endpoint.slug, "date": date}
     base.execute(
-        'DELETE FROM hdm_alerts WHERE rule_pack = %(rule_pack)s AND endpoint = %(endpoint)s AND "date" = %(date)s', key
+        'DELETE FROM hdm_alerts WHERE rule_pack = %(rule_pack)s AND endpoint = %(endpoint)s AND "date" = %(date)s',
+        {**key, "rule_pack": RULE_PACK},
     )
-    base.execute('DELETE FROM rule_basic_error WHERE endpoint = %(endpoint)s AND "date" = %(date)s', key)
-    _copy(base, "hdm_alerts", ALERT_COLUMNS, [{**alert, **key} for alert in verdict.alerts])
-    errors = [{**key, "id_rule": number, "error": error} for number, error in verdict.errors.items()]
-    _copy(base, "rule_basic_error", ("endpoint", "date", "id_rule", "error"), errors)
-
-
-def _quotable(base: psycopg.Connection[Any]) -> set[tuple[str, str]]:
-    """The metrics that metric pack basic declares to be no values from the data; none if it declares nothing."""
-    if base.execute("SELECT to_regclass(%s)", (QUOTABLE,)).fetchone() == (None,):
-        return set()
-    query = sql.SQL("SELECT describes, metric FROM {}").format(sql.Identifier(QUOTABLE))
-    return set(base.execute(query).fetchall())
-
-
-def _columns(base: psycopg.Connection[Any]) -> dict[str, dict[str, str]]:
-    """The columns of the existing tables and views, with their types."""
-    relations = [relation for _, group in SOURCES.values() for relation in group]
-    rows = base.execute(
-        """SELECT relation, attname, format_type(atttypid, NULL)
-           FROM unnest(%s::text[]) AS relation JOIN pg_attribute ON attrelid = to_regclass(relation)
-           WHERE attnum > 0 AND NOT attisdropped""",
-        (relations,),
+    base.execute(
+        """WITH member AS (DELETE FROM rule_basic_member WHERE endpoint = %(endpoint)s AND "date" = %(date)s)
+        DELETE FROM rule_basic_result WHERE endpoint = %(endpoint)s AND "date" = %(date)s""",
+        key,
     )
-    found: dict[str, dict[str, str]] = defaultdict(dict)
-    for relation, name, declared in rows:
-        found[relation][name] = declared
-    return found
+    written = _write_alerts(base, endpoint, date, judgement, more, wanted)
+    own = (pl.lit(endpoint.slug).alias("endpoint"), pl.lit(date).alias("date"))
+    members = (frame.select(*alerts.MEMBERS, *own) for frame in alerts.members(judgement))
+    transfer.write(base, "rule_basic_member", (*alerts.MEMBERS, "endpoint", "date"), members)
+    transfer.write(base, "rule_basic_result", RESULTS, [_results(endpoint, date, book, judgement)])
+    return written
 
 
-def _copy(base: psycopg.Connection[Any], table: str, columns: tuple[str, ...], rows: list[Row]) -> None:
-    names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), names)
-    with base.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
-            copy.write_row([row.get(name) for name in columns])
+def replace_not_judged(base: psycopg.Connection[Any], slug: str, date: dt.date, rows: Sequence[Row]) -> None:
+    """Replace what was not judged, within the same transaction. An HDM base of an older release has no table for it."""
+    if not release.of(base).has_incidents:
+        return
+    base.execute(
+        'DELETE FROM hdm_not_judged WHERE rule_pack = %s AND endpoint = %s AND "date" = %s', (RULE_PACK, slug, date)
+    )
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(NOT_JUDGED, pl.String), orient="row")
+    frame = frame.unique(["rule_id", "table", "column"], keep="first", maintain_order=True).with_columns(
+        pl.lit(RULE_PACK).alias("rule_pack"), pl.lit(slug).alias("endpoint"), pl.lit(date).alias("date")
+    )
+    transfer.write(base, "hdm_not_judged", frame.columns, [frame])
+
+
+def _write_alerts(
+    base: psycopg.Connection[Any],
+    endpoint: hdm.Endpoint,
+    date: dt.date,
+    judgement: Judgement,
+    more: Iterable[Mapping[str, Any]],
+    wanted: pl.DataFrame | None,
+) -> tuple[int, pl.DataFrame]:
+    has_stated = release.of(base).has_stated
+    columns = [name for name in alerts.ALERTS if has_stated or name not in STATED]
+    written = 0
+    keys = ["rule_id", "table", "column"]
+    raised = [pl.DataFrame(schema=dict.fromkeys(keys, pl.String))]
+
+    def frames() -> Iterator[pl.DataFrame]:
+        nonlocal written
+        extra = pl.DataFrame(list(more), schema=alerts.ALERTS)
+        for frame in itertools.chain(alerts.alerts(judgement), [extra]):
+            written += frame.height
+            if wanted is not None and not wanted.is_empty():
+                raised.append(frame.select(pl.col(keys).fill_null("")).join(wanted, on=keys, how="semi"))
+            yield frame.select(
+                *columns,
+                pl.lit(endpoint.slug).alias("endpoint"),
+                pl.lit(endpoint.database).alias("database"),
+                pl.lit(date).alias("date"),
+                pl.lit(RULE_PACK).alias("rule_pack"),
+            )
+
+    transfer.write(base, "hdm_alerts", (*columns, "endpoint", "database", "date", "rule_pack"), frames())
+    return written, pl.concat(raised).unique()
+
+
+def errors(book: RuleBook, judgement: Judgement) -> dict[int, str]:
+    """All errors by id_rule: of rules that could not be parsed, and of rules that could not be judged."""
+    return {**book.errors, **{book.rules[index].id_rule: error for index, error in judgement.errors.items()}}
+
+
+def names(book: RuleBook, judgement: Judgement) -> dict[int, str]:
+    """The names of the rules that were not judged, by id_rule."""
+    judged = (book.rules[index] for index in judgement.errors)
+    return book.names | {rule.id_rule: rule.name for rule in judged}
+
+
+def _results(endpoint: hdm.Endpoint, date: dt.date, book: RuleBook, judgement: Judgement) -> pl.DataFrame:
+    """The counts of each rule: rows of rule_basic_result."""
+    failed = list(errors(book, judgement))
+    found = pl.DataFrame(
+        {
+            "id_rule": book.rules.frame["id_rule"],
+            "ok": judgement.ok,
+            "breached": judgement.breached,
+            "explained": judgement.explained,
+            **judgement.not_judged,
+            "covers nothing": judgement.covers_nothing.astype("int64"),
+        }
+    )
+    reasons = [*judgement.not_judged, "covers nothing"]
+    different = found.select(reasons).unique()
+    texts = [
+        json.dumps({name: count for name, count in zip(reasons, row, strict=True) if count}) for row in different.rows()
+    ]
+    told = different.with_columns(pl.Series("reasons", texts, dtype=pl.String))
+    counted = (
+        found.join(told, on=reasons, how="left", maintain_order="left")
+        .select(
+            "id_rule",
+            "ok",
+            "breached",
+            "explained",
+            pl.sum_horizontal(list(judgement.not_judged)).alias("not_judged"),
+            "reasons",
+        )
+        .filter(~pl.col("id_rule").is_in(failed))
+    )
+    missing = json.dumps({"metric missing": 1})
+    others = pl.DataFrame(
+        [
+            *((number, 0, 0, 0, 0, "{}") for number in failed),
+            *((number, 0, 0, 0, 1, missing) for number in book.missing),
+        ],
+        schema=counted.schema,
+        orient="row",
+    )
+    is_error = pl.col("id_rule").is_in(failed).cast(pl.Int64)
+    whole = pl.concat([counted, others]).with_columns(
+        pl.lit(endpoint.slug).alias("endpoint"), pl.lit(date).alias("date"), is_error.alias("errors")
+    )
+    return whole.select(RESULTS).sort("id_rule")

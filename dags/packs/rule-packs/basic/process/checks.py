@@ -1,0 +1,205 @@
+"""What rules ask: parses and validates rule_content."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import conditions
+from conditions import Condition, ValueKindError
+from usual import TOO_BIG
+
+if TYPE_CHECKING:
+    from relations import Metric
+
+# What a metric may describe -> the finest scope of an alert on it. A metric's name alone means the first that has it.
+FINEST_SCOPES = {
+    "column": "column",
+    "table": "table",
+    "version": "database",
+    "database": "database",
+    **dict.fromkeys(("day", "pair", "level", "number_by_level", "foreign_key"), "column"),
+}
+SIDES = ("low", "high", "both")
+LIMITS = {"floor": 0, "percent": 0, "limit": 1}  # of `usual`: the least that each may be
+HAVE_STATES = ("column", "table", "pair", "foreign_key")  # objects that `baseline` is for
+
+
+class RuleError(ValueError):
+    """The rule cannot be judged. The message says why and quotes only names."""
+
+
+class MissingMetricError(RuleError):
+    """The installed version of metric pack basic does not have the metric yet."""
+
+
+def reason(error: Exception) -> str:
+    """Why something could not be computed, in words that may be shown: texts of other errors may quote a row."""
+    return str(error) if isinstance(error, RuleError) else f"unexpected error: {type(error).__name__}"
+
+
+class Usual(NamedTuple):
+    """The metric must have a usual value: `"usual"` of rule_content. None: the default of the law."""
+
+    side: str  # low, high, both: which unusual values are in breach
+    floor: float | None = None  # differences up to this are never unusual
+    percent: float | None = None  # nor up to this share of the usual value, 0-100
+    limit: float | None = None  # spreads from which on a difference is unusual
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a rule asks of each object: rule_content, and the trigger. Rules with the same content share it."""
+
+    of: str  # what the metric describes
+    metric: str
+    kind: str  # number, text, boolean or date
+    is_quotable: bool  # alerts may quote the metric
+    delta: str  # the metric that says by how much it differs from the former value; "": none, or it is not quoted
+    condition: Condition | None  # None: `usual` decides
+    usual: Usual | None
+    where: tuple[Condition, ...]  # what else must hold for an object to be judged
+    is_baseline: bool  # what has been in breach since its first date raises no alert
+    triggers_on: bool  # the outcome of the condition that is a breach
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """Tests of one shape differ in their thresholds only, and are judged together."""
+        main = self.usual if self.condition is None else (*self.condition.shape, self.triggers_on)
+        return self.of, self.metric, main, tuple(one.shape for one in self.where)
+
+    @property
+    def thresholds(self) -> tuple[float | int | str, ...]:
+        """Of the condition, if there is one, and of `where`."""
+        conditions = self.where if self.condition is None else (self.condition, *self.where)
+        return tuple(one.threshold for one in conditions)
+
+    @property
+    def metrics(self) -> set[tuple[str, str]]:
+        """The metrics that it needs, with what they describe."""
+        own = [self.metric, self.delta] if self.delta else [self.metric]
+        return {*((self.of, name) for name in own), *((one.of, one.metric) for one in self.where)}
+
+
+class CheckParser:
+    """Parses rule_content.
+
+    Args:
+        metrics: the metrics that rules may name, by what they describe and name.
+        since: for metrics that older versions of metric pack basic do not have: the first version that has them.
+    """
+
+    def __init__(self, metrics: Mapping[tuple[str, str], Metric], since: Mapping[tuple[str, str], str]) -> None:
+        self._metrics, self._since = metrics, since
+
+    def check(self, text: str, *, triggers_on: bool) -> Check:
+        """A rule_content.
+
+        Args:
+            text: JSON, plain or in base64.
+            triggers_on: the outcome of the condition that is a breach.
+
+        Raises:
+            RuleError: if it is malformed or names what is unknown.
+        """
+        content = parsed_content(text)
+        of, name = self._named(content)
+        metric = self._metrics[of, name]
+        usual = _usual(content)
+        condition = None
+        if usual is None:
+            condition = _condition(of, name, metric, content)
+        elif "condition" in content:
+            raise RuleError("rule_content has both condition and usual")
+        elif metric.kind != "number":
+            raise RuleError("usual needs a metric that is a number")
+        elif not metric.relation:
+            raise RuleError(f"usual needs a metric that metric pack basic stores: {name} follows from others")
+        baseline = content.get("baseline", False)
+        if not isinstance(baseline, bool):
+            raise RuleError("baseline must be true or false")
+        if baseline and not (condition and metric.relation and of in HAVE_STATES):
+            raise RuleError("baseline needs a condition on a stored metric of a column, table, pair or foreign key")
+        where = content.get("where", [])
+        if not isinstance(where, (dict, list)):
+            raise RuleError("where must be a condition or a list of conditions")
+        further = tuple(self._where(one, of) for one in (where if isinstance(where, list) else [where]))
+        delta = self._delta(of, name) if metric.is_quotable else ""
+        return Check(of, name, metric.kind, metric.is_quotable, delta, condition, usual, further, baseline, triggers_on)
+
+    def _delta(self, of: str, name: str) -> str:
+        """The metric that compares this one with its former value, if both are numbers."""
+        compared = [self._metrics.get((of, f"{prefix}{name}")) for prefix in ("", "delta_", "evol_")]
+        return f"delta_{name}" if all(one and one.kind == "number" for one in compared) else ""
+
+    def _where(self, content: Any, judged: str) -> Condition:
+        """A further condition: on the object that is judged, its column or its table."""
+        if not isinstance(content, dict):
+            raise RuleError("where must be a condition or a list of conditions")
+        if content.get("of") is None and (judged, content.get("metric")) in self._metrics:
+            content = {**content, "of": judged}
+        of, name = self._named(content)
+        if of != judged and (FINEST_SCOPES[judged] == "database" or of not in {"column", "table"} or judged == "table"):
+            raise RuleError(f"where cannot name a metric of a {of} in a rule on a {judged}")
+        return _condition(of, name, self._metrics[of, name], content)
+
+    def _named(self, content: dict[str, Any]) -> tuple[str, str]:
+        """What the metric describes, and its name: `of` decides, otherwise the first object with such a metric."""
+        metric, of = content.get("metric"), content.get("of")
+        if of is not None and not (isinstance(of, str) and of in FINEST_SCOPES):
+            raise RuleError(f"of must be one of {', '.join(FINEST_SCOPES)}")
+        for one in FINEST_SCOPES if of is None else (of,):
+            if isinstance(metric, str) and (one, metric) in self._metrics:
+                return one, metric
+        for one in FINEST_SCOPES if of is None else (of,):
+            if isinstance(metric, str) and (one, metric) in self._since:
+                raise MissingMetricError(f"{metric} needs metric pack basic {self._since[one, metric]}")
+        named = f": {metric}" if isinstance(metric, str) and re.fullmatch(r"[A-Za-z0-9_]{1,63}", metric) else ""
+        raise RuleError("rule_content names no known metric" + (f" of a {of}" if of else "") + named)
+
+
+def _condition(of: str, name: str, metric: Metric, content: dict[str, Any]) -> Condition:
+    try:
+        return conditions.parse(of, name, metric, content.get("condition"), content.get("conditionValue"))
+    except ValueKindError as error:
+        raise RuleError(str(error)) from None
+
+
+def _usual(content: dict[str, Any]) -> Usual | None:
+    """What `usual` says, or None."""
+    usual = content.get("usual", False)
+    if usual is False:
+        return None
+    if usual is True or usual in SIDES:
+        return Usual("both" if usual is True else usual)
+    if not isinstance(usual, dict) or usual.get("side", "both") not in SIDES or {*usual} - {"side", *LIMITS}:
+        raise RuleError("usual must be true, low, high, or an object with side, floor, percent and limit")
+    for name, least in LIMITS.items():
+        if name in usual and not _is_limit(usual[name], least):
+            raise RuleError(f"{name} of usual must be a number from {least} on, below {TOO_BIG:g}")
+    return Usual(usual.get("side", "both"), *(usual.get(name) for name in LIMITS))
+
+
+def _is_limit(value: Any, least: int) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value < TOO_BIG
+
+
+def parsed_content(text: str) -> dict[str, Any]:
+    """The parsed rule_content: JSON, as the generator writes it, or JSON in base64, as the editor does."""
+    if not text.lstrip().startswith("{"):
+        try:
+            text = base64.b64decode("".join(text.split()), validate=True).decode("utf-8")
+        except (binascii.Error, ValueError):
+            raise RuleError("rule_content is neither JSON nor base64") from None
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        raise RuleError("rule_content is not valid JSON") from None
+    if not isinstance(content, dict):
+        raise RuleError("rule_content must be a JSON object with metric, condition and conditionValue")
+    return content
