@@ -33,15 +33,14 @@ _MANIFEST_KEYS = ("retries", "pool", "queue")
 _DAG_DOC = """Metric packs measure databases, then rule packs judge the metrics. Each environment is a group of
 tasks with an HDM base of its own, in which packs store their results.
 
-| environment | connection of the HDM base | packs connect as |
-|---|---|---|
-{rows}
+{environments}
 
 #### What a task's state means
 
 - **success**: the pack succeeded on all of its endpoints.
 - **failed**: it did not succeed on at least one endpoint, or it is quarantined (it has errors), or its settings are
-  wrong. The end of the task's log names the reasons, the endpoints and what to do.
+  wrong; or, with the setting `fail_on`, it opened or reopened incidents. The end of the task's log names the reasons,
+  the endpoints and what to do.
 - **skipped**: there was nothing to do: the pack is not activated on any endpoint, or no endpoint passed the gate
   because the metrics that it judges are missing. The log names the reason.
 - **upstream_failed** (only `end`): a pack failed. All other packs ran nevertheless.
@@ -66,7 +65,7 @@ class HdmDag(DAG):
     Args:
         dag_id: id of the Dag.
         packs_dir: the packs folder, relative to the Dag file.
-        environments: name -> {"conn_id": ..., "pack_conn_id": ...}, one HDM base each.
+        environments: name -> {"conn_id": ..., "pack_conn_id": ...}, one HDM base each; also `fail_on`, `reopen_days`.
         select: selectors of the packs to run: `basic` (name), `mp_basic` (task id), both with `*`; `kind:rule`;
             `tag:nightly`; empty: all packs.
         exclude: selectors of packs to skip.
@@ -107,7 +106,7 @@ class HdmDag(DAG):
             "max_active_runs": 1,
             "tags": {"hdm"},
             "description": "Data quality packs: metrics, then rules",
-            "doc_md": _dag_doc(settings),
+            "doc_md": _dag_doc(settings, problem),
         }
         super().__init__(dag_id, **{**defaults, **dag_arguments})
         self.fileloc = dag_file
@@ -171,7 +170,9 @@ class HdmTaskGroup(TaskGroup):
         with self:
             if problem:
                 end = EmptyOperator(task_id="end", trigger_rule="none_failed")
-                ProblemOperator(task_id="configuration", reason=problem) >> end
+                # without a prefix, any task of the Dag could be ours
+                dag_id = self.dag.dag_id if self.prefix_group_id else ""
+                _problems(dag_id, problem, prefix=f"{self.group_id}.") >> end
             else:
                 _add_packs(catalog, packs, settings, environment)
 
@@ -203,12 +204,18 @@ def _read(arguments: Mapping[str, Any], dag_file: str) -> tuple[Settings, Catalo
     return settings, catalog, packs, ""
 
 
-def _problems(dag_id: str, reason: str) -> list[BaseOperator]:
-    """The task `configuration`, and in a worker the task that it has come to run: it fails with the same reason."""
+def _problems(dag_id: str, reason: str, *, prefix: str = "") -> list[BaseOperator]:
+    """The task `configuration`, and in a worker the task that it has come to run: it fails with the same reason.
+
+    Args:
+        dag_id: of the Dag.
+        reason: what is wrong.
+        prefix: what begins the ids of the tasks in the current group; other tasks are not ours.
+    """
     running = get_parsing_context()
     ids = {"configuration"}
-    if running.dag_id == dag_id and running.task_id not in {None, "start", "end"}:
-        ids.add(running.task_id)
+    if running.dag_id == dag_id and running.task_id and running.task_id.startswith(prefix):
+        ids |= {running.task_id.removeprefix(prefix)} - {"start", "end"}
     return [ProblemOperator(task_id=one, reason=reason) for one in sorted(ids)]
 
 
@@ -240,7 +247,7 @@ def _task(pack: Pack, settings: Settings, environment: str, stated: PackArgument
     }
     if not pack.errors:
         arguments["outlets"] = [asset(environment, pack)]
-    arguments["options"] = settings.run_options_for(pack)
+    arguments["options"] = settings.run_options_for(pack, base)
     if stated:
         try:
             arguments = stated.merge(pack, arguments)
@@ -270,13 +277,15 @@ def _manifest_arguments(pack: Pack) -> dict[str, Any]:
     return {key: value for key, value in stated.items() if value is not None}
 
 
-def _dag_doc(settings: Settings) -> str:
-    """The documentation of the Dag in Airflow's UI."""
-    rows = []
+def _dag_doc(settings: Settings, problem: str) -> str:
+    """The documentation of the Dag in Airflow's UI. After a mistake, the environments may be unknown."""
+    if problem:
+        return _DAG_DOC.format(environments="The settings are wrong: see the task `configuration`.")
+    rows = ["| environment | connection of the HDM base | packs connect as |", "|---|---|---|"]
     for name, base in sorted(settings.environments.items()):
         packs = f"`{base.pack_conn_id}`" if base.pack_conn_id else f"`{base.conn_id}` (owner)"
         rows.append(f"| {name} | `{base.conn_id}` | {packs} |")
-    return _DAG_DOC.format(rows="\n".join(rows))
+    return _DAG_DOC.format(environments="\n".join(rows))
 
 
 def _doc(pack: Pack) -> str:

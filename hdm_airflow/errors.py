@@ -61,3 +61,7 @@ class VenvBuildError(HdmError):
 
 class PackFailedError(HdmError):
     """A pack run ended without success on at least one endpoint."""
+
+
+class IncidentsOpenedError(HdmError):
+    """A rule pack has opened or reopened incidents of a level that the setting `fail_on` names."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -39,6 +39,8 @@ _PRESETS = {"@once", "@continuous", "@quarterly"}
 
 #: As Airflow accepts it.
 _ConnectionId = Annotated[str, StringConstraints(max_length=250, pattern=r"^[\w#!()\-.:/\\]+$")]
+_FailOn = Literal["none", "Info", "Warning", "High"]
+_Days = Annotated[int, Field(ge=0, le=365)]
 
 
 class Environment(BaseModel):
@@ -50,6 +52,14 @@ class Environment(BaseModel):
     pack_conn_id: _ConnectionId | None = Field(
         None, description="Connection that packs use to reach the base, with fewer rights; default: conn_id."
     )
+    fail_on: _FailOn | None = Field(None, description="The setting fail_on for this environment.")
+    reopen_days: _Days | None = Field(None, description="The setting reopen_days for this environment.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of runs that it sets."""
+        stated = {name: getattr(self, name) for name in type(self).model_fields if name in RunOptions.model_fields}
+        return {name: value for name, value in stated.items() if value is not None}
 
 
 class RunOptions(BaseModel):
@@ -70,6 +80,12 @@ class RunOptions(BaseModel):
         DEFAULT_LIMITS, description="The resources that one pack run may use."
     )
     sandbox: Sandbox = Field(Sandbox(), description="How packs are kept away from other files and processes.")
+    fail_on: _FailOn = Field(
+        "none", description="Rule tasks turn red if they opened or reopened an incident of this level or above."
+    )
+    reopen_days: _Days = Field(
+        7, description="Days within which an alert that comes back reopens its incident instead of opening it anew."
+    )
 
     @classmethod
     def read(cls, options: RunOptions | Mapping[str, Any] | None, where: str) -> RunOptions:
@@ -171,10 +187,15 @@ class Settings(RunOptions):
         """
         return self.validate_all({**self.model_dump(), **changes}, "arguments of HdmDag")
 
-    def run_options_for(self, pack: Pack) -> RunOptions:
-        """The options for runs of a pack: the timeout of its manifest overrides the setting."""
-        timeout = pack.manifest and pack.manifest.timeout
-        return self._run_options.model_copy(update={"timeout": timeout}) if timeout else self._run_options
+    def run_options_for(self, pack: Pack, environment: Environment) -> RunOptions:
+        """The options for runs of a pack in an environment.
+
+        What the environment sets overrides the settings, and so does the timeout of the pack's manifest.
+        """
+        changes = dict(environment.options)
+        if pack.manifest and pack.manifest.timeout:
+            changes["timeout"] = pack.manifest.timeout
+        return self._run_options.model_copy(update=changes) if changes else self._run_options
 
     @cached_property
     def _run_options(self) -> RunOptions:

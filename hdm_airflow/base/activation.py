@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hdm_airflow.base import incident_deactivation
 from hdm_airflow.base.audit import record
 from hdm_airflow.base.endpoints import stored_forms
 from hdm_airflow.base.queries import queries
@@ -36,6 +37,8 @@ def deactivate(base: BaseConnection, kind: Kind, pack: str, endpoint: Registered
 def deactivate_slug(base: BaseConnection, kind: Kind, pack: str, slug: str, *, actor: str) -> bool:
     """Deactivate a pack for a slug in its canonical form. Text that is not a slug must equal the stored text.
 
+    Open incidents of a rule pack are closed.
+
     Returns:
         Whether anything changed.
     """
@@ -53,5 +56,7 @@ def _change(base: BaseConnection, action: str, kind: Kind, values: dict[str, Any
     with base.transaction():
         row = base.execute(queries("activation")[f"{action}_{kind}"], values).fetchone()
         if row is not None:
+            if action == "deactivate" and kind == "rule":
+                incident_deactivation.close(base, [values["pack"]], values["slug"], actor=actor)
             record(base, actor, action, f"{kind} pack {values['pack']} {values['slug']}", None, None)
     return row is not None

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from hdm_airflow.base import incident_deactivation
 from hdm_airflow.base.audit import record
 from hdm_airflow.base.queries import queries
 from hdm_airflow.errors import ConfigurationError
@@ -145,6 +146,15 @@ def find(base: BaseConnection, text: str) -> Registered:
     raise ConfigurationError(f"there is no endpoint {text!r}", "hdm_core_dblist", f"the endpoints are: {known}")
 
 
+def find_slug(base: BaseConnection, text: str) -> str:
+    """Find the slug of an endpoint, even of a removed one: its rows stay. Any text that has the form of a slug is one.
+
+    Raises:
+        ConfigurationError: if it has not, and no endpoint or several have this database name.
+    """
+    return canonical(text) if text.count(":") >= len(_PARTS) - 1 else find(base, text).endpoint.slug
+
+
 def _same(every: Sequence[Registered], slug: str) -> list[Registered]:
     try:
         endpoint = Endpoint.from_slug(slug)
@@ -170,7 +180,7 @@ def add(base: BaseConnection, endpoint: Endpoint, conn_id: str | None, *, actor:
 
 
 def remove(base: BaseConnection, endpoint: Registered, *, actor: str) -> int:
-    """Remove an endpoint and its activations. Its metrics, alerts and ledger rows stay.
+    """Remove an endpoint and its activations. Its open incidents are closed; metrics, alerts and ledger rows stay.
 
     Returns:
         The number of packs that were activated for it.
@@ -180,6 +190,7 @@ def remove(base: BaseConnection, endpoint: Registered, *, actor: str) -> int:
         values = {"slugs": stored_forms(base, slug)}
         activated = base.execute(queries("endpoints")["remove_activations"], values).fetchall()
         base.execute(queries("endpoints")["remove"], {"id": endpoint.id})
+        incident_deactivation.close(base, incident_deactivation.packs_with_open(base, slug), slug, actor=actor)
         old = {"conn_id": endpoint.conn_id, "activated": [row["pack"] for row in activated]}
         record(base, actor, "endpoint remove", f"hdm_core_dblist {slug}", old, None)
     return len(activated)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hdm_airflow.base.runs import Run
 from hdm_airflow.packs.pack import Requirement
+from hdm_airflow.runner.report import EVERYTHING
 
 _NOT_DONE = {"running": "is running", "failed": "failed", "skipped": "was skipped"}
 
@@ -17,6 +18,7 @@ class Verdict:
 
     reason: str = ""  # why not; '' if it may
     incomplete: tuple[str, ...] = ()  # objects without metrics, for a pack that accepts partial metrics
+    unproven: tuple[str, ...] = ()  # objects where the absence of an alert proves nothing; EVERYTHING: all
 
     @property
     def passed(self) -> bool:
@@ -26,7 +28,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """The rule that no alert comes from missing, stale or partial metrics."""
+    """The rule that no alert comes from missing, stale or partial metrics. The view hdm_whole says the same in SQL."""
 
     requires: tuple[Requirement, ...]
     activated: frozenset[tuple[str, str]]  # (metric pack, slug)
@@ -38,8 +40,12 @@ class Gate:
         """Judge one endpoint. The verdict has every reason that speaks against it."""
         counted = [one for one in self.requires if one.explicit or (one.name, slug) in self.activated]
         reasons = [reason for one in counted if (reason := self._refusal(one, slug))]
-        incomplete = tuple(item for one in counted for item in self._incomplete(one, slug))
-        return Verdict(reason="; ".join(reasons), incomplete=incomplete if not reasons else ())
+        if reasons:
+            return Verdict(reason="; ".join(reasons))
+        metrics = [run for one in counted if (run := self.runs.get((one.name, slug)))]
+        incomplete = tuple(name for run in metrics for name in run.incomplete if name != EVERYTHING)
+        nothing = any(map(_proves_nothing, metrics)) or bool(self.requires and not counted)
+        return Verdict(incomplete=incomplete, unproven=(*incomplete, EVERYTHING) if nothing else incomplete)
 
     def waits_for(self, slug: str) -> Iterable[Run]:
         """Return the metric runs on which this endpoint's verdict is based."""
@@ -61,6 +67,7 @@ class Gate:
             return f"{name} reported nothing, and require_reports is set"
         return ""
 
-    def _incomplete(self, requirement: Requirement, slug: str) -> tuple[str, ...]:
-        run = self.runs.get((requirement.name, slug))
-        return run.incomplete if run else ()
+
+def _proves_nothing(run: Run) -> bool:
+    """Whether a metric run was partial but did not say where, or not exactly, or measured nothing at all."""
+    return run.metrics == 0 or EVERYTHING in run.incomplete or (run.status == "partial" and not run.incomplete)

@@ -100,7 +100,10 @@ class HdmHook(PostgresHook):
         """
         stated = self._parameters()
         timeout = os.environ.get("PGCONNECT_TIMEOUT") or _CONNECT_TIMEOUT
-        return psycopg.connect(**{"connect_timeout": timeout, **_PRESENCE, **stated})
+        # A base in another encoding converts texts itself, and its refusal is an error of the base. The driver would
+        # take the base's encoding, and raise an error of its own for the first text that it does not have.
+        encoding = {"client_encoding": "UTF8"}
+        return psycopg.connect(**{"connect_timeout": timeout, **_PRESENCE, **stated, **encoding})
 
     def get_conn(self) -> Any:
         """Open a new connection, for the methods of PostgresHook."""

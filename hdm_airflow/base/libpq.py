@@ -22,6 +22,8 @@ _UNNEEDED = {
 _RESOLVED = {"password", "passfile", "service", "servicefile"}
 #: The servers: the driver tries the stated ones in turn and shows only the one that answered, with its address.
 _SERVERS = ("host", "hostaddr", "port")
+#: What our own sessions show is not what is stated.
+_STATED = (*_SERVERS, "client_encoding")
 _FILES = ("sslcert", "sslkey", "sslrootcert", "sslcrl", "sslcrldir")
 _IMPLIED = {"sslcertmode": "allow"}  # what libpq shows if nothing is stated
 
@@ -89,8 +91,8 @@ def _in_force(given: Mapping[str, Any], pgconn: Any) -> dict[str, str]:
     shown = {one.keyword.decode(): one.val.decode() for one in pgconn.info if one.val and one.val != one.compiled}
     if "service" not in given:
         shown = {name: value for name, value in shown.items() if name in given or name in preset}
-    found = {name: value for name, value in shown.items() if name not in _SERVERS and _IMPLIED.get(name) != value}
-    for name in _SERVERS:
+    found = {name: value for name, value in shown.items() if name not in _STATED and _IMPLIED.get(name) != value}
+    for name in _STATED:
         value = given.get(name) or preset.get(name) or (shown.get(name) if "service" in given else None)
         if value:
             found[name] = str(value)

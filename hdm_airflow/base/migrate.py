@@ -38,7 +38,8 @@ def upgrade(hook: HdmHook) -> tuple[str | None, str]:
     from alembic import command
 
     with _connection(hook) as connection:
-        # Wait for another upgrade without limit: this lock blocks no reader.
+        # Without limit: the key of many alerts takes its time, and the lock of another upgrade blocks no reader.
+        connection.exec_driver_sql("SET statement_timeout = 0")
         connection.exec_driver_sql(_LOCK)
         connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
         before = _current(connection, hook.where)

@@ -36,9 +36,12 @@ def rename(base: BaseConnection, kind: Kind, old: str, new: str, *, actor: str) 
             "configurations": base.execute(statements[f"configuration_{kind}"], values).rowcount,
             "runs": base.execute(statements["ledger"], values).rowcount,
             "alerts": base.execute(statements["alerts"], values).rowcount,
+            "incidents": base.execute(statements["incidents"], values).rowcount,
             "versions": base.execute(statements["packs"], values).rowcount,
             "create-table scripts": base.execute(statements["scripts"], values).rowcount,
         }
+        for name in ("not_judged", "counts"):  # each goes with a run
+            base.execute(statements[name], values)
         doubled = sum(base.execute(statements[name], values).rowcount for name in ("remove_packs", "remove_scripts"))
         if not doubled and not any(counts.values()):
             hint = "correct the name (airflow hdm packs list), or choose another base with --environment"

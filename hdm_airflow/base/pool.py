@@ -60,7 +60,9 @@ def check(connection: Any, pid: int, connect: Connect, where: str) -> None:
             stack.callback(other.close)
             other.autocommit = True
             found = _other_pid(other, where)
-            if found is None:  # no session was free, so the pool keeps those that it has given
+            if found is None:  # no session was free: either the pool keeps ours for us, or others have it, too
+                if not _answers(connection, pid, mark):
+                    raise _refusal(where)
                 log.warning("the connection pool of the HDM base has no free session (%s): enlarge it", where)
                 return
             if found == pid or connection.execute(queries("pool")["look"]).fetchone() != (pid, mark):
@@ -82,6 +84,17 @@ def _other_pid(other: Any, where: str) -> int | None:
         return found[0] if query.is_done(_ANSWER) else None
     except Error:  # in statement mode, the pool refuses transactions
         raise _refusal(where) from None
+    finally:
+        query.abandon()
+
+
+def _answers(connection: Any, pid: int, mark: str) -> bool:
+    """Whether our session answers at once."""
+    found: list[tuple[int, str]] = []
+    query = BackgroundQuery(connection, lambda: found.append(connection.execute(queries("pool")["look"]).fetchone()))
+    query.start()
+    try:
+        return query.is_done(_ANSWER) and found == [(pid, mark)]
     finally:
         query.abandon()
 

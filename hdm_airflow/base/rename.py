@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
 
 _BATCH = 50_000  # rows per transaction: a few seconds, so that an interruption loses little
+_SHOWN = 5  # tables in an error
+_MOVED = ("alerts", "not_judged", "incidents", "counts", "ledger")  # queries, one per table of the base
 _STARTED, _DONE = "endpoint rename", "endpoint renamed"  # actions in the audit trail
 
 
@@ -58,12 +60,28 @@ def is_unfinished(base: BaseConnection, old: str, new: str) -> bool:
     return row is not None and row["action"] == _STARTED
 
 
+def refuse_half_renamed(base: BaseConnection, slug: str) -> None:
+    """Check that no rename to this slug was interrupted: continued later, it would bring back this slug.
+
+    Raises:
+        ConfigurationError: if one was.
+    """
+    for row in base.execute(queries("rename")["last_steps_to"], {"new": slug}).fetchall():
+        if row["action"] == _STARTED:
+            what = f"the rename of {row['old']} to {slug} was interrupted: packs have rows under both"
+            hint = f"finish it first: airflow hdm endpoints rename {row['old']} {slug}"
+            raise ConfigurationError(what, "HDM base", hint)
+
+
 def pack_tables(base: BaseConnection, sessions: Sequence[BaseConnection]) -> list[PackTable]:
     """Find the tables of packs.
 
     Args:
         base: a session of the owner, which searches only the base's schema.
         sessions: in which to look, such as one of the packs' role.
+
+    Raises:
+        ConfigurationError: if the packs' role has tables that none of them may change.
     """
     row = base.execute(queries("pack_schema")["schema"]).fetchone()
     values = {"schema": row and row["schema"], "tables": list(TABLES)}
@@ -71,6 +89,12 @@ def pack_tables(base: BaseConnection, sessions: Sequence[BaseConnection]) -> lis
     for session in sessions:
         for one in session.execute(queries("rename")["tables"], values).fetchall():
             found.setdefault((one["schema"], one["name"]), PackTable(session=session, **one))
+    every = base.execute(queries("rename")["tables_of_roles"], values).fetchall()
+    if left := [f"{one['schema']}.{one['name']}" for one in every if (one["schema"], one["name"]) not in found]:
+        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+        what = f"tables of packs would keep the old slug: {', '.join(left[:_SHOWN])}{more}"
+        hint = "choose the environment whose pack_conn_id is a connection of their owner (--environment), or drop them"
+        raise ConfigurationError(what, "HDM base", hint)
     return list(found.values())
 
 
@@ -90,7 +114,7 @@ def start(base: BaseConnection, old: Registered, new: Endpoint, tables: Sequence
         values = {**asdict(new), "ssl": "true" if new.ssl else "false", "id": old.id}
         base.execute(queries("rename")["endpoint"], values)
         _move_configurations(base, old.endpoint.slug, new.slug, actor)
-        for table in ("alerts", "ledger"):
+        for table in _MOVED:
             base.execute(queries("rename")[table], slugs)
         _record(base, _STARTED, slugs, actor)
 
@@ -128,7 +152,7 @@ def finish(base: BaseConnection, old: str, new: str, *, actor: str) -> None:
         forms = _forms(base, old)
         base.execute(queries("rename")["activate"], {"new": new, "slugs": forms})
         base.execute(queries("endpoints")["remove_activations"], {"slugs": forms})
-        for table in ("alerts", "ledger"):
+        for table in _MOVED:
             base.execute(queries("rename")[table], slugs)
         _record(base, _DONE, slugs, actor)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hdm_airflow.base.queries import queries
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
     from hdm_airflow.packs.manifest import Kind
 
+_T = TypeVar("_T")
+
 Status = Literal["running", "success", "partial", "failed", "skipped"]
+_NO_NAMES: Mapping[str, Sequence[str]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,7 @@ class Run:
     incomplete: tuple[str, ...]
     started_at: datetime
     finished_at: datetime | None
+    metrics: int | None = None  # as reported; None if the pack did not report it
 
 
 def newest(base: BaseConnection, attempt: Attempt, required: Sequence[str], slugs: Sequence[str]) -> list[Run]:
@@ -88,16 +93,19 @@ def reserve(base: BaseConnection, slugs: Sequence[str]) -> dict[str, int]:
     return dict(zip(slugs, (row["id"] for row in found), strict=True))
 
 
-def start(base: BaseConnection, attempt: Attempt, ids: Mapping[str, int]) -> None:
+def start(
+    base: BaseConnection, attempt: Attempt, ids: Mapping[str, int], incomplete: Mapping[str, Sequence[str]] = _NO_NAMES
+) -> None:
     """Write a `running` row for each endpoint.
 
     Args:
         base: the connection that holds the pack's lock.
         attempt: that the rows belong to.
         ids: slug -> id, as reserved.
+        incomplete: slug -> objects that cannot be processed, as is known before the start.
     """
     with base.transaction(), base.cursor() as cursor:
-        cursor.executemany(queries("runs")["start"], _started(attempt, ids))
+        cursor.executemany(queries("runs")["start"], _started(attempt, ids, incomplete))
 
 
 def finish(base: BaseConnection, attempt: Attempt, outcomes: Iterable[Outcome]) -> None:
@@ -108,9 +116,13 @@ def finish(base: BaseConnection, attempt: Attempt, outcomes: Iterable[Outcome]) 
         attempt: that the rows belong to.
         outcomes: one per endpoint.
     """
-    values = [{**asdict(attempt), **one} for one in _ended(outcomes)]
-    with base.transaction(), base.cursor() as cursor:
-        cursor.executemany(queries("runs")["finish"], values)
+
+    def write(ended: Sequence[Outcome]) -> None:
+        values = [{**asdict(attempt), **one} for one in _ended(ended)]
+        with base.transaction(), base.cursor() as cursor:
+            cursor.executemany(queries("runs")["finish"], values)
+
+    _storable(write, list(outcomes))
 
 
 def close(
@@ -128,17 +140,21 @@ def close(
     Returns:
         The outcomes in the ledger. If another attempt has already closed a row, that outcome counts.
     """
-    known: list[Outcome] = []
-    with base.transaction(), base.cursor() as cursor:
-        if not begun:
-            cursor.executemany(queries("runs")["start"], _started(attempt, ids))
-        values = [{**one, "id": ids[one["endpoint"]]} for one in _ended(outcomes)]
-        cursor.executemany(queries("runs")["close"], values, returning=True)
-        for outcome in outcomes:
-            row = cursor.fetchone()
-            known.append(_as_kept(outcome, row))
-            cursor.nextset()
-    return known
+
+    def write(ended: Sequence[Outcome]) -> list[Outcome]:
+        known: list[Outcome] = []
+        with base.transaction(), base.cursor() as cursor:
+            if not begun:
+                cursor.executemany(queries("runs")["start"], _started(attempt, ids, _NO_NAMES))
+            values = [{**one, "id": ids[one["endpoint"]]} for one in _ended(ended)]
+            cursor.executemany(queries("runs")["close"], values, returning=True)
+            for outcome, wanted in zip(ended, outcomes, strict=True):
+                kept = _as_kept(outcome, cursor.fetchone())
+                known.append(wanted if kept == outcome else kept)
+                cursor.nextset()
+        return known
+
+    return _storable(write, outcomes)
 
 
 def note(base: BaseConnection, ids: Mapping[str, int], outcomes: Sequence[Outcome]) -> None:
@@ -149,6 +165,10 @@ def note(base: BaseConnection, ids: Mapping[str, int], outcomes: Sequence[Outcom
         ids: slug -> id, as reserved.
         outcomes: `reported` if the pack has reported ok; not `reported` if it has withdrawn that.
     """
+    _storable(partial(_note, base, ids), outcomes)
+
+
+def _note(base: BaseConnection, ids: Mapping[str, int], outcomes: Sequence[Outcome]) -> None:
     for values in _ended(outcomes):
         # One statement each, without a transaction: a signal handler that interrupts this thread closes the same rows
         # on another connection. It would wait for a lock that only this thread can release.
@@ -250,14 +270,38 @@ def recent(
     return base.execute(queries("runs")["recent"], values).fetchall()
 
 
-def _started(attempt: Attempt, ids: Mapping[str, int]) -> list[dict[str, Any]]:
-    return [{**asdict(attempt), "endpoint": slug, "id": number} for slug, number in ids.items()]
+def _started(attempt: Attempt, ids: Mapping[str, int], incomplete: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    from psycopg.types.json import Jsonb
+
+    return [
+        {**asdict(attempt), "endpoint": slug, "id": number, "incomplete": Jsonb(list(incomplete.get(slug, ())))}
+        for slug, number in ids.items()
+    ]
 
 
 def _ended(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     from psycopg.types.json import Jsonb
 
     return [{**asdict(one), "incomplete": Jsonb(list(one.incomplete))} for one in outcomes]
+
+
+def _storable(write: Callable[[Sequence[Outcome]], _T], outcomes: Sequence[Outcome]) -> _T:
+    """Write outcomes; if the base's encoding lacks a character of their texts, with ASCII and escapes."""
+    from psycopg.errors import UntranslatableCharacter
+
+    try:
+        return write(outcomes)
+    except UntranslatableCharacter:
+        return write([_in_ascii(one) for one in outcomes])
+
+
+def _in_ascii(outcome: Outcome) -> Outcome:
+    def escaped(text: str) -> str:
+        return text.encode("ascii", "backslashreplace").decode("ascii")
+
+    incomplete = tuple(map(escaped, outcome.incomplete))
+    dbversion = outcome.dbversion and escaped(outcome.dbversion)
+    return replace(outcome, reason=escaped(outcome.reason), incomplete=incomplete, dbversion=dbversion)
 
 
 def _as_kept(outcome: Outcome, row: dict[str, Any] | None) -> Outcome:

@@ -29,6 +29,11 @@ _OURS = (
     "hdm_endpoint",
     "hdm_activation",
     "hdm_configuration",
+    "hdm_whole",
+    "hdm_not_judged",
+    "hdm_incident",
+    "hdm_incident_event",
+    "hdm_incident_count",
 )
 _ORDINARY_TABLE = "r"  # pg_class.relkind
 

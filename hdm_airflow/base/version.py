@@ -39,7 +39,7 @@ def only(versions: Sequence[str], where: str) -> str | None:
         hint = "find out which upgrade succeeded last (hdm_audit, a backup), and delete the other rows"
         raise HdmBaseError(what, f"{where}, table hdm_alembic_version", f"{hint} of the table hdm_alembic_version")
     (version,) = versions
-    if list(_MIGRATIONS.glob(f"{version}_*.py")) and version.isdecimal():
+    if version.isdecimal() and list(_MIGRATIONS.glob(f"{version}_*.py")):
         return version
     if version.isdecimal() and int(version) > int(needed()):
         what = f"the HDM base (version {version}) is newer than this version of hdm_airflow: upgrade the package"

@@ -20,6 +20,7 @@ from hdm_airflow.printable import coloured
 if TYPE_CHECKING:
     from argparse import Namespace
 
+DECLINED = 1  # exit code: not confirmed
 USAGE = 2  # exit code: wrong usage or configuration
 INTERRUPTED = 130  # exit code of any program that Ctrl-C ends
 

@@ -41,7 +41,11 @@ def refuse_misfit(base: BaseConnection, pack: Named, text: str, *, version: str 
         warn(f"{pack.task_id} has version {pack.version}, which does not use the configuration of version {version}")
     effective = value
     if slug:
-        stored = configuration.read(base, pack.kind, pack.name).for_version(pack.version)
+        try:
+            stored = configuration.read(base, pack.kind, pack.name).for_version(pack.version)
+        except ConfigurationError as error:  # another row's fault
+            warn(f"the pack will run on no endpoint: {error.what} ({error.where})")
+            return
         effective, _ = configuration.merge(stored, Configuration(value=value, source=slug))
     (fault,) = config_schema.faults(schema, [effective])
     if fault:

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from airflow.cli.simple_table import AirflowConsole
 from rich.markup import escape
 
+from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.printable import printable
 
 Record = Mapping[str, Any]
@@ -59,6 +60,23 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Print a warning: one line on stderr."""
     say(f"warning: {text}")
+
+
+def agreed(question: str, where: str) -> bool:
+    """Ask on stderr, and return whether the answer is yes.
+
+    Args:
+        question: in one line.
+        where: what it is about, for the error.
+
+    Raises:
+        ConfigurationError: if nobody can answer.
+    """
+    if not sys.stdin.isatty():
+        raise ConfigurationError("cannot ask for confirmation (stdin is not a terminal)", where, "add --yes")
+    sys.stderr.write(f"{printable(question)} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def put(text: str) -> None:

@@ -18,6 +18,8 @@ from hdm_airflow.cli.arguments import (
     arg,
     several,
 )
+from hdm_airflow.cli.definition_alerts import ALERTS
+from hdm_airflow.cli.definition_incidents import INCIDENTS
 from hdm_airflow.cli.definition_venvs import VENVS
 from hdm_airflow.cli.packs.definition import PACKS
 
@@ -25,7 +27,13 @@ from hdm_airflow.cli.packs.definition import PACKS
 def get_hdm_cli_commands() -> list[ActionCommand | GroupCommand]:
     """The group of commands that this provider adds."""
     text = "Data quality packs: check, run and configure them"
-    return [GroupCommand(name="hdm", help=text, subcommands=(PACKS, VENVS, DB, ENDPOINTS, *ACTIVATION, CONFIG, RUNS))]
+    return [
+        GroupCommand(
+            name="hdm",
+            help=text,
+            subcommands=(PACKS, VENVS, DB, ENDPOINTS, *ACTIVATION, CONFIG, RUNS, ALERTS, INCIDENTS),
+        )
+    ]
 
 
 DB = GroupCommand(

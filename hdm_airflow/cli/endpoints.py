@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,21 +10,21 @@ from hdm_airflow.base import activation, endpoints
 from hdm_airflow.base import rename as base_rename
 from hdm_airflow.base.endpoints import Endpoint, Registered
 from hdm_airflow.base.hook import HdmHook
-from hdm_airflow.cli.command import command
+from hdm_airflow.cli.command import DECLINED, command
 from hdm_airflow.cli.command_context import actor, find_hook, find_pack_conn_id, open_base
-from hdm_airflow.cli.console import put, say, show, warn
+from hdm_airflow.cli.console import agreed, put, say, show, warn
 from hdm_airflow.credentials.airflow_connections import default_conn_id
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.pack import PREFIX
-from hdm_airflow.printable import printable
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
+    from hdm_airflow.base.hook import BaseConnection
+
 _PARTS = ("name", "type", "host", "port", "user")
 _LAST_PORT = 65535
-DECLINED = 1  # exit code: not confirmed
 
 
 @command
@@ -85,15 +84,13 @@ def rename(args: Namespace) -> int:
     _check(new)
     hook, pack_conn_id = find_hook(args), find_pack_conn_id(args)
     with open_base(args) as base, HdmHook(pack_conn_id or hook.conn_id).session(pinned=False) as packs:
-        old_slug = endpoints.canonical(args.endpoint)
-        old = None if base_rename.is_unfinished(base, old_slug, new.slug) else endpoints.find(base, args.endpoint)
-        if old is not None:
-            old_slug = old.endpoint.slug
-            _check_target(endpoints.registered(base), old, new)
-        if not args.yes and not _agreed(f"Rename {old_slug} to {new.slug}, with its history?", old_slug):
+        old_slug, old = found = _find_old(base, args.endpoint, new)
+        if not args.yes and not agreed(f"Rename {old_slug} to {new.slug}, with its history?", old_slug):
             say("nothing was renamed")
             return DECLINED
         with base_rename.without_runs(base):
+            if _find_old(base, args.endpoint, new) != found:
+                raise ConfigurationError(f"{old_slug} has changed in the meantime", "hdm_core_dblist", "start again")
             tables = base_rename.pack_tables(base, (packs, base))
             if old is not None:
                 base_rename.start(base, old, new, tables, actor=actor())
@@ -116,7 +113,7 @@ def remove(args: Namespace) -> int:
     with open_base(args) as base:
         found = endpoints.find(base, args.endpoint)
         slug = found.endpoint.slug
-        if not args.yes and not _agreed(f"Remove {slug} and its activations?", slug):
+        if not args.yes and not agreed(f"Remove {slug} and its activations?", slug):
             say("nothing was removed")
             return DECLINED
         count = endpoints.remove(base, found, actor=actor())
@@ -153,6 +150,21 @@ def _check(endpoint: Endpoint) -> None:
         raise ConfigurationError("a part contains an unprintable character", where, "remove it")
 
 
+def _find_old(base: BaseConnection, text: str, new: Endpoint) -> tuple[str, Registered | None]:
+    """The slug to rename, and its endpoint; None to continue a rename that was interrupted.
+
+    Raises:
+        ConfigurationError: if it cannot be renamed to `new`.
+    """
+    slug = endpoints.canonical(text)
+    if base_rename.is_unfinished(base, slug, new.slug):
+        return slug, None
+    old = endpoints.find(base, text)
+    _check_target(endpoints.registered(base), old, new)
+    base_rename.refuse_half_renamed(base, old.endpoint.slug)
+    return old.endpoint.slug, old
+
+
 def _check_target(every: Sequence[Registered], old: Registered, new: Endpoint) -> None:
     if old.endpoint == new:
         raise ConfigurationError("both slugs are the same", "NEW", "write the new slug")
@@ -160,12 +172,3 @@ def _check_target(every: Sequence[Registered], old: Registered, new: Endpoint) -
     if others:
         what = f"the endpoint {others[0]} already exists: two histories cannot become one"
         raise ConfigurationError(what, "hdm_core_dblist", "rename to another slug")
-
-
-def _agreed(question: str, slug: str) -> bool:
-    if not sys.stdin.isatty():
-        hint = "add --yes"
-        raise ConfigurationError("cannot ask for confirmation (stdin is not a terminal)", slug, hint)
-    sys.stderr.write(f"{printable(question)} [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -13,8 +13,6 @@ from hdm_airflow.packs.pack import PREFIX
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from hdm_airflow.base.hook import BaseConnection
-
 
 @command
 def list_recent(args: Namespace) -> int:
@@ -24,17 +22,12 @@ def list_recent(args: Namespace) -> int:
             base,
             limit=args.limit,
             pack=args.pack,
-            endpoint=_slug(base, args.endpoint) if args.endpoint else None,
+            endpoint=endpoints.find_slug(base, args.endpoint) if args.endpoint else None,
             status=args.status,
             metric_date=args.date,
         )
     show(rows if args.output in {"json", "yaml"} else [_row(row) for row in rows], args.output)
     return 0
-
-
-def _slug(base: BaseConnection, text: str) -> str:
-    """The slug of an endpoint, even a removed one: its rows stay."""
-    return endpoints.canonical(text) if text.count(":") >= 5 else endpoints.find(base, text).endpoint.slug  # noqa: PLR2004  # a slug has five colons
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from hdm_airflow.runner.venvs.options import VenvOptions
 from hdm_airflow.runner.venvs.retention import Entry
 from hdm_airflow.runner.venvs.store import VenvStore
 from hdm_airflow.runner.workspace import workspace
-from hdm_airflow.settings import Settings
+from hdm_airflow.settings import Environment, Settings
 from hdm_airflow.variable import UnreachableVariableError
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _warm(store: VenvStore, pack: Pack, settings: Settings) -> dict[str, Any]:
         built.append(line)
         say(f"{pack.task_id}: {line}")
 
-    options = settings.run_options_for(pack)
+    options = settings.run_options_for(pack, Environment())
     try:
         if pack.errors:
             raise ConfigurationError("the pack is quarantined", pack.folder, f"airflow hdm packs check {pack.path}")

@@ -6,16 +6,16 @@ import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from typing import Any, Protocol
 
-from hdm_airflow.base import pack_schema, packs, runs
-from hdm_airflow.base.hook import BaseConnection, HdmHook
+from hdm_airflow.base import incident_list, incidents, pack_schema, packs, runs
+from hdm_airflow.base.hook import BaseConnection, HdmHook, explained
 from hdm_airflow.credentials.sources import PATIENCE, open_chain
 from hdm_airflow.errors import ConfigurationError, HdmError, PackFailedError
-from hdm_airflow.operators import lock, plan, targets, verdict
+from hdm_airflow.operators import alarm, lock, plan, targets, verdict
 from hdm_airflow.operators.execution import Execution
 from hdm_airflow.operators.plan import Plan
 from hdm_airflow.packs import content
@@ -65,6 +65,7 @@ class AttemptResult:
     planned: Plan
     done: tuple[runs.Outcome, ...]  # of endpoints that are neither gated nor kept
     last_lines: tuple[str, ...] = ()  # of the pack's output, masked; it may quote data, so it is for the log only
+    fault: HdmError | None = None  # makes it fail even if the pack succeeded: incidents were opened, or not derived
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -164,8 +165,10 @@ class PackAttempt:
                 self._raise_if_aborted()  # `abort` ends the execution from here on; before, there was none
                 store = VenvStore(conditions.options.venvs)
                 self._execution.run(base, partial(self._job, hook, base, planned, found), store)
-        result = self._result(planned)
-        self._log_result(result)
+            result = self._result(planned)
+            self._log_result(result)
+            if self.pack.kind == "rule" and not self._aborted:
+                result = replace(result, fault=self._derive(hook, base, planned))
         return result
 
     @property
@@ -233,6 +236,38 @@ class PackAttempt:
         if not result.planned.empty:
             self.log.info("%s", verdict.sentence(result.summary))
 
+    def _derive(self, hook: HdmHook, base: BaseConnection, planned: Plan) -> HdmError | None:
+        """Derive incidents, also from what earlier runs left: one that was killed had no time for it.
+
+        Returns:
+            Why the attempt fails although its results are stored. Not raised: it must not hide what the pack did.
+        """
+        try:
+            with explained(hook):
+                derived = incidents.derive(base, self.pack.name, reopen_days=self.conditions.options.reopen_days)
+                for warning in derived.warnings:
+                    self.log.warning("%s", warning)
+                if derived.events:
+                    told = ", ".join(f"{count:,} {kind}" for kind, count in derived.events.items())
+                    self.log.info("incidents: %s", told)
+                return self._alarm(base, planned)
+        except HdmError as error:
+            return error
+
+    def _alarm(self, base: BaseConnection, planned: Plan) -> HdmError | None:
+        """Look for incidents on all endpoints of the plan: those that succeeded before make this try fail as well."""
+        waiting = incident_list.waiting(base, self.pack.name, self.attempt.metric_date)
+        if waiting:
+            self.log.warning("%s", printable(alarm.waiting(list(waiting))))
+        level = self.conditions.options.fail_on
+        if level == "none":
+            return None
+        opened = incidents.opened(base, self.pack.name, planned.slugs, self.attempt.metric_date, level)
+        if opened:
+            return alarm.alarm(self.attempt, opened, level)
+        unknown = [slug for slug in planned.slugs if waiting.get(slug)]
+        return alarm.not_derived(self.attempt, unknown) if unknown else None
+
     def _start(self, hook: HdmHook, base: BaseConnection, planned: Plan) -> list[Target]:
         """Look up passwords, record the endpoints that cannot run, and prepare the run of the others."""
         versions = runs.dbversions(base, [item.slug for item in planned.run])
@@ -277,6 +312,8 @@ class PackAttempt:
                 base, ids, also=self._chain.pass_on_warnings, check=partial(runs.has_lock, attempt=self.attempt)
             ),
             remark=planned.external.warning if planned.external.lost else "",
+            # a rule pack's silence about them proves nothing, even if the pack never asks what is missing
+            unproven={item.slug: item.unproven for item in planned.run} if self.attempt.kind == "rule" else None,
         )
 
     def _job(self, hook: HdmHook, base: BaseConnection, planned: Plan, found: list[Target]) -> Job:

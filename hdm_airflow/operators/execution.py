@@ -43,6 +43,7 @@ class Execution:
             that it raises ends the run.
         keep: keep the run folder, without its secrets.
         remark: added to the reason of each endpoint in the ledger.
+        unproven: slug -> objects that the ledger has as incomplete from the start, whatever the pack reports.
     """
 
     def __init__(
@@ -55,9 +56,10 @@ class Execution:
         keeper: LockKeeper,
         keep: bool = False,
         remark: str = "",
+        unproven: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._hook, self._attempt, self._ids, self._log = hook, attempt, ids, log
-        self._remark = remark
+        self._remark, self._unproven = remark, unproven or {}
         self._keep, self._keeper = keep, keeper
         self._base: BaseConnection | None = None  # the session with the pack's lock
         self._run: PackProcess | None = None
@@ -89,7 +91,7 @@ class Execution:
             if phase is Phase.CLOSED:  # aborted before the start
                 return self._outcomes
             with explained(self._hook):  # the ledger gets the explanation of an error, not the driver's text
-                runs.start(base, self._attempt, self._ids)
+                runs.start(base, self._attempt, self._ids, self._unproven)
                 self._follow(Event.STARTED, lambda: self._interrupted(self._abort_reason), patient=False)
                 if self._progress.phase is not Phase.RUNNING:  # aborted in the meantime
                     return self._outcomes
@@ -137,7 +139,7 @@ class Execution:
         news += [runs.Outcome(endpoint=slug, status="failed") for slug in self._noted if slug not in ok]
         if news:
             self._next_note = time.monotonic() + _NOTED
-            self._keeper.note(news)
+            self._keeper.note([self._with_unproven(one) for one in news])
             self._noted = ok
 
     def _interrupted(self, reason: str) -> list[runs.Outcome]:
@@ -172,9 +174,16 @@ class Execution:
         return self._outcomes
 
     def _remarked(self, outcomes: list[runs.Outcome]) -> list[runs.Outcome]:
+        outcomes = [self._with_unproven(one) for one in outcomes]
         if not self._remark:
             return outcomes
         return [replace(one, reason="; ".join(filter(None, (one.reason, self._remark)))) for one in outcomes]
+
+    def _with_unproven(self, outcome: runs.Outcome) -> runs.Outcome:
+        unproven = self._unproven.get(outcome.endpoint)
+        if not unproven:
+            return outcome
+        return replace(outcome, incomplete=tuple(dict.fromkeys((*outcome.incomplete, *unproven))))
 
     def _write(self, outcomes: list[runs.Outcome], deadline: float, *, begun: bool) -> list[runs.Outcome]:
         """Write the end; try again until the deadline, because a restart of the base must not lose hours of work.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from hdm_airflow.errors import ConfigurationError, HdmError, PackFailedError
+from hdm_airflow.errors import ConfigurationError, HdmError, IncidentsOpenedError, PackFailedError
 from hdm_airflow.operators.metric_date import metric_date
 from hdm_airflow.packs.finding import listed
 from hdm_airflow.packs.pack import Pack
@@ -31,8 +31,9 @@ _REASONS = 20  # reasons; the ledger has all of them
 class PackOperator(BaseOperator):
     """Runs one pack on the endpoints activated for it.
 
-    The task succeeds only if every endpoint succeeds or is skipped. It is skipped if no endpoint is activated, if none
-    passes the gate, or if the pack skips them all. `HdmDag` creates one such task per pack.
+    The task succeeds only if every endpoint succeeds or is skipped, and no incident is opened that the option `fail_on`
+    names. It is skipped if no endpoint is activated, if none passes the gate, or if the pack skips them all. `HdmDag`
+    creates one such task per pack.
 
     Args:
         pack: a pack of a `Catalog`; the task of a quarantined pack fails at once with the findings, without retries, or
@@ -75,9 +76,10 @@ class PackOperator(BaseOperator):
 
         Raises:
             AirflowSkipException: if no endpoint is activated, none passes the gate, or the pack skipped them all.
-            AirflowFailException: if the configuration is wrong: a retry would not help.
+            AirflowFailException: if the configuration is wrong, or the pack opened or reopened incidents that the
+                setting `fail_on` names: a retry would not help.
             PackFailedError: if an endpoint did not succeed.
-            HdmError: if the HDM base or a venv cannot be used: a retry may help.
+            HdmError: if the HDM base or a venv cannot be used, or incidents could not be derived: a retry may help.
         """
         try:
             self._skip_backfill(context)
@@ -182,17 +184,23 @@ class PackOperator(BaseOperator):
             context["ti"].xcom_push(key="summary", value=result.summary)
 
     def _conclude(self, result: AttemptResult) -> None:
-        if result.planned.empty:
-            hint = f"activate one: airflow hdm activate {self.pack.task_id} <endpoint>"
-            self._skip(f"{result.skip_reason} for {self.pack.task_id}; {hint}")
         if result.bad:
             total = len(result.done) + len(result.planned.kept)
             what = f"{self.pack.task_id} did not succeed on {len(result.bad)} of {total} endpoint(s):"
             lines = [what, *_grouped((f"{one.status}: {one.reason}", one.endpoint) for one in result.bad)]
-            if result.last_lines:
-                lines += ["the last lines of the pack's output:", *(f"  {line}" for line in result.last_lines)]
+            if result.last_lines:  # in the log only: Airflow sends errors by mail, and these lines may quote data
+                self.log.error("\n  ".join(["the last lines of the pack's output:", *result.last_lines]))
+            if result.fault:
+                self.log.error("%s", result.fault)
             hint = "fix the causes above; a retry runs only these endpoints. All runs: airflow hdm runs list"
             raise PackFailedError("\n".join(lines), self.pack.folder, hint)
+        if isinstance(result.fault, IncidentsOpenedError):
+            raise AirflowFailException(str(result.fault))
+        if result.fault:
+            raise result.fault
+        if result.planned.empty:
+            hint = f"activate one: airflow hdm activate {self.pack.task_id} <endpoint>"
+            self._skip(f"{result.skip_reason} for {self.pack.task_id}; {hint}")
         if result.skip_reason:
             reasons = [(why, slug) for slug, why in result.planned.gated.items()]
             reasons += [(one.reason, one.endpoint) for one in result.done]

@@ -11,7 +11,7 @@ from hdm_airflow.base import runs
 from hdm_airflow.base.assignments import Assignments
 from hdm_airflow.base.configuration import NONE, Configuration, merge
 from hdm_airflow.base.endpoints import Registered
-from hdm_airflow.base.gate import Gate
+from hdm_airflow.base.gate import Gate, Verdict
 from hdm_airflow.errors import ConfigurationError, HdmError, shortened
 from hdm_airflow.packs import config_schema, files
 from hdm_airflow.packs.pack import Pack
@@ -28,6 +28,7 @@ class Item:
     config: object  # external and endpoint configuration merged
     config_sources: tuple[str, ...]
     incomplete: tuple[str, ...]  # objects without metrics
+    unproven: tuple[str, ...]  # objects where the absence of an alert proves nothing
 
     @property
     def slug(self) -> str:
@@ -47,9 +48,14 @@ class Plan:
     recorded: str | None = None  # digest of the pack's content, as the base has recorded it
 
     @property
+    def slugs(self) -> list[str]:
+        """The slugs of all endpoints."""
+        return [*(item.slug for item in self.run), *self.broken, *self.gated, *self.kept]
+
+    @property
     def empty(self) -> bool:
         """Whether no endpoint is activated."""
-        return not (self.run or self.broken or self.gated or self.kept)
+        return not self.slugs
 
 
 def read(
@@ -129,7 +135,7 @@ def make(
     for slug in wanted:
         verdict = gate.judge(slug)
         try:
-            item = _item(assigned, external, slug, verdict.incomplete)
+            item = _item(assigned, external, slug, verdict)
         except HdmError as error:
             broken[slug] = one_line(error)
             continue
@@ -192,9 +198,15 @@ def _is_done(slug: str, gate: Gate, own: Mapping[str, runs.Run]) -> bool:
     return all(metric.finished_at is None or metric.finished_at <= run.started_at for metric in gate.waits_for(slug))
 
 
-def _item(assigned: Assignments, external: Configuration, slug: str, incomplete: tuple[str, ...]) -> Item:
+def _item(assigned: Assignments, external: Configuration, slug: str, verdict: Verdict) -> Item:
     registered = assigned.endpoints.get(slug)
     if registered is None:
         raise HdmError("the activated slug matches no endpoint", "hdm_core_dblist")
     config, sources = merge(external, assigned.configurations.for_endpoint(slug))
-    return Item(registered=registered, config=config, config_sources=tuple(sources), incomplete=incomplete)
+    return Item(
+        registered=registered,
+        config=config,
+        config_sources=tuple(sources),
+        incomplete=verdict.incomplete,
+        unproven=verdict.unproven,
+    )

@@ -67,6 +67,10 @@ CODES: dict[str, tuple[Severity, str]] = {
     "pack-large": ("warning", "the pack has over 10,000 files; each run copies them"),
     "requirements-unreadable": ("warning", "requirements.txt cannot be read as UTF-8 text"),
     "folder-stray": ("warning", "a folder or file below the packs folder is not a pack"),
+    "airflow-links": (
+        "warning",
+        "Airflow would find a folder of this pack twice, through a link, and then load no Dag",
+    ),
     "airflow-imports": ("warning", "Airflow would import this pack's Python files at every parse"),
     "ndjson-bad": ("warning", "a line of kibana-dashboard/export.ndjson is not JSON"),
     "conf-unreadable": ("warning", "process/conf.json cannot be read as JSON"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from hdm_airflow.packs import conf, config_schema, files, lookalikes, requirement_lines, scripts
 from hdm_airflow.packs.pack import CREATE_TABLE, REQUIREMENTS
 from hdm_airflow.packs.reader import Draft
-from hdm_airflow.packs.tree import Tree, entries
+from hdm_airflow.packs.tree import Tree, entries, walk
 
 _DASHBOARD = "kibana-dashboard/export.ndjson"
 _DASHBOARD_LIMIT = 100_000_000  # bytes; Kibana exports of several MB are common
@@ -78,9 +78,15 @@ def _check_texts(draft: Draft) -> None:
 
 
 def _check_imports(draft: Draft, root: Path) -> None:
-    """At every parse, Airflow imports each .py file below the dags folder that contains "airflow" and "dag"."""
+    """At every parse, Airflow imports each .py file below the dags folder that contains "airflow" and "dag".
+
+    It follows links, and gives up the whole dags folder if it comes to a folder twice.
+    """
     if any(_ignores(folder, root) for folder in (root, *root.parents)):
         return
+    hint = f"add {root.name}/ to the file .airflowignore next to your Dag file"
+    for link in walk(draft.path).doubled:
+        draft.add("airflow-links", "Airflow would find this folder twice, and then load no Dag", hint, file=link)
     everything = entries(draft.path, Tree())
     for name in sorted(name for name, entry in everything if name.endswith(".py") and not entry.is_dir()):
         try:
@@ -88,7 +94,6 @@ def _check_imports(draft: Draft, root: Path) -> None:
         except (FileNotFoundError, files.Unreadable):
             continue  # Airflow cannot read and import it either
         if b"airflow" in content and b"dag" in content:
-            hint = f"add {root.name}/ to the file .airflowignore next to your Dag file"
             draft.add("airflow-imports", "Airflow would import this file at every parse", hint, file=name)
 
 

@@ -22,7 +22,7 @@ _OF_MESSAGE = {
 
 def explain(text: str, error: JSONDecodeError) -> tuple[str, str]:
     """The likely cause, and what to do."""
-    before, after = text[: error.pos].rstrip(), text[error.pos :]
+    before, after = text[: error.pos], text[error.pos :]
     if found := _explain_sign(before, after, error.msg):
         return found
     if word := _WORD.match(after):
@@ -33,7 +33,8 @@ def explain(text: str, error: JSONDecodeError) -> tuple[str, str]:
 
 def _explain_sign(before: str, after: str, message: str) -> tuple[str, str] | None:
     """The cause, if the text around the fault shows it."""
-    sign = after[:1]
+    sign, is_number = after[:1], before[-1:].isdecimal()
+    before = before.rstrip()
     causes = [
         (not before and not after.strip(), "it is empty", "write one object: { ... }"),
         (
@@ -46,9 +47,14 @@ def _explain_sign(before: str, after: str, message: str) -> tuple[str, str] | No
         (sign and sign in _TYPOGRAPHIC, "it has typographic quotes", 'write plain double quotes: "name"'),
         (not after.strip(), "it ends too early", "add what is missing, such as a closing bracket"),
         (
-            sign == "." and before[-1:].isdecimal(),
+            is_number and (sign in set(".:-/+") or sign.isdecimal()),  # 1.0.0, 2026-01-31, 12:30, 01
             "a text has no quotes",
             'write double quotes around it, such as "1.0.0"',
+        ),
+        (
+            sign in {"]", "}"} and message.startswith("Expecting ','"),
+            "a bracket is of the wrong kind",
+            "close { with } and [ with ]",
         ),
     ]
     return next(((cause, hint) for applies, cause, hint in causes if applies), None)

@@ -54,11 +54,12 @@ class Schema:
         if not isinstance(self.document, dict):
             return [_problem((), "must be an object")]
         found = []
+        checked = {id(schema) for _, schema in self._schemas()}
         for path, schema in self._schemas():
             found += [_problem((*path, *place), text) for place, text in faults(schema)]
             reference = schema.get("$ref") if isinstance(schema, dict) else None
-            if isinstance(reference, str) and self._target(reference) is None:
-                text = f"{short(reference)} is not a place in this file: write #/$defs/NAME"
+            if isinstance(reference, str) and id(self._target(reference)) not in checked:
+                text = f"{short(reference)} is not a schema in this file: write #/$defs/NAME"
                 found.append(_problem((*path, "$ref"), text))
         return found[:_MANY] or self._misfits()[:_MANY]
 
@@ -74,7 +75,7 @@ class Schema:
             for place, value in values:
                 for at, text, _ in self._errors(schema, value, ()):
                     whole = f"{_path(at)} {text}" if at else text
-                    found.append(_problem((*path, *place), f"it does not fit the schema: {whole}"))
+                    found.append(_problem((*path, *place), f"does not fit the schema: {whole}"))
                     break
         return found
 
@@ -239,11 +240,11 @@ def _simple(schema: dict[str, Any], value: Any, path: tuple[Any, ...]) -> Iterat
 def _missing(schema: dict[str, Any], value: dict[str, Any]) -> Iterator[str]:
     for name in schema.get("required", ()):
         if name not in value:
-            yield f"{short(name)} is missing"
+            yield f"lacks {short(name)}"
     for key, names in schema.get("dependentRequired", {}).items():
         for name in names if key in value else ():
             if name not in value:
-                yield f"{short(name)} is missing, which {short(key)} requires"
+                yield f"lacks {short(name)}, which {short(key)} requires"
 
 
 def _counted(

@@ -24,6 +24,8 @@ _COMMENT = re.compile(r"(^|\s)#.*$")
 _ARCHIVE = re.compile(r"(?i)\.(whl|zip|tar|tar\.(gz|bz2|xz)|tgz)(\[[^]]*\])?$")
 _SINGLE_EQUALS = re.compile(r"([\w.-]+)\s*=\s*([\w.*+!-]+)$")
 _BLANK = re.compile(r"([\w.-]+)\s+v?(\d[\w.*+!-]*)$")
+_COMMAND = re.compile(r"(python3? -m )?pip3? install ")
+_LOGIN = re.compile(r"://[^/\s]*@")  # in a URL, mostly with a password
 _LONGEST = 10_000  # characters; hashes of one release may take some thousand
 _SHOWN = 80  # characters
 
@@ -36,7 +38,7 @@ def inspect(draft: Draft) -> None:
         return  # no requirements, or reported as requirements-unreadable
     for number, line in _logical(text):
         if not _is_accepted(line):
-            message = f"{line[:_SHOWN]!r} is not a requirement"
+            message = f"{_LOGIN.sub('://...@', line)[:_SHOWN]!r} is not a requirement"
             draft.add("requirement-bad", message, _hint(line), file=REQUIREMENTS, place=str(number))
 
 
@@ -61,7 +63,7 @@ def _plain(line: str) -> str:
 
 
 def _is_accepted(line: str) -> bool:
-    if len(line) > _LONGEST:
+    if len(line) > _LONGEST or _COMMAND.match(line):
         return False
     if line.startswith("-"):
         option = re.match(r"--[\w-]+|-\w", line)
@@ -87,6 +89,6 @@ def _hint(line: str) -> str:
     for pattern in (_SINGLE_EQUALS, _BLANK):
         if match := pattern.match(line):
             return f"write {match[1]}=={match[2]}"
-    if re.match(r"(python3? -m )?pip3? install ", line):
+    if _COMMAND.match(line):
         return "write only the requirement, without pip install"
     return "write one requirement per line, such as pandas>=2.0"

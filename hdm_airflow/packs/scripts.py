@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from hdm_airflow.packs import files, shell
@@ -28,7 +29,8 @@ _HARMLESS = {
     *("set", "export", "echo", "printf", "umask", "shopt", "ulimit", "unset", "local", "declare", "readonly", "true"),
     *(":", "for", "case", "in", "select", "function", "exit", "return", "break", "continue", "[", "[[", "test", "trap"),
 }
-_DRIVE = re.compile(r"(?<![\w\\])[A-Za-z]:\\\w")
+#: Not the escapes after a label, as in printf '%s:\n' or "a:\tb".
+_DRIVE = re.compile(r"(?<![\w\\%])[A-Za-z]:\\(?![nrt0](?!\w{2}))\w")
 _BACKSLASHED = re.compile(r"(?<![\w.-])[\w.-]+(?:\\[\w.-]+)+")
 _LONG_LINE = 4_000  # characters; a longer line holds data
 
@@ -115,12 +117,15 @@ def _check_commands(draft: Draft, script: _Script, names: set[str]) -> None:
     folders |= {one.words[1] for one in found if one.words[0] == "cd" and len(one.words) > 1}
     if script.name == SCRIPT:
         _check_errexit(draft, found)
-    reported = set()
+    reported, changed = set(), list[str]()
     for command in found:
+        if command.words[0] == "chmod":
+            paths = [_joined(folder, word) for folder in folders for word in command.words[1:]]
+            changed += ["" if path == "." else path for path in paths]
         called = {_joined(folder, command.words[0]) for folder in folders} & names
         if "/" in command.words[0] and called and not any(_is_executable(draft.path / one) for one in called):
             one = min(called)
-            if one not in reported:
+            if one not in reported and not any(fnmatchcase(one, f"{path}*") for path in changed):
                 reported.add(one)
                 hint = f"chmod +x {one} (in git: git update-index --chmod=+x), or start it with its interpreter"
                 message = f"{one} is called, but is not executable"

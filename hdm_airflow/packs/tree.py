@@ -25,6 +25,7 @@ class Tree:
     escaping: list[str] = field(default_factory=list)  # links that lead out of the pack
     broken: list[str] = field(default_factory=list)  # links without a target, or to each other
     looping: list[str] = field(default_factory=list)  # links to a folder that contains them
+    doubled: list[str] = field(default_factory=list)  # links to other folders of the pack
     special: list[str] = field(default_factory=list)  # pipes, sockets, devices
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # folder, reason
     deep: set[str] = field(default_factory=set)  # folders directly in the pack with paths that a run cannot copy
@@ -97,3 +98,5 @@ def _sort_link(tree: Tree, relative: str, path: str, real_root: str) -> None:
     else:
         if stat.S_ISREG(mode):
             tree.files.add(relative)
+        elif stat.S_ISDIR(mode):
+            tree.doubled.append(relative)

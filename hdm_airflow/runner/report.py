@@ -20,6 +20,8 @@ _STATUSES = ("ok", "partial", "failed", "skipped")
 LINE_LIMIT = 1 << 20
 #: Bytes; the rest of a longer report is not read.
 REPORT_LIMIT = 1 << 26
+#: Stands for all objects in `incomplete`.
+EVERYTHING = "*"
 _CHUNK = 1 << 12  # bytes between two looks at the clock; all may be line ends
 _STEP = 0.05  # seconds per call: a pack that writes faster than we read must not stop the clock
 _CHUNKS = 1 << 10  # per call
@@ -37,7 +39,7 @@ class Report:
     message: str = ""
     metrics: int | None = None
     alerts: int | None = None
-    incomplete: tuple[str, ...] = ()
+    incomplete: tuple[str, ...] = ()  # names of objects; EVERYTHING: all
     version: str | None = None  # of the database, as the pack read it from there
 
 
@@ -234,12 +236,19 @@ class ReportReader:
             self.reports.progress = Progress(share=float(share), message=self._text(value.get("message")))
 
     def _names(self, values: list[object]) -> tuple[str, ...]:
-        """Each value as a masked line; they are searched for secrets all at once, because a line may hold 300,000."""
-        texts = list(map(_plain, values))
+        """The names as they are, for they are compared; EVERYTHING too if the ledger must hold another form of one.
+
+        They are searched for secrets all at once, because a line may hold 300,000.
+        """
+        texts = [text for text in map(_plain, values) if text and not text.isspace()]
         together = "\n".join(texts)
-        if self.mask(together) == together:
-            return tuple(map(_one_line, texts))
-        return tuple(map(self._text, values))
+        clean = self.mask(together) == together
+        names = [self._name(text, clean=clean) for text in texts]
+        return tuple(name for name in names if name) + ((EVERYTHING,) if names != texts else ())
+
+    def _name(self, text: str, *, clean: bool) -> str:
+        fits = len(text) <= _MESSAGE_LIMIT and printable(text) == text
+        return text if fits and (clean or self.mask(text) == text) else self._text(text)
 
     def _text(self, value: object) -> str:
         """The value as one masked line; a text of a megabyte is cut first, and loses what the cut may have spared."""

@@ -328,10 +328,20 @@ def test_key_that_is_missing_is_a_warning_until_the_other_part_has_it(hdm: Hdm, 
     """External and endpoint configuration are stored one after the other."""
     schema = tmp_path / "dags/packs/metric-packs/beat/config.schema.json"
     schema.write_text(json.dumps({**SCHEMA, "required": ["identifying"]}))
-    missing = "warning: the pack will not accept the configuration as a whole: the configuration identifying is missing"
+    missing = "warning: the pack will not accept the configuration as a whole: the configuration lacks identifying"
     assert missing in hdm("config", "set", "beat", "{}", "--endpoint", "heart").err
     assert hdm("config", "set", "beat", '{"identifying": []}').err == "mp_beat is configured for version 0.1.0\n"
     assert "warning" not in hdm("config", "set", "beat", "{}", "--endpoint", "heart").err
+
+
+def test_external_configuration_that_cannot_be_read_is_a_warning_for_an_endpoint(hdm: Hdm, base: Database) -> None:
+    """One bad row must not keep others from being written."""
+    hdm("config", "set", "beat", "{}")
+    with base.connect(autocommit=True) as connection:
+        connection.execute("UPDATE hdm_pack_metric_conf SET pack_config = '***'")
+    done = hdm("config", "set", "beat", "{}", "--endpoint", "heart")
+    assert "the pack will run on no endpoint: the configuration is not base64 of UTF-8 text" in done.err
+    assert [row["value"] for row in hdm.json("config", "list")] == [None, {}]
 
 
 def test_schema_of_the_last_attempt_counts_where_the_packs_folder_has_no_pack(
@@ -420,7 +430,7 @@ def test_missing_password_is_named_with_its_connection(hdm: Hdm, database: Datab
 
 def test_check_names_a_base_that_is_newer_different_or_read_only(hdm: Hdm, base: Database) -> None:
     """The exit code says it too; a command that writes refuses a base of another version."""
-    assert "is current: version 0002" in hdm("db", "check").err
+    assert "is current: version 0004" in hdm("db", "check").err
     with base.connect(autocommit=True) as owner:
         owner.execute("DROP INDEX hdm_alerts_key; ALTER TABLE hdm_pack_run DROP COLUMN alerts")
         done = hdm("db", "check", code=1)
@@ -431,5 +441,5 @@ def test_check_names_a_base_that_is_newer_different_or_read_only(hdm: Hdm, base:
             assert newer in hdm(*words, code=2).err
     with base.connect(autocommit=True) as owner:
         owner.execute(f'ALTER DATABASE "{base.name}" SET default_transaction_read_only = on')
-        owner.execute("SET default_transaction_read_only = off; UPDATE hdm_alembic_version SET version_num = '0002'")
+        owner.execute("SET default_transaction_read_only = off; UPDATE hdm_alembic_version SET version_num = '0004'")
     assert "the HDM base is read-only" in hdm("db", "check", code=2).err

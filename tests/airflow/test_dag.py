@@ -295,6 +295,32 @@ def test_task_that_a_worker_runs_fails_with_the_reason_too(folder: Folder, monke
         dag = folder.dag('dag = HdmDag("d")')
         assert set(dag.task_dict) == {"start", "configuration", "end"} | more
         assert all("the Variable is not JSON" in dag.get_task(one).reason for one in {"configuration"} | more)
+        assert "| prod |" not in dag.doc_md  # unknown
+
+
+@pytest.mark.parametrize(
+    ("group", "task_id", "more"),
+    [
+        ('TaskGroup("a"): HdmTaskGroup("g")', "a.g.mp_basic", {"a.g.mp_basic"}),
+        ('TaskGroup("a"): HdmTaskGroup("g")', "a.g.end", set()),
+        ('TaskGroup("a"): HdmTaskGroup("g")', "before", set()),
+        ('TaskGroup("a"): HdmTaskGroup("g", prefix_group_id=False)', "before", set()),
+    ],
+)
+def test_task_of_a_group_in_a_worker_fails_with_the_reason(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, group: str, task_id: str, more: set[str]
+) -> None:
+    """Tasks of the Dag's author stay his."""
+    folder.pack("basic")
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", "{not json")
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "d")
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", task_id)
+    imports = "from airflow.sdk import TaskGroup\nfrom airflow.providers.standard.operators.empty import EmptyOperator"
+    code = f'{imports}\nwith DAG("d") as dag:\n    EmptyOperator(task_id="before")\n    with {group}'
+    dag = folder.dag(code)
+    end, wrong = ("end", "configuration") if "False" in group else ("a.g.end", "a.g.configuration")
+    assert set(dag.task_dict) == {"before", end, wrong} | more
+    assert all("the Variable is not JSON" in dag.get_task(one).reason for one in {wrong} | more)
 
 
 @pytest.mark.parametrize(
@@ -424,7 +450,9 @@ def test_run_without_anything_wrong_is_green_and_in_the_ledger(stage: Stage, mon
     assert stage.ledger("rp_basic", "metric_date::text", "reported") == [("heart", "success", "2026-03-01", True)]
 
 
-def run_dag(stage: Stage, monkeypatch: pytest.MonkeyPatch, conf: dict[str, Any] | None = None) -> dict[str, str]:
+def run_dag(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, conf: dict[str, Any] | None = None, **settings: Any
+) -> dict[str, str]:
     """Run the packs as a Dag with `dag.test()`, in a process of its own; the states of the run and of its tasks."""
     import shutil
 
@@ -446,7 +474,7 @@ run = bag.dags["hdm_pipeline"].test(run_conf=json.loads(sys.argv[1]))
 states = {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
 print("STATES", json.dumps({"run": str(run.state), **states}))
 """
-    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"venvs": {"folder": str(stage.store)}}))
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"venvs": {"folder": str(stage.store)}, **settings}))
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps(conf or {})],
         capture_output=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -125,6 +126,33 @@ def test_retry_after_sigkill_leaves_alone_what_was_reported_a_second_before(stag
     ]
     assert stage.run("mp_basic")["success"] == 1
     assert len(tally.read_text().split()) == len(stage.ledger("mp_basic")) == 2
+
+
+@pytest.mark.parametrize("reported", [False, True])
+def test_worker_killed_in_a_rule_pack_leaves_where_its_silence_proves_nothing(
+    stage: Stage, tmp_path: Path, reported: bool
+) -> None:
+    """The row that the next run closes has the names, with or without a note of `ok`."""
+    began = tmp_path / "packs" / "began"
+    names = ["stays", "beds.number"]
+    partial = json.dumps({"endpoint": HEART.slug, "status": "partial", "incomplete": names})
+    stage.pack("basic", f"echo '{partial}' >> \"$HDM_REPORT\"\n")
+    work = f"echo > {began}; test -e {stage.folder}/go || sleep 30\n"
+    stage.pack("judge", (ALL_OK if reported else "") + work, kind="rule", partial=True, depends_on=["basic"])
+    stage.activate("mp_basic", HEART)
+    stage.activate("rp_judge", HEART, register=False)
+    with pytest.raises(PackFailedError):
+        stage.run("mp_basic")
+    process = child(stage, "rp_judge")
+    assert eventually(began.exists, 60)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (stage.folder / "go").touch()
+    assert stage.ledger("rp_judge", "reported", "incomplete") == [("heart", "running", reported, names)]
+    stage.run("rp_judge")
+    ended = ("heart", "success" if reported else "failed", names)
+    assert stage.ledger("rp_judge", "incomplete")[0] == ended
 
 
 @pytest.mark.parametrize("value", [{"k": "\ud800"}, {"k": float("inf")}, [float("nan")]])

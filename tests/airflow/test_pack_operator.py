@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import date, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -184,6 +185,41 @@ def test_partial_metrics_reach_only_a_rule_pack_that_asks_for_them_with_their_ga
     assert "public.stays" in stage.log
 
 
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [
+        (report(HEART, "partial", incomplete=["public.stays"]), ["public.stays"]),
+        (report(HEART, "partial"), ["*"]),
+        (report(HEART, metrics=0), ["*"]),
+        (report(HEART, metrics=3), []),
+        (report(HEART), []),
+    ],
+)
+def test_ledger_of_a_rule_pack_says_where_its_silence_proves_nothing(
+    stage: Stage, metrics: str, told: list[str]
+) -> None:
+    """Whatever the pack reports, and also if it fails; the pack itself gets names only."""
+    stage.pack("basic", metrics)
+    show = EACH.format("print('got', *e.incomplete, 'only') or run.report(e, 'ok', incomplete=['beds', *e.incomplete])")
+    stage.pack("reports", show, kind="rule", partial=True, depends_on=["basic"])
+    stage.pack("silent", "exit 0\n", kind="rule", partial=True, depends_on=["basic"])
+    stage.pack("fails", "exit 7\n", kind="rule", partial=True, depends_on=["basic"])
+    for task_id in ("mp_basic", "rp_reports", "rp_silent", "rp_fails"):
+        stage.activate(task_id, HEART, register=task_id == "mp_basic")
+    with suppress(PackFailedError):
+        stage.run("mp_basic")
+    measured = stage.ledger("mp_basic", "incomplete")
+    stage.run("rp_reports")
+    stage.run("rp_silent")
+    with pytest.raises(PackFailedError):
+        stage.run("rp_fails")
+    assert stage.ledger("rp_reports", "incomplete") == [("heart", "success", ["beds", *told])]
+    assert stage.ledger("rp_silent", "incomplete") == [("heart", "success", told)]
+    assert stage.ledger("rp_fails", "incomplete") == [("heart", "failed", told)]
+    assert " ".join(["got", *(name for name in told if name != "*"), "only"]) in stage.log
+    assert stage.ledger("mp_basic", "incomplete") == measured
+
+
 def test_explicit_dependency_counts_also_where_it_is_not_activated(stage: Stage) -> None:
     """A defaulted one does not: rules on data need no metrics there."""
     stage.pack("basic", ALL_OK)
@@ -279,8 +315,8 @@ def test_quarantined_pack_is_red_if_the_base_cannot_be_asked(stage: Stage, monke
     assert "it is unknown whether the pack is activated" in stage.log
 
 
-def test_failed_task_quotes_the_last_lines_of_the_pack(stage: Stage) -> None:
-    """They are the reason in most cases; the reasons come first, the endpoints last, and nothing is unbounded."""
+def test_log_of_a_failed_task_quotes_the_last_lines_of_the_pack(stage: Stage) -> None:
+    """They are the reason in most cases. The error, which Airflow may send by mail, quotes nothing."""
     stage.pack("basic", "seq 100; echo >&2 \"ValueError: no such table\"; printf 'x%.0s' {1..3000}; exit 7\n")
     stage.activate("mp_basic", HEART, LUNG)
     with pytest.raises(PackFailedError) as caught:
@@ -288,11 +324,11 @@ def test_failed_task_quotes_the_last_lines_of_the_pack(stage: Stage) -> None:
     lines = caught.value.what.splitlines()
     assert lines[0] == "mp_basic did not succeed on 2 of 2 endpoint(s):"
     reason = "  failed: the bootstrap script ended with exit code 7"
-    assert lines[1:3] == [f"{reason}: {HEART.slug}, {LUNG.slug}", "the last lines of the pack's output:"]
-    assert lines[3:5] == ["  93", "  94"]
-    assert lines[11] == "  ValueError: no such table"
-    assert len(lines) == 13
-    assert len(lines[12]) < 600
+    assert lines[1:] == [f"{reason}: {HEART.slug}, {LUNG.slug}"]
+    quoted = stage.log.partition("the last lines of the pack's output:")[2].splitlines()
+    assert quoted[1:3] == ["  93", "  94"]
+    assert quoted[9] == "  ValueError: no such table"
+    assert len(quoted[10]) < 600
 
 
 def test_skipped_task_says_why_first_and_where_last(stage: Stage) -> None:

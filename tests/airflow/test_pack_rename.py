@@ -28,6 +28,9 @@ COLUMNS = {
     "hdm_pack_metric_conf": "pack_name",
     "hdm_pack_rule_conf": "pack_name",
     "hdm_alerts": "rule_pack",
+    "hdm_not_judged": "rule_pack",
+    "hdm_incident": "rule_pack",
+    "hdm_incident_count": "rule_pack",
     "hdm_pack_run": "pack",
     "hdm_pack": "name",
     "hdm_pack_schema": "pack",
@@ -53,6 +56,15 @@ def filled(stage: Stage) -> Stage:
         stage.configure(task_id, {"b": 2}, place=HEART)
     with stage.base.connect(autocommit=True) as owner:
         owner.execute("INSERT INTO hdm_alerts (rule_pack, rule_id, endpoint) VALUES ('pulse', '1', %s)", [HEART.slug])
+        owner.execute(
+            """INSERT INTO hdm_not_judged (rule_pack, endpoint, "date", kind) VALUES ('pulse', %s, %s, 'error')""",
+            [HEART.slug, MONDAY],
+        )
+        owner.execute(
+            """INSERT INTO hdm_incident (rule_pack, endpoint, rule_id, "table", "column", state, level, first_on,
+                opened_on) VALUES ('pulse', %s, '1', '', '', 'open', 'High', %s, %s)""",
+            [HEART.slug, MONDAY, MONDAY],
+        )
     return stage
 
 
@@ -243,12 +255,13 @@ def test_lists_mark_names_that_no_pack_has(filled: Stage, hdm: Hdm, monkeypatch:
 def test_page_removes_every_row_of_a_pack(filled: Stage, hdm: Hdm) -> None:
     """Its commands and statements, in their order, leave the pack of the other kind as it is."""
     page = (ROOT / "docs/how-to/rename-or-remove-a-pack.md").read_text()
-    (block,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    blocks = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
     hdm("deactivate", "mp_pulse", "--all")
     with filled.base.connect(autocommit=True) as owner:
-        owner.execute(block)
-        owner.execute("DELETE FROM hdm_alerts WHERE rule_pack = 'pulse'")
-    others = set(COLUMNS) - {"hdm_core_table_corr_db_mp", "hdm_pack_metric_conf", "hdm_alerts"}
+        for block in blocks:
+            owner.execute(block)
+    of_rule_packs = {"hdm_alerts", "hdm_not_judged", "hdm_incident", "hdm_incident_count"}
+    others = set(COLUMNS) - {"hdm_core_table_corr_db_mp", "hdm_pack_metric_conf", *of_rule_packs}
     assert counts(filled, "pulse") == {table: 2 if table == "hdm_pack_rule_conf" else 1 for table in others}
 
 

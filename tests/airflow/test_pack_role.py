@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -71,20 +72,33 @@ def tables_of(stage: Stage, role: str) -> set[str]:
 
 
 def test_reference_packs_run_unchanged_under_a_role_of_their_own(ward: Ward, role: str, hdm: Hdm) -> None:
-    """Create-table scripts, metrics, rules, alerts: twice for one date, and once for the next."""
+    """Create-table scripts, metrics, rules, alerts: twice for one date, and once for the next, which has no news."""
     hdm("db", "grant", role)
     stage = ward.stage
-    for day in (MONDAY, MONDAY, MONDAY + timedelta(days=1)):
+    for day, alerts in ((MONDAY, 2), (MONDAY, 2), (MONDAY + timedelta(days=1), 0)):
         assert stage.run("mp_basic", day=day, pack_conn_id="packs")["success"] == 2
-        assert stage.run("rp_basic", day=day, pack_conn_id="packs")["alerts"] == 2
+        assert stage.run("rp_basic", day=day, pack_conn_id="packs")["alerts"] == alerts
     ward.check_ledger()
     with stage.base.connect() as connection:
         connection.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(role)))
         counts = connection.execute('SELECT "date", count(*) FROM metric_basic GROUP BY 1 ORDER BY 1').fetchall()
     assert [number for _, number in counts] == [2 * COLUMNS, 2 * COLUMNS]
-    assert len(ward.rows("SELECT FROM hdm_alerts")) == 4
-    levels = {f"metric_basic_{level}" for level in ("levels", "table", "version", "database", "known", "metric")}
-    assert tables_of(stage, role) == {"metric_basic", *levels, "rule_basic", "rule_basic_error"}
+    assert len(ward.rows("SELECT FROM hdm_alerts")) == 2
+    more = (
+        "levels",
+        "table",
+        "version",
+        "database",
+        "known",
+        "metric",
+        "day",
+        "pair",
+        "number_by_level",
+        "foreign_key",
+    )
+    levels = {f"metric_basic_{level}" for level in more}
+    rules = {"rule_basic", *(f"rule_basic_{one}" for one in ("member", "result", "baseline"))}
+    assert tables_of(stage, role) == {"metric_basic", *levels, *rules}
     assert "rights of the HDM base's owner" not in stage.log
 
 
@@ -94,11 +108,26 @@ def test_packs_that_ran_as_the_owner_go_on_under_the_role_with_their_metrics(war
     stage.run("mp_basic")
     stage.run("rp_basic")
     assert "with the rights of the HDM base's owner" in stage.log
-    more = ("levels", "table", "version", "database", "known", "metric", "quotable", "trend", "table_trend")
+    more = (
+        "levels",
+        "table",
+        "version",
+        "database",
+        "known",
+        "metric",
+        "quotable",
+        "trend",
+        "table_trend",
+        "day",
+        "pair",
+        "number_by_level",
+        "foreign_key",
+    )
     output = hdm("db", "grant", role, "--move", "metric_basic", *(f"metric_basic_{one}" for one in more)).err
     assert "metric_basic was handed over to the role, with its rows" in output
-    assert "were not handed over: rule_basic, rule_basic_error" in output
-    hdm("db", "grant", role, "--move", "rule_basic", "rule_basic_error")
+    rules = ("rule_basic", "rule_basic_baseline", "rule_basic_member", "rule_basic_result")
+    assert f"were not handed over: {', '.join(rules)}" in output
+    hdm("db", "grant", role, "--move", *rules)
     script = stage.folder / "metric-packs" / "basic" / "create-table" / "create.sql"
     script.write_text(script.read_text() + "ALTER TABLE metric_basic ADD IF NOT EXISTS more text;\n")
     for task_id in ("mp_basic", "rp_basic"):
@@ -249,3 +278,45 @@ def test_upgrade_repeats_the_rights_of_roles_that_have_had_them(stage: Stage, ro
     finally:
         with stage.base.connect(autocommit=True) as owner:
             owner.execute(f"ALTER ROLE {role} NOCREATEROLE; DROP OWNED BY {role}_reader; DROP ROLE {role}_reader")
+
+
+#: A rule pack in bash that knows nothing of incidents: it replaces its alerts, and tries to write what it must not.
+SHELL_RULES = r"""
+set -euo pipefail
+export PGOPTIONS=--client-min-messages=warning
+sql() { psql --quiet --no-psqlrc -v ON_ERROR_STOP=1 -v date="$HDM_DATE" -v slug="@slug@"; }
+sql <<'SQL'
+BEGIN;
+DELETE FROM hdm_alerts WHERE rule_pack = 'night' AND endpoint = :'slug' AND "date" = :'date';
+INSERT INTO hdm_alerts (rule_pack, endpoint, "date", rule_id, "table", alert_level)
+SELECT 'night', :'slug', :'date', 'late', 'visits', 'High' WHERE :'date' IN ('2026-01-05', '2026-01-06');
+COMMIT;
+SQL
+for statement in "DELETE FROM hdm_incident_event" "DELETE FROM hdm_incident_count" \
+    "UPDATE hdm_pack_run SET derived = true" "UPDATE hdm_incident SET state = 'resolved', ended_on = opened_on"
+do
+    if sql <<< "$statement;" 2> refusal; then echo "$statement was possible"; exit 1; fi
+    grep -q "permission denied" refusal
+done
+echo "open: $(sql <<< "SELECT count(*) FROM hdm_incident WHERE state = 'open'" | tr -dc '0-9 (')"
+"""
+
+
+def test_shell_rule_pack_that_writes_alerts_only_gets_incidents_and_cannot_write_them(
+    stage: Stage, role: str, hdm: Hdm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened, still there, gone; it may read them, its log shows."""
+    monkeypatch.setenv("PATH", f"{stage.base.server.bin_dir}:{os.environ['PATH']}")  # psql
+    hdm("db", "grant", role)
+    stage.pack("night", SHELL_RULES.replace("@slug@", HEART.slug), kind="rule")
+    stage.activate("rp_night", HEART)
+    query = "SELECT state, level, opened_on, ended_on FROM hdm_incident"
+    states = []
+    for number in range(3):
+        assert stage.run("rp_night", day=MONDAY + timedelta(days=number), pack_conn_id="packs")["success"] == 1
+        with stage.base.connect() as connection:
+            states += connection.execute(query).fetchall()
+    open_ = ("open", "High", MONDAY, None)
+    assert states == [open_, open_, ("resolved", "High", MONDAY, MONDAY + timedelta(days=2))]
+    assert "incidents: 1 opened" in stage.log
+    assert "incidents: 1 resolved" in stage.log

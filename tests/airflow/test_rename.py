@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from tests.airflow.stage import Stage
 
 ROOT = Path(__file__).parents[2]
-HEART, NEW = endpoint("heart"), endpoint("heart", host="new.example")
+HEART, NEW, OTHER = endpoint("heart"), endpoint("heart", host="new.example"), endpoint("heart", host="other.example")
 OLD_FORM = "heart:postgres:127.0.0.1:5432:reader:False"
 ROLE = "hdm_test_packs"
 ALL_OK = REPORT_ALL.format("ok")
@@ -51,6 +52,18 @@ def filled(stage: Stage) -> Stage:
         owner.execute("INSERT INTO hdm_pack_rule_conf VALUES (%s, 'basic', NULL, 'e30=')", [f"basic:{HEART.slug}"])
         owner.execute("INSERT INTO hdm_pack_rule_conf VALUES ('basic:1.0.0', 'basic', '1.0.0', 'e30=')")
         owner.execute("INSERT INTO hdm_alerts (rule_pack, rule_id, endpoint) VALUES ('basic', '1', %s)", [HEART.slug])
+        owner.execute(
+            """INSERT INTO hdm_not_judged (rule_pack, endpoint, "date", kind) VALUES ('basic', %s, %s, 'error')""",
+            [HEART.slug, MONDAY],
+        )
+        owner.execute(
+            """INSERT INTO hdm_incident (rule_pack, endpoint, rule_id, "table", "column", state, level, first_on,
+                opened_on) VALUES ('basic', %s, '1', '', '', 'open', 'High', %s, %s)""",
+            [HEART.slug, MONDAY, MONDAY],
+        )
+        owner.execute(
+            "INSERT INTO hdm_incident_count VALUES ('basic', %s, %s, 'High', 1, 1, 0, 0, 0, 1, 0)", [HEART.slug, MONDAY]
+        )
         owner.execute(TABLES)
         fill(owner)
     return stage
@@ -106,6 +119,7 @@ def test_no_table_with_the_slug_is_forgotten(filled: Stage, hdm: Hdm) -> None:
     made = set(re.findall(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)", TABLES))
     assert made - {"rule_basic", "metric_basic_metric"} <= before  # these two know no endpoints
     assert {"hdm_alerts", "hdm_pack_run", "hdm_pack_metric_conf", "hdm_core_table_corr_db_mp"} <= before
+    assert {"hdm_not_judged", "hdm_incident", "hdm_incident_count"} <= before
     done = hdm("endpoints", "rename", "heart", NEW.slug, "--yes")
     assert done.out == f"{NEW.slug}\n"
     assert places(filled.base, HEART.slug) == {"hdm_audit"}
@@ -182,7 +196,7 @@ def test_interrupted_rename_stops_the_packs_there_and_continues(
     assert "hdm_pack_run" not in places(filled.base, HEART.slug)
     with pytest.raises(PackFailedError, match="the activated slug matches no endpoint"):
         filled.run("mp_basic", day=MONDAY + timedelta(days=1))
-    assert "already has rows" in hdm("endpoints", "rename", NEW.slug, HEART.slug, "--yes", code=2).err
+    assert "was interrupted" in hdm("endpoints", "rename", NEW.slug, HEART.slug, "--yes", code=2).err
     monkeypatch.setattr(rename, "move_rows", move)
     hdm("endpoints", "rename", HEART.slug, NEW.slug, "--yes")
     assert places(filled.base, HEART.slug) == {"hdm_audit"}
@@ -202,6 +216,45 @@ def test_rename_and_runs_exclude_each_other(filled: Stage, hdm: Hdm) -> None:
             "packs are running, or another rename" in hdm("endpoints", "rename", "heart", NEW.slug, "--yes", code=2).err
         )
     assert filled.run("mp_basic")["success"] == 1
+    assert places(filled.base, NEW.slug) == set()
+
+
+def test_interrupted_rename_is_finished_before_the_next_one(
+    filled: Stage, hdm: Hdm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise, continued after the next one, it would activate packs for a slug that is no longer registered."""
+    with monkeypatch.context() as patch:
+        patch.setattr(rename, "finish", Mock(side_effect=KeyboardInterrupt))
+        hdm("endpoints", "rename", "heart", NEW.slug, "--yes", code=130)
+    refused = hdm("endpoints", "rename", NEW.slug, OTHER.slug, "--yes", code=2)
+    assert f"finish it first: airflow hdm endpoints rename {HEART.slug} {NEW.slug}" in refused.err
+    hdm("endpoints", "rename", HEART.slug, NEW.slug, "--yes")
+    hdm("endpoints", "rename", NEW.slug, OTHER.slug, "--yes")
+    assert [(row["endpoint"], row["packs"]) for row in hdm.json("endpoints", "list")] == [
+        (OTHER.slug, ["mp_basic", "rp_basic"])
+    ]
+
+
+def test_second_rename_that_waited_for_an_answer_starts_again(
+    filled: Stage, hdm: Hdm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it asked about is no longer there: it would take the endpoint away from its history."""
+
+    def agree(_question: str, _slug: str) -> bool:
+        return bool(hdm("endpoints", "rename", "heart", NEW.slug, "--yes").out)
+
+    monkeypatch.setattr("hdm_airflow.cli.endpoints.agreed", agree)
+    assert "changed in the meantime" in hdm("endpoints", "rename", "heart", OTHER.slug, code=2).err
+    assert places(filled.base, OTHER.slug) == set()
+
+
+def test_tables_that_the_connection_cannot_change_stop_the_rename(
+    filled: Stage, role: str, hdm: Hdm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If only the base is named, and not the environment, the history of the packs' role would stay behind."""
+    monkeypatch.setenv("AIRFLOW_CONN_SAME", filled.base.dsn)
+    refused = hdm("endpoints", "rename", "heart", NEW.slug, "--yes", "--conn-id", "same", code=2)
+    assert f"tables of packs would keep the old slug: {role}.mine, {role}.parted\n" in refused.err
     assert places(filled.base, NEW.slug) == set()
 
 

@@ -144,8 +144,58 @@ def test_timeout_of_the_manifest_is_between_the_setting_and_pack_args(
         site.manifest(timeout=manifest)
     monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"timeout": setting} if setting else {}))
     assert site.of_dag(pack_args).timeout == timeout
-    if not pack_args:
-        assert site.of_command().timeout == timeout
+    monkeypatch.setenv(
+        "AIRFLOW_VAR_HDM",
+        json.dumps({**({"timeout": setting} if setting else {}), "pack_args": {"mp_pulse": pack_args}}),
+    )
+    assert site.of_command().timeout == timeout
+
+
+@pytest.mark.parametrize(
+    ("variable", "found"),
+    [
+        ({}, ("none", 7)),
+        ({"fail_on": "High", "reopen_days": 3}, ("High", 3)),
+        ({"fail_on": "High", "environments": {"prod": {"reopen_days": 0}}}, ("High", 0)),
+        ({"fail_on": "High", "environments": {"prod": {"fail_on": "none"}}}, ("none", 7)),
+        (
+            {
+                "environments": {"prod": {"fail_on": "none", "reopen_days": 3}},
+                "pack_args": {"mp_pulse": {"fail_on": "Info"}},
+            },
+            ("Info", 3),
+        ),
+        (
+            {"environments": {"prod": {"fail_on": "High"}}, "pack_args": {"mp_*": {"reopen_days": 365, "pool": "x"}}},
+            ("High", 365),
+        ),
+    ],
+)
+def test_environment_is_between_the_setting_and_pack_args(
+    site: Site, monkeypatch: pytest.MonkeyPatch, variable: dict[str, Any], found: tuple[str, int]
+) -> None:
+    """A test base may be quiet where the hospital's is strict; task and command agree."""
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps(variable))
+    for options in (site.of_dag(), site.of_command()):
+        assert (options.fail_on, options.reopen_days) == found
+
+
+@pytest.mark.parametrize(("name", "value"), [("fail_on", "high"), ("fail_on", None), ("reopen_days", 366)])
+def test_wrong_value_of_an_environment_is_a_mistake_of_the_variable(
+    site: Site, monkeypatch: pytest.MonkeyPatch, name: str, value: Any
+) -> None:
+    """None is no value: `none` switches it off."""
+    stated = {"environments": {"prod": {name: value}}} if value else {name: value}
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps(stated))
+    err = site.hdm("packs", "run", "mp_pulse", "--packs-dir", site.folder / "packs", code=2).err
+    assert f"{name}: " in err
+
+
+def test_wrong_pack_args_keep_the_command_from_running_the_pack(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they do with its task."""
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"pack_args": {"mp_pulse": {"fail_on": "all"}}}))
+    err = site.hdm("packs", "run", "mp_pulse", "--packs-dir", site.folder / "packs", code=2).err
+    assert "mp_pulse has wrong arguments: the settings are wrong:\n  fail_on: " in err
 
 
 @pytest.mark.parametrize(

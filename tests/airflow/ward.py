@@ -40,7 +40,7 @@ for one in run["endpoints"]:
     note("begin", one["slug"])
 runpy.run_path(sys.argv[1], run_name="__main__")
 """
-#: Three columns, one of them empty: what the rules of pack basic alert on.
+#: Three columns, one of them empty.
 TABLE = """
 CREATE TABLE stays (stay_id int PRIMARY KEY, weight float, nothing text);
 INSERT INTO stays SELECT i, 70.5 + i % 7, NULL FROM generate_series(1, 50) i
@@ -48,7 +48,7 @@ INSERT INTO stays SELECT i, 70.5 + i % 7, NULL FROM generate_series(1, 50) i
 #: Lock modes for a table: they block everything, or only writes.
 ALL, WRITES = "ACCESS EXCLUSIVE", "SHARE"
 COLUMNS = 3
-ALERTS = [("stays", "nothing")]
+ALERTS: list[tuple[str | None, str | None]] = [(None, None)]  # one Info on the first date: a column is empty
 
 
 @dataclass
@@ -115,11 +115,11 @@ class Ward:
             return {}
         return {self._name(slug): n for slug, n in self.rows("SELECT endpoint, count(*) FROM metric_basic GROUP BY 1")}
 
-    def alerts(self) -> dict[str, list[tuple[str, str]]]:
+    def alerts(self) -> dict[str, list[tuple[str | None, str | None]]]:
         """Table and column of the alerts of each endpoint that has any."""
-        found: dict[str, list[tuple[str, str]]] = {}
-        for slug, *place in self.rows('SELECT endpoint, "table", "column" FROM hdm_alerts ORDER BY 1, 2, 3'):
-            found.setdefault(self._name(slug), []).append(tuple(place))
+        found: dict[str, list[tuple[str | None, str | None]]] = {}
+        for slug, table, column in self.rows('SELECT endpoint, "table", "column" FROM hdm_alerts ORDER BY 1, 2, 3'):
+            found.setdefault(self._name(slug), []).append((table, column))
         return found
 
     def check_ledger(self) -> None:

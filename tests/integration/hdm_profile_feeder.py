@@ -18,7 +18,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import hdm_profile as hp
-from hdm_profile import Profile, ProfileError, Spec
+from hdm_profile import Plan, Profile, ProfileError, Spec
 
 from tests.unit.hdm_profile_harness import copied, numeric, packets
 
@@ -43,6 +43,7 @@ ROWS = [
     *[Spec(hp.INTEGER, hp.ANY_INTEGER), Spec(hp.FLOAT, hp.ANY_FLOAT), Spec(hp.TEXT, hp.ANY_TEXT)],
     *[Spec(hp.DATE, hp.ANY_DATE), Spec(hp.DATETIME, hp.ANY_DATETIME), Spec(hp.TIME, hp.ANY_TIME)],
 ]
+NUMBERS = {hp.INTEGER, hp.UNSIGNED, hp.FLOAT, hp.DECIMAL}
 MANY, MANY_TEXTS = Spec(hp.INTEGER, hp.PG_INT8), Spec(hp.TEXT, hp.PG_TEXT)
 MOMENTS = [
     "2020-02-29",
@@ -79,14 +80,19 @@ class Feeder:
         chosen = self.random.choices(specs, k=self.random.randint(1, 4))
         count = self.random.choice([0, 1, 3, 30])
         memory = self.random.choice([1, 1 << 18, 1 << 29])
-        profile = self.profile = Profile(chosen, memory=memory, folder=self.folder_or_none())
+        plan = self.plan(chosen)
+        profile = self.profile = Profile(chosen, memory=memory, folder=self.folder_or_none(), plan=plan)
         try:
             if self.random.random() < 0.04:
-                profile = self.profile = Profile([MANY, MANY_TEXTS], memory=memory, folder=self.folder_or_none())
+                chosen, plan = [MANY, MANY_TEXTS], Plan(whole=True)
+                profile = self.profile = Profile(chosen, memory=memory, folder=self.folder_or_none(), plan=plan)
+                self.keep(profile, chosen)
                 profile.feed_copy(self.many())
             elif kind == "rows":
+                self.keep(profile, chosen)
                 profile.feed_rows([tuple(self.object() for _ in chosen) for _ in range(count)])
             else:
+                self.keep(profile, chosen)
                 self.feed(profile, kind, chosen, count)
             profile.finish()
         except ProfileError as error:
@@ -94,7 +100,51 @@ class Feeder:
         else:
             self.seen[hp.FINE] += 1
             profile.frequencies(0)
+            self.compare(profile, chosen)
+            if profile.has_plan:
+                self.ask(profile, len(plan.codes) if plan else 0)
         profile.close()
+
+    def keep(self, profile: Profile, specs: list[Spec]) -> None:
+        """Some of the columns, in too little room or in plenty."""
+        for i in range(len(specs)):
+            if self.random.random() < 0.5:
+                profile.keep(i, self.random.choice([0, 1, 100, 5000, 1 << 20]))
+
+    def compare(self, profile: Profile, specs: list[Spec]) -> None:
+        """What was kept of one column, with what was kept of others, whole or cut off."""
+        found = [kept for kept in map(profile.kept, range(len(specs))) if kept is not None]
+        for kept in found:
+            assert kept.missing_from(kept) == 0
+            other = self.random.choice(found)
+            kept.missing_from(other._replace(keys=other.keys[: self.random.randint(0, len(other.keys))]))
+
+    def plan(self, specs: list[Spec]) -> Plan | None:
+        """Now and then; of columns that it may name."""
+        if self.random.random() < 0.3:
+            return None
+        dates = [i for i, spec in enumerate(specs) if spec.kind in {hp.DATE, hp.DATETIME}]
+        numbers = [i for i, spec in enumerate(specs) if spec.kind in NUMBERS]
+        codes = [i for i, spec in enumerate(specs) if spec.kind != hp.OPAQUE]
+        pairs = [(one, other) for group in (dates, numbers) for one in group for other in group]
+        return Plan(
+            first_day=self.random.choice([0, 7000, -800_000]),
+            event=self.random.choice([None, *dates]),
+            pairs=tuple(self.random.sample(pairs, min(3, len(pairs)))),
+            codes=tuple(codes[:2]),
+            numbers=tuple(numbers),
+            whole=len(codes) == len(specs) and self.random.random() < 0.5,
+        )
+
+    @staticmethod
+    def ask(profile: Profile, codes: int) -> None:
+        """All that a plan may be asked."""
+        days, newest, _ = profile.days()
+        assert (newest is not None) is (sum(days) > 0)
+        assert all(pair.greater + pair.equal <= pair.both <= profile.rows for pair in profile.pairs())
+        assert 0 <= profile.repeats < max(1, profile.rows)
+        for code in range(codes):
+            profile.cells(code)
 
     def feed(self, profile: Profile, kind: str, specs: list[Spec], count: int) -> None:
         """Cut anywhere, and damaged more often than not."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
+from tests import shape_oracle
 from tests.integration.metric_basic_harness import moment
 
 if TYPE_CHECKING:
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.integration.pack_harness import Row
+
+
+def _class(characters: str) -> str:
+    """Characters as PostgreSQL writes them in brackets."""
+    return "".join(f"\\u{ord(character):04x}" for character in characters)
+
 
 NUMBERS, DATES = {"integer", "float"}, {"date", "datetime"}
 RATIO = 1e-9  # doubles are summed in different orders
@@ -27,6 +35,17 @@ FINITE = {
     "double": "{c} NOT IN ('NaN', 'Infinity', '-Infinity')",
 }
 NUMBER = {"oid": "{c}::bigint", "real": "{c}::float8"}
+# Of shapes: brackets and alternatives of PostgreSQL's regular expressions, whatever its locale.
+BLANKS, UPPERS, LOWERS = (_class(one) for one in (shape_oracle.BLANKS, shape_oracle.UPPERS, shape_oracle.LOWERS))
+MARKS = r"\u20ac\u201a\u0192\u201e\u2020\u2021\u02c6\u2030\u2022\u02dc\u2122\u0178"  # € to Ÿ: no letter is before them
+MOJIBAKE = (
+    r"\ufffd|[\u0080-\u0084\u0086-\u009f]|\u00c2[\u0080-\u00bf]"
+    rf"|\u00c3[\u0080-\u00bf{MARKS}\u0160\u2039\u0152\u017d\u2018\u201c\u2013\u0161\u0153\u017e]|[âÄÅÎÏÐÑ][{MARKS}]"
+)
+PLACEHOLDER = (
+    f"regexp_replace(translate({{x}}, 'É', 'é'), '^[{BLANKS}]+|[{BLANKS}]+$', '', 'g') ~*"
+    f" '^({'|'.join(map(re.escape, shape_oracle.WORDS))}|-+|\\?+|\\.+|\\*+|_+|x{{{{2,}}}})$'"
+)
 IN_CALENDAR = "{c} >= '0001-01-01' AND {c} < '10000-01-01'"
 
 
@@ -54,7 +73,14 @@ class Oracle:
                 "max_length": self._one("SELECT max(length({c}::text)) FROM {t}"),
                 "mean_length": _float(self._one("SELECT avg(length({c}::text)) FROM {t}")),
                 "empty_count": self._one("SELECT count(*) FROM {t} WHERE {c}::text = ''"),
+                "edge_blank_count": self._texts(f"{{x}} ~ '^[{BLANKS}]' OR {{x}} ~ '[{BLANKS}]$'"),
+                "upper_count": self._texts(f"{{x}} ~ '[{UPPERS}]' AND {{x}} !~ '[{LOWERS}]'"),
+                "lower_count": self._texts(f"{{x}} ~ '[{LOWERS}]' AND {{x}} !~ '[{UPPERS}]'"),
+                "mojibake_count": self._texts(f"{{x}} ~ '{MOJIBAKE}'"),
+                "placeholder_count": self._texts(PLACEHOLDER),
             }
+        if self.kind == "datetime":
+            found |= self._clocks()
         if self.kind in DATES:
             found |= {
                 "min_date_var": self._day("SELECT min({c}) FROM {t} WHERE " + IN_CALENDAR),
@@ -90,15 +116,40 @@ class Oracle:
             "ratio_level_frequency": first / levels if levels else None,
         }
 
+    def _texts(self, condition: str) -> Any:
+        texts = "(SELECT {c}::text AS x FROM {t}) AS texts"
+        return self._one(f"SELECT count(*) FROM {texts} WHERE {condition.replace('{x}', 'x')}")
+
+    def _clocks(self) -> Row:
+        at_midnight = f"FROM {{t}} WHERE {IN_CALENDAR} AND {{c}}::time = '00:00'"
+        other = f"FROM {{t}} WHERE {IN_CALENDAR} AND {{c}}::time <> '00:00'"
+        return {
+            "midnight_count": self._one(f"SELECT count(*) {at_midnight}"),
+            "hour_mean": _float(self._one(f"SELECT avg(extract(epoch FROM {{c}}::time)::numeric) / 3600 {other}")),
+        }
+
     def _numbers(self, values: int) -> Row:
+        found: Row = {}
         is_double = self.declared in {"real", "double precision"}
         finite = FINITE["double" if is_double else self.kind]
         of_finite = f"FROM {{t}} WHERE {finite}"
         number = NUMBER.get(self.declared, "{c}")
         # its root by stddev_samp has no more decimals than this, which may be none
         variance = self._one(f"SELECT var_samp({number}::numeric) {of_finite}")
+        if self.kind == "float":
+            exact = "trim_scale({c}::text::numeric)"  # the shortest text that gives a double
+            places = f"scale({exact})"
+            if is_double:  # at most 15 digits, and 15 places
+                places = (
+                    f"CASE WHEN length(ltrim(translate({exact}::text, '-.', ''), '0')) > 15 THEN 15 ELSE {places} END"
+                )
+                places = f"CASE WHEN {{c}} = trunc({{c}}) THEN 0 ELSE least({places}, 15) END"
+            found = {
+                "fraction_count": self._one(f"SELECT count(*) {of_finite} AND {number} <> trunc({number})"),
+                "decimals_max": self._one(f"SELECT max({places}) {of_finite}"),
+            }
         quantile = f"SELECT percentile_cont(%s) WITHIN GROUP (ORDER BY {number}::float8) {of_finite}"
-        return {
+        return found | {
             "min_num_var": _float(self._one(f"SELECT min({number}) {of_finite}")),
             "max_num_var": _float(self._one(f"SELECT max({number}) {of_finite}")),
             "mean_num_var": _float(self._one(f"SELECT avg({number}::numeric) {of_finite}")),

@@ -20,7 +20,12 @@ SLUG = "ward:postgres:db.example:5432:reader:false"
 Columns = dict[str, dict[str, Any]]  # column name -> metrics
 
 
-pack = load(("patterns", "privacy", "tables", "declared", "comparisons", "statements", "store"))
+pack = load(
+    (
+        *("patterns", "privacy", "tables", "rounding", "declared", "levels", "comparisons", "statements"),
+        *("events", "plans", "rows", "store"),
+    )
+)
 
 
 def column(data_type: str = "integer", value_counts: int | None = 10, **metrics: Any) -> dict[str, Any]:

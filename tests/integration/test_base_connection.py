@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from demo.services import Database, free_port
-from hdm_airflow.base import libpq, migrate, version
+from demo.services import Database, Postgres, free_port
+from hdm_airflow.base import libpq, migrate, packs, runs, version
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.errors import ConfigurationError, HdmBaseError
+from hdm_airflow.packs.catalog import Catalog
+from tests.integration.test_ledger import FIRST
 
 SecretsOf = Callable[..., None]
 
@@ -210,3 +212,48 @@ def test_read_only_base_says_so(base: Database, connect: Any) -> None:
     with pytest.raises(HdmBaseError, match="the HDM base is read-only") as caught, connect().session() as session:
         session.execute("CREATE TABLE x ()")
     assert "target_session_attrs" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("encoding", "extra", "refusal"),
+    [
+        ("LATIN1", {}, "the base cannot store its texts (22P05)"),
+        ("LATIN1", {"client_encoding": "LATIN1"}, "the base cannot store its texts (22P05)"),
+        ("SQL_ASCII", {}, ""),
+    ],
+)
+def test_base_in_an_old_encoding_says_itself_what_it_cannot_store(
+    postgres: Postgres, connect: Any, tmp_path: Path, encoding: str, extra: dict[str, str], refusal: str
+) -> None:
+    """The driver raised an error of Python's for the first sign that Latin 1 lacks, and gave bytes for SQL_ASCII."""
+    name = f"hdm_latin_{os.getpid()}"
+    with postgres.create_database(f"{name}_x").connect(autocommit=True) as connection:
+        provider = "LOCALE_PROVIDER libc" if connection.info.server_version >= 150_000 else ""
+        places = "LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        connection.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' {provider} {places}")
+    try:
+        hook = connect(extra, schema=name)
+        migrate.upgrade(hook)
+        folder = tmp_path / "metric-packs" / "basic"
+        folder.mkdir(parents=True)
+        (folder / "properties.json").write_text('{"name": "basic", "version": "1.0.0"}')
+        (folder / "bootstrap-script.sh").write_text("#!/bin/bash\ntrue\n")
+        for readme, fault in (("élan →", refusal), ("élan", "")):
+            (folder / "Readme.md").write_text(readme)
+            with hook.session() as session:
+                assert packs.record(session, Catalog.scan(tmp_path).find("mp_basic"), "0") == fault
+        with hook.session() as session:
+            assert session.execute("SELECT readme FROM hdm_pack").fetchall() == [{"readme": "élan"}]
+            assert hook.variables(session)[0].get("PGCLIENTENCODING") == extra.get("client_encoding")
+            ids = runs.reserve(session, ["heart"])
+            runs.start(session, FIRST, ids)
+            outcome = runs.Outcome(endpoint="heart", status="success", reason="é →", reported=True, incomplete=("→",))
+            runs.note(session, ids, [outcome])
+            assert runs.close(session, FIRST, ids, [outcome]) == [outcome]
+            runs.finish(session, FIRST, [outcome])
+            rows = session.execute("SELECT reason, incomplete FROM hdm_pack_run ORDER BY id").fetchall()
+        # PostgreSQL cannot hold \u2192 in JSON either, in both encodings
+        assert rows == [{"reason": "\\xe9 \\u2192", "incomplete": ["\\u2192"]}] * 2
+    finally:
+        for one in (name, f"{name}_x"):
+            postgres.drop_database(one)

@@ -221,10 +221,15 @@ FORMS: dict[str, Callable[[Range, str], str]] = {
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Range]:
+def place(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    require: Callable[[str, str | None], None],
+) -> Iterator[Range]:
     """A worker with its home, its cache and its index."""
-    if not sandbox_support.available():
-        pytest.skip(f"this kernel does not support {sandbox_support.NEEDED}")
+    missing = f"this kernel does not support {sandbox_support.NEEDED}"
+    require("integration", None if sandbox_support.available() else missing)
     (tmp_path / "home").mkdir()
     (tmp_path / "pack").mkdir()
     (tmp_path / "note").touch()

@@ -19,19 +19,25 @@ from tests.airflow.processes import alive
 from tests.integration.guard_harness import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-needed = pytest.mark.skipif(not cgroup_tree.parents(), reason="no control group can be made on this machine")
+needed = pytest.mark.usefixtures("can_group")
 _UNIFIED = Path("/sys/fs/cgroup/unified")
 if Path("/sys/fs/cgroup/cgroup.procs").exists():
     _UNIFIED = Path("/sys/fs/cgroup")
 
 
 @pytest.fixture
-def version_two(monkeypatch: pytest.MonkeyPatch) -> Path:
+def can_group(require: Callable[[str, str | None], None]) -> None:
+    """Control groups can be made."""
+    require("integration", None if cgroup_tree.parents() else "no control group can be made on this machine")
+
+
+@pytest.fixture
+def version_two(require: Callable[[str, str | None], None], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let groups be made in version 2, even where version 1 has the controllers."""
-    if not os.access(_UNIFIED / "cgroup.procs", os.W_OK):
-        pytest.skip("no control group of version 2 can be made on this machine")
+    writable = os.access(_UNIFIED / "cgroup.procs", os.W_OK)
+    require("integration", None if writable else "no control group of version 2 can be made on this machine")
     monkeypatch.setattr(cgroup_tree, "parents", lambda: [str(_UNIFIED)])
     return _UNIFIED
 
@@ -158,10 +164,11 @@ def test_group_is_gone_after_the_run_and_the_pack_was_in_it(tmp_path: Path) -> N
 
 
 @needed
-def test_pack_in_the_sandbox_can_neither_leave_its_group_nor_change_it(tmp_path: Path) -> None:
+def test_pack_in_the_sandbox_can_neither_leave_its_group_nor_change_it(
+    tmp_path: Path, require: Callable[[str, str | None], None]
+) -> None:
     """Otherwise no limit would hold."""
-    if not sandbox_support.available():
-        pytest.skip("this kernel does not support Landlock")
+    require("integration", None if sandbox_support.available() else "this kernel does not support Landlock")
     parent = cgroup_tree.parents()[0]
     script = f"""
     group=$(ls -d {parent}/hdm-*-{os.getpid()}-*)

@@ -128,8 +128,8 @@ def test_part_of_a_configuration_need_not_be_complete() -> None:
     """The other part may be external, or the endpoint's; but what is there must be right."""
     schema = {"required": ["a"], "properties": {"b": {"type": "object", "required": ["c"]}}}
     assert config_schema.faults(schema, [{}], parts=True) == [""]
-    assert config_schema.faults(schema, [{}]) == ["the configuration a is missing"]
-    assert config_schema.faults(schema, [{"b": {}}], parts=True) == ["b c is missing"]
+    assert config_schema.faults(schema, [{}]) == ["the configuration lacks a"]
+    assert config_schema.faults(schema, [{"b": {}}], parts=True) == ["b lacks c"]
 
 
 def test_equal_configurations_are_checked_once_and_empty_ones_without_a_process(
@@ -160,9 +160,11 @@ DOUBLING = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in ran
         ({"type": "objekt"}, "type", "must be one of null, boolean, "),
         ({"additionalPropertes": False}, "additionalPropertes", "did you mean additionalProperties?"),
         ({"unevaluatedProperties": False}, "unevaluatedProperties", "is not a supported keyword"),
-        ({"$ref": "https://example.org/schema"}, "$ref", "is not a place in this file"),
-        ({"properties": {"a": {"$ref": "other.json#/a"}}}, "properties.a.$ref", "is not a place in this file"),
-        ({"$ref": "#/$defs/a"}, "$ref", "is not a place in this file"),
+        ({"$ref": "https://example.org/schema"}, "$ref", "is not a schema in this file"),
+        ({"properties": {"a": {"$ref": "other.json#/a"}}}, "properties.a.$ref", "is not a schema in this file"),
+        ({"$ref": "#/$defs/a"}, "$ref", "is not a schema in this file"),
+        ({"properties": {"type": {"type": "string"}}, "$ref": "#/properties"}, "$ref", "is not a schema in this file"),
+        ({"examples": [{"type": 5}], "$ref": "#/examples/0"}, "$ref", "is not a schema in this file"),
         ({"properties": {"a": {"pattern": "("}}}, "properties.a.pattern", "is not a regular expression"),
         ({"patternProperties": {"[": True}}, "patternProperties", "is not a regular expression"),
         ({"properties": ["a"]}, "properties", "must be an object with a schema for each name"),
@@ -172,7 +174,7 @@ DOUBLING = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in ran
         ({"minimum": "1"}, "minimum", "must be a number"),
         ({"minimum": float("nan")}, "minimum", "must be a number"),
         ({"multipleOf": 0}, "multipleOf", "must be a number greater than 0"),
-        ({"type": "object", "default": []}, "default", "it does not fit the schema: must be an object"),
+        ({"type": "object", "default": []}, "default", "does not fit the schema: must be an object"),
         ({"properties": {"a": {"type": "string", "examples": ["x", 5]}}}, "properties.a.examples[1]", "does not fit"),
     ],
 )
@@ -296,6 +298,14 @@ def test_schema_of_metric_pack_basic_accepts_what_its_code_accepts(key: str) -> 
             accepted = False
         assert not (accepted and fault) or (key in FLAGS | {"round_dates"} and value == " "), (value, fault)
         is_one = value == 1 and isinstance(value, float)  # JSON Schema takes it for 1, which stands for true
-        needed = key == "search_results_limit" and value is None  # a key that only another key makes necessary
+        # A key that only another key makes necessary; 0 is none.
+        needed = key == "search_results_limit" and (value is None or (value == 0 and not isinstance(value, bool)))
         if not (isinstance(value, str) or needed or (is_one and key in FLAGS)):
             assert accepted == (fault == ""), (value, fault)
+
+
+@pytest.mark.parametrize("value", [True, "true", "False", "TRUE", 0, "1"])
+def test_rule_pack_basic_accepts_what_it_reads(value: Any) -> None:
+    """Old configurations hold texts, in the spelling of Python too."""
+    schema = config_schema.read(ROOT / "dags/packs/rule-packs/basic")
+    assert config_schema.faults(schema, [{"generate": value}]) == [""]

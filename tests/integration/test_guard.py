@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,10 +21,9 @@ from tests.airflow.processes import alive
 from tests.integration import guard_harness
 from tests.integration.guard_harness import WAYS, run, segments
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or os.getuid() != 0,
-    reason="needs root on Linux: guards use its rights",
-)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MEMORY = Limits(memory=200_000_000, processes=100)
 #: Creates System V shared memory, fills it, and detaches it: no process has it any more.
 SEGMENT = """
@@ -113,12 +113,25 @@ time.sleep(40)
 """
 
 
+@pytest.fixture(autouse=True)
+def root(require: Callable[[str, str | None], None]) -> None:
+    """Guards use its rights."""
+    is_root = sys.platform == "linux" and os.getuid() == 0
+    require("integration", None if is_root else "needs root on Linux")
+
+
+@pytest.fixture
+def groups(require: Callable[[str, str | None], None]) -> None:
+    """Control groups can be made."""
+    require("integration", None if cgroup_tree.parents() else "no control group can be made on this machine")
+
+
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How guards work in this test."""
     name = str(request.param)
-    if name == "group" and not cgroup_tree.parents():
-        pytest.skip("no control group can be made on this machine")
+    if name == "group":
+        request.getfixturevalue("groups")
     guard_harness.go(name, monkeypatch)
     return name
 
@@ -151,12 +164,9 @@ def test_segment_of_another_run_is_left_alone(way: str, tmp_path: Path) -> None:
         subprocess.run(["ipcrm", "-m", found[size]], check=True)
 
 
-def test_files_in_memory_on_their_way_through_a_socket_count_in_a_group(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("groups")
+def test_files_in_memory_on_their_way_through_a_socket_count_in_a_group(tmp_path: Path) -> None:
     """No process has them, so counting cannot find them."""
-    if not cgroup_tree.parents():
-        pytest.skip("no control group can be made on this machine")
     (tmp_path / "in_flight.py").write_text(IN_FLIGHT)
     result, lines = run("python in_flight.py", tmp_path, limits=MEMORY)
     assert result.end_reason == "limit", lines

@@ -10,16 +10,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from uv import find_uv_bin
 
-from tests.integration.pack_harness import PACKS
+from tests.integration.pack_harness import PACKS, SDK
+
+if TYPE_CHECKING:
+    from tests.integration.metric_basic_harness import Ward
 
 NATIVE = PACKS / "metric-packs" / "basic" / "native"
 FEEDER = Path(__file__).with_name("hdm_profile_feeder.py")
 THREADS = Path(__file__).with_name("hdm_profile_threads.c")
 ROOT = Path(__file__).parents[2]
+UNIT_TESTS = sorted((ROOT / "tests" / "unit").glob("test_hdm_profile_*.py"))
+# They measure memory. The sanitizer adds to each block, and gives none back for a while, to see who still uses it.
+NOT_SANITIZED = ("test_memory_is_given_back", "test_levels_of_many_columns_stay_near_the_budget")
 SECONDS = 8  # of feeding
 OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0",  # Python itself never frees some of its memory
@@ -36,6 +43,12 @@ class Sanitized:
 
     target: Path  # the folder with the package
     preload: str
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What a process needs that imports the package."""
+        path = os.pathsep.join([str(self.target), str(ROOT)])
+        return {**OPTIONS, "LD_PRELOAD": self.preload, "PYTHONPATH": path}
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +104,7 @@ def test_damaged_streams_do_nothing_that_c_forbids(
     build = sanitized(kind)
     done = subprocess.run(
         [sys.executable, str(FEEDER), str(SECONDS), str(seed), str(threads)],
-        env={
-            **os.environ,
-            **OPTIONS,
-            "LD_PRELOAD": build.preload,
-            "PYTHONPATH": os.pathsep.join([str(build.target), str(ROOT)]),
-        },
+        env={**os.environ, **build.variables},
         capture_output=True,
         text=True,
         check=False,
@@ -105,6 +113,43 @@ def test_damaged_streams_do_nothing_that_c_forbids(
     assert not done.returncode, done.stdout[-2000:] + done.stderr[-4000:]
     assert str(build.target) in done.stdout
     assert "streams" in done.stdout
+
+
+def test_unit_tests_do_nothing_that_c_forbids(sanitized: Callable[[str], Sanitized], tmp_path: Path) -> None:
+    """Once, with the library that checks each access to memory."""
+    build = sanitized("address")
+    report = tmp_path / "report"
+    options = ["-q", "-x", "-p", "no:cacheprovider", f"--rootdir={ROOT}", f"--basetemp={tmp_path / 'tests'}"]
+    options += [f"--deselect=tests/unit/test_hdm_profile_spill.py::{name}" for name in NOT_SANITIZED]
+    which = "import hdm_profile, pathlib, pytest, sys; pathlib.Path(sys.argv[1]).write_text(hdm_profile.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{which}; sys.exit(pytest.main(sys.argv[2:]))", str(report), *options, *UNIT_TESTS],
+        env={**os.environ, **build.variables},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert not done.returncode, done.stdout[-4000:] + done.stderr[-4000:]
+    assert report.read_text().startswith(str(build.target))
+
+
+def test_a_whole_run_does_nothing_that_c_forbids(sanitized: Callable[[str], Sanitized], ward: Ward) -> None:
+    """The pack reads from PostgreSQL: also what libpq hands over is freed once, and not used afterwards."""
+    build = sanitized("address")
+    ward.execute(
+        "CREATE TABLE patients (id int PRIMARY KEY, name text, born date, weight numeric, alive boolean)",
+        "INSERT INTO patients SELECT i, 'patient ' || i, date '1950-01-01' + i, i / 7.0, i > 2"
+        " FROM generate_series(1, 3000) i",
+        "CREATE TABLE stays (id int, patient_id int REFERENCES patients, began timestamp, ward text)",
+        "INSERT INTO stays SELECT i, 1 + i % 10, timestamp '2026-01-17' + i * interval '1 hour', 'w' || i % 5"
+        " FROM generate_series(1, 300) i",
+        "CREATE TABLE nothing (id int)",
+    )
+    path = os.pathsep.join([str(build.target), str(SDK)])
+    run = ward.measure(config={"parallel_tables": 2}, variables={**build.variables, "PYTHONPATH": path})
+    assert (run.exit_code, run.output, run.only()["status"]) == (0, "", "ok")
 
 
 @pytest.mark.parametrize("kind", ["address", "thread"])

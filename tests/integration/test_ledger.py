@@ -240,6 +240,24 @@ def test_what_was_reported_ok_outlives_the_worker(session):
     ]
 
 
+def test_what_cannot_be_processed_is_in_the_ledger_from_the_start(session):
+    """If the worker dies, nobody else can say it; a row without names reads as a whole run."""
+    ids = runs.reserve(session, [HEART, LUNGS])
+    runs.start(session, FIRST, ids, {HEART: ("été", "*")})
+    assert rows(session, "status", "incomplete") == [("running", ["été", "*"]), ("running", [])]
+    runs.close_stale(session, FIRST.kind, FIRST.pack, FIRST.metric_date)
+    assert rows(session, "status", "incomplete") == [("failed", ["été", "*"]), ("failed", [])]
+
+
+def test_the_metrics_of_a_run_are_read_with_it(session):
+    """None is not a count."""
+    ids = begin(session, METRIC, [HEART, LUNGS])
+    counted = Outcome(endpoint=HEART, status="success", metrics=0)
+    runs.close(session, METRIC, ids, [counted, Outcome(endpoint=LUNGS, status="success")])
+    found = runs.newest(session, FIRST, ["basic"], [HEART, LUNGS])
+    assert {run.endpoint: run.metrics for run in found} == {HEART: 0, LUNGS: None}
+
+
 def test_the_rows_of_one_end_are_written_together_or_not_at_all(session):
     """One outcome that the base refuses takes the others of that attempt back."""
     ids = begin(session, FIRST, [HEART, LUNGS])

@@ -41,6 +41,20 @@ SEQUENCES = "SELECT sequencename, data_type::text, start_value, min_value, max_v
 FUNCTIONS = "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
 CATALOGS = (RELATIONS, COLUMNS, INDEXES, CONSTRAINTS, SEQUENCES, FUNCTIONS)
 
+# Turns a new base of version 0003 without alerts into one of version 0002.
+OF_VERSION_0002 = """
+    DROP TABLE hdm_not_judged, hdm_incident_count, hdm_incident_event, hdm_incident;
+    ALTER TABLE hdm_pack_run DROP COLUMN derived;
+    DROP VIEW hdm_whole;
+    DROP INDEX hdm_pack_run_dates, hdm_alerts_key;
+    ALTER TABLE hdm_alerts DROP COLUMN observed, DROP COLUMN former, DROP COLUMN threshold;
+    CREATE UNIQUE INDEX hdm_alerts_key
+        ON hdm_alerts (rule_pack, endpoint, "date", rule_id, coalesce("table", ''), coalesce("column", ''))
+        WHERE endpoint <> '';
+    CREATE INDEX hdm_alerts_date ON hdm_alerts ("date", endpoint);
+    UPDATE hdm_alembic_version SET version_num = '0002';
+"""
+
 UPGRADE = """
 from hdm_airflow.base import migrate
 from hdm_airflow.base.hook import HdmHook
@@ -77,6 +91,81 @@ def test_all_migrations_together_make_the_reference_schema(hook, database, postg
         postgres.drop_database(reference.name)
 
 
+def test_base_of_version_0002_keeps_its_alerts_and_becomes_the_reference_schema(hook, database, postgres):
+    """Alerts of the original, which may be doubled, too; a column that a hospital has added gets the type text."""
+    from alembic import command
+
+    with migrate._connection(hook) as connection:
+        config = migrate._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.commit()
+    assert migrate.check(hook) == ("0002", "0004")
+    execute(
+        database,
+        """
+        ALTER TABLE hdm_alerts ADD COLUMN observed varchar(20);
+        INSERT INTO hdm_alerts ("date", endpoint, rule_pack, rule_id, "table", observed) VALUES
+            ('2024-05-01', '', 'basic', '1', 'visits', NULL), ('2024-05-01', '', 'basic', '1', 'visits', NULL),
+            (NULL, '', NULL, NULL, NULL, NULL), ('2024-05-01', 'a', 'basic', '1', 'visits', '7'),
+            ('2024-05-01', 'b', 'basic', '1', NULL, NULL);
+        """,
+    )
+    rows = 'SELECT "date", endpoint, rule_pack, rule_id, "table", observed FROM hdm_alerts ORDER BY ctid'
+    with database.connect() as connection:
+        before = connection.execute(rows).fetchall()
+    assert migrate.upgrade(hook) == ("0002", "0004")
+    with database.connect() as connection:
+        assert connection.execute(rows).fetchall() == before
+    reference = postgres.create_database(f"{database.name}_reference")
+    try:
+        execute(reference, SCHEMA.read_bytes())
+        for made, wanted in zip(schema(database), schema(reference), strict=True):
+            assert made == wanted
+    finally:
+        postgres.drop_database(reference.name)
+
+
+def test_an_upgrade_may_take_longer_than_a_check(hook, database, monkeypatch):
+    """The key of many alerts has no time limit: an upgrade that reached it could never succeed."""
+    migrate.upgrade(hook)
+    made = schema(database)
+    execute(database, OF_VERSION_0002)
+    execute(
+        database,
+        """INSERT INTO hdm_alerts ("date", endpoint, rule_pack, rule_id, "column")
+        SELECT '2024-05-01', 'a', 'basic', '1', 'column ' || number FROM generate_series(1, 300000) AS number""",
+    )
+    monkeypatch.setattr(migrate, "_STATEMENT_TIMEOUT", "100ms")
+    assert migrate.upgrade(hook) == ("0002", "0004")
+    assert schema(database) == made
+
+
+def test_an_upgrade_that_is_killed_can_be_repeated(hook, database):
+    """It waits for a table in use when it is killed: the server rolls it back, and the next upgrade does all of it."""
+    migrate.upgrade(hook)
+    made = schema(database)
+    execute(database, OF_VERSION_0002)
+    before = schema(database)
+    with database.connect() as reader, database.connect(autocommit=True) as watcher:
+        reader.execute("SELECT FROM hdm_alerts")
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        upgrade = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", UPGRADE], env=environment, stderr=subprocess.DEVNULL
+        )
+        waiting = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = %s::regclass"
+        deadline = time.monotonic() + 120
+        while watcher.execute(waiting, ["hdm_alerts"]).fetchone() != (1,):
+            assert upgrade.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        upgrade.kill()
+        upgrade.wait()
+    assert schema(database) == before
+    assert migrate.upgrade(hook) == ("0002", "0004")
+    assert schema(database) == made
+
+
 def test_every_table_and_view_says_what_it_is_for(hook, database):
     """`\\d+` in psql shows a comment on each."""
     migrate.upgrade(hook)
@@ -86,9 +175,9 @@ def test_every_table_and_view_says_what_it_is_for(hook, database):
 
 def test_upgrading_twice_changes_nothing(hook, database):
     """The second upgrade reports that the base is current."""
-    assert migrate.upgrade(hook) == (None, "0002")
+    assert migrate.upgrade(hook) == (None, "0004")
     made = schema(database)
-    assert migrate.upgrade(hook) == ("0002", "0002")
+    assert migrate.upgrade(hook) == ("0004", "0004")
     assert schema(database) == made
 
 
@@ -107,7 +196,7 @@ def test_two_upgrades_at_once_both_end_well(hook, database):
             time.sleep(0.1)
     results = [upgrade.communicate(timeout=60) for upgrade in upgrades]
     assert [upgrade.returncode for upgrade in upgrades] == [0, 0], results
-    assert sorted(out.splitlines()[-1] for out, _ in results) == ["0002 0002", "None 0002"]
+    assert sorted(out.splitlines()[-1] for out, _ in results) == ["0004 0004", "None 0004"]
 
 
 def test_a_migration_that_fails_in_the_middle_leaves_nothing(hook, database):
@@ -129,9 +218,9 @@ def test_a_migration_that_fails_in_the_middle_leaves_nothing(hook, database):
     with database.connect() as connection:
         rows = connection.execute("SELECT count(*), to_regclass('hdm_alembic_version') FROM hdm_core_dblist").fetchall()
     assert rows == [(2, None)]
-    assert migrate.check(hook) == (None, "0002")
+    assert migrate.check(hook) == (None, "0004")
     execute(database, "DROP VIEW alerts_of_today")
-    assert migrate.upgrade(hook) == (None, "0002")
+    assert migrate.upgrade(hook) == (None, "0004")
 
 
 def test_an_upgrade_does_not_wait_for_a_table_in_use(hook, database, monkeypatch):
@@ -148,18 +237,18 @@ def test_an_upgrade_does_not_wait_for_a_table_in_use(hook, database, monkeypatch
     assert failure.value.what == "the HDM base is in use: timed out waiting for a lock"
     assert failure.value.hint == "try again after the running Dag has ended"
     assert schema(database) == before
-    assert migrate.upgrade(hook) == (None, "0002")
+    assert migrate.upgrade(hook) == (None, "0004")
 
 
 def test_the_version_of_a_base_is_checked(hook):
     """A base without tables has no version; the error says what to do."""
-    assert migrate.check(hook) == (None, "0002")
+    assert migrate.check(hook) == (None, "0004")
     with pytest.raises(HdmBaseError) as failure:
         migrate.require_current(hook)
-    assert failure.value.what == "the HDM base is at version none; this release needs 0002"
+    assert failure.value.what == "the HDM base is at version none; this release needs 0004"
     assert failure.value.hint == "run: airflow hdm db upgrade"
     migrate.upgrade(hook)
-    assert migrate.check(hook) == ("0002", "0002")
+    assert migrate.check(hook) == ("0004", "0004")
     migrate.require_current(hook)
 
 
@@ -253,3 +342,39 @@ def test_a_missing_right_is_named(hook, database):
         assert failure.value.what == "the HDM base refuses access: permission denied for table hdm_alerts"
     finally:
         execute(database, "DROP ROLE reader_of_nothing")
+
+
+def test_faults_that_stand_at_an_upgrade_are_derived_once(hook, database):
+    """Null for the newest night of each rule pack and endpoint that may be used; what runs is as any later row."""
+    from alembic import command
+
+    with migrate._connection(hook) as connection:
+        config = migrate._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        connection.commit()
+    rows = [
+        ("rule", "basic", "a", 1, "success", True),
+        ("rule", "basic", "a", 2, "success", True),  # repeated
+        ("rule", "basic", "a", 2, "partial", None),
+        ("rule", "basic", "a", 1, "success", True),  # repeated, but older
+        ("rule", "basic", "a", 3, "success", True),  # repeated too, and failed
+        ("rule", "basic", "a", 3, "failed", True),
+        ("rule", "basic", "a", 4, "running", False),
+        ("rule", "basic", "b", 1, "success", None),
+        ("rule", "basic", "c", 1, "skipped", True),
+        ("rule", "other", "a", 1, "success", None),
+        ("metric", "basic", "a", 1, "success", True),
+    ]
+    insert = """INSERT INTO hdm_pack_run (kind, pack, pack_version, endpoint, metric_date, environment, dag_id, run_id,
+        task_id, try_number, status, finished_at)
+        VALUES (%s, %s, '1', %s, make_date(2024, 5, %s), 'prod', 'd', 'r', 't', 1, %s,
+        CASE WHEN %s <> 'running' THEN now() END)"""
+    with database.connect() as connection:
+        for *row, _ in rows:
+            connection.execute(insert, [*row, row[-1]])
+    migrate.upgrade(hook)
+    with database.connect() as connection:
+        connection.execute(insert, ["rule", "basic", "a", 5, "success", "success"])
+        found = connection.execute("SELECT derived FROM hdm_pack_run ORDER BY id").fetchall()
+    assert [one for (one,) in found] == [*(derived for *_, derived in rows), False]

@@ -24,7 +24,8 @@ from tests.integration.test_ledger import FIRST
 
 SCHEMA = Path(__file__).parents[2] / "hdm_airflow" / "base" / "schema.sql"
 PROTECTED = [name for name in rights.TABLES if name not in (*rights.WRITE, *rights.APPEND)]
-PLAIN_TABLES = [name for name in PROTECTED if name not in {"hdm_endpoint", "hdm_activation", "hdm_configuration"}]
+VIEWS = {"hdm_endpoint", "hdm_activation", "hdm_configuration", "hdm_whole"}
+PLAIN_TABLES = [name for name in PROTECTED if name not in VIEWS]
 
 
 @pytest.fixture

@@ -89,6 +89,28 @@ def test_pool_under_load_is_refused(pooled: Pooled, base: Database) -> None:
                 pass
 
 
+def test_pool_whose_sessions_are_all_taken_meanwhile_is_refused(
+    pooled: Pooled, base: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks as full as one in session mode, but our session is among those that it has given to others."""
+    pool, opened, calls = pooled(pool_mode="transaction", default_pool_size=1), HdmHook.open, list[HdmHook]()
+    with psycopg.connect(pool.dsn(base.name), autocommit=True) as other:
+
+        def take(hook: HdmHook) -> Any:
+            connection = opened(hook)
+            calls.append(hook)
+            if len(calls) == 2:
+                other.execute("BEGIN")
+            return connection
+
+        monkeypatch.setattr(HdmHook, "open", take)
+        end = threading.Timer(8, lambda: other.execute("ROLLBACK"))
+        end.start()
+        with pytest.raises(ConfigurationError, match="pool in transaction or statement mode"), HdmHook().session():
+            pass
+        end.join()
+
+
 @pytest.mark.parametrize("use", [migrate.upgrade, migrate.check, migrate.require_current])
 def test_upgrade_and_check_refuse_it_too(pooled: Pooled, use: Callable[[HdmHook], Any]) -> None:
     """Their lock would have no effect either."""

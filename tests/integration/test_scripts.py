@@ -76,6 +76,35 @@ def test_fault_that_shows_only_in_a_run_is_found(tmp_path: Path, script: str, co
     )
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "printf '%s:\\n' x",
+        'printf "%d:\\tx\\n" 1',
+        'echo -e "a:\\nb"',
+        "chmod +x process/run.sh; process/run.sh",
+        "chmod -R u+x process; cd process; ./run.sh",
+        "cd process; chmod 755 *.sh; ./run.sh",
+        "chmod -R 755 .; ./process/run.sh",
+    ],
+)
+def test_label_is_no_drive_and_what_is_made_executable_is(tmp_path: Path, line: str) -> None:
+    """Both are common."""
+    assert codes(tmp_path, f"#!/bin/bash\nset -e\n{line}\n", process__run_sh="#!/bin/bash\ntrue\n") == set()
+
+
+def test_wrong_requirement_is_named_without_the_login_of_its_index(tmp_path: Path) -> None:
+    """Findings appear in the logs of continuous integration."""
+    (tmp_path / "bootstrap-script.sh").write_text("#!/bin/bash\ntrue\n")
+    (tmp_path / "requirements.txt").write_text("pip install --index-url https://ada:top@secret@example.org/simple x\n")
+    draft = read("p", tmp_path, "metric")
+    inspection.inspect(draft, tmp_path.parent)
+    (found,) = [one.message for one in draft.findings if one.code == "requirement-bad"]
+    assert "https://...@example.org" in found
+    assert "ada" not in found
+    assert "secret" not in found
+
+
 def test_script_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever checks a pack does not trust it yet."""
     trap = tmp_path / "env.sh"
@@ -119,6 +148,7 @@ def test_hostile_script_and_requirements_are_read_in_time(tmp_path: Path, text: 
         ("pandas=2.0", False),
         ("pandas 2.0", False),
         ("pip install pandas", False),
+        ("pip install https://example.org/x.zip", False),
         ("import pandas", False),
         ("pandas>=", False),
         ("pandas, numpy", False),

@@ -312,6 +312,13 @@ def test_mariadb_keeps_its_data_over_a_restart(require, tmp_path):
         server.drop_database("kept `quoted`")
 
 
+def test_mariadb_shares_no_folder_for_temporary_tables(mariadb):
+    """A server that starts deletes all in its folder: in /tmp, queries of another server failed with error 6."""
+    with mariadb.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT @@tmpdir")
+        assert cursor.fetchone() == (str(mariadb.folder / "temporary"),)
+
+
 def test_redis_asks_for_a_password_and_keeps_what_it_is_given(require, tmp_path):
     """Without a password nothing is answered; with it, values come back."""
     require("integration", Redis.available())

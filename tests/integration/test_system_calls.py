@@ -18,7 +18,7 @@ import pytest
 from hdm_airflow.runner.processes import system_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
@@ -59,13 +59,20 @@ def decide(program: bytes, architecture: int, number: int, *arguments: int) -> i
             place += then if holds else otherwise
 
 
+@pytest.fixture
+def can_filter(require: Callable[[str, str | None], None]) -> None:
+    """This machine can filter system calls."""
+    can = NATIVE and system_calls.unsupported() == 0
+    require("integration", None if can else "this machine cannot filter system calls")
+
+
 @pytest.fixture(scope="module")
-def seccomp() -> ModuleType:
+def seccomp(require: Callable[[str, str | None], None]) -> ModuleType:
     """The bindings of libseccomp, which has the numbers of all architectures."""
     try:
         import pyseccomp
     except (ImportError, OSError, RuntimeError) as error:  # not Linux, or the library is missing
-        pytest.skip(f"libseccomp is not here: {error}")
+        require("integration", f"libseccomp is not here: {error}")
     return pyseccomp
 
 
@@ -191,7 +198,7 @@ EVERYDAY = (
 )  # fmt: skip
 
 
-@pytest.mark.skipif(not NATIVE or system_calls.unsupported() != 0, reason="this machine cannot filter system calls")
+@pytest.mark.usefixtures("can_filter")
 @pytest.mark.parametrize("command", EVERYDAY)
 def test_everyday_programs_work(tmp_path: Path, command: str) -> None:
     """They get an error from what is refused, and go on."""
@@ -201,7 +208,7 @@ def test_everyday_programs_work(tmp_path: Path, command: str) -> None:
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
 
-@pytest.mark.skipif(not NATIVE or system_calls.unsupported() != 0, reason="this machine cannot filter system calls")
+@pytest.mark.usefixtures("can_filter")
 def test_filter_cannot_be_loosened(tmp_path: Path) -> None:
     """Another one that allows everything does not change what the first refuses."""
     code = """
@@ -239,7 +246,7 @@ def filtered(code: str, folder: Path, *, install: bool = True) -> subprocess.Com
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=60)
 
 
-@pytest.mark.skipif(not NATIVE or system_calls.unsupported() != 0, reason="this machine cannot filter system calls")
+@pytest.mark.usefixtures("can_filter")
 def test_user_namespaces_cannot_be_made(tmp_path: Path) -> None:
     """In one, a pack could fill an IPC namespace of its own with memory that the guard does not see."""
     code = """

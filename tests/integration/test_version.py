@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -41,6 +43,8 @@ def test_needed_version_is_the_head_of_the_migrations() -> None:
         (["a' b%s"], 'a version that this release does not know: "a\' b%s"'),
         (["*"], "a version that this release does not know"),
         ([""], "a version that this release does not know"),
+        (["/x"], "a version that this release does not know"),
+        (["**"], "a version that this release does not know"),
     ],
 )
 @pytest.mark.parametrize("use", [migrate.upgrade, migrate.check, migrate.require_current])
@@ -98,7 +102,7 @@ def test_new_base_differs_in_nothing_and_takes_every_write(base: Database, sessi
     assert catalogue.differences(session) == []
     catalogue.try_writing(session)
     with base.connect() as connection:
-        for table in ("hdm_audit", "hdm_pack_run", "hdm_core_dblist", "hdm_alerts", "hdm_pack_schema"):
+        for table in ("hdm_audit", "hdm_pack_run", "hdm_core_dblist", "hdm_alerts", "hdm_pack", "hdm_pack_schema"):
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
         assert connection.execute("SELECT count(*) FROM pg_class WHERE relpersistence = 't'").fetchone() == (0,)
 
@@ -113,7 +117,7 @@ def test_new_base_differs_in_nothing_and_takes_every_write(base: Database, sessi
         ("ALTER TABLE hdm_audit ALTER COLUMN actor DROP NOT NULL", ["actor of hdm_audit is text, not text NOT NULL"]),
         ("ALTER TABLE hdm_pack_run ALTER id DROP IDENTITY", ["not bigint NOT NULL GENERATED ALWAYS AS IDENTITY"]),
         ("ALTER TABLE hdm_pack_run ALTER COLUMN reported DROP DEFAULT", ["not boolean NOT NULL DEFAULT false"]),
-        ("DROP INDEX hdm_alerts_key", ["hdm_alerts lacks the unique index btree (rule_pack, endpoint"]),
+        ("DROP INDEX hdm_alerts_key", ["hdm_alerts lacks the unique index btree (date, endpoint, rule_pack"]),
         ("DROP INDEX hdm_pack_run_newest", ["hdm_pack_run lacks the index btree (kind, pack, metric_date"]),
         ("ALTER TABLE hdm_pack_schema DROP CONSTRAINT hdm_pack_schema_pkey", ["unique index btree (kind, pack"]),
         ("ALTER TABLE hdm_pack_run DROP CONSTRAINT hdm_pack_run_kind_check", ["lacks the constraint CHECK"]),
@@ -121,8 +125,12 @@ def test_new_base_differs_in_nothing_and_takes_every_write(base: Database, sessi
             "CREATE OR REPLACE VIEW hdm_activation AS SELECT '' AS kind, '' AS pack, endpoint AS slug FROM hdm_alerts",
             ["the view hdm_activation has another definition"],
         ),
+        (
+            "DROP VIEW hdm_whole; CREATE VIEW hdm_whole AS SELECT kind, pack, endpoint, metric_date FROM hdm_pack_run",
+            ["hdm_whole lacks the column date", "lacks the column incomplete", "lacks the column state", "definition"],
+        ),
         ("ALTER TABLE hdm_alerts SET UNLOGGED", ["hdm_alerts is unlogged"]),
-        ("DROP TABLE hdm_pack_run", ["there is no table hdm_pack_run"]),
+        ("DROP TABLE hdm_pack_run CASCADE", ["there is no table hdm_pack_run", "there is no view hdm_whole"]),
         ("ALTER TABLE hdm_alerts RENAME TO x; CREATE VIEW hdm_alerts AS SELECT * FROM x", ["hdm_alerts is not"]),
     ],
 )  # fmt: skip
@@ -162,6 +170,16 @@ def test_base_that_takes_no_writes_is_an_error(base: Database, damage: str, what
     run(base, damage.format(f'"{base.name}"'))
     with pytest.raises(HdmBaseError, match=what), HdmHook().session() as session:
         catalogue.try_writing(session)
+
+
+def test_trial_writes_to_every_table(base: Database) -> None:
+    """Also to those of later migrations."""
+    schema = Path(catalogue.__file__).with_name("schema.sql").read_text("utf-8")
+    for table in re.findall(r"CREATE TABLE (\w+)", schema):
+        run(base, f"ALTER TABLE {table} ADD COLUMN strange integer NOT NULL")
+        with pytest.raises(HdmBaseError, match=f"NotNullViolation.*{table}"), HdmHook().session() as session:
+            catalogue.try_writing(session)
+        run(base, f"ALTER TABLE {table} DROP COLUMN strange")
 
 
 def test_user_without_rights_is_an_error(base: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import sysconfig
 import tarfile
 import venv
 import zipfile
+from collections.abc import Callable
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
@@ -138,9 +139,8 @@ class Checkout:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    if not shutil.which("git"):
-        pytest.skip("git is not installed")
+def checkout(tmp_path: Path, require: Callable[[str, str | None], None]) -> Checkout:
+    require("integration", None if shutil.which("git") else "git is not installed")
     return Checkout(tmp_path / "checkout")
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
     from hdm_airflow.base.role.grantee import Grantee
 
-#: Packs read endpoints, activation, configuration and the ledger.
+#: Packs read endpoints, activation, configuration, the ledger and incidents.
 READ = (
     "hdm_core_dblist",
     "hdm_core_table_corr_db_mp",
@@ -22,10 +22,14 @@ READ = (
     "hdm_activation",
     "hdm_configuration",
     "hdm_pack_run",
+    "hdm_whole",
+    "hdm_incident",
+    "hdm_incident_event",
+    "hdm_incident_count",
 )
 #: Packs record their scripts themselves, in the script's transaction.
 APPEND = ("hdm_pack_schema",)
-WRITE = ("hdm_alerts",)
+WRITE = ("hdm_alerts", "hdm_not_judged")
 #: Packs have no rights on these.
 DENIED = ("hdm_pack", "hdm_audit", VERSION_TABLE)
 TABLES = (*READ, *APPEND, *WRITE, *DENIED)

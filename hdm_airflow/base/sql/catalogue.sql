@@ -44,8 +44,12 @@ FROM pg_class WHERE relnamespace = %(schema)s::oid AND relkind = 'v';
 
 -- name: alert
 -- Write an alert.
-INSERT INTO hdm_alerts ("date", rule_pack, rule_id, endpoint) VALUES (current_date, %(pack)s, '0', %(slug)s);
+INSERT INTO hdm_alerts ("date", rule_pack, rule_id, endpoint) VALUES (%(date)s, %(pack)s, '0', %(slug)s);
 
 -- name: remove_alert
 -- Remove it.
-DELETE FROM hdm_alerts WHERE rule_pack = %(pack)s AND endpoint = %(slug)s;
+DELETE FROM hdm_alerts WHERE "date" = %(date)s AND rule_pack = %(pack)s AND endpoint = %(slug)s;
+
+-- name: not_judged
+-- Write what was not judged.
+INSERT INTO hdm_not_judged ("date", rule_pack, endpoint, kind) VALUES (%(date)s, %(pack)s, %(slug)s, 'error');

@@ -5,7 +5,7 @@ SET LOCAL lock_timeout = '10s';
 -- name: lock
 -- Let nobody activate or configure a pack until the end of the transaction.
 LOCK TABLE hdm_core_table_corr_db_mp, hdm_core_table_corr_db_rp, hdm_pack_metric_conf, hdm_pack_rule_conf,
-    hdm_pack_run, hdm_alerts, hdm_pack, hdm_pack_schema IN SHARE ROW EXCLUSIVE MODE;
+    hdm_pack_run, hdm_alerts, hdm_not_judged, hdm_incident, hdm_incident_count, hdm_pack, hdm_pack_schema IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: used
 -- Tables of the base with rows of a pack, except what its attempts recorded of its files.
@@ -17,7 +17,13 @@ UNION ALL SELECT 'hdm_configuration' WHERE EXISTS (
     WHERE kind = %(kind)s AND (pack_name = %(pack)s OR starts_with(id_config, %(pack)s || ':'))
 )
 UNION ALL SELECT 'hdm_pack_run' WHERE EXISTS (SELECT FROM hdm_pack_run WHERE kind = %(kind)s AND pack = %(pack)s)
-UNION ALL SELECT 'hdm_alerts' WHERE %(kind)s = 'rule' AND EXISTS (SELECT FROM hdm_alerts WHERE rule_pack = %(pack)s);
+UNION ALL SELECT 'hdm_alerts' WHERE %(kind)s = 'rule' AND EXISTS (SELECT FROM hdm_alerts WHERE rule_pack = %(pack)s)
+UNION ALL SELECT 'hdm_not_judged'
+WHERE %(kind)s = 'rule' AND EXISTS (SELECT FROM hdm_not_judged WHERE rule_pack = %(pack)s)
+UNION ALL SELECT 'hdm_incident'
+WHERE %(kind)s = 'rule' AND EXISTS (SELECT FROM hdm_incident WHERE rule_pack = %(pack)s)
+UNION ALL SELECT 'hdm_incident_count'
+WHERE %(kind)s = 'rule' AND EXISTS (SELECT FROM hdm_incident_count WHERE rule_pack = %(pack)s);
 
 -- name: activation_metric
 -- Move the activations of a metric pack.
@@ -48,6 +54,18 @@ UPDATE hdm_pack_run SET pack = %(new)s WHERE kind = %(kind)s AND pack = %(old)s;
 -- name: alerts
 -- Move the alerts of a rule pack.
 UPDATE hdm_alerts SET rule_pack = %(new)s WHERE %(kind)s = 'rule' AND rule_pack = %(old)s;
+
+-- name: not_judged
+-- Move what a rule pack could not judge.
+UPDATE hdm_not_judged SET rule_pack = %(new)s WHERE %(kind)s = 'rule' AND rule_pack = %(old)s;
+
+-- name: incidents
+-- Move the incidents of a rule pack; their events follow them.
+UPDATE hdm_incident SET rule_pack = %(new)s WHERE %(kind)s = 'rule' AND rule_pack = %(old)s;
+
+-- name: counts
+-- Move the totals of each date of a rule pack.
+UPDATE hdm_incident_count SET rule_pack = %(new)s WHERE %(kind)s = 'rule' AND rule_pack = %(old)s;
 
 -- name: packs
 -- Move what the attempts ran, except versions that have run under the new name too.

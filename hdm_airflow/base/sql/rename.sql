@@ -12,9 +12,18 @@ SELECT action FROM hdm_audit
 WHERE action IN ('endpoint rename', 'endpoint renamed') AND old ->> 'slug' = %(old)s AND new ->> 'slug' = %(new)s
 ORDER BY id DESC LIMIT 1;
 
+-- name: last_steps_to
+-- The last step of each rename to a slug.
+SELECT DISTINCT ON (old ->> 'slug') old ->> 'slug' AS old, action FROM hdm_audit
+WHERE action IN ('endpoint rename', 'endpoint renamed') AND new ->> 'slug' = %(new)s
+ORDER BY old ->> 'slug', id DESC;
+
 -- name: used
 -- Tables of the base with rows of an endpoint, in any form of its slug.
 SELECT 'hdm_alerts' AS name WHERE EXISTS (SELECT FROM hdm_alerts WHERE endpoint = ANY(%(slugs)s))
+UNION ALL SELECT 'hdm_not_judged' WHERE EXISTS (SELECT FROM hdm_not_judged WHERE endpoint = ANY(%(slugs)s))
+UNION ALL SELECT 'hdm_incident' WHERE EXISTS (SELECT FROM hdm_incident WHERE endpoint = ANY(%(slugs)s))
+UNION ALL SELECT 'hdm_incident_count' WHERE EXISTS (SELECT FROM hdm_incident_count WHERE endpoint = ANY(%(slugs)s))
 UNION ALL SELECT 'hdm_pack_run' WHERE EXISTS (SELECT FROM hdm_pack_run WHERE endpoint = ANY(%(slugs)s))
 UNION ALL SELECT 'hdm_activation' WHERE EXISTS (SELECT FROM hdm_activation WHERE slug = ANY(%(slugs)s))
 UNION ALL SELECT 'hdm_configuration' WHERE EXISTS (
@@ -53,6 +62,18 @@ DELETE FROM hdm_pack_rule_conf WHERE id_config = %(old)s;
 -- Move the alerts to another slug.
 UPDATE hdm_alerts SET endpoint = %(new)s WHERE endpoint = %(old)s;
 
+-- name: not_judged
+-- Move what was not judged to another slug.
+UPDATE hdm_not_judged SET endpoint = %(new)s WHERE endpoint = %(old)s;
+
+-- name: incidents
+-- Move the incidents to another slug; their events follow them.
+UPDATE hdm_incident SET endpoint = %(new)s WHERE endpoint = %(old)s;
+
+-- name: counts
+-- Move the totals of each date to another slug.
+UPDATE hdm_incident_count SET endpoint = %(new)s WHERE endpoint = %(old)s;
+
 -- name: ledger
 -- Move the ledger to another slug.
 UPDATE hdm_pack_run SET endpoint = %(new)s WHERE endpoint = %(old)s;
@@ -77,4 +98,18 @@ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname = ANY(pg_ca
     AND NOT (n.nspname = %(schema)s AND c.relname = ANY(%(tables)s))
     AND pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_table_privilege(c.oid, 'UPDATE')
     AND (n.nspname <> %(schema)s OR c.relowner = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user))
+ORDER BY 1, 2;
+
+-- name: tables_of_roles
+-- The same tables in the schemas of roles that have the packs' rights, whether this session may change them or not.
+SELECT n.nspname AS schema, c.relname AS name
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = 'endpoint' AND NOT a.attisdropped
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid AND t.typcategory = 'S'
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname IN (
+    SELECT role.rolname FROM pg_catalog.pg_class scripts
+    JOIN pg_catalog.pg_namespace own ON own.oid = scripts.relnamespace, pg_catalog.aclexplode(scripts.relacl) AS entry
+    JOIN pg_catalog.pg_roles role ON role.oid = entry.grantee
+    WHERE own.nspname = %(schema)s AND scripts.relname = 'hdm_pack_schema' AND entry.privilege_type = 'INSERT'
+)
 ORDER BY 1, 2;

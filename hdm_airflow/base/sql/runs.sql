@@ -3,7 +3,7 @@
 -- The slugs are joined: with an array of thousands, planning takes longer than reading.
 SELECT DISTINCT ON (kind, pack, endpoint)
     kind, pack, endpoint, environment, status, reported, reason, nullif(incomplete, '[]') AS incomplete,
-    started_at, finished_at
+    started_at, finished_at, metrics
 FROM hdm_pack_run
 WHERE metric_date = %(date)s
     AND ((kind = %(kind)s AND pack = %(pack)s) OR (kind = 'metric' AND pack = ANY(%(required)s)))
@@ -27,10 +27,12 @@ SELECT nextval(pg_get_serial_sequence('hdm_pack_run', 'id')) AS id FROM generate
 -- name: start
 -- Start an attempt on one endpoint. If its row exists already, an earlier commit was not acknowledged.
 INSERT INTO hdm_pack_run
-    (id, kind, pack, pack_version, endpoint, metric_date, environment, dag_id, run_id, task_id, try_number, status)
+    (id, kind, pack, pack_version, endpoint, metric_date, environment, dag_id, run_id, task_id, try_number, status,
+    incomplete)
 OVERRIDING SYSTEM VALUE
 VALUES (%(id)s, %(kind)s, %(pack)s, %(pack_version)s, %(endpoint)s, %(metric_date)s, %(environment)s, %(dag_id)s,
-    %(run_id)s, %(task_id)s, %(try_number)s, 'running')
+    %(run_id)s, %(task_id)s, %(try_number)s, 'running',
+    %(incomplete)s)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: finish

@@ -104,7 +104,8 @@ PACKS = GroupCommand(
             ),
             example="airflow hdm packs run mp_basic --endpoint heart --date 2026-01-31",
             exit_codes=(
-                "0 success, 1 failed or partial, 2 wrong usage or configuration, 3 nothing to run, 130 interrupted"
+                "0 success, 1 failed, partial, or incidents that the setting fail_on names, 2 wrong usage or\n"
+                "configuration, 3 nothing to run, 130 interrupted"
             ),
             more=(
                 "Runs exactly as its task would: gate, credentials, masking, ledger. If the same pack and date is\n"

@@ -22,7 +22,7 @@ from hdm_airflow.operators.attempt import AttemptResult, Conditions, PackAttempt
 from hdm_airflow.packs.catalog import Catalog
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.runner.job import tz
-from hdm_airflow.settings import Environment, Settings
+from hdm_airflow.settings import Environment, RunOptions, Settings
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -61,6 +61,8 @@ def run(args: Namespace) -> int:
             say(str(error))
             return FAILED
     show(_rows(result), args.output)
+    if result.fault:
+        say(str(result.fault))
     return INTERRUPTED if interrupted else _exit_code(result, pack)
 
 
@@ -86,9 +88,22 @@ def _conditions(pack: Pack, settings: Settings, environment: Environment) -> Con
     return Conditions(
         conn_id=environment.conn_id,
         pack_conn_id=environment.pack_conn_id,
-        options=settings.run_options_for(pack),
+        options=_options(pack, settings, environment),
         timezone=tz(airflow_settings.TIMEZONE),
     )
+
+
+def _options(pack: Pack, settings: Settings, environment: Environment) -> RunOptions:
+    """The options that the pack's task has; its module takes as long as a Dag file, and few sites have `pack_args`."""
+    options = settings.run_options_for(pack, environment)
+    if not settings.pack_args:
+        return options
+    from hdm_airflow.operators.arguments import PackArguments
+    from hdm_airflow.operators.pack import PackOperator
+
+    arguments = PackArguments(settings.pack_args).merge(pack, {"options": options})
+    task = PackOperator(task_id=pack.task_id, pack=pack, **arguments)
+    return task.options.model_copy(update={"timeout": task.limit})
 
 
 def _slugs(conn_id: str, stated: list[str]) -> list[str]:
@@ -146,7 +161,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
 
 
 def _exit_code(result: AttemptResult, pack: Pack) -> int:
-    if result.bad:
+    if result.bad or result.fault:
         return FAILED
     if not result.skip_reason:
         return OK

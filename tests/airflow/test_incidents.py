@@ -1,0 +1,129 @@
+"""Incidents of a rule pack's task: derived whatever its runs were, and after they are stored."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException
+
+from hdm_airflow.base import incident_fold, incidents
+from hdm_airflow.errors import HdmBaseError, PackFailedError
+from tests.airflow.cli_harness import ROOT, Hdm
+from tests.airflow.stage import MONDAY, REPORT_ALL, endpoint
+
+if TYPE_CHECKING:
+    from hdm_airflow.base.hook import BaseConnection
+    from tests.airflow.stage import Stage
+
+HEART, LUNG = endpoint("heart"), endpoint("lung")
+TUESDAY = MONDAY + timedelta(days=1)
+
+
+@pytest.fixture
+def judge(stage: Stage) -> Stage:
+    """A rule pack, and an alert of Monday that it has written."""
+    stage.pack("judge", REPORT_ALL.format("ok"), kind="rule")
+    stage.activate("rp_judge", HEART)
+    with stage.base.connect(autocommit=True) as owner:
+        owner.execute(
+            """INSERT INTO hdm_alerts (rule_pack, endpoint, "date", rule_id, alert_level)
+            VALUES ('judge', %s, %s, '1', 'Terrible'), ('judge', %s, %s, '2', 'Info')""",
+            [HEART.slug, MONDAY, LUNG.slug, MONDAY],
+        )
+    return stage
+
+
+def states(stage: Stage) -> list[tuple[Any, ...]]:
+    with stage.base.connect() as connection:
+        return connection.execute("SELECT rule_id, state, level FROM hdm_incident ORDER BY id").fetchall()
+
+
+def test_flaws_are_warnings_of_the_task(judge: Stage) -> None:
+    judge.run("rp_judge")
+    assert states(judge) == [("1", "open", "High")]
+    assert "rule pack judge, rule 1: 1 alert(s) with a level other than High, Warning and Info" in judge.log
+    assert f"rule pack judge, rule 2: 1 alert(s) for {LUNG.slug}" in judge.log
+
+
+def test_failure_of_the_derivation_fails_the_task_after_everything_is_stored_and_a_retry_derives(
+    judge: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise incident_fold.OvertakenError(["heart"])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(incident_fold, "fold", fail)
+        with pytest.raises(HdmBaseError, match="could not be derived"):
+            judge.run("rp_judge")
+    assert judge.ledger("rp_judge") == [("heart", "success")]
+    assert judge.summary["success"] == 1
+    assert states(judge) == []
+    judge.run("rp_judge")
+    assert states(judge) == [("1", "open", "High")]
+
+
+@pytest.mark.usefixtures("metadata")
+def test_failure_of_the_derivation_does_not_hide_that_of_the_pack(
+    judge: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error is the pack's, the log has both; the command prints the outcomes of both."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise incident_fold.OvertakenError(["heart"])
+
+    monkeypatch.setattr(incident_fold, "fold", fail)
+    judge.pack("judge", "echo the disk is full\nexit 3\n", kind="rule")
+    with pytest.raises(PackFailedError, match="ended with exit code 3"):
+        judge.run("rp_judge")
+    assert "the disk is full" in judge.log.partition("the last lines of the pack's output:")[2]
+    assert "the incidents of rule pack judge could not be derived" in judge.log
+    sandbox = {"write": [str(judge.folder.parent)], "read": [str(ROOT)]}
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({"venvs": {"folder": str(judge.store)}, "sandbox": sandbox}))
+    command = ("packs", "run", "rp_judge", "--packs-dir", judge.folder, "--date", MONDAY, "--output", "json")
+    for script, status in (("exit 3\n", "failed"), (REPORT_ALL.format("ok"), "success")):
+        judge.pack("judge", script, kind="rule")
+        done = Hdm(capsys)(*command, code=1)
+        assert [row["status"] for row in done.data] == [status]
+        assert "the incidents of rule pack judge could not be derived" in done.err
+
+
+def test_connection_that_breaks_while_incidents_are_derived_does_not_hide_the_failure_of_the_pack(
+    judge: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(base: BaseConnection, *_: Any, **__: Any) -> None:
+        base.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(incident_fold, "fold", fail)
+    judge.pack("judge", "exit 3\n", kind="rule")
+    with pytest.raises(PackFailedError, match="ended with exit code 3"):
+        judge.run("rp_judge", fail_on="High")
+    assert "terminating connection" in judge.log
+    judge.pack("judge", REPORT_ALL.format("ok"), kind="rule")
+    with pytest.raises(HdmBaseError, match="terminating connection"):
+        judge.run("rp_judge", fail_on="High")
+
+
+def test_task_that_fails_or_skips_derives_what_a_killed_one_left(judge: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(incidents, "derive", lambda *_, **__: incidents.Derived())
+        judge.run("rp_judge")
+    judge.pack("judge", REPORT_ALL.format("failed"), kind="rule")
+    with pytest.raises(PackFailedError):
+        judge.run("rp_judge", day=TUESDAY)
+    assert states(judge) == [("1", "open", "High")]
+    judge.pack("judge", REPORT_ALL.format("skipped"), kind="rule")
+    with judge.base.connect(autocommit=True) as owner:
+        owner.execute("DELETE FROM hdm_core_table_corr_db_rp")
+    with pytest.raises(AirflowSkipException):
+        judge.run("rp_judge", day=TUESDAY)
+    assert states(judge) == [("1", "closed", "High")]
+
+
+def test_metric_packs_do_not_derive(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incidents, "derive", lambda *_, **__: pytest.fail("derived"))
+    stage.pack("measure", REPORT_ALL.format("ok"))
+    stage.activate("mp_measure", HEART)
+    assert stage.run("mp_measure")["success"] == 1
