@@ -24,7 +24,7 @@ install: .venv/.installed .venv/.native  ## create .venv with the pinned depende
 	    --reinstall-package hdm-profile ./$(NATIVE)
 	@touch $@
 
-demo: install  ## run a real Airflow on a synthetic hospital for two nights of metrics and alerts (ONCE=1: then exit)
+demo: install  ## run a real Airflow on a synthetic hospital for six nights of metrics, alerts and incidents (ONCE=1: then exit)
 	$(BIN)/python -m demo
 
 test: install  ## run all test tiers whose servers are installed, two modules at a time; others are skipped

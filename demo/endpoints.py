@@ -49,7 +49,8 @@ def _postgres(server: Postgres) -> Site:
 
 
 def _sqlite(path: Path) -> Site:
-    path.unlink(missing_ok=True)
+    for file in (path, path.with_suffix(".away")):  # the second one if a demo was killed in its fourth night
+        file.unlink(missing_ok=True)
     endpoint = Endpoint(name="laboratory", type="sqlite", host=str(path))
     return Site(endpoint=endpoint, password=None, connect=lambda: contextlib.closing(sqlite3.connect(path)))
 

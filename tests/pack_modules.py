@@ -9,18 +9,19 @@ from types import SimpleNamespace
 
 import pytest
 
-PROCESS = Path(__file__).parents[1] / "dags/packs/metric-packs/basic/process"
+PACKS = Path(__file__).parents[1] / "dags/packs"
+PROCESS = PACKS / "metric-packs/basic/process"
 
 
-def load(names: tuple[str, ...]) -> SimpleNamespace:
-    """Modules of metric pack basic by name, each after those that it imports.
+def load(names: tuple[str, ...], pack: str = "metric-packs/basic") -> SimpleNamespace:
+    """Modules of a reference pack by name, each after those that it imports.
 
     Nothing of that stays in sys.modules, where other packs have such names, too.
     """
     before = {name: sys.modules.pop(name, None) for name in names}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "dont_write_bytecode", True)
-        patch.syspath_prepend(str(PROCESS))
+        patch.syspath_prepend(str(PACKS / pack / "process"))
         found = {name: import_module(name) for name in names}
     for name, module in before.items():
         sys.modules.pop(name)

@@ -31,6 +31,11 @@ class MariaDB(Service):
         """The server's data folder."""
         return self.folder / "data"
 
+    @property
+    def temporary(self) -> Path:
+        """Its folder for temporary tables. A server that starts deletes all in its folder, also a running server's."""
+        return self.folder / "temporary"
+
     def url(self, database: str) -> str:
         """The SQLAlchemy URL of a database; it includes the password."""
         login = f"{self.user}:{quote(self.password, safe='')}"
@@ -63,6 +68,7 @@ class MariaDB(Service):
             cursor.execute(statement)
 
     def _prepare(self) -> None:
+        self.temporary.mkdir(exist_ok=True)
         if not (self.folder / "installed").exists():
             shutil.rmtree(self.data, ignore_errors=True)  # left by a first start that was interrupted
             # `socket`: the built-in accounts have no password; only the machine's root can use them, and not over TCP.
@@ -77,7 +83,7 @@ class MariaDB(Service):
 
     def _options(self) -> list[str]:
         run_as_root = ["--user=root"] if os.geteuid() == 0 else []
-        return ["--no-defaults", f"--datadir={self.data}", *run_as_root]
+        return ["--no-defaults", f"--datadir={self.data}", f"--tmpdir={self.temporary}", *run_as_root]
 
     def _command(self) -> list[str]:
         return [

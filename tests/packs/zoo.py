@@ -183,6 +183,10 @@ _with("metric-packs/bad-link-dangling", _anew("process/data", lambda path: path.
 _with("metric-packs/bad-link-loop", _anew("process/data", lambda path: path.symlink_to("data")))
 _with("metric-packs/bad-link-up", _anew("process/self", lambda path: path.symlink_to("..")))
 _with(
+    "metric-packs/bad-link-sideways",
+    _anew("process/data", lambda path: [(path.parent.parent / "data").mkdir(), path.symlink_to("../data")]),
+)
+_with(
     "metric-packs/bad-link-unnamed",
     lambda pack: (pack / os.fsdecode(b"caf\xe9")).symlink_to("gone"),
 )

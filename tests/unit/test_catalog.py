@@ -133,11 +133,13 @@ def test_airflowignore_that_covers_the_packs_folder_ends_the_warning(tmp_path: P
     (tmp_path / "dags/packs").mkdir(parents=True)
     whole(tmp_path / "dags/packs/a", kind="metric")
     (tmp_path / "dags/packs/a/main.py").write_text("# an Airflow dag\n")
+    (tmp_path / "dags/packs/a/data").mkdir()
+    (tmp_path / "dags/packs/a/same").symlink_to("data")
     codes = [finding.code for finding in Catalog.scan(tmp_path / "dags/packs", deep=True).findings]
-    assert "airflow-imports" in codes
+    assert {"airflow-imports", "airflow-links"} <= set(codes)
     (tmp_path / "dags/.airflowignore").write_text(f"# comment\n{line}\n")
     codes = [finding.code for finding in Catalog.scan(tmp_path / "dags/packs", deep=True).findings]
-    assert "airflow-imports" not in codes
+    assert not {"airflow-imports", "airflow-links"} & set(codes)
 
 
 def test_configuration_nested_to_the_limit_is_no_reason_to_raise(packs: Path) -> None:

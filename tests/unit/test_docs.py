@@ -184,10 +184,10 @@ def schema() -> dict[str, list[str]]:
     text = re.sub(r"--.*", "", (ROOT / "hdm_airflow/base/schema.sql").read_text("utf-8"))
     found = {}
     for name, body in re.findall(r"CREATE TABLE (\w+) \((.*?)^\);", text, re.MULTILINE | re.DOTALL):
-        lines = [line.split()[0].strip('"') for line in body.strip().splitlines()]
-        found[name] = [word for word in lines if word not in {"PRIMARY", "UNIQUE", "CHECK"}]
+        words = [item.split()[0].strip('"') for item in items(body)]
+        found[name] = [word for word in words if word not in {"PRIMARY", "UNIQUE", "CHECK"}]
     for name, body in re.findall(r"CREATE VIEW (\w+) AS\s+SELECT (.*?)\sFROM ", text, re.DOTALL):
-        found[name] = [item.split()[-1] for item in items(body)]
+        found[name] = [item.split()[-1].strip('"') for item in items(body)]
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 
@@ -151,3 +152,54 @@ def test_verdict_is_based_on_the_runs_of_this_endpoint() -> None:
     """A retry checks which of them are newer than its own."""
     runs = (run("basic"), run("basic", THERE), run("other"))
     assert list(gate(BASIC, Requirement(name="volume"), runs=runs).waits_for(HERE)) == [runs[0]]
+
+
+def test_silence_proves_nothing_about_objects_that_were_not_measured() -> None:
+    """The ledger says so for every rule pack, also for one that never asks what is missing."""
+    runs = (
+        run("basic", status="partial", incomplete=("patients", "visits.start"), metrics=7),
+        run("volume", incomplete=("beds",), metrics=1),
+    )
+    verdict = gate(BASIC, Requirement(name="volume"), runs=runs, partial=True).judge(HERE)
+    assert verdict.unproven == verdict.incomplete == ("patients", "visits.start", "beds")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"status": "partial"}, {"metrics": 0}, {"status": "partial", "incomplete": ("beds",), "metrics": 0}]
+)
+def test_silence_proves_nothing_at_all_after_a_run_without_names_or_without_metrics(changes: dict[str, Any]) -> None:
+    """The star is for the ledger: packs get names of objects only."""
+    verdict = gate(BASIC, runs=(run("basic", **changes),), partial=True).judge(HERE)
+    names = changes.get("incomplete", ())
+    assert verdict.passed
+    assert (verdict.incomplete, verdict.unproven) == (names, (*names, "*"))
+
+
+@pytest.mark.parametrize("metrics", [None, 1])
+def test_silence_proves_something_after_a_whole_run(metrics: int | None) -> None:
+    """Also if the metric pack does not count its metrics, as those of the original."""
+    assert gate(BASIC, runs=(run("basic", metrics=metrics),)).judge(HERE).unproven == ()
+
+
+def test_only_metrics_that_count_here_make_silence_worthless() -> None:
+    """A pack that is not activated here, and an endpoint that does not pass, say nothing."""
+    empty = (run("basic", metrics=0), run("volume", status="failed"))
+    by_default = Requirement(name="basic", explicit=False)
+    volume = Requirement(name="volume")
+    runs, activated = (empty[0], run("volume")), (("volume", HERE),)
+    assert gate(by_default, volume, runs=runs, activated=activated).judge(HERE).unproven == ()
+    assert gate(BASIC, volume, runs=empty).judge(HERE).unproven == ()
+
+
+def test_silence_proves_nothing_where_none_of_the_required_packs_is_activated() -> None:
+    """The metrics of former dates stay, and rules that compare them find nothing new. Who requires none is meant."""
+    verdict = gate(DEFAULT, Requirement(name="volume", explicit=False), activated=(("basic", THERE),)).judge(HERE)
+    assert (verdict.passed, verdict.incomplete, verdict.unproven) == (True, (), ("*",))
+    assert gate(activated=()).judge(HERE).unproven == ()
+
+
+def test_packs_do_not_see_the_star_of_a_metric_pack() -> None:
+    """A metric pack has a name that the ledger cannot hold as it is."""
+    runs = (run("basic", status="partial", incomplete=("visits", "*"), metrics=7),)
+    verdict = gate(BASIC, runs=runs, partial=True).judge(HERE)
+    assert (verdict.incomplete, verdict.unproven) == (("visits",), ("visits", "*"))

@@ -95,6 +95,9 @@ def test_pack_mounted_from_a_config_map_is_whole(tmp_path: Path) -> None:
         shutil.move(path, dated / path.name)
         path.symlink_to(f"..data/{path.name}")
     (pack / "..data").symlink_to(dated.name)
+    (found,) = Catalog.scan(tmp_path, deep=True).findings
+    assert (found.code, found.file) == ("airflow-links", "..data")  # Airflow follows this link, too
+    (tmp_path / ".airflowignore").write_text("*\n")
     catalog = Catalog.scan(tmp_path, deep=True)
     assert [pack.readme for pack in catalog.packs] == ["# basic\n"]
     assert catalog.findings == ()

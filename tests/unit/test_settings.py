@@ -25,7 +25,10 @@ JSON = st.recursive(
 #: Every key, with a value other than its default.
 EVERY_KEY: dict[str, Any] = {
     "packs_dir": "quality",
-    "environments": {"dev": {"conn_id": "hdm_dev"}, "prod": {"conn_id": "hdm", "pack_conn_id": "hdm_packs"}},
+    "environments": {
+        "dev": {"conn_id": "hdm_dev"},
+        "prod": {"conn_id": "hdm", "pack_conn_id": "hdm_packs", "fail_on": "none", "reopen_days": 0},
+    },
     "select": ["tag:nightly"],
     "exclude": ["mp_slow"],
     "pack_args": {"kind:rule": {"pool": "rules", "retries": 1}},
@@ -41,6 +44,8 @@ EVERY_KEY: dict[str, Any] = {
     },
     "limits": {"memory": 2_000_000_000, "cpu": 3600, "disk": 1, "output": 1, "processes": 10, "files": 100},
     "sandbox": {"mode": "required", "read": ["/srv"], "write": ["/data"], "hide": ["/var/log/airflow"]},
+    "fail_on": "Warning",
+    "reopen_days": 30,
 }
 
 

@@ -34,6 +34,7 @@ DASHBOARD = "kibana-dashboard/export.ndjson"
 #: Found only where every file is read: by `airflow hdm packs check`, not by a Dag file.
 DEEP = {
     "airflow-imports",
+    "airflow-links",
     "conf-password",
     "conf-unreadable",
     "config-default-bad",
@@ -186,6 +187,7 @@ BUILT: dict[str, list[Expected]] = {
         warning("mainscript-missing", place="mainscript"),
     ],
     "metric-packs/bad-link-relative": [error("symlink-escapes", "process/data")],
+    "metric-packs/bad-link-sideways": [warning("airflow-links", "process/data")],
     "metric-packs/bad-link-unnamed": [warning("symlink-broken", r"caf\udce9")],
     "metric-packs/bad-manifest-closed": [error("manifest-unreadable")],
     "metric-packs/bad-manifest-deep": [error("manifest-unreadable")],
