@@ -35,6 +35,7 @@ class Gate:
     runs: Mapping[tuple[str, str], Run]  # (metric pack, slug) -> its newest run of this metric date
     accepts_partial: bool
     require_reports: bool  # refuse metric runs whose success rests on the exit code alone
+    lost: frozenset[str] = frozenset()  # slugs where a metric pack has measured that is deactivated; see runs.lost
 
     def judge(self, slug: str) -> Verdict:
         """Judge one endpoint. The verdict has every reason that speaks against it."""
@@ -44,7 +45,7 @@ class Gate:
             return Verdict(reason="; ".join(reasons))
         metrics = [run for one in counted if (run := self.runs.get((one.name, slug)))]
         incomplete = tuple(name for run in metrics for name in run.incomplete if name != EVERYTHING)
-        nothing = any(map(_proves_nothing, metrics)) or bool(self.requires and not counted)
+        nothing = any(map(_proves_nothing, metrics)) or bool(self.requires and not counted) or slug in self.lost
         return Verdict(incomplete=incomplete, unproven=(*incomplete, EVERYTHING) if nothing else incomplete)
 
     def waits_for(self, slug: str) -> Iterable[Run]:

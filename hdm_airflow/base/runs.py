@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from functools import partial
@@ -72,6 +72,30 @@ def newest(base: BaseConnection, attempt: Attempt, required: Sequence[str], slug
     values |= {"required": list(required), "slugs": list(slugs)}
     rows = base.execute(queries("runs")["newest"], values).fetchall()
     return [Run(**{**row, "incomplete": tuple(row["incomplete"] or ())}) for row in rows]
+
+
+def lost(
+    base: BaseConnection,
+    packs: Sequence[str],
+    slugs: Sequence[str],
+    metric_date: date,
+    activated: Collection[tuple[str, str]],
+) -> frozenset[str]:
+    """Find endpoints where a metric pack has measured before, but no longer does: it was deactivated, or removed.
+
+    A rule pack that judges whatever has been measured no longer finds there what rested on these metrics.
+
+    Args:
+        base: the connection.
+        packs: names of all metric packs of the packs folder.
+        slugs: of the endpoints.
+        metric_date: only earlier dates count. Where the metrics of this date are there, nothing is lost.
+        activated: (metric pack, slug) that are activated.
+    """
+    idle = [(pack, slug) for pack in packs for slug in slugs if (pack, slug) not in activated]
+    values: dict[str, Any] = {"packs": list(packs), "slugs": list(slugs), "date": metric_date}
+    values |= {"idle_packs": [pack for pack, _ in idle], "idle_slugs": [slug for _, slug in idle]}
+    return frozenset(row["slug"] for row in base.execute(queries("runs")["lost"], values))
 
 
 def dbversions(base: BaseConnection, slugs: Sequence[str]) -> dict[str, str]:

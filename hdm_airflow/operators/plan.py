@@ -67,7 +67,7 @@ def read(
     only: Collection[str] | None = None,
     resumed: bool = False,
 ) -> Plan:
-    """Plan one attempt from the present state of the base, with two queries for any number of endpoints.
+    """Plan one attempt from the present state of the base, with two or three queries for any number of endpoints.
 
     Args:
         base: the connection.
@@ -91,6 +91,7 @@ def read(
         runs={(run.pack, run.endpoint): run for run in newest if run.kind == "metric" and run.pack in required},
         accepts_partial=bool(pack.manifest and pack.manifest.partial),
         require_reports=require_reports,
+        lost=_lost(base, attempt, pack, assigned),
     )
     own = {run.endpoint: run for run in newest if (run.kind, run.pack) == (pack.kind, pack.name)}
     _check_environment(attempt, own.values())
@@ -166,6 +167,18 @@ def refuse_misfits(planned: Plan, pack: Pack) -> Plan:
             broken[item.slug] = f"{fault}{source}"
     run = tuple(item for item in planned.run if item.slug not in broken)
     return replace(planned, run=run, broken={**planned.broken, **broken})
+
+
+def _lost(base: BaseConnection, attempt: runs.Attempt, pack: Pack, assigned: Assignments) -> frozenset[str]:
+    """The endpoints without metrics that a rule pack may have judged before; it does not state which it needs.
+
+    If it needs only the metric pack of its own name, the gate knows without asking.
+    """
+    required = [requirement.name for requirement in pack.requires]
+    states_needs = pack.manifest is None or pack.manifest.depends_on is not None
+    if pack.kind != "rule" or states_needs or pack.name in required or not assigned.slugs:
+        return frozenset()
+    return runs.lost(base, required, assigned.slugs, attempt.metric_date, assigned.required)
 
 
 def _check_environment(attempt: runs.Attempt, own: Iterable[runs.Run]) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from hdm_airflow.base import incident_fold, incidents
+from hdm_airflow.base import activation, endpoints, incident_fold, incidents
+from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.errors import HdmBaseError, PackFailedError
 from tests.airflow.cli_harness import ROOT, Hdm
 from tests.airflow.stage import MONDAY, REPORT_ALL, endpoint
@@ -120,6 +122,26 @@ def test_task_that_fails_or_skips_derives_what_a_killed_one_left(judge: Stage, m
     with pytest.raises(AirflowSkipException):
         judge.run("rp_judge", day=TUESDAY)
     assert states(judge) == [("1", "closed", "High")]
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_alerts_that_rested_on_a_deactivated_metric_pack_are_not_resolved(judge: Stage, removed: bool) -> None:
+    """A rule pack that judges what all metric packs measure finds less without one of them."""
+    judge.pack("beats", REPORT_ALL.format("ok"))
+    judge.pack("breaths", REPORT_ALL.format("ok"))
+    for task_id in ("mp_beats", "mp_breaths"):
+        judge.activate(task_id, HEART, register=False)
+        judge.run(task_id)
+    judge.run("rp_judge")
+    assert judge.ledger("rp_judge", "incomplete") == [("heart", "success", [])]
+    with HdmHook().session() as base:
+        activation.deactivate(base, "metric", "breaths", endpoints.find(base, HEART.slug), actor="test")
+    if removed:
+        shutil.rmtree(judge.folder / "metric-packs" / "breaths")
+    judge.run("mp_beats", day=TUESDAY)
+    judge.run("rp_judge", day=TUESDAY)
+    assert judge.ledger("rp_judge", "incomplete")[1:] == [("heart", "success", ["*"])]
+    assert states(judge) == [("1", "open", "High")]
 
 
 def test_metric_packs_do_not_derive(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hdm_airflow.base import activation, configuration, endpoints, runs
+from hdm_airflow.base import activation, configuration, endpoints, packs, runs
 from hdm_airflow.base.configuration import NONE
 from hdm_airflow.base.endpoints import Endpoint
 from hdm_airflow.base.hook import HdmHook
@@ -33,6 +33,7 @@ RULES = Pack(
     manifest=Manifest(name="basic", version="1.2.0"),
     requires=(Requirement(name="basic"),),
 )
+BY_DEFAULT = Requirement(name="basic", explicit=False)
 NIGHT = Attempt(
     kind="rule",
     pack="basic",
@@ -71,6 +72,18 @@ def measured(session, *on):
 
 def read(session, pack=RULES, attempt=NIGHT, *, require_reports=False, **options):
     return plan.read(session, attempt, pack, require_reports=require_reports, **options)
+
+
+@pytest.fixture
+def judge(session):
+    """A rule pack that judges by default what all metric packs measure, and is activated on all endpoints."""
+    for endpoint in (HEART, KIDNEY, LUNGS):
+        activation.activate(session, "rule", "judge", endpoints.find(session, endpoint.slug), actor="ada")
+    return replace(RULES, name="judge", requires=(BY_DEFAULT,))
+
+
+def unproven(planned):
+    return {item.slug: item.unproven for item in planned.run if item.unproven}
 
 
 def ran(planned):
@@ -145,6 +158,44 @@ def test_default_dependency_counts_only_where_the_metric_pack_is_activated(sessi
     planned = read(session, replace(RULES, requires=(Requirement(name="basic", explicit=False),)))
     assert ran(planned) == [HEART]
     assert set(planned.gated) == {KIDNEY.slug, LUNGS.slug}
+
+
+def test_silence_proves_nothing_where_a_metric_pack_has_measured_and_is_deactivated(session, judge):
+    """Not of one that has never measured there, nor if it has measured this date, too."""
+    pack = replace(judge, requires=(BY_DEFAULT, replace(BY_DEFAULT, name="pulse")))
+    attempt, yesterday = replace(NIGHT, pack="judge"), TODAY - timedelta(days=1)
+    pulse = replace(METRICS, pack="pulse")
+    measured(session)
+    ended(session, replace(pulse, metric_date=yesterday), "failed", HEART, KIDNEY, LUNGS)
+    assert unproven(read(session, pack, attempt)) == {}
+    ended(session, replace(pulse, metric_date=yesterday), "success", HEART)
+    ended(session, replace(pulse, metric_date=yesterday), "partial", KIDNEY, incomplete=("beats",))
+    ended(session, replace(pulse, metric_date=TODAY + timedelta(days=1)), "success", LUNGS)
+    assert unproven(read(session, pack, attempt)) == {HEART.slug: ("*",), KIDNEY.slug: ("*",)}
+    ended(session, pulse, "success", HEART)
+    ended(session, pulse, "partial", KIDNEY, incomplete=("beats",))
+    assert unproven(read(session, pack, attempt)) == {KIDNEY.slug: ("*",)}
+    for endpoint in (HEART, KIDNEY, LUNGS):
+        activation.activate(session, "metric", "pulse", endpoints.find(session, endpoint.slug), actor="ada")
+    ended(session, pulse, "success", KIDNEY, LUNGS)
+    assert unproven(read(session, pack, attempt)) == {}
+
+
+def test_silence_proves_nothing_where_a_removed_metric_pack_has_measured(session, judge):
+    """Only for a rule pack that judges all there are by default, and not if another packs folder still has it."""
+    pulse = replace(METRICS, pack="pulse", metric_date=TODAY - timedelta(days=1))
+    packs.record(session, replace(RULES, kind="metric", name="pulse"), "0" * 64)
+    measured(session)
+    ended(session, pulse, "success", HEART, KIDNEY)
+    activation.activate(session, "metric", "pulse", endpoints.find(session, KIDNEY.slug), actor="ada")
+    attempt = replace(NIGHT, pack="judge")
+    assert unproven(read(session, judge, attempt)) == {HEART.slug: ("*",)}
+    assert unproven(read(session, replace(judge, requires=()), attempt)) == {HEART.slug: ("*",)}
+    needs_none = Manifest(name="judge", version="1", depends_on=())
+    assert unproven(read(session, replace(judge, requires=(), manifest=needs_none), attempt)) == {}
+    assert unproven(read(session, replace(RULES, requires=(BY_DEFAULT,)))) == {}
+    metrics = replace(RULES, kind="metric", requires=())
+    assert unproven(read(session, metrics, replace(METRICS, metric_date=TODAY + timedelta(days=1)))) == {}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,34 @@ WHERE metric_date = %(date)s
     AND endpoint IN (SELECT unnest(%(slugs)s::text[]))
 ORDER BY kind, pack, endpoint, id DESC;
 
+-- name: lost
+-- Endpoints where a metric pack that no longer runs there has measured on an earlier date, whole or in part, and has no
+-- whole results of this date: of the given pairs, and of packs that are gone from the packs folder and deactivated.
+-- LIMIT makes each look-up one by the index.
+SELECT DISTINCT candidate.slug
+FROM (
+    SELECT * FROM unnest(%(idle_packs)s::text[], %(idle_slugs)s::text[]) AS idle (pack, slug)
+    UNION ALL (
+        SELECT gone.name, wanted.slug
+        FROM (SELECT DISTINCT name FROM hdm_pack WHERE kind = 'metric' AND name <> ALL(%(packs)s)) AS gone
+        CROSS JOIN unnest(%(slugs)s::text[]) AS wanted (slug)
+        EXCEPT
+        SELECT pack, slug FROM hdm_activation WHERE kind = 'metric' AND pack <> ALL(%(packs)s)
+    )
+) AS candidate
+CROSS JOIN LATERAL (
+    SELECT FROM hdm_pack_run
+    WHERE kind = 'metric' AND pack = candidate.pack AND endpoint = candidate.slug AND metric_date < %(date)s
+        AND status IN ('success', 'partial')
+    LIMIT 1
+) AS earlier
+LEFT JOIN LATERAL (
+    SELECT status = 'success' AND incomplete = '[]' AND metrics IS DISTINCT FROM 0 AS is_whole FROM hdm_pack_run
+    WHERE kind = 'metric' AND pack = candidate.pack AND endpoint = candidate.slug AND metric_date = %(date)s
+    ORDER BY id DESC LIMIT 1
+) AS newest ON true
+WHERE newest.is_whole IS NOT TRUE;
+
 -- name: dbversions
 -- The version last reported for each endpoint.
 SELECT wanted.slug, found.dbversion
