@@ -310,6 +310,38 @@ def test_what_somebody_accepts_is_silent(ward: Ward) -> None:
     assert lives["empty column", "stays", "x2"][0] == (6, "opened")
 
 
+def test_a_late_night_leaves_open_what_later_nights_were_silent_about(ward: Ward) -> None:
+    """Judged before, they had no incident to look into. The next night in order has, and says what became of it."""
+
+    def tables(number: int) -> list[Any]:
+        rows = 100 if number < 3 else 40
+        columns = {"x0": text(100, 100 if number == 3 else 0)} if number <= 3 else {}
+        columns |= {"x1": text(100)} if number >= 3 else {}
+        lost = measured("lost", {"id": numbers(rows)}, rows=rows)
+        back = measured("back", {"id": numbers(100), "x": text(100, 100 if number == 3 else 0)}, rows=100)
+        return [lost, back, measured("stays", {"id": numbers(100), **columns}, rows=100)]
+
+    for number in range(6):
+        ward.night(number, *tables(number), judge=number != 3)
+    found = ward.judge(3)
+    new = ("new column", "stays", "x1")
+    lost, back = ("rows lost", "lost", ""), ("empty column", "back", "x")
+    assert {new, lost, back, EMPTY} <= set(found)
+    before = ward.lives()
+    for key in (new, lost, back, EMPTY):
+        assert before[key] == [(3, "opened"), (4, "not judged")]
+    assert ward.judge(3) == found
+    assert ward.lives() == before
+    ward.judge(4)
+    after = ward.lives()
+    assert after[back] == [(3, "opened"), (4, "resolved")], "judged again, it looks into it"
+    assert after[EMPTY] == [(3, "opened"), (4, "gone")]
+    ward.night(6, *tables(6))
+    life = ward.lives()
+    assert life[new] == [(3, "opened"), (4, "usual")]
+    assert life[lost][-1] == (6, "usual")
+
+
 def test_a_base_of_an_older_release_has_no_incidents(ward: Ward) -> None:
     """The alerts are the same, and errors are in the log."""
     tables = "hdm_not_judged, hdm_incident_count, hdm_incident_event, hdm_incident"

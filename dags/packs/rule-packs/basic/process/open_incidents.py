@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     import psycopg
     from rules import Rules
 
-# The newest derived date before; if there is none, the day before the newest judged one. And whether the date itself,
-# or a later one, is derived already
+# The newest derived date before; if there is none, the day before the newest judged one. Whether the date itself, or a
+# later one, is derived already. And whether a later one is judged
 COUNTED = """
 SELECT coalesce(max("date") FILTER (WHERE "date" < %(date)s), (
         SELECT max("date") - 1 FROM hdm_whole
         WHERE kind = 'rule' AND pack = 'basic' AND endpoint = %(slug)s AND "date" < %(date)s
-    )), coalesce(max("date") >= %(date)s, false)
+    )), coalesce(max("date") >= %(date)s, false), EXISTS (
+        SELECT FROM hdm_whole WHERE kind = 'rule' AND pack = 'basic' AND endpoint = %(slug)s AND "date" > %(date)s
+    )
 FROM hdm_incident_count WHERE rule_pack = 'basic' AND endpoint = %(slug)s"""
 NOW = """
 SELECT rule_id, "table", "column", opened_on - date '1970-01-01', 1 FROM hdm_incident
@@ -79,6 +81,7 @@ class Incidents:
     members: pl.DataFrame  # KEY, of_rule, and the place: what their alerts have been about, if their keys do not say so
     standing: pl.DataFrame  # rule, "table", "column" of those that were open before the date
     joined: pl.DataFrame  # group, own_table, own_column: what these were about; rule: that of the alert
+    is_late: bool  # later dates were judged before
 
 
 def read(base: psycopg.Connection[Any], slug: str, date: dt.date, rules: Rules) -> Incidents:
@@ -90,9 +93,9 @@ def read(base: psycopg.Connection[Any], slug: str, date: dt.date, rules: Rules) 
         date: the judged date. What it has opened itself, when it was judged before, counts, but does not stand.
         rules: those that are judged.
     """
-    found = pl.DataFrame(schema=INCIDENT)
+    found, is_late = pl.DataFrame(schema=INCIDENT), False
     if release.of(base).has_incidents:
-        found = _read(base, slug, date)
+        found, is_late = _read(base, slug, date)
     numbered = rules.frame.select("id_rule").with_row_index("rule").with_columns(pl.col("rule").cast(pl.Int32))
     found = found.with_columns(pl.col("rule_id").cast(pl.Int64, strict=False).alias("id_rule"))
     found = found.join(numbered, on="id_rule", how="left", maintain_order="left")
@@ -118,17 +121,18 @@ def read(base: psycopg.Connection[Any], slug: str, date: dt.date, rules: Rules) 
         members.drop("on", "opened_on", "was_open", "rule").unique(maintain_order=True),
         stands.select("rule", "table", "column"),
         joined.sort("rule").unique(["group", "own_table", "own_column"], keep="first", maintain_order=True),
+        is_late,
     )
 
 
-def _read(base: psycopg.Connection[Any], slug: str, date: dt.date) -> pl.DataFrame:
+def _read(base: psycopg.Connection[Any], slug: str, date: dt.date) -> tuple[pl.DataFrame, bool]:
     values = {"slug": slug, "date": date}
-    newest, is_again = base.execute(COUNTED, values).fetchone() or (None, False)
+    newest, is_again, is_late = base.execute(COUNTED, values).fetchone() or (None, False, False)
     found = _query(base, FORMER if is_again else NOW, INCIDENT, **values)
     if newest is None:
-        return found
+        return found, is_late
     pending = _query(base, PENDING, INCIDENT, **values, after=newest)
-    return pl.concat([found, pending]).unique(list(KEY), keep="first", maintain_order=True)
+    return pl.concat([found, pending]).unique(list(KEY), keep="first", maintain_order=True), is_late
 
 
 def _query(base: psycopg.Connection[Any], text: str, schema: Mapping[str, Any], **values: Any) -> pl.DataFrame:

@@ -23,6 +23,7 @@ import derived
 import generator
 import hdm
 import judge
+import later
 import not_judged
 import open_incidents
 import psycopg
@@ -126,6 +127,8 @@ def judge_endpoint(run: hdm.Run, endpoint: hdm.Endpoint) -> None:
         whys = _tried(looked_into, quiet.unknown(), "no incident can end", problems)
         rows = [*not_judged.general(errors, book.missing, endpoint.incomplete), *whys]
         store.replace_not_judged(base, endpoint.slug, run.date, rows)
+        if incidents.is_late:
+            later.leave_open(base, endpoint.slug, run.date, raised)
     names = store.names(book, judgement)
     for number, reason in sorted([*errors.items(), *book.missing.items()]):
         print(f"{endpoint.slug}: rule {number} ({names[number]}) not judged: {reason}", flush=True)
