@@ -37,6 +37,7 @@ DAYS = 29  # dates with metrics
 PATTERNS = 100
 ROUNDS = 3
 FASTER, MEMORY, STATEMENTS, SECONDS, GROWTH = 15, 500, 50, 3, 10  # targets: times, MB, number, seconds, times
+MORE, MORE_MEMORY = 1.2, 100  # targets of open incidents: times, MB
 EVERY = 10  # the rival judges every tenth rule; its times are multiplied
 
 RULES = 'SELECT id_rule, rule_content::jsonb, alert_message, "table", "column" FROM rule_basic WHERE id_rule %% %s = 0'
@@ -159,7 +160,36 @@ def growth(bench: Bench) -> None:
         bench.add(f"{what} on {MANY:,} columns", *cells, ratio, f"{GROWTH} times", met=processor <= GROWTH)
 
 
-PARTS: dict[str, Callable[[Bench], None]] = {"columns": column_rules, "growth": growth}
+def open_incidents(bench: Bench) -> None:
+    """One rule per column, with an open incident each: none, all judged, and half of them without metrics."""
+    site = bench.site("incidents")
+    site.measure(COLUMNS, 2)
+    site.column_rules(COLUMNS)
+    none, statements = bench.judge(site), site.statements()
+    site.open_incidents()
+    more, more_statements = bench.judge(site), site.statements()
+    site.forget_metrics()
+    half, half_statements = bench.judge(site), site.statements()
+    site.forget_incidents()
+    bare = bench.judge(site)
+    rows = {"all judged": (more, none), "half of them without metrics": (half, bare)}
+    for what, (cost, without) in rows.items():
+        ratio, megabytes = cost.processor / without.processor, cost.peak - without.peak
+        bench.add(
+            f"{COLUMNS:,} open incidents, {what}",
+            f"{cost}, {cost.peak:.0f} MB",
+            f"none: {without}, {without.peak:.0f} MB",
+            f"{ratio:.2f} times, {megabytes:+.0f} MB",
+            f"at most {MORE} times, {MORE_MEMORY} MB more",
+            met=ratio <= MORE and megabytes <= MORE_MEMORY,
+        )
+    counts = f"{more_statements}; without metrics: {half_statements}"
+    bench.add(
+        "the same, statements", counts, f"none: {statements}", "", str(STATEMENTS), met=half_statements <= STATEMENTS
+    )
+
+
+PARTS: dict[str, Callable[[Bench], None]] = {"columns": column_rules, "growth": growth, "incidents": open_incidents}
 
 
 def _faster(rival: Cost, ours: Cost) -> str:

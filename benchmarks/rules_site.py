@@ -53,6 +53,10 @@ SELECT 'limit ' || n, json_build_object('metric', (%(metrics)s::text[])[1 + n %%
         'conditionValue', 998 + n %% 3)::text,
     'The metric is too high', '*', '*'
 FROM generate_series(0, %(rules)s - 1) AS n"""
+INCIDENTS = """
+INSERT INTO hdm_incident (rule_pack, endpoint, rule_id, "table", "column", state, level, first_on, opened_on)
+SELECT 'basic', endpoint, id_rule::text, "table", "column", 'open', 'Warning', %(date)s::date - 1, %(date)s::date - 1
+FROM rule_basic"""
 
 
 @dataclass
@@ -120,6 +124,27 @@ class RulesSite:
         """As before the first run of the date."""
         with self.base.connect(autocommit=True) as connection:
             connection.execute("TRUNCATE rule_basic_result, rule_basic_member, hdm_not_judged, hdm_alerts")
+
+    def open_incidents(self) -> None:
+        """One per column rule, opened on the day before."""
+        with self.base.connect(autocommit=True) as connection:
+            connection.execute(INCIDENTS, {"date": DATE})
+            connection.execute("VACUUM ANALYZE hdm_incident")
+
+    def forget_incidents(self) -> None:
+        """Without incidents."""
+        with self.base.connect(autocommit=True) as connection:
+            connection.execute("TRUNCATE hdm_incident CASCADE")
+
+    def forget_metrics(self) -> None:
+        """As if half of the columns were not measured."""
+        with self.base.connect(autocommit=True) as connection:
+            connection.execute(
+                """DELETE FROM metric_basic
+                WHERE "date" = %s AND substr("column", length('column_') + 1)::integer %% 2 = 0""",
+                [DATE],
+            )
+            connection.execute("VACUUM ANALYZE metric_basic")
 
     def judge(self) -> Usage:
         """Run the pack without its shipped rules; the processor time is the server's.

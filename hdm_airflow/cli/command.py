@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow.cli.utils import redirect_stdout_log_handlers_to_stderr
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 DECLINED = 1  # exit code: not confirmed
 USAGE = 2  # exit code: wrong usage or configuration
 INTERRUPTED = 130  # exit code of any program that Ctrl-C ends
+_FAREWELL = 5.0  # seconds for threads that have ended; they need a millisecond
+_GLANCE = 0.002  # seconds
+_TASKS = Path("/proc/self/task")  # of the kernel: a folder per thread
 
 Command = Callable[["Namespace"], int]
 
@@ -34,8 +40,10 @@ def command(function: Command) -> Callable[[Namespace], None]:
     def run(args: Namespace) -> None:
         # Otherwise Airflow's SDK ignores the metadata database, where the web pages keep connections.
         os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+        before = _threads()
         with narration(verbose=args.verbose):
             code = _run(function, args)
+        _await_end(before)
         if code:
             sys.exit(code)
 
@@ -57,6 +65,30 @@ def _run(function: Command, args: Namespace) -> int:
     finally:
         with surviving_readers():
             sys.stdout.flush()
+
+
+def _threads() -> set[Path]:
+    """The threads of this process as the kernel knows them; none where it does not say."""
+    try:
+        return set(_TASKS.iterdir())
+    except OSError:
+        return set()
+
+
+def _await_end(before: set[Path]) -> None:
+    """Wait until the threads that have ended since are gone for the kernel, too; one that hangs has not ended.
+
+    Before Python 3.13 a thread is joined before it frees what OpenSSL holds for it. The exit handlers of the process
+    free that as well: at the same time, the command would be aborted although it has done all its work.
+    """
+    deadline = time.monotonic() + _FAREWELL
+    while _threads() - before - _living() and time.monotonic() < deadline:
+        time.sleep(_GLANCE)
+
+
+def _living() -> set[Path]:
+    """The threads that Python runs."""
+    return {_TASKS / str(one.native_id) for one in threading.enumerate()}
 
 
 @contextmanager

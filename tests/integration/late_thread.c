@@ -1,5 +1,5 @@
-/* Preloaded into a program: holds up the first thread that ends with thread-specific data, until the exit handlers of
- * the main thread free this data, too. A crash that takes a thousand runs by itself then comes in every run.
+/* Preloaded into a program: holds up the first thread that ends with thread-specific data of OpenSSL, until the exit
+ * handlers of the main thread free this data, too. A crash that takes a thousand runs by itself then comes in every run.
  *
  * It changes the order of what happens, nothing else. "a thread ends" on stderr: one was held up. "freed twice": by the
  * exit handlers, then by the thread. Threads and exit wait for each other for PATIENCE at most. */
@@ -14,7 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef PATIENCE
 #define PATIENCE 5000 /* milliseconds */
+#endif
 #define MOST 8        /* destructors that are held up */
 
 typedef void destructor(void *);
@@ -57,7 +59,9 @@ static destructor *const holding[MOST] = {end_0, end_1, end_2, end_3, end_4, end
 int pthread_key_create(pthread_key_t *key, destructor *of_value) {
     int (*create)(pthread_key_t *, destructor *) = NULL;
     *(void **)&create = dlsym(RTLD_NEXT, "pthread_key_create");
-    if (!of_value || known == MOST) return create(key, of_value);
+    Dl_info from;
+    int is_openssl = dladdr((void *)of_value, &from) && from.dli_fname && strstr(from.dli_fname, "libcrypto");
+    if (!is_openssl || known == MOST) return create(key, of_value);
     real[known] = of_value;
     return create(key, holding[known++]);
 }
