@@ -40,7 +40,8 @@ class Measured(NamedTuple):
         dropped: set[tuple[str, str]] = set()
         schema: dict[str, Any] = {"table": pl.String, "column": pl.String, "is_dropped": pl.Int8}
         for relation, name in (("metric_basic", '"column"'), ("metric_basic_table", "''")):
-            is_there, has_changes = night.base.execute(HAS, {"relation": relation}).fetchone() or (False, False)
+            has: Any = night.base.execute(HAS, {"relation": relation}).fetchone()
+            is_there, has_changes = has
             if not is_there:
                 continue
             query = sql.SQL(THERE).format(

@@ -154,7 +154,7 @@ def _rows(frame: pl.DataFrame, kinds: pl.DataFrame) -> Iterator[Row]:
 def _without_new(kinds: pl.DataFrame, quiet: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """Without what does not count for an Info on states since the first date: other objects than those states."""
     of_all = quiet.filter(pl.col("table") == "")
-    is_sum = [rules[number].check.is_baseline for number in of_all["rule"]]
+    is_sum = [check.is_baseline for check in rules.checks_of(of_all["rule"])]
     sums = of_all.filter(pl.Series(is_sum, dtype=pl.Boolean))["key"]
     states = pl.col("kind").is_in([USUAL, OK])
     return kinds.filter(~pl.col("key").is_in(sums.implode()) | states | ~states.any().over("key"))
@@ -237,9 +237,10 @@ def _compared_again(found: pl.DataFrame, night: returned.Night) -> pl.DataFrame:
     """The same, after what is not in breach has been compared with the dates before its incident."""
     if found.is_empty():
         return found
-    checks = {number: night.rules[number].check for number in found["rule"].unique()}
-    compare = [number for number, check in checks.items() if returned.compares(check)]
-    changes = [number for number, check in checks.items() if returned.is_change(check)]
+    numbers = found["rule"].unique()
+    checks = list(zip(numbers, night.rules.checks_of(numbers), strict=True))
+    compare = [number for number, check in checks if returned.compares(check)]
+    changes = [number for number, check in checks if returned.is_change(check)]
     is_null = pl.col("outcome") == "no value"
     again = (pl.col("outcome") == "ok") & pl.col("rule").is_in(compare) | is_null & pl.col("rule").is_in(changes)
     found = found.with_columns(

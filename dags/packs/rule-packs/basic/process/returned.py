@@ -65,7 +65,8 @@ def judged(night: Night, found: pl.DataFrame) -> pl.Series:
     """
     rows = found.with_row_index("row")
     parts = [pl.DataFrame(schema={"row": pl.UInt32, "now": pl.String})]
-    checks = {number: night.rules[number].check for number in found["rule"].unique()}
+    numbers = found["rule"].unique()
+    checks = dict(zip(numbers, night.rules.checks_of(numbers), strict=True))
     changes = [number for number, check in checks.items() if is_change(check)]
     for (rule, opened_on), some in rows.filter(pl.col("rule").is_in(changes)).group_by("rule", "opened_on"):
         parts.append(_changed(night, checks[int(str(rule))], _date(opened_on), some))
