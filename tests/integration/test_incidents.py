@@ -558,7 +558,12 @@ def test_running_attempt_on_an_uncounted_date_hinders_nothing(pack: Pack) -> Non
     assert told(pack) == [(0, "opened"), (1, "resolved")]
 
 
-def test_lock_that_is_not_free_is_a_clear_error(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_that_is_not_free_is_a_clear_error(
+    pack: Pack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a while it says that it waits; then it gives up."""
+    caplog.set_level("INFO", "hdm_airflow")
+    monkeypatch.setattr(incident_lock, "_SILENCE", "50ms")
     monkeypatch.setattr(incident_lock, "_PATIENCE", "100ms")
     pack.judge(day(0), FOUND)
     with HdmHook().session() as other, other.transaction():
@@ -566,7 +571,23 @@ def test_lock_that_is_not_free_is_a_clear_error(pack: Pack, monkeypatch: pytest.
         with pytest.raises(HdmBaseError, match="incidents of rule pack basic could not be derived") as failure:
             pack.derive()
     assert "the results are stored" in failure.value.hint
+    waiting = ["waiting for another session that changes incidents of rule pack basic: 100ms at most"]
+    assert caplog.messages == waiting
     assert pack.derive().events == {"opened": 1}
+    assert caplog.messages == waiting
+
+
+def test_after_the_wait_for_the_lock_the_limit_is_the_same(
+    session: BaseConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds for all other locks of the transaction, too."""
+    monkeypatch.setattr(incident_lock, "_SILENCE", "50ms")
+    with HdmHook().session() as other, other.transaction():
+        incident_lock.take(other, "basic")
+        with session.transaction():
+            incident_lock.take(session, "other")
+            shown = session.execute("SHOW lock_timeout").fetchone()
+    assert shown == {"lock_timeout": "5min"}
 
 
 def test_what_is_derived_without_news_costs_two_queries(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -617,6 +638,43 @@ def test_strays_without_a_rule_id_are_named_as_others_without_one(pack: Pack) ->
         f"rule pack basic: {without} for {SLUGS[1]}, metric date {day(0)}, where it did not run; {none}",
         f"rule pack basic: {without} with the date {day(9)}, on which it never ran; {none}",
         f"rule pack basic: {without} without a date; {none}",
+    ]
+
+
+def test_alerts_of_a_date_without_a_run_are_named_once(pack: Pack) -> None:
+    """Whoever leaves them there has read it. Those that are written again, or are new, are named."""
+    stray = ["basic", HEART, day(9), "5", "t", "", "High"]
+    pack.base.execute(ALERT, stray)
+    pack.base.execute(ALERT, ["basic", HEART, None, "6", "t", "", "High"])
+    pack.judge(day(0), FOUND)
+    assert [one.split(":")[0] for one in pack.derive().warnings] == [
+        "rule pack basic, rule 5",
+        "rule pack basic, rule 6",
+    ]
+    for number in (1, 2):
+        pack.judge(day(number), FOUND)
+        assert pack.derive().warnings == []
+    pack.base.execute("DELETE FROM hdm_alerts WHERE rule_id = '5'")
+    pack.base.execute(ALERT, stray)
+    pack.base.execute(ALERT, ["basic", HEART, None, "7", "t", "", "High"])
+    pack.judge(day(3), FOUND)
+    warnings = pack.derive().warnings
+    assert [one.split(":")[0] for one in warnings] == ["rule pack basic, rule 5", "rule pack basic, rule 7"]
+    assert all("1 alert(s) with" in one for one in warnings)
+
+
+def test_of_many_flaws_the_first_are_named_and_the_others_counted(pack: Pack) -> None:
+    keys: list[Key] = [(f"{number:02}", "t", "") for number in range(25)]
+    pack.judge(day(0), Night("success", dict.fromkeys(keys, "Terrible")))
+    for rule, _, _ in keys:
+        for slug, when in ((SLUGS[1], day(0)), (HEART, day(9))):
+            pack.base.execute(ALERT, ["basic", slug, when, rule, "t", "", "High"])
+    warnings = pack.derive().warnings
+    assert len(warnings) == 3 * 21
+    assert warnings[20::21] == [
+        f"rule pack basic: 5 more rule(s) with such alerts on metric date {day(0)}",
+        "rule pack basic: 5 more rule(s) with alerts for endpoints where it did not run",
+        "rule pack basic: 5 more rule(s) with alerts of dates on which it never ran, or without a date",
     ]
 
 
