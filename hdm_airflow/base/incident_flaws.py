@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hdm_airflow.base.incident_fold import MANY
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
     from hdm_airflow.base.incident_fold import Folded
 
-_LIMIT = 20  # messages of one kind
+_LIMIT = 20  # messages of one kind; one more says how many others there are
 _NAME_LIMIT = 200  # characters of a rule id or endpoint, as the pack has written it
 
 
@@ -43,20 +43,32 @@ def _of_rules(rule_pack: str, folded: Folded) -> Iterator[str]:
         if flaw.alerts > MANY:
             many = f"{flaw.alerts:,} alerts {where}, more than {MANY:,}"
             yield f"{_rule(rule_pack, flaw.rule_id)}: {many}: nobody can look at so many incidents"
+    for day, more in folded.more_flaws.items():
+        yield f"rule pack {rule_pack}: {more:,} more rule(s) with such alerts on metric date {day}"
 
 
 def _strangers(base: BaseConnection, rule_pack: str, folded: Folded) -> Iterator[str]:
     values = {"rule_pack": rule_pack, "dates": folded.dates, "limit": _LIMIT}
-    for row in base.execute(queries("incidents")["strangers"], values):
+    rows = base.execute(queries("incidents")["strangers"], values).fetchall()
+    for row in rows:
         where = f"for {_cut(row['endpoint'])}, metric date {row['date']}, where it did not run"
         yield f"{_alerts(rule_pack, row['rule_id'], row['alerts'])} {where}; they become no incidents"
+    yield from _more(rule_pack, rows, "rule(s) with alerts for endpoints where it did not run")
 
 
 def _other_dates(base: BaseConnection, rule_pack: str) -> Iterator[str]:
     values = {"rule_pack": rule_pack, "limit": _LIMIT}
-    for row in base.execute(queries("incidents")["other_dates"], values):
+    rows = base.execute(queries("incidents")["other_dates"], values).fetchall()
+    for row in rows:
         when = f"with the date {row['date']}, on which it never ran" if row["date"] else "without a date"
         yield f"{_alerts(rule_pack, row['rule_id'], row['alerts'])} {when}; they become no incidents"
+    yield from _more(rule_pack, rows, "rule(s) with alerts of dates on which it never ran, or without a date")
+
+
+def _more(rule_pack: str, rows: Sequence[Mapping[str, int]], what: str) -> Iterator[str]:
+    """How many rows a query has beyond its limit."""
+    if rows and rows[0]["rows"] > len(rows):
+        yield f"rule pack {rule_pack}: {rows[0]['rows'] - len(rows):,} more {what}"
 
 
 def _alerts(rule_pack: str, rule_id: str, alerts: int) -> str:

@@ -44,6 +44,7 @@ class Folded:
     events: dict[str, int] = field(default_factory=dict)  # kind -> number of new ones
     dates: list[date] = field(default_factory=list)  # of which the ledger had news
     flaws: list[Flaw] = field(default_factory=list)
+    more_flaws: dict[date, int] = field(default_factory=dict)  # how many of a date are not among them
 
 
 class OvertakenError(Exception):
@@ -104,11 +105,15 @@ class _Fold:
         self._do("rewind")
         self._do("live", analyze="fold_incident")
         nights = self._base.execute(queries("incident_fold")["dates"]).fetchall()
-        flaws = []
+        flaws: list[Flaw] = []
+        more_flaws: dict[date, int] = {}
         for night in nights:
             self._fold_date(night["date"])
             if night["pending"]:
-                flaws += self._flaws(night["date"])
+                found, rules = self._flaws(night["date"])
+                flaws += found
+                if rules > len(found):
+                    more_flaws[night["date"]] = rules - len(found)
             if night["last"]:
                 self._keep_changed(night["last"])
         events = self._store()
@@ -117,7 +122,7 @@ class _Fold:
         overtaken = self._base.execute(queries("incident_fold")["overtaken"], self._values).fetchall()
         if overtaken:
             raise OvertakenError([row["endpoint"] for row in overtaken])
-        return Folded(events=events, dates=[row["date"] for row in dates], flaws=flaws)
+        return Folded(events=events, dates=[row["date"] for row in dates], flaws=flaws, more_flaws=more_flaws)
 
     def _fold_date(self, metric_date: date) -> None:
         self._values["date"] = metric_date
@@ -142,9 +147,11 @@ class _Fold:
         self._do("fill_former", analyze="fold_former")
         self._base.execute(queries("incident_fold")["empty_kept"])
 
-    def _flaws(self, metric_date: date) -> list[Flaw]:
-        rows = self._base.execute(queries("incident_fold")["flaws"], self._values, prepare=False)
-        return [Flaw(metric_date=metric_date, **row) for row in rows]
+    def _flaws(self, metric_date: date) -> tuple[list[Flaw], int]:
+        """The first flaws of a date, and how many it has."""
+        rows = self._base.execute(queries("incident_fold")["flaws"], self._values, prepare=False).fetchall()
+        rules = {row.pop("rules") for row in rows}
+        return [Flaw(metric_date=metric_date, **row) for row in rows], max(rules, default=0)
 
     def _store(self) -> dict[str, int]:
         """Write what differs."""

@@ -15,8 +15,13 @@ from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.errors import HdmBaseError, PackFailedError
 from tests.airflow.cli_harness import ROOT, Hdm
 from tests.airflow.stage import MONDAY, REPORT_ALL, endpoint
+from tests.airflow.ward import Ward
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from demo.services import Postgres
     from hdm_airflow.base.hook import BaseConnection
     from tests.airflow.stage import Stage
 
@@ -149,3 +154,71 @@ def test_metric_packs_do_not_derive(stage: Stage, monkeypatch: pytest.MonkeyPatc
     stage.pack("measure", REPORT_ALL.format("ok"))
     stage.activate("mp_measure", HEART)
     assert stage.run("mp_measure")["success"] == 1
+
+
+# No value of a row ---------------------------------------------------------------------------------------------------
+
+#: A patient's text, number and date, as they are in rows only.
+NAME, NUMBER, BORN = "Zebrafish-4711", "471104711", "2811-04-17"
+SOUND = """
+DROP TABLE stays;
+CREATE TABLE people (id int, name text, ward text, weight float, born date, code text, note text);
+INSERT INTO people SELECT i, 'name ' || i, 'ward ' || i % 3, 60 + i % 40, date '1950-01-01' + i * 9, 'c' || i % 5, '1'
+FROM generate_series(1, 600) i;
+CREATE VIEW notes AS SELECT id, note::int AS number, CASE WHEN id % 2 = 0 THEN code END AS code FROM people
+"""
+#: Half of the rows are another patient's. The server quotes the name when it refuses to read the view.
+FAULT = f"""
+UPDATE people SET name = '{NAME}', ward = '{NAME}', weight = {NUMBER}, born = '{BORN}', id = {NUMBER}, code = NULL
+WHERE id % 2 = 0;
+INSERT INTO people SELECT * FROM people WHERE id = {NUMBER}
+"""
+BROKEN = f"UPDATE people SET note = '{NAME}', ward = 'ward 1', code = 'c1'"
+TOLD = (
+    "hdm_alerts",
+    "hdm_not_judged",
+    "hdm_incident",
+    "hdm_incident_event",
+    "hdm_incident_count",
+    "hdm_pack_run",
+    "hdm_pack",
+    "hdm_audit",
+)
+
+
+@pytest.fixture
+def ward(stage: Stage, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
+    """One hospital with metric pack and rule pack basic."""
+    heart = postgres.create_database(f"heart_{stage.base.name}")
+    ward = Ward(stage=stage, databases={"heart": heart}, tally=tmp_path / "tally")
+    for name, value in ward.connections.items():
+        monkeypatch.setenv(name, value)
+    ward.prepare()
+    yield ward
+    postgres.drop_database(heart.name)
+
+
+def test_patients_values_are_in_no_alert_incident_ledger_log_or_list(
+    ward: Ward, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three nights: sound; with another patient's values in half of the rows; and with a view that cannot be read."""
+    (heart,) = ward.databases.values()
+    errors = []
+    for number, statements in enumerate((SOUND, FAULT, BROKEN)):
+        with heart.connect(autocommit=True) as connection:
+            connection.execute(statements)
+        for task_id in ("mp_basic", "rp_basic"):
+            try:
+                ward.stage.run(task_id, day=MONDAY + timedelta(number))
+            except PackFailedError as error:
+                errors.append(str(error))
+    assert len(errors) == 2
+    assert [status for *_, status in ward.ledger()] == ["success"] * 4 + ["partial"] * 2
+    kinds = [kind for (kind,) in ward.rows("SELECT kind FROM hdm_incident_event")]
+    assert {"opened", "resolved", "not judged"} <= set(kinds)
+    assert ward.rows("SELECT FROM hdm_not_judged")
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", "{}")
+    shown = [Hdm(capsys)("incidents", *words) for words in (("list", "--state", "all"), ("list",), ("show", 1))]
+    told = [ward.stage.log, *errors, *(done.out + done.err for done in shown)]
+    told += [row for table in TOLD for (row,) in ward.rows(f"SELECT one::text FROM {table} AS one")]
+    assert not [text for text in told for trace in (NAME, NUMBER, BORN, "Zebra", "2811") if trace in text]

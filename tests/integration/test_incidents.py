@@ -61,10 +61,10 @@ def nights(pack: Pack, *found: Night) -> None:
 
 def test_incident_is_opened_persists_untouched_and_is_resolved(pack: Pack) -> None:
     nights(pack, FOUND)
-    before = [versions(pack.base)[: 2 * 2]]
+    before = versions(pack.base)[:2]
     pack.judge(day(1), FOUND)
     assert pack.derive() == incidents.Derived()
-    assert [versions(pack.base)[: 2 * 2]] == before  # the incident and its event
+    assert versions(pack.base)[:2] == before  # the incident and its event
     pack.judge(day(2), SOUND)
     assert pack.derive().events == {"resolved": 1}
     assert told(pack) == [(0, "opened"), (2, "resolved")]
@@ -89,6 +89,8 @@ def test_incident_is_opened_persists_untouched_and_is_resolved(pack: Pack) -> No
         (Night("success", {}, {("1", "", ""): ("error", "no"), ("1", "visits", "start"): ("usual", "")}), "no"),
         (Night("success", not_judged={("1", "", ""): ("error", "no such metric")}), "no such metric"),
         (Night("success", not_judged={("", "visits", ""): ("not applicable", "")}), "not applicable"),
+        (Night("success", not_judged={("", "visits", "start"): ("error", "")}), "error"),
+        (Night("success", not_judged={("1", "", "start"): ("error", "")}), "error"),
         (Night("partial", not_judged={("", "", ""): ("no history", "first dates")}), "first dates"),
     ],
 )
@@ -122,6 +124,37 @@ def test_night_that_proves_nothing_resolves_nothing(pack: Pack, night: Night, re
 def test_night_that_judged_this_object_resolves_it(pack: Pack, night: Night) -> None:
     nights(pack, FOUND, night)
     assert told(pack) == [(0, "opened"), (1, "resolved")]
+
+
+def test_judged_again_after_nights_that_could_not_is_an_event(pack: Pack) -> None:
+    """Whether it is as before or worse; a level that rises or falls is one of its own."""
+    high = Night("success", {FAULT: "High"})
+    nights(pack, FOUND, Night("partial"), FOUND, Night("partial"), high, FOUND)
+    assert told(pack)[1:] == [
+        (1, "not judged"), (2, "judged"), (3, "not judged"), (4, "level"), (4, "judged"), (5, "level"),
+    ]  # fmt: skip
+    assert [one.detail for one in pack.events()[FAULT] if one.kind == "level"] == ["Warning", "High"]
+    assert pack.states()[FAULT].not_judged_since is None
+
+
+@pytest.mark.parametrize(("first", "then", "found"), [("failed", "success", True), ("success", "failed", False)])
+def test_of_two_runs_of_a_date_that_are_derived_together_the_newest_counts(
+    pack: Pack, first: str, then: str, found: bool
+) -> None:
+    """A retry after a failure, and a repetition that fails, before anything was derived."""
+    for status in (first, then):
+        pack.judge(day(0), Night(status, {FAULT: "Warning"}))
+    pack.derive()
+    assert list(pack.states()) == ([FAULT] if found else [])
+    assert list(pack.counts()) == ([day(0)] if found else [])
+
+
+def test_date_that_was_never_usable_has_no_totals(pack: Pack) -> None:
+    """Also if it is derived together with one that was."""
+    for number, night in enumerate((FOUND, Night("failed"), Night("skipped"), FOUND)):
+        pack.judge(day(number), night)
+    pack.derive()
+    assert list(pack.counts()) == [day(0), day(3)]
 
 
 def test_name_as_a_pack_reports_it_is_the_one_of_its_alerts(pack: Pack, tmp_path: Path) -> None:
@@ -259,6 +292,22 @@ def test_late_night_corrects_the_totals_of_later_ones(pack: Pack) -> None:
     assert pack.states()[FAULT].state == "resolved"
 
 
+@pytest.mark.parametrize("closes", [False, True])
+def test_late_night_between_two_that_found_it_leaves_the_totals_of_later_ones(pack: Pack, closes: bool) -> None:
+    """It was open all the time, then resolved in between: on each later date it is open once."""
+    for number in (0, 2):
+        pack.judge(day(number), FOUND)
+        pack.derive()
+    if closes:
+        pack.people(HEART, FAULT, "closed", "by hand", day(2))
+    for number in (3, 1):
+        pack.judge(day(number), FOUND if number == 3 else SOUND)
+        pack.derive()
+    assert {when: one["Warning"]["open"] for when, one in pack.counts().items()} == {
+        day(0): 1, day(1): 0, day(2): 1, day(3): 1,
+    }  # fmt: skip
+
+
 def test_repaired_and_repeated_on_the_same_date_it_is_resolved_not_forgotten(pack: Pack) -> None:
     pack.judge(day(0), FOUND)
     pack.derive()
@@ -317,6 +366,24 @@ def test_what_was_once_opened_stays_so_if_its_event_is_withdrawn_meanwhile(pack:
     assert told(pack) == [(1, "opened"), (1, "resolved"), (2, "opened"), (2, "resolved")]
 
 
+def test_of_two_ways_in_which_a_date_has_opened_it_the_valid_one_counts(pack: Pack) -> None:
+    """Opened there first, then, after late dates, reopened; then that date is repaired and repeated."""
+    for number, night in ((2, FOUND), (0, FOUND), (1, SOUND), (2, SOUND)):
+        pack.judge(day(number), night)
+        pack.derive()
+    assert told(pack) == [(0, "opened"), (1, "resolved"), (2, "reopened"), (2, "resolved")]
+
+
+def test_what_was_accepted_stays_closed_while_it_is_the_same_or_better(pack: Pack) -> None:
+    nights(pack, FOUND)
+    pack.people(HEART, FAULT, "accepted", "accepted", day(0))
+    for number, level, state in ((1, "Warning", "closed"), (2, "Info", "closed"), (3, "High", "open")):
+        pack.judge(day(number), Night("success", {FAULT: level}))
+        pack.derive()
+        assert pack.states()[FAULT].state == state
+    assert told(pack) == [(0, "opened"), (3, "reopened")]
+
+
 def test_end_of_what_was_accepted_is_no_news(pack: Pack) -> None:
     nights(pack, FOUND)
     pack.people(HEART, FAULT, "accepted", "accepted", day(0))
@@ -371,6 +438,15 @@ def test_date_of_the_last_alert(pack: Pack) -> None:
         ("not judged", day(3)),
         ("resolved", day(3)),
     ]
+
+
+def test_date_of_the_last_alert_is_that_of_a_night_that_is_just_being_repeated(pack: Pack) -> None:
+    """What that attempt will find is not known yet."""
+    nights(pack, FOUND, FOUND)
+    pack.start(day(1), HEART)
+    pack.judge(day(2), SOUND)
+    pack.derive()
+    assert pack.states()[FAULT].last_on == day(1)
 
 
 def test_faults_that_stood_at_an_upgrade_are_no_news(pack: Pack) -> None:
@@ -472,10 +548,10 @@ def test_attempt_that_begins_meanwhile_does_the_work_itself(pack: Pack, monkeypa
         fold_date(self, when)
 
     monkeypatch.setattr(incident_fold._Fold, "_fold_date", begin)
-    before = versions(pack.base)[:6]  # the incident, its event, and a part of the totals
+    before = versions(pack.base)[:3]  # the incident, its event, and the totals
     assert pack.derive() == incidents.Derived()
     assert len(started) == 1
-    assert versions(pack.base)[:6] == before
+    assert versions(pack.base)[:3] == before
     pack.write(day(1), Night("success", {FAULT: "High"}))
     pack.close(started[0], day(1), Night("success"))
     pack.derive()
@@ -558,7 +634,12 @@ def test_running_attempt_on_an_uncounted_date_hinders_nothing(pack: Pack) -> Non
     assert told(pack) == [(0, "opened"), (1, "resolved")]
 
 
-def test_lock_that_is_not_free_is_a_clear_error(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_that_is_not_free_is_a_clear_error(
+    pack: Pack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a while it says that it waits; then it gives up."""
+    caplog.set_level("INFO", "hdm_airflow")
+    monkeypatch.setattr(incident_lock, "_SILENCE", "50ms")
     monkeypatch.setattr(incident_lock, "_PATIENCE", "100ms")
     pack.judge(day(0), FOUND)
     with HdmHook().session() as other, other.transaction():
@@ -566,7 +647,23 @@ def test_lock_that_is_not_free_is_a_clear_error(pack: Pack, monkeypatch: pytest.
         with pytest.raises(HdmBaseError, match="incidents of rule pack basic could not be derived") as failure:
             pack.derive()
     assert "the results are stored" in failure.value.hint
+    waiting = ["waiting for another session that changes incidents of rule pack basic: 100ms at most"]
+    assert caplog.messages == waiting
     assert pack.derive().events == {"opened": 1}
+    assert caplog.messages == waiting
+
+
+def test_after_the_wait_for_the_lock_the_limit_is_the_same(
+    session: BaseConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds for all other locks of the transaction, too."""
+    monkeypatch.setattr(incident_lock, "_SILENCE", "50ms")
+    with HdmHook().session() as other, other.transaction():
+        incident_lock.take(other, "basic")
+        with session.transaction():
+            incident_lock.take(session, "other")
+            shown = session.execute("SHOW lock_timeout").fetchone()
+    assert shown == {"lock_timeout": "5min"}
 
 
 def test_what_is_derived_without_news_costs_two_queries(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -617,6 +714,43 @@ def test_strays_without_a_rule_id_are_named_as_others_without_one(pack: Pack) ->
         f"rule pack basic: {without} for {SLUGS[1]}, metric date {day(0)}, where it did not run; {none}",
         f"rule pack basic: {without} with the date {day(9)}, on which it never ran; {none}",
         f"rule pack basic: {without} without a date; {none}",
+    ]
+
+
+def test_alerts_of_a_date_without_a_run_are_named_once(pack: Pack) -> None:
+    """Whoever leaves them there has read it. Those that are written again, or are new, are named."""
+    stray = ["basic", HEART, day(9), "5", "t", "", "High"]
+    pack.base.execute(ALERT, stray)
+    pack.base.execute(ALERT, ["basic", HEART, None, "6", "t", "", "High"])
+    pack.judge(day(0), FOUND)
+    assert [one.split(":")[0] for one in pack.derive().warnings] == [
+        "rule pack basic, rule 5",
+        "rule pack basic, rule 6",
+    ]
+    for number in (1, 2):
+        pack.judge(day(number), FOUND)
+        assert pack.derive().warnings == []
+    pack.base.execute("DELETE FROM hdm_alerts WHERE rule_id = '5'")
+    pack.base.execute(ALERT, stray)
+    pack.base.execute(ALERT, ["basic", HEART, None, "7", "t", "", "High"])
+    pack.judge(day(3), FOUND)
+    warnings = pack.derive().warnings
+    assert [one.split(":")[0] for one in warnings] == ["rule pack basic, rule 5", "rule pack basic, rule 7"]
+    assert all("1 alert(s) with" in one for one in warnings)
+
+
+def test_of_many_flaws_the_first_are_named_and_the_others_counted(pack: Pack) -> None:
+    keys: list[Key] = [(f"{number:02}", "t", "") for number in range(25)]
+    pack.judge(day(0), Night("success", dict.fromkeys(keys, "Terrible")))
+    for rule, _, _ in keys:
+        for slug, when in ((SLUGS[1], day(0)), (HEART, day(9))):
+            pack.base.execute(ALERT, ["basic", slug, when, rule, "t", "", "High"])
+    warnings = pack.derive().warnings
+    assert len(warnings) == 3 * 21
+    assert warnings[20::21] == [
+        f"rule pack basic: 5 more rule(s) with such alerts on metric date {day(0)}",
+        "rule pack basic: 5 more rule(s) with alerts for endpoints where it did not run",
+        "rule pack basic: 5 more rule(s) with alerts of dates on which it never ran, or without a date",
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from demo.services import Database, Postgres
-from hdm_airflow.base import activation
+from hdm_airflow.base import activation, runs
+from hdm_airflow.base.gate import Gate
 from hdm_airflow.base.hook import BaseConnection, HdmHook
-from tests.integration.incident_harness import Pack, day, versions
+from hdm_airflow.packs.pack import Requirement
+from tests.integration.incident_harness import TABLES, Pack, day, versions
 from tests.integration.incident_model import LEVELS, Event, Key, Model, Night
-from tests.integration.test_whole import SLUGS
+from tests.integration.test_whole import SLUGS, attempt, write
 
 ENDPOINTS = SLUGS[:2]
 DATES = 5
@@ -27,7 +29,28 @@ KEYS: list[Key] = [("1", "", ""), ("1", "t", "a"), ("2", "t", ""), ("2", "u", "b
 KINDS = ("no metrics", "no history", "not applicable", "error", "explained", "retired", "gone", "usual")
 NAMES = ("t", "t.a", "u.b", "u", "s.t", "s.u.b", "2", "*", "")  # of what the ledger says is incomplete
 PACKS = (f"pack {number}" for number in count())
+USED = (*TABLES, "hdm_pack_run", "hdm_alerts", "hdm_not_judged", "hdm_core_table_corr_db_rp", "hdm_audit")
 NO_ROW = Night("skipped")  # a date without a row of the ledger
+GATED = Night("skipped")  # the gate did not let the rule pack run
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run of the metric pack; `status` is '' if there is none."""
+
+    status: str
+    incomplete: tuple[str, ...] = ()
+
+
+WHOLE, NO_RUN = Measured("success"), Measured("")
+#: What precedes the run of a rule pack: mostly whole metrics. Nothing new: it finds those of before, if any.
+MEASURED = st.one_of(
+    st.just(WHOLE),
+    st.just(WHOLE),
+    st.just(WHOLE),
+    st.sampled_from([NO_RUN, *map(Measured, ("failed", "skipped", "running"))]),
+    st.builds(Measured, st.just("partial"), st.lists(st.sampled_from(NAMES[:-1]), max_size=2).map(tuple)),
+)
 
 
 def masks() -> st.SearchStrategy[Key]:
@@ -59,6 +82,7 @@ def shared(postgres: Postgres, base_template: Database) -> Iterator[BaseConnecti
     os.environ["AIRFLOW_CONN_HDM"] = database.dsn
     try:
         with HdmHook().session() as session:
+            session.execute("SET synchronous_commit = off")  # nobody ends the server
             yield session
     finally:
         os.environ.pop("AIRFLOW_CONN_HDM")
@@ -92,7 +116,7 @@ def as_counted(model: Model) -> dict[Any, Any]:
 
 
 class Hospital(RuleBasedStateMachine):
-    """One rule pack on two endpoints."""
+    """One rule pack on two endpoints, and the metric pack that it waits for, of which it accepts partial metrics."""
 
     base: BaseConnection
 
@@ -105,42 +129,62 @@ class Hospital(RuleBasedStateMachine):
         self.pending: dict[str, set[Any]] = {slug: set() for slug in ENDPOINTS}
         self.running: dict[tuple[str, Any], tuple[dict[str, int], Night]] = {}
         self.active = set(ENDPOINTS)
+        self.measured: dict[tuple[str, Any], Measured] = {}
 
-    @rule(slug=endpoints, when=dates, night=ANY, killed=st.booleans())
-    def run(self, slug: str, when: Any, night: Night, killed: bool) -> None:
+    def teardown(self) -> None:
+        """Leave nothing: a full base takes longer with each example."""
+        self.base.execute(f"TRUNCATE {', '.join(USED)} CASCADE".encode())
+
+    @rule(slug=endpoints, when=dates, metrics=MEASURED)
+    def measure(self, slug: str, when: Any, metrics: Measured) -> None:
+        """A run of the metric pack, repeated too: what was judged before stays so until it is judged again."""
+        if metrics is not NO_RUN:
+            one = attempt(self.pack.name, when)
+            write(self.base, one, slug, metrics.status, metrics.incomplete)  # type: ignore[arg-type]  # as the ledger has it
+            self.measured[slug, when] = metrics
+
+    @rule(slug=endpoints, when=dates, metrics=MEASURED, night=ANY, killed=st.booleans())
+    def run(self, slug: str, when: Any, metrics: Measured, night: Night, killed: bool) -> None:
         """A night, late or repeated too; the worker may be killed after the ledger."""
         if (slug, when) in self.running:
             return
+        self.measure(slug, when, metrics)
+        night = self._through_the_gate(slug, when, night)
         self.pack.judge(when, night, slug)
         self._ended(slug, when, night)
         if not killed:
             self.derive()
 
-    @rule(slug=endpoints, night=ANY)
-    def next_night(self, slug: str, night: Night) -> None:
+    @rule(slug=endpoints, metrics=MEASURED, night=ANY)
+    def next_night(self, slug: str, metrics: Measured, night: Night) -> None:
         """The most frequent case."""
         when = max((*self.now[slug], day(-1))) + (day(1) - day(0))
         if (slug, when) not in self.running:
-            self.run(slug, when, night, False)
+            self.run(slug, when, metrics, night, False)
 
     @precondition(lambda self: any(self.now.values()))
-    @rule(data=st.data(), night=ANY, same=st.booleans())
-    def again(self, data: st.DataObject, night: Night, same: bool) -> None:
+    @rule(data=st.data(), metrics=MEASURED, night=ANY, same=st.booleans())
+    def again(self, data: st.DataObject, metrics: Measured, night: Night, same: bool) -> None:
         """The newest night once more, with the same results or others."""
         slug = data.draw(st.sampled_from([slug for slug in ENDPOINTS if self.now[slug]]))
         when = max(self.now[slug])
-        self.run(slug, when, self.now[slug][when] if same else night, False)
+        self.run(slug, when, NO_RUN if same else metrics, self.now[slug][when] if same else night, False)
 
     @rule(slug=endpoints, nights=st.lists(st.tuples(st.integers(1, 2), st.booleans()), min_size=2, max_size=4))
     def repeat(self, slug: str, nights: list[tuple[int, bool]]) -> None:
         """Two dates, again and again, in order or all wrong: so events are withdrawn and come back."""
         for number, found in nights:
-            self.run(slug, day(number), Night("success", dict.fromkeys(KEYS[:2], "High") if found else {}), False)
+            night = Night("success", dict.fromkeys(KEYS[:2], "High") if found else {})
+            self.run(slug, day(number), WHOLE, night, False)
 
-    @rule(slug=endpoints, when=dates, night=ANY)
-    def start(self, slug: str, when: Any, night: Night) -> None:
+    @rule(slug=endpoints, when=dates, metrics=MEASURED, night=ANY)
+    def start(self, slug: str, when: Any, metrics: Measured, night: Night) -> None:
         """An attempt that has written its results and still runs, or whose worker has died."""
         if (slug, when) not in self.running:
+            self.measure(slug, when, metrics)
+            night = self._through_the_gate(slug, when, night)
+            if night is GATED:
+                return
             ids = self.pack.start(when, slug)
             self.pack.write(when, night, slug)
             self.running[slug, when] = ids, night
@@ -217,7 +261,7 @@ class Hospital(RuleBasedStateMachine):
     def evidence(self) -> None:
         """Each resolution rests on a usable date without the alert; each usable date's alerts have incidents."""
         for slug in ENDPOINTS:
-            if self.pending[slug] or any(one == slug for one, _ in self.running):
+            if not self._is_derived(slug):
                 continue
             values = [self.pack.name, slug]
             wrong = self.base.execute(
@@ -250,13 +294,68 @@ class Hospital(RuleBasedStateMachine):
             ).fetchall()
             assert (wrong, lost) == ([], [])
 
+    @invariant()
+    def metrics(self) -> None:
+        """No alert of a usable date and no resolution without metrics of that date, whole for what it is about."""
+        wrong = self.base.execute(
+            """WITH judged AS MATERIALIZED (
+                SELECT DISTINCT ON (run.endpoint, run.metric_date) run.endpoint, run.metric_date AS "date", run.status,
+                    (
+                        SELECT CASE metric.status
+                            WHEN 'success' THEN '[]' WHEN 'partial' THEN coalesce(nullif(incomplete, '[]'), '["*"]')
+                            ELSE '["nothing"]'
+                        END
+                        FROM hdm_pack_run AS metric
+                        WHERE metric.kind = 'metric' AND metric.pack = run.pack AND metric.endpoint = run.endpoint
+                            AND metric.metric_date = run.metric_date AND metric.id < run.id
+                        ORDER BY metric.id DESC LIMIT 1
+                    ) AS lacks
+                FROM hdm_pack_run AS run
+                WHERE run.kind = 'rule' AND run.pack = %(pack)s AND (run.derived OR run.status <> 'running')
+                ORDER BY run.endpoint, run.metric_date, run.id DESC
+            )
+            SELECT judged.* FROM judged
+            WHERE status IN ('success', 'partial') AND (lacks IS NULL OR lacks ? 'nothing')
+            UNION ALL
+            SELECT judged.* FROM hdm_incident AS incident
+            JOIN hdm_incident_event AS event ON event.incident = incident.id
+            JOIN judged ON judged.endpoint = incident.endpoint AND judged."date" = event."date"
+            WHERE incident.rule_pack = %(pack)s AND event.kind = 'resolved' AND actor IS NULL AND NOT withdrawn
+                AND judged.endpoint = ANY(%(derived)s) AND (
+                    lacks IS NULL OR lacks ?| ARRAY['*', 'nothing', "table", "table" || '.' || "column"]
+                )""",
+            {"pack": self.pack.name, "derived": [slug for slug in ENDPOINTS if self._is_derived(slug)]},
+        ).fetchall()
+        assert wrong == []
+
+    def _is_derived(self, slug: str) -> bool:
+        return not self.pending[slug] and all(one != slug for one, _ in self.running)
+
+    def _through_the_gate(self, slug: str, when: Any, night: Night) -> Night:
+        """What a rule pack can leave, by the metrics of the date: whole ones, partial ones, none. The gate agrees."""
+        metrics = self.measured.get((slug, when), NO_RUN)
+        rows = runs.newest(self.base, attempt(self.pack.name, when, "rule"), [self.pack.name], [slug])
+        verdict = Gate(
+            requires=(Requirement(name=self.pack.name, explicit=True),),
+            activated=frozenset(),
+            runs={(run.pack, run.endpoint): run for run in rows if run.kind == "metric"},
+            accepts_partial=True,
+            require_reports=False,
+        ).judge(slug)
+        assert verdict.passed == (metrics.status in {"success", "partial"})
+        if not verdict.passed:
+            return GATED
+        lacks = metrics.incomplete or (("*",) if metrics.status == "partial" else ())
+        assert set(verdict.unproven) == set(lacks)
+        return replace(night, incomplete=tuple(dict.fromkeys((*night.incomplete, *lacks))))
+
     def _ended(self, slug: str, when: Any, night: Night) -> None:
         self.now[slug][when] = night
         self.pending[slug].add(when)
 
 
 def test_incidents_are_those_of_the_model(shared: BaseConnection) -> None:
-    """Nights that succeed, fail, are partial, skipped, late, repeated or killed; people, and endpoints that go."""
+    """Nights that succeed, fail, are partial, gated, late, repeated or killed; people, and endpoints that go."""
     machine = type("Machine", (Hospital,), {"base": shared})
     run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=20, deadline=None))
 

@@ -145,6 +145,33 @@ def test_a_fault_that_goes_is_resolved(ward: Ward) -> None:
     assert life == [(3, "opened"), (4, "resolved"), (6, "reopened"), (9, "resolved")]
 
 
+def test_a_late_night_corrects_when_the_fault_ended(ward: Ward) -> None:
+    """It was thought to have ended on the fifth night; the fourth arrives late, and is sound already."""
+    for number in (0, 1, 2, 3, 5):
+        ward.night(number, stays(100 if number == 3 else 0))
+    assert ward.lives() == {EMPTY: [(3, "opened"), (5, "resolved")]}
+    ward.night(4, stays(0))
+    assert ward.lives() == {EMPTY: [(3, "opened"), (4, "resolved")]}
+
+
+def test_a_rule_whose_metric_is_gone_resolves_nothing(ward: Ward) -> None:
+    """Somebody changes its own rule to a metric that the metric pack does not have."""
+    content = {"metric": "percent_na_values", "condition": ">", "conditionValue": 50}
+    ward.written.base.execute(
+        "INSERT INTO rule_basic (rule_name, condition_scope, rule_content) VALUES ('own', 'all', %s)",
+        json.dumps(content),
+    )
+    for number in range(6):
+        if number == 4:
+            ward.written.base.execute(
+                "UPDATE rule_basic SET rule_content = %s WHERE rule_name = 'own'",
+                json.dumps({**content, "metric": "percent_of_nothing"}),
+            )
+        ward.night(number, stays(100 if number == 3 else 0))
+    life = [event for event in ward.lives()["own", "stays", "x0"] if event[1] != "judged"]
+    assert life == [(3, "opened"), (4, "not judged")]
+
+
 def test_columns_keep_their_incident_when_others_join(ward: Ward) -> None:
     """One column, then two, then the first is filled again."""
     for number in range(8):

@@ -546,8 +546,9 @@ WITH closed AS (
 INSERT INTO fold_closed SELECT * FROM closed;
 
 -- name: flaws
--- Alerts of a date, by rule, that are not as they should be.
-SELECT alert.endpoint, alert.rule_id, sum(alert.alerts)::bigint AS alerts, sum(alert.made_up)::bigint AS made_up
+-- Alerts of a date, by rule, that are not as they should be, and of how many rules there are such.
+SELECT alert.endpoint, alert.rule_id, sum(alert.alerts)::bigint AS alerts, sum(alert.made_up)::bigint AS made_up,
+    count(*) OVER () AS rules
 FROM fold_alert AS alert JOIN fold_night AS night ON night.endpoint = alert.endpoint
 WHERE night."date" = %(date)s AND night.pending
 GROUP BY 1, 2 HAVING sum(alert.made_up) > 0 OR alert.rule_id = '' OR sum(alert.alerts) > %(many)s

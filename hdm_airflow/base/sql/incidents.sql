@@ -100,7 +100,8 @@ FROM found
 ORDER BY rank, endpoint, "table", "column", rule_id;
 
 -- name: strangers
--- Alerts of a rule pack on endpoints on which it did not run on these metric dates. The endpoints are found one by one.
+-- Alerts of a rule pack on endpoints on which it did not run on these metric dates, and how many rows this has without the
+-- limit. The endpoints are found one by one.
 WITH RECURSIVE night ("date") AS (
     SELECT DISTINCT unnest(%(dates)s::date[])
 ), known ("date", endpoint) AS (
@@ -114,7 +115,7 @@ WITH RECURSIVE night ("date") AS (
         WHERE alert."date" = known."date" AND alert.endpoint > known.endpoint ORDER BY endpoint LIMIT 1
     ) AS following
 )
-SELECT known."date", known.endpoint, coalesce(alert.rule_id, '') AS rule_id, count(*) AS alerts
+SELECT known."date", known.endpoint, coalesce(alert.rule_id, '') AS rule_id, count(*) AS alerts, count(*) OVER () AS rows
 FROM known JOIN hdm_alerts AS alert
     ON alert."date" = known."date" AND alert.endpoint = known.endpoint AND alert.rule_pack = %(rule_pack)s
 WHERE NOT EXISTS (
@@ -125,10 +126,17 @@ WHERE NOT EXISTS (
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT %(limit)s;
 
 -- name: other_dates
--- Alerts of a rule pack on metric dates on which it has no run at all, or without a date. The dates and endpoints are found
--- one by one; of the dates, the newest 30 and the oldest are looked at, since other packs may run on dates of their own.
--- Alerts of the original, which have no endpoint, do not count. A date is a text: Python has none such as infinity.
-WITH RECURSIVE known ("date") AS (
+-- Alerts of a rule pack on metric dates on which it has no run at all, or without a date, and how many rows this has without
+-- the limit. Only those written since the last derivation, as their transactions say: all others were named then. The
+-- dates and endpoints are found one by one; of the dates, the newest 30 and the oldest are looked at, since other packs may
+-- run on dates of their own. Alerts of the original, which have no endpoint, do not count. A date is a text: Python has
+-- none such as infinity.
+WITH RECURSIVE former AS MATERIALIZED (
+    SELECT age(xmin) AS age FROM hdm_pack_run  -- that derivation has marked it
+    WHERE kind = 'rule' AND pack = %(rule_pack)s AND derived
+        AND id < coalesce((SELECT min(id) FROM fold_run), 9223372036854775807)
+    ORDER BY id DESC LIMIT 1
+), known ("date") AS (
     (SELECT "date" FROM hdm_alerts WHERE "date" IS NOT NULL ORDER BY "date" LIMIT 1)
     UNION ALL
     SELECT following."date" FROM known CROSS JOIN LATERAL (
@@ -152,16 +160,18 @@ WITH RECURSIVE known ("date") AS (
         WHERE alert."date" = place."date" AND alert.endpoint > place.endpoint ORDER BY endpoint LIMIT 1
     ) AS following
 )
-SELECT "date"::text AS "date", rule_id, alerts FROM (
+SELECT "date"::text AS "date", rule_id, alerts, count(*) OVER () AS rows FROM (
     SELECT place."date", found.rule_id, sum(found.alerts)::bigint AS alerts FROM place CROSS JOIN LATERAL (
         SELECT coalesce(rule_id, '') AS rule_id, count(*) AS alerts FROM hdm_alerts AS alert
         WHERE alert."date" = place."date" AND alert.endpoint = place.endpoint AND alert.rule_pack = %(rule_pack)s
+            AND (age(alert.xmin) < (SELECT age FROM former)) IS NOT FALSE
         GROUP BY 1
     ) AS found
     GROUP BY 1, 2
     UNION ALL
     SELECT NULL, coalesce(rule_id, ''), count(*) FROM hdm_alerts
     WHERE "date" IS NULL AND endpoint > '' AND rule_pack = %(rule_pack)s
+        AND (age(xmin) < (SELECT age FROM former)) IS NOT FALSE
     GROUP BY 2
 ) AS every
 ORDER BY every."date", rule_id LIMIT %(limit)s;
