@@ -128,25 +128,35 @@ def index(base: BaseConnection, filters: Filters, packs: Sequence[tuple[Kind, st
         filters: which.
         packs: the columns of the matrix; those that the filters name are looked at.
     """
+    by_cell = filters.state is not None or filters.active is not None
     values = {"search": filters.search, "types": list(filters.types) or None, "hosts": list(filters.hosts) or None}
-    found = {row["slug"]: row["id"] for row in base.execute(queries("matrix")["endpoints"], values)}
-    strangers = [slug for slug in _strangers(base, found) if _matches(slug, filters)]
-    if filters.state is not None or filters.active is not None:
-        matching = _matching(base, filters, packs, [*found, *strangers])
-        found = {slug: number for slug, number in found.items() if slug in matching}
+    row = base.execute(queries("matrix")["endpoints"], {**values, "with_slugs": by_cell}).fetchone()
+    assert row is not None  # noqa: S101  # the query always returns a row
+    ids: list[int] = row["ids"]
+    strangers = [slug for slug in _strangers(base, row["strangers"]) if _matches(slug, filters)]
+    if by_cell:
+        matching = _matching(base, filters, packs, [*row["slugs"], *strangers])
+        ids = [number for number, slug in zip(ids, row["slugs"], strict=True) if slug in matching]
         strangers = [slug for slug in strangers if slug in matching]
-    keys = [*found.values(), *strangers]
+    keys: list[Key] = [*ids, *strangers]
     return Index(keys=keys, digest=hashlib.sha256(repr(keys).encode("utf-8")).hexdigest()[:16])
 
 
 def rows(base: BaseConnection, keys: Sequence[Key], packs: Sequence[tuple[Kind, str]]) -> list[Row]:
     """Read rows in the order of their keys. An endpoint that is gone is left out."""
     places = _places(base, keys)
-    wanted = {place["slug"] for place in places}
-    values = {**_columns(packs, "kinds", "packs"), "slugs": [place["slug"] for place in places]}
-    values |= _columns(_others(base, wanted), "other_whats", "other_kinds", "other_packs", "other_slugs")
-    cells = [row["cells"] for row in base.execute(queries("matrix")["cells"], values)] if packs else []
-    return [Row(**place, cells=one) for place, one in zip(places, cells or [""] * len(places), strict=True)]
+    slugs = [place["slug"] for place in places]
+    bits = [bytearray(len(packs)) for _ in places]
+    for row in base.execute(queries("matrix")["cells"], {**_columns(packs, "kinds", "packs"), "slugs": slugs}):
+        for number in row["rows"]:
+            bits[number - 1][row["pack"] - 1] |= row["bits"]
+    row_of, column_of = ({one: number for number, one in enumerate(every)} for every in (slugs, packs))
+    for what, kind, pack, slug in _others(base, row_of):
+        if (number := column_of.get((kind, pack))) is not None:
+            bits[row_of[slug]][number] |= ACTIVE if what == "active" else CONFIGURED
+    return [
+        Row(**place, cells="".join(map(ALPHABET.__getitem__, one))) for place, one in zip(places, bits, strict=True)
+    ]
 
 
 def slugs(base: BaseConnection, keys: Sequence[Key]) -> list[str]:
@@ -179,17 +189,12 @@ def active_in_other_forms(base: BaseConnection) -> dict[str, list[str]]:
     return _columns(sorted(found), "other_kinds", "other_packs", "other_slugs")
 
 
-def _strangers(base: BaseConnection, known: Collection[str]) -> list[str]:
-    """The slugs that are activated but not registered in any form, sorted.
-
-    Args:
-        base: the connection.
-        known: slugs of registered endpoints, perhaps not of all.
-    """
-    found = {canonical(row["slug"]): row["slug"] for row in base.execute(queries("matrix")["strangers"])}
-    unsure = [slug for slug, stored in found.items() if slug != stored and slug not in known]
-    listed = {row["slug"] for row in base.execute(queries("matrix")["registered"], {"slugs": unsure})} if unsure else ()
-    return sorted(slug for slug in found if slug not in known and slug not in listed)
+def _strangers(base: BaseConnection, stored: Iterable[str]) -> list[str]:
+    """The slugs that are registered in no form, sorted, of those that are not in the form in which they are stored."""
+    found = {canonical(slug): slug for slug in stored}
+    unsure = [slug for slug, one in found.items() if slug != one]
+    known = {row["slug"] for row in base.execute(queries("matrix")["registered"], {"slugs": unsure})} if unsure else ()
+    return sorted(slug for slug in found if slug not in known)
 
 
 def _matches(slug: str, filters: Filters) -> bool:
@@ -209,11 +214,17 @@ def _matching(
         for kind, name in packs
         if filters.kind in {None, kind} and (not filters.packs or (kind, name) in filters.packs)
     ]
-    others = [other for what, *other in _others(base, set(slugs)) if what == "active"]
-    values: dict[str, Any] = {**_columns(looked, "kinds", "packs"), "slugs": list(slugs)}
-    values |= _columns(others, "other_kinds", "other_packs", "other_slugs")
-    values |= {"state": filters.state, "active": filters.active}
-    return {row["slug"] for row in base.execute(queries("matrix")["matching"], values)}
+    if filters.state not in {None, "none"} and filters.active is not False:
+        query = "in_state"
+    else:
+        query = "inactive_in_state"
+    if filters.active and filters.state in {None, "none"}:
+        query = "active" if filters.state is None else "active_without_run"
+    values: dict[str, Any] = {**_columns(looked, "kinds", "packs"), **active_in_other_forms(base), "slugs": list(slugs)}
+    values |= {"state": filters.state, "only_active": bool(filters.active), "only_inactive": filters.active is False}
+    with base.transaction():
+        base.execute(queries("matrix")["no_jit"])
+        return {row["slug"] for row in base.execute(queries("matrix")[query], values)}
 
 
 def _places(base: BaseConnection, keys: Sequence[Key]) -> list[dict[str, Any]]:

@@ -22,7 +22,8 @@ CREATE TABLE hdm_core_table_corr_db_mp (
     db_key text NOT NULL                        -- endpoint slug; the original's rows may hold an old form
 );
 CREATE UNIQUE INDEX hdm_core_table_corr_db_mp_activation ON hdm_core_table_corr_db_mp (mp_key, db_key);
--- Old forms of slugs, encoded ones, and texts that are none: few, and any may name the same endpoint.
+CREATE INDEX hdm_core_table_corr_db_mp_slug ON hdm_core_table_corr_db_mp (db_key);
+-- Old forms of slugs, encoded ones, and texts that are none: few, and any may name the same endpoint as another.
 CREATE INDEX hdm_core_table_corr_db_mp_other ON hdm_core_table_corr_db_mp (mp_key) WHERE db_key !~ '^[^:%]*(:[^:%]*){4}:(true|false)$';
 COMMENT ON TABLE hdm_core_table_corr_db_mp IS 'Activation: which metric packs run on which endpoints';
 
@@ -31,6 +32,7 @@ CREATE TABLE hdm_core_table_corr_db_rp (
     db_key text NOT NULL                        -- endpoint slug; the original's rows may hold an old form
 );
 CREATE UNIQUE INDEX hdm_core_table_corr_db_rp_activation ON hdm_core_table_corr_db_rp (rp_key, db_key);
+CREATE INDEX hdm_core_table_corr_db_rp_slug ON hdm_core_table_corr_db_rp (db_key);
 CREATE INDEX hdm_core_table_corr_db_rp_other ON hdm_core_table_corr_db_rp (rp_key) WHERE db_key !~ '^[^:%]*(:[^:%]*){4}:(true|false)$';
 COMMENT ON TABLE hdm_core_table_corr_db_rp IS 'Activation: which rule packs run on which endpoints';
 

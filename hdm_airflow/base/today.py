@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
     from hdm_airflow.packs.manifest import Kind
 
-_NIGHTS = 7  # metric dates among which the last one without problems is looked for
+#: The last metric date without problems is looked for among so many earlier ones, or fewer in a base of many cells: each row
+#: is read, and a page cannot wait.
+_NIGHTS = 14
+_ROWS = 500_000
 _CHANGES = 20  # of the audit trail
 
 
@@ -63,7 +66,7 @@ class Today:
         default_factory=dict
     )  # level -> opened or reopened on the date, without muted ones
     changes: list[audit.Entry]  # since the day before yesterday ended, newest first
-    last_all_well: date | None  # None: not among the last metric dates
+    last_all_well: date | None  # None: not among the last two weeks; of half a million cells, only `date` is looked at
     running_since: datetime | None  # None: nothing is running
 
 
@@ -78,15 +81,21 @@ def state(base: BaseConnection, packs: Sequence[tuple[Kind, str]] | None = None,
     kinds = None if packs is None else [kind for kind, _ in packs]
     names = None if packs is None else [name for _, name in packs]
     rules = None if packs is None else [name for kind, name in packs if kind == "rule"]
-    values: dict[str, Any] = {"kinds": kinds, "packs": names, "rules": rules, "limit": limit, "nights": _NIGHTS}
-    row = base.execute(queries("today")["date"], values).fetchone()
-    values["date"] = newest = row and row["date"]
-    changes = audit.listed(base, since=_yesterday(), limit=_CHANGES)
+    values: dict[str, Any] = {"kinds": kinds, "packs": names, "rules": rules, "limit": limit}
     values |= matrix.active_in_other_forms(base)
-    found = base.execute(queries("today")["state"], values).fetchone()
-    assert found is not None  # noqa: S101  # the query always returns a row
-    counted = base.execute(queries("today")["incidents"], values).fetchall()
-    well = base.execute(queries("today")["last_all_well"], values).fetchone() if newest else None
+    with base.transaction():
+        base.execute(queries("today")["memory"])
+        row = base.execute(queries("today")["date"], values).fetchone()
+        values["date"] = newest = row and row["date"]
+        found = base.execute(queries("today")["state"], values).fetchone()
+        assert found is not None  # noqa: S101  # the query always returns a row
+        counted = base.execute(queries("today")["incidents"], values).fetchall()
+        well = newest if found["cells"] and found["cells"] == found["complete"] else None
+        values["nights"] = min(_NIGHTS, _ROWS // max(found["cells"], 1) - 1)
+        if newest and not well:
+            row = base.execute(queries("today")["last_all_well"], values).fetchone()
+            well = row and row["date"]
+        changes = audit.listed(base, since=_yesterday(), limit=_CHANGES)
     return Today(
         date=newest,
         cells=found["cells"],
@@ -95,7 +104,7 @@ def state(base: BaseConnection, packs: Sequence[tuple[Kind, str]] | None = None,
         unreachable=[Unreachable(**one) for one in found["unreachable"]],
         incidents={one["level"]: one["count"] for one in counted},
         changes=changes,
-        last_all_well=well and well["date"],
+        last_all_well=well,
         running_since=found["running_since"],
     )
 

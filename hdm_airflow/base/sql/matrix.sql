@@ -38,93 +38,161 @@ SELECT ARRAY(SELECT DISTINCT db_type COLLATE "C" FROM hdm_core_dblist ORDER BY 1
     ARRAY(SELECT DISTINCT db_host COLLATE "C" FROM hdm_core_dblist ORDER BY 1) AS hosts;
 
 -- name: endpoints
--- The registered endpoints that match, in order.
-SELECT id, slug FROM hdm_endpoint
-WHERE (%(search)s = '' OR strpos(lower(slug), lower(%(search)s)) > 0)
-    AND (%(types)s::text[] IS NULL OR db_type = ANY(%(types)s::text[]))
-    AND (%(hosts)s::text[] IS NULL OR db_host = ANY(%(hosts)s::text[]))
-ORDER BY db_name COLLATE "C", slug COLLATE "C";
-
--- name: strangers
--- Slugs that are activated and, in this form, not registered.
-WITH active AS (
-    SELECT db_key AS slug FROM hdm_core_table_corr_db_mp UNION SELECT db_key FROM hdm_core_table_corr_db_rp
+-- The registered endpoints that match, in order: their ids, and, if wanted, their slugs. Then the slugs that are activated
+-- and, in this form, not registered. Slugs are put together once: that takes longer than all the rest.
+WITH endpoint AS MATERIALIZED (
+    SELECT id, slug, db_name, db_type, db_host FROM hdm_endpoint
+), found AS MATERIALIZED (
+    SELECT id, slug, db_name FROM endpoint
+    WHERE (%(search)s = '' OR strpos(lower(slug), lower(%(search)s)) > 0)
+        AND (%(types)s::text[] IS NULL OR db_type = ANY(%(types)s::text[]))
+        AND (%(hosts)s::text[] IS NULL OR db_host = ANY(%(hosts)s::text[]))
 )
-SELECT slug FROM active WHERE NOT EXISTS (SELECT FROM hdm_endpoint AS one WHERE one.slug = active.slug);
+SELECT ARRAY(SELECT id FROM found ORDER BY db_name COLLATE "C", slug COLLATE "C") AS ids,
+    ARRAY(SELECT slug FROM found WHERE %(with_slugs)s ORDER BY db_name COLLATE "C", slug COLLATE "C") AS slugs,
+    ARRAY(
+        SELECT slug FROM (
+            SELECT DISTINCT db_key AS slug FROM hdm_core_table_corr_db_mp
+            UNION ALL SELECT DISTINCT db_key FROM hdm_core_table_corr_db_rp
+        ) AS active
+        WHERE NOT EXISTS (SELECT FROM endpoint WHERE endpoint.slug = active.slug)
+    ) AS strangers;
 
 -- name: registered
 -- Which of these slugs are registered.
 SELECT slug FROM hdm_endpoint WHERE slug = ANY(%(slugs)s::text[]);
 
--- name: matching
--- Which of these slugs have a cell in the given state, and active or not, in any of these packs. `other`: active under an old
+-- name: no_jit
+-- Compiling these queries takes longer than running them. Until the transaction ends.
+SELECT set_config('jit', 'off', true);
+
+-- name: in_state
+-- Slugs with a cell in the given state, in any of these packs; if wanted, only of active cells. `other`: active under an old
 -- form of the slug.
+SELECT DISTINCT state.endpoint AS slug
+FROM hdm_pack_state AS state JOIN (
+    SELECT pack.kind, pack.pack, (
+        SELECT max(metric_date) FROM hdm_pack_run AS run
+        WHERE run.kind = pack.kind AND run.pack = pack.pack AND metric_date <= current_date + 1
+    ) AS newest_on
+    FROM unnest(%(kinds)s::text[], %(packs)s::text[]) AS pack (kind, pack) OFFSET 0
+) AS column_of ON column_of.kind = state.kind AND column_of.pack = state.pack
+WHERE CASE %(state)s::text WHEN 'old' THEN state.metric_date < column_of.newest_on ELSE state.status = %(state)s::text END
+    AND (
+        NOT %(only_active)s
+        OR state.kind = 'metric' AND EXISTS (
+            SELECT FROM hdm_core_table_corr_db_mp WHERE mp_key = state.pack AND db_key = state.endpoint
+        )
+        OR state.kind = 'rule' AND EXISTS (
+            SELECT FROM hdm_core_table_corr_db_rp WHERE rp_key = state.pack AND db_key = state.endpoint
+        )
+        OR (state.kind, state.pack, state.endpoint) IN (
+            SELECT * FROM unnest(%(other_kinds)s::text[], %(other_packs)s::text[], %(other_slugs)s::text[])
+        )
+    );
+
+-- name: active
+-- Slugs with an active cell in any of these packs.
+SELECT db_key AS slug FROM hdm_core_table_corr_db_mp
+WHERE mp_key IN (SELECT pack FROM unnest(%(kinds)s::text[], %(packs)s::text[]) AS one (kind, pack) WHERE kind = 'metric')
+UNION
+SELECT db_key FROM hdm_core_table_corr_db_rp
+WHERE rp_key IN (SELECT pack FROM unnest(%(kinds)s::text[], %(packs)s::text[]) AS one (kind, pack) WHERE kind = 'rule')
+UNION
+SELECT slug FROM unnest(%(other_kinds)s::text[], %(other_packs)s::text[], %(other_slugs)s::text[]) AS other (kind, pack, slug)
+WHERE (kind, pack) IN (SELECT * FROM unnest(%(kinds)s::text[], %(packs)s::text[]));
+
+-- name: active_without_run
+-- Slugs with an active cell that has never run, in any of these packs.
+-- Each kind by itself: the constant lets PostgreSQL join whole tables.
+SELECT db_key AS slug FROM hdm_core_table_corr_db_mp
+WHERE mp_key IN (SELECT pack FROM unnest(%(kinds)s::text[], %(packs)s::text[]) AS one (kind, pack) WHERE kind = 'metric')
+    AND NOT EXISTS (
+        SELECT FROM hdm_pack_state AS state
+        WHERE state.kind = 'metric' AND state.pack = mp_key AND state.endpoint = db_key
+    )
+UNION
+SELECT db_key FROM hdm_core_table_corr_db_rp
+WHERE rp_key IN (SELECT pack FROM unnest(%(kinds)s::text[], %(packs)s::text[]) AS one (kind, pack) WHERE kind = 'rule')
+    AND NOT EXISTS (
+        SELECT FROM hdm_pack_state AS state
+        WHERE state.kind = 'rule' AND state.pack = rp_key AND state.endpoint = db_key
+    )
+UNION
+SELECT slug FROM unnest(%(other_kinds)s::text[], %(other_packs)s::text[], %(other_slugs)s::text[]) AS other (kind, pack, slug)
+WHERE (kind, pack) IN (SELECT * FROM unnest(%(kinds)s::text[], %(packs)s::text[]))
+    AND NOT EXISTS (
+        SELECT FROM hdm_pack_state AS state
+        WHERE state.kind = other.kind AND state.pack = other.pack AND state.endpoint = other.slug
+    );
+
+-- name: inactive_in_state
+-- Which of these slugs have a cell in the given state, if any is given, and, if wanted, only of those that are not active.
 WITH column_of AS MATERIALIZED (
     SELECT pack.kind, pack.pack, (
         SELECT max(metric_date) FROM hdm_pack_run AS run
         WHERE run.kind = pack.kind AND run.pack = pack.pack AND metric_date <= current_date + 1
     ) AS newest_on
     FROM unnest(%(kinds)s::text[], %(packs)s::text[]) AS pack (kind, pack)
-), active AS (
+), active AS MATERIALIZED (
     SELECT 'metric' AS kind, mp_key AS pack, db_key AS slug FROM hdm_core_table_corr_db_mp
     UNION ALL SELECT 'rule', rp_key, db_key FROM hdm_core_table_corr_db_rp
     UNION ALL SELECT * FROM unnest(%(other_kinds)s::text[], %(other_packs)s::text[], %(other_slugs)s::text[])
 )
-SELECT DISTINCT place.slug
-FROM unnest(%(slugs)s::text[]) AS place (slug) CROSS JOIN column_of
+SELECT DISTINCT cell.slug
+FROM (
+    SELECT place.slug, column_of.* FROM unnest(%(slugs)s::text[]) AS place (slug) CROSS JOIN column_of
+) AS cell
 LEFT JOIN hdm_pack_state AS state
-    ON state.kind = column_of.kind AND state.pack = column_of.pack AND state.endpoint = place.slug
-WHERE CASE %(state)s::text WHEN 'none' THEN state.run IS NULL WHEN 'old' THEN state.metric_date < column_of.newest_on
+    ON state.kind = cell.kind AND state.pack = cell.pack AND state.endpoint = cell.slug
+LEFT JOIN active ON active.kind = cell.kind AND active.pack = cell.pack AND active.slug = cell.slug
+WHERE CASE %(state)s::text WHEN 'none' THEN state.run IS NULL WHEN 'old' THEN state.metric_date < cell.newest_on
         ELSE %(state)s::text IS NULL OR state.status = %(state)s::text END
-    AND (%(active)s::boolean IS NULL OR %(active)s::boolean = EXISTS (
-        SELECT FROM active
-        WHERE active.kind = column_of.kind AND active.pack = column_of.pack AND active.slug = place.slug
-    ));
+    AND (NOT %(only_inactive)s OR active.slug IS NULL);
 
 -- name: places
 -- Registered endpoints by their ids.
 SELECT id, slug, db_name, db_type, db_host, db_port, db_user, ssl FROM hdm_endpoint WHERE id = ANY(%(ids)s::integer[]);
 
 -- name: cells
--- One text per slug, with a character per pack that stands for the bits of the cell, in order. `other`: what is stored under
--- old forms of the slugs.
+-- The bits of cells, per pack and value: to which rows they are added. Each pack is one search of an index for all slugs.
 WITH column_of AS MATERIALIZED (
     SELECT pack.kind, pack.pack, pack.number, (
         SELECT max(metric_date) FROM hdm_pack_run AS run
         WHERE run.kind = pack.kind AND run.pack = pack.pack AND metric_date <= current_date + 1
     ) AS newest_on
     FROM unnest(%(kinds)s::text[], %(packs)s::text[]) WITH ORDINALITY AS pack (kind, pack, number)
-), other AS MATERIALIZED (
-    SELECT DISTINCT * FROM unnest(
-        %(other_whats)s::text[], %(other_kinds)s::text[], %(other_packs)s::text[], %(other_slugs)s::text[]
-    ) AS other (what, kind, pack, slug)
+), place AS MATERIALIZED (
+    SELECT * FROM unnest(%(slugs)s::text[]) WITH ORDINALITY AS place (slug, number)
+), bits AS (
+    SELECT 1 AS bits, column_of.number AS pack, found.slug FROM column_of CROSS JOIN LATERAL (
+        SELECT db_key AS slug FROM hdm_core_table_corr_db_mp
+        WHERE column_of.kind = 'metric' AND mp_key = column_of.pack AND db_key = ANY(%(slugs)s::text[]) OFFSET 0
+    ) AS found
+    UNION ALL
+    SELECT 1, column_of.number, found.slug FROM column_of CROSS JOIN LATERAL (
+        SELECT db_key AS slug FROM hdm_core_table_corr_db_rp
+        WHERE column_of.kind = 'rule' AND rp_key = column_of.pack AND db_key = ANY(%(slugs)s::text[]) OFFSET 0
+    ) AS found
+    UNION ALL
+    SELECT 2, column_of.number, substr(conf.id_config, length(conf.pack_name) + 2) FROM hdm_pack_metric_conf AS conf
+    JOIN column_of ON column_of.kind = 'metric' AND column_of.pack = conf.pack_name
+    WHERE conf.pack_version IS NULL
+    UNION ALL
+    SELECT 2, column_of.number, substr(conf.id_config, length(conf.pack_name) + 2) FROM hdm_pack_rule_conf AS conf
+    JOIN column_of ON column_of.kind = 'rule' AND column_of.pack = conf.pack_name
+    WHERE conf.pack_version IS NULL
+    UNION ALL
+    SELECT CASE WHEN found.metric_date < column_of.newest_on THEN 4 ELSE 0 END + 8 * CASE found.status
+        WHEN 'success' THEN 1 WHEN 'partial' THEN 2 WHEN 'failed' THEN 3 WHEN 'skipped' THEN 4 WHEN 'running' THEN 5
+        ELSE 0 END, column_of.number, found.slug
+    FROM column_of CROSS JOIN LATERAL (
+        SELECT endpoint AS slug, metric_date, status FROM hdm_pack_state
+        WHERE kind = column_of.kind AND pack = column_of.pack AND endpoint = ANY(%(slugs)s::text[]) OFFSET 0
+    ) AS found
 )
-SELECT place.number, string_agg(
-    substr('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_', 1
-        + CASE WHEN metric.mp_key IS NOT NULL OR rule.rp_key IS NOT NULL OR active.what IS NOT NULL THEN 1 ELSE 0 END
-        + CASE WHEN metric_conf.id_config IS NOT NULL OR rule_conf.id_config IS NOT NULL
-            OR configured.what IS NOT NULL THEN 2 ELSE 0 END
-        + CASE WHEN state.metric_date < column_of.newest_on THEN 4 ELSE 0 END
-        + 8 * CASE state.status WHEN 'success' THEN 1 WHEN 'partial' THEN 2 WHEN 'failed' THEN 3 WHEN 'skipped' THEN 4
-            WHEN 'running' THEN 5 ELSE 0 END, 1),
-    '' ORDER BY column_of.number
-) AS cells
-FROM unnest(%(slugs)s::text[]) WITH ORDINALITY AS place (slug, number) CROSS JOIN column_of
-LEFT JOIN hdm_core_table_corr_db_mp AS metric
-    ON column_of.kind = 'metric' AND metric.mp_key = column_of.pack AND metric.db_key = place.slug
-LEFT JOIN hdm_core_table_corr_db_rp AS rule
-    ON column_of.kind = 'rule' AND rule.rp_key = column_of.pack AND rule.db_key = place.slug
-LEFT JOIN hdm_pack_metric_conf AS metric_conf
-    ON column_of.kind = 'metric' AND metric_conf.id_config = column_of.pack || ':' || place.slug
-LEFT JOIN hdm_pack_rule_conf AS rule_conf
-    ON column_of.kind = 'rule' AND rule_conf.id_config = column_of.pack || ':' || place.slug
-LEFT JOIN hdm_pack_state AS state
-    ON state.kind = column_of.kind AND state.pack = column_of.pack AND state.endpoint = place.slug
-LEFT JOIN other AS active ON active.what = 'active' AND (active.kind, active.pack, active.slug)
-    = (column_of.kind, column_of.pack, place.slug)
-LEFT JOIN other AS configured ON configured.what = 'configured' AND (configured.kind, configured.pack, configured.slug)
-    = (column_of.kind, column_of.pack, place.slug)
-GROUP BY place.number ORDER BY place.number;
+SELECT bits.bits, bits.pack, array_agg(place.number) AS rows FROM bits JOIN place ON place.slug = bits.slug
+GROUP BY bits.bits, bits.pack;
 
 -- name: run
 -- The ledger row that counts now.

@@ -1,3 +1,7 @@
+-- name: memory
+-- The cells of a large base fit into memory, where all that follows is several times as fast. Until the transaction ends.
+SELECT set_config('jit', 'off', true), set_config('work_mem', '64MB', true);
+
 -- name: date
 -- The newest metric date that is not after tomorrow, of these packs or of all. The packs are found one by one.
 WITH RECURSIVE known (kind, pack) AS (
@@ -24,9 +28,11 @@ WITH active AS MATERIALIZED (
         SELECT 'metric' AS kind, mp_key AS pack, db_key AS slug FROM hdm_core_table_corr_db_mp
         UNION ALL SELECT 'rule', rp_key, db_key FROM hdm_core_table_corr_db_rp
         UNION ALL SELECT * FROM unnest(%(other_kinds)s::text[], %(other_packs)s::text[], %(other_slugs)s::text[])
-    ) AS active JOIN hdm_endpoint AS endpoint ON endpoint.slug = active.slug
-    WHERE %(kinds)s::text[] IS NULL
+    ) AS active
+    WHERE active.slug IN (SELECT slug FROM hdm_endpoint OFFSET 0) AND (
+        %(kinds)s::text[] IS NULL
         OR (active.kind, active.pack) IN (SELECT * FROM unnest(%(kinds)s::text[], %(packs)s::text[]))
+    )
 ), held AS MATERIALIZED (  -- as runs.sql takes them
     SELECT (classid::bigint << 32 | objid::bigint) AS key FROM pg_locks
     WHERE locktype = 'advisory' AND granted AND mode = 'ExclusiveLock' AND objsubid = 1
@@ -48,7 +54,9 @@ WITH active AS MATERIALIZED (
         CASE WHEN cell.status = 'running' AND hashtextextended(
             'hdm:' || cell.kind || ':' || cell.pack || ':' || to_char(%(date)s::date, 'YYYY-MM-DD'), 0
         ) NOT IN (SELECT key FROM held) THEN 'dead' ELSE cell.status END AS status
-    FROM cell LEFT JOIN hdm_pack_run AS run ON run.id = cell.run AND cell.status <> 'missing'
+    FROM cell LEFT JOIN LATERAL (  -- one by one: these are few, of a ledger of any size
+        SELECT id, reason, started_at FROM hdm_pack_run WHERE id = cell.run AND cell.status <> 'missing' OFFSET 0
+    ) AS run ON true
     WHERE cell.status <> 'success'
 ), problem AS (
     SELECT kind, pack, status, CASE status WHEN 'dead' THEN 'the worker died' ELSE coalesce(reason, '') END AS reason,
@@ -56,14 +64,13 @@ WITH active AS MATERIALIZED (
         array_position(ARRAY['dead', 'failed', 'partial', 'missing', 'running', 'skipped'], status) AS rank
     FROM poor GROUP BY 1, 2, 3, 4
     ORDER BY rank, count(*) DESC, kind, pack COLLATE "C", 4 LIMIT %(limit)s
-), unreachable AS (
-    SELECT slug, count(*) AS count, mode() WITHIN GROUP (ORDER BY poor.reason) AS reason,
-        array_agg('mp_' || pack ORDER BY pack COLLATE "C") AS packs
-    FROM poor
-    WHERE kind = 'metric' AND status = 'failed'
-    GROUP BY slug
-    HAVING count(*) = (SELECT count(*) FROM cell WHERE cell.kind = 'metric' AND cell.slug = poor.slug)
+), down AS MATERIALIZED (
+    SELECT slug FROM cell WHERE kind = 'metric' GROUP BY slug HAVING bool_and(status = 'failed')
     ORDER BY slug COLLATE "C" LIMIT %(limit)s
+), unreachable AS (
+    SELECT slug, mode() WITHIN GROUP (ORDER BY reason) AS reason,
+        array_agg('mp_' || pack ORDER BY pack COLLATE "C") AS packs
+    FROM poor WHERE kind = 'metric' AND slug IN (SELECT slug FROM down) GROUP BY slug
 )
 SELECT
     (SELECT count(*) FROM cell) AS cells,
@@ -94,8 +101,8 @@ WHERE event."date" = %(date)s AND event.kind IN ('opened', 'reopened') AND NOT e
 GROUP BY incident.level;
 
 -- name: last_all_well
--- The newest metric date, of the last so many, on which every newest row is a success where its pack is active now. A pack
--- that has no row on a date does not count: nobody knows where it was active then.
+-- The newest metric date before this one, of the last so many, on which every newest row is a success where its pack is
+-- active now. A pack that has no row on a date does not count: nobody knows where it was active then.
 WITH RECURSIVE known (kind, pack) AS (
     (SELECT kind, pack FROM hdm_pack_run ORDER BY kind, pack LIMIT 1)
     UNION ALL
@@ -116,10 +123,10 @@ WITH RECURSIVE known (kind, pack) AS (
             ORDER BY metric_date DESC LIMIT 1
         ) AS newest
     ) AS earlier
-    WHERE earlier."date" IS NOT NULL AND night.left_over > 1
+    WHERE earlier."date" IS NOT NULL AND night.left_over > 0
 )
 SELECT "date" FROM night
-WHERE NOT EXISTS (
+WHERE "date" < %(date)s AND NOT EXISTS (
     SELECT FROM looked CROSS JOIN LATERAL (
         SELECT DISTINCT ON (endpoint) endpoint, status FROM hdm_pack_run AS run
         WHERE run.kind = looked.kind AND run.pack = looked.pack AND run.metric_date = night."date"

@@ -8,8 +8,11 @@ CREATE INDEX hdm_audit_object ON hdm_audit (object, id DESC);
 CREATE INDEX hdm_audit_batch ON hdm_audit (batch) WHERE batch IS NOT NULL;
 CREATE INDEX hdm_audit_renames ON hdm_audit (id) WHERE action IN ('endpoint rename', 'pack rename');
 
--- Slugs in an old form, encoded ones, and texts that are none: few, and any of them may name the same endpoint.
+-- Slugs that are activated, whether registered or not. Then those in an old form, encoded ones, and texts that are none: few,
+-- and any of them may name the same endpoint as another.
+CREATE INDEX hdm_core_table_corr_db_mp_slug ON hdm_core_table_corr_db_mp (db_key);
 CREATE INDEX hdm_core_table_corr_db_mp_other ON hdm_core_table_corr_db_mp (mp_key) WHERE db_key !~ '^[^:%]*(:[^:%]*){4}:(true|false)$';
+CREATE INDEX hdm_core_table_corr_db_rp_slug ON hdm_core_table_corr_db_rp (db_key);
 CREATE INDEX hdm_core_table_corr_db_rp_other ON hdm_core_table_corr_db_rp (rp_key) WHERE db_key !~ '^[^:%]*(:[^:%]*){4}:(true|false)$';
 CREATE INDEX hdm_pack_metric_conf_other ON hdm_pack_metric_conf (pack_name)
     WHERE pack_version IS NULL AND id_config !~ '^[^:]*(:[^:%]*){5}:(true|false)$';
