@@ -214,11 +214,9 @@ def _matching(
         for kind, name in packs
         if filters.kind in {None, kind} and (not filters.packs or (kind, name) in filters.packs)
     ]
-    if filters.state not in {None, "none"} and filters.active is not False:
-        query = "in_state"
-    else:
-        query = "inactive_in_state"
-    if filters.active and filters.state in {None, "none"}:
+    has_run = filters.state not in {None, "none"}
+    query = "in_state" if has_run and filters.active is not False else "inactive_in_state"
+    if filters.active and not has_run:
         query = "active" if filters.state is None else "active_without_run"
     values: dict[str, Any] = {**_columns(looked, "kinds", "packs"), **active_in_other_forms(base), "slugs": list(slugs)}
     values |= {"state": filters.state, "only_active": bool(filters.active), "only_inactive": filters.active is False}

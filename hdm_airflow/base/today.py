@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
     from hdm_airflow.packs.manifest import Kind
 
-#: The last metric date without problems is looked for among so many earlier ones, or fewer in a base of many cells: each row
-#: is read, and a page cannot wait.
+#: The last metric date without problems is looked for among so many earlier ones, or fewer if there are many cells:
+#: each row is read, and a page cannot wait.
 _NIGHTS = 14
 _ROWS = 500_000
 _CHANGES = 20  # of the audit trail

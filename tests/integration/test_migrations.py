@@ -38,11 +38,19 @@ CONSTRAINTS = """
     WHERE connamespace = 'public'::regnamespace AND conrelid <> coalesce(to_regclass('hdm_alembic_version'), 0)
         AND contype <> 'n'  -- columns say it, and before version 18 nothing else does"""
 SEQUENCES = "SELECT sequencename, data_type::text, start_value, min_value, max_value FROM pg_sequences"
-FUNCTIONS = "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
-CATALOGS = (RELATIONS, COLUMNS, INDEXES, CONSTRAINTS, SEQUENCES, FUNCTIONS)
+FUNCTIONS = "SELECT proname, prosrc, proconfig, prosecdef FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+TRIGGERS = "SELECT pg_get_triggerdef(oid), tgenabled::text FROM pg_trigger WHERE NOT tgisinternal"
+OPTIONS = "SELECT relname, reloptions FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+CATALOGS = (RELATIONS, COLUMNS, INDEXES, CONSTRAINTS, SEQUENCES, FUNCTIONS, TRIGGERS, OPTIONS)
 
-# Turns a new base of version 0003 without alerts into one of version 0002.
+# Turns a new base without alerts into one of version 0002.
 OF_VERSION_0002 = """
+    DROP TABLE hdm_pack_state;
+    DROP FUNCTION hdm_pack_state_add, hdm_pack_state_remove, hdm_pack_state_empty CASCADE;
+    DROP INDEX hdm_audit_object, hdm_audit_renames, hdm_core_table_corr_db_mp_slug, hdm_core_table_corr_db_rp_slug,
+        hdm_core_table_corr_db_mp_other, hdm_core_table_corr_db_rp_other, hdm_pack_metric_conf_other,
+        hdm_pack_rule_conf_other;
+    ALTER TABLE hdm_audit DROP COLUMN batch;
     DROP TABLE hdm_not_judged, hdm_incident_count, hdm_incident_event, hdm_incident;
     ALTER TABLE hdm_pack_run DROP COLUMN derived;
     DROP VIEW hdm_whole;
@@ -378,3 +386,51 @@ def test_faults_that_stand_at_an_upgrade_are_derived_once(hook, database):
         connection.execute(insert, ["rule", "basic", "a", 5, "success", "success"])
         found = connection.execute("SELECT derived FROM hdm_pack_run ORDER BY id").fetchall()
     assert [one for (one,) in found] == [*(derived for *_, derived in rows), False]
+
+
+def test_the_state_is_taken_over_from_the_ledger(hook, database):
+    """Of each pack and endpoint the newest metric date, and there the highest id, whatever the order of the rows."""
+    from alembic import command
+
+    with migrate._connection(hook) as connection:
+        config = migrate._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        connection.commit()
+    rows = [
+        ("rule", "basic", "a", 2, "failed"),
+        ("rule", "basic", "a", 2, "success"),  # repeated
+        ("rule", "basic", "a", 1, "partial"),  # written later, but older
+        ("metric", "basic", "a", 1, "skipped"),
+        ("rule", "other", "a", 3, "running"),
+        ("rule", "basic", "b", 1, "success"),
+    ]
+    insert = """INSERT INTO hdm_pack_run (kind, pack, pack_version, endpoint, metric_date, environment, dag_id, run_id,
+        task_id, try_number, status, finished_at)
+        VALUES (%s, %s, '1', %s, make_date(2024, 5, %s), 'prod', 'd', 'r', 't', 1, %s,
+        CASE WHEN %s <> 'running' THEN now() END)"""
+    with database.connect() as connection:
+        for row in rows:
+            connection.execute(insert, [*row, row[-1]])
+    migrate.upgrade(hook)
+    read = """SELECT kind, pack, endpoint, extract(day FROM metric_date)::integer, status, run FROM hdm_pack_state
+        ORDER BY run"""
+    with database.connect() as connection:
+        found = connection.execute(read).fetchall()
+    assert found == [(*rows[number - 1], number) for number in (2, 4, 5, 6)]
+
+
+def test_a_restore_that_searches_no_schema_keeps_the_state(hook, database):
+    """pg_dump's output empties the search path before it writes rows."""
+    migrate.upgrade(hook)
+    with database.connect() as connection:
+        connection.execute("SELECT pg_catalog.set_config('search_path', '', false)")
+        connection.execute(
+            """INSERT INTO public.hdm_pack_run (kind, pack, pack_version, endpoint, metric_date, environment, dag_id,
+            run_id, task_id, try_number, status)
+            VALUES ('rule', 'p', '1', 'a', '2024-05-01', '', '', '', '', 1, 'running')"""
+        )
+        connection.execute("UPDATE public.hdm_pack_run SET endpoint = 'b'")
+        assert connection.execute("SELECT endpoint, status FROM public.hdm_pack_state").fetchall() == [("b", "running")]
+        connection.execute("TRUNCATE public.hdm_pack_run")
+        assert connection.execute("SELECT count(*) FROM public.hdm_pack_state").fetchone() == (0,)

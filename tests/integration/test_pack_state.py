@@ -1,0 +1,262 @@
+"""hdm_pack_state never disagrees with the ledger, whoever writes what in which order, and dies in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from hdm_airflow.base import pack_rename, pack_state, rename, runs
+from hdm_airflow.base.endpoints import Endpoint, Registered
+from hdm_airflow.base.hook import HdmHook
+from hdm_airflow.base.queries import queries
+from tests.integration.test_ledger import FIRST
+
+if TYPE_CHECKING:
+    from demo.services import Database
+    from hdm_airflow.base.hook import BaseConnection
+
+HEART, LUNGS = (Endpoint(name=name, type="postgres", host="db") for name in ("heart", "lungs"))
+INSERT = """INSERT INTO hdm_pack_run (id, kind, pack, pack_version, endpoint, metric_date, environment, dag_id, run_id,
+    task_id, try_number, status, finished_at) OVERRIDING SYSTEM VALUE
+    VALUES (%(id)s, 'rule', %(pack)s, '1', %(endpoint)s, make_date(2024, 5, %(day)s), '', '', '', '', 1, %(status)s,
+    CASE WHEN %(status)s <> 'running' THEN now() END) ON CONFLICT (id) DO NOTHING"""
+CHOSEN = "WHERE id = (SELECT id FROM hdm_pack_run ORDER BY id OFFSET %(nth)s LIMIT 1)"
+STATEMENTS = [
+    INSERT,
+    INSERT,
+    INSERT,
+    f"""UPDATE hdm_pack_run SET status = %(status)s, finished_at = CASE WHEN %(status)s <> 'running' THEN now() END
+    {CHOSEN}""",
+    f"DELETE FROM hdm_pack_run {CHOSEN}",
+    "DELETE FROM hdm_pack_run WHERE endpoint = %(endpoint)s",
+    f"UPDATE hdm_pack_run SET metric_date = make_date(2024, 5, %(day)s) {CHOSEN}",
+    f"UPDATE hdm_pack_run SET endpoint = %(endpoint)s {CHOSEN}",
+    "UPDATE hdm_pack_run SET pack = %(other)s WHERE pack = %(pack)s",
+    "UPDATE hdm_pack_run SET endpoint = %(endpoint)s",
+    "TRUNCATE hdm_pack_run",
+]
+
+
+class Writer:
+    """A session that writes the ledger in transactions. A statement may have to wait for another session."""
+
+    def __init__(self, database: Database) -> None:
+        self.connection = database.connect()
+        self.connection.execute("SET deadlock_timeout = '20ms'")
+        self.connection.commit()
+        self._thread = ThreadPoolExecutor(1)
+        self.pending: Future[None] | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.pending is not None and not self.pending.done()
+
+    def run(self, work: Any) -> None:
+        """Start it, and give it time to end."""
+        if self.is_waiting:
+            return
+        self.pending = self._thread.submit(self._guarded, work)
+        wait([self.pending], timeout=0.05)
+
+    def end(self) -> None:
+        """Wait for what it does, and roll back."""
+        if self.pending:
+            self.pending.result(timeout=30)
+        self.connection.close()
+        self._thread.shutdown()
+
+    def _guarded(self, work: Any) -> None:
+        try:
+            work(self.connection)
+        except (psycopg.errors.DeadlockDetected, psycopg.errors.AdminShutdown, psycopg.OperationalError):
+            if not self.connection.closed:
+                with suppress(psycopg.OperationalError):
+                    self.connection.rollback()
+
+
+class Ledger(RuleBasedStateMachine):
+    """Three sessions write a few rows of few packs and endpoints."""
+
+    database: Database
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observer = self.database.connect(autocommit=True)
+        self.observer.execute("TRUNCATE hdm_pack_run")
+        self.observer.execute("SET lock_timeout = '20ms'")
+        self.writers = [Writer(self.database) for _ in range(3)]
+
+    @rule(
+        writer=st.integers(0, 2),
+        statement=st.sampled_from(STATEMENTS),
+        pack=st.sampled_from("pq"),
+        endpoint=st.sampled_from("ab"),
+        day=st.integers(1, 3),
+        id=st.integers(1, 30),
+        nth=st.integers(0, 5),
+        status=st.sampled_from(["running", "success", "failed"]),
+    )
+    def write(self, writer: int, statement: str, **values: Any) -> None:
+        values["other"] = "q" if values["pack"] == "p" else "p"
+        self.writers[writer].run(lambda connection: connection.execute(statement, values))
+
+    @rule(writer=st.integers(0, 2), old=st.sampled_from("ab"))
+    def rename(self, writer: int, old: str) -> None:
+        """As a command does it: the state first."""
+        names = {"old": old, "new": "b" if old == "a" else "a"}
+
+        def work(connection: Any) -> None:
+            for name in ("states", "ledger"):
+                connection.execute(queries("rename")[name], names)
+
+        self.writers[writer].run(work)
+
+    @rule(writer=st.integers(0, 2), good=st.booleans())
+    def end(self, writer: int, good: bool) -> None:
+        self.writers[writer].run(lambda connection: connection.commit() if good else connection.rollback())
+
+    @rule(writer=st.integers(0, 2))
+    def kill(self, writer: int) -> None:
+        """The session ends in the middle, also of a statement that waits."""
+        pid = self.writers[writer].connection.info.backend_pid
+        self.observer.execute("SELECT pg_terminate_backend(%s)", [pid])
+        self.writers[writer].end()
+        self.writers[writer] = Writer(self.database)
+
+    @invariant()
+    def agrees(self) -> None:
+        try:
+            (found,) = self.observer.execute(queries("pack_state")["differing"]).fetchone()
+        except psycopg.errors.LockNotAvailable:  # a session is emptying the ledger
+            return
+        assert found == 0
+
+    def teardown(self) -> None:
+        try:
+            deadline = time.monotonic() + 30
+            done = False
+            while not done:  # what waits can go on once the others have ended
+                assert time.monotonic() < deadline
+                done = not any(writer.is_waiting for writer in self.writers)
+                for writer in self.writers:
+                    writer.run(lambda connection: connection.commit())
+            self.observer.execute("SET lock_timeout = '10s'")
+            assert self.observer.execute(queries("pack_state")["differing"]).fetchone() == (0,)
+        finally:
+            for writer in self.writers:
+                self.observer.execute("SELECT pg_terminate_backend(%s)", [writer.connection.info.backend_pid])
+            for writer in self.writers:
+                writer.end()
+            self.observer.close()
+
+
+def test_sessions_in_any_order_never_make_it_disagree(base: Database) -> None:
+    """Insert, close, delete, move, rename, empty, commit, roll back, die; statements wait for each other."""
+    machine = type("LedgerOfBase", (Ledger,), {"database": base})
+    run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))
+
+
+@pytest.fixture
+def session(base: Database) -> Any:
+    """A session on a migrated, empty base."""
+    with HdmHook().session() as connection:
+        yield connection
+
+
+def states(session: BaseConnection) -> list[tuple[Any, ...]]:
+    rows = session.execute("SELECT kind, pack, endpoint, metric_date, run, status FROM hdm_pack_state ORDER BY 1, 2, 3")
+    return [tuple(row.values()) for row in rows]
+
+
+def test_an_attempt_changes_it_as_it_goes(session: BaseConnection) -> None:
+    """Running, then the outcome; a note changes nothing; a backfill of an earlier date neither."""
+    key = (FIRST.kind, FIRST.pack, HEART.slug, FIRST.metric_date)
+    ids = runs.reserve(session, [HEART.slug])
+    runs.start(session, FIRST, ids)
+    assert states(session) == [(*key, ids[HEART.slug], "running")]
+    runs.note(session, ids, [runs.Outcome(endpoint=HEART.slug, status="success", reported=True)])
+    runs.close(session, FIRST, ids, [runs.Outcome(endpoint=HEART.slug, status="partial")])
+    assert states(session) == [(*key, ids[HEART.slug], "partial")]
+    session.execute(INSERT, {"id": 99, "pack": FIRST.pack, "endpoint": HEART.slug, "day": 1, "status": "failed"})
+    session.execute("UPDATE hdm_pack_run SET metric_date = metric_date - 9 WHERE id = 99")
+    assert states(session) == [(*key, ids[HEART.slug], "partial")]
+    assert pack_state.differing(session) == 0
+
+
+def test_renames_of_endpoints_and_packs_take_it_along(session: BaseConnection) -> None:
+    """Also if failed runs have written under the old slug meanwhile."""
+    from hdm_airflow.base import endpoints
+
+    endpoints.add(session, HEART, None, actor="ada")
+    values = {"pack": "p", "endpoint": HEART.slug, "status": "success"}
+    for number in (1, 2, 3):
+        session.execute(INSERT, {**values, "id": number, "day": number})
+    place: Registered = endpoints.find(session, HEART.slug)
+    rename.start(session, place, LUNGS, [], actor="ada")
+    session.execute(INSERT, {**values, "id": 4, "day": 4, "status": "failed"})
+    assert pack_state.differing(session) == 0
+    rename.finish(session, HEART.slug, LUNGS.slug, actor="ada")
+    assert [state[2:3] + state[4:] for state in states(session)] == [(LUNGS.slug, 4, "failed")]
+    pack_rename.rename(session, "rule", "p", "q", actor="ada")
+    assert [state[1:3] + state[4:] for state in states(session)] == [("q", LUNGS.slug, 4, "failed")]
+    assert pack_state.differing(session) == 0
+
+
+def test_a_writer_that_is_killed_leaves_no_trace(base: Database, session: BaseConnection) -> None:
+    """SIGKILL between two statements of its transaction."""
+    code = """
+import os, sys, psycopg
+with psycopg.connect(sys.argv[1]) as connection:
+    connection.execute("UPDATE hdm_pack_run SET status = 'failed', finished_at = now()")
+    print("written", flush=True)
+    sys.stdin.read()
+"""
+    session.execute(INSERT, {"id": 1, "pack": "p", "endpoint": "a", "day": 1, "status": "running"})
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code, base.dsn], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "written\n"
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.communicate()
+    session.execute("SET lock_timeout = '10s'")
+    session.execute("UPDATE hdm_pack_run SET status = 'success', finished_at = now()")
+    assert [state[4:] for state in states(session)] == [(1, "success")]
+    assert pack_state.differing(session) == 0
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_the_newest_row_is_removed_only_with_a_fresh_view(base: Database, level: str) -> None:
+    """At a stricter level, a session would not see what others have committed meanwhile."""
+    with base.connect() as connection:
+        connection.execute(INSERT, {"id": 1, "pack": "p", "endpoint": "a", "day": 1, "status": "running"})
+        connection.commit()
+        connection.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
+        with pytest.raises(psycopg.errors.InvalidTransactionState, match="READ COMMITTED"):
+            connection.execute("DELETE FROM hdm_pack_run")
+
+
+def test_a_state_that_somebody_has_changed_is_counted_and_built_again(session: BaseConnection) -> None:
+    """Missing, too many, or other values."""
+    for number, endpoint in enumerate("abc", start=1):
+        session.execute(INSERT, {"id": number, "pack": "p", "endpoint": endpoint, "day": 1, "status": "success"})
+    good = states(session)
+    assert pack_state.rebuild(session) == 0
+    session.execute("UPDATE hdm_pack_state SET status = 'failed' WHERE endpoint = 'a'")
+    session.execute("DELETE FROM hdm_pack_state WHERE endpoint = 'b'")
+    session.execute("INSERT INTO hdm_pack_state VALUES ('rule', 'p', 'z', '2024-05-01', 9, 'success')")
+    assert pack_state.differing(session) == 3
+    assert pack_state.rebuild(session) == 3
+    assert states(session) == good
