@@ -40,7 +40,7 @@ CONSTRAINTS = """
 SEQUENCES = "SELECT sequencename, data_type::text, start_value, min_value, max_value FROM pg_sequences"
 FUNCTIONS = "SELECT proname, prosrc, proconfig, prosecdef FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
 TRIGGERS = "SELECT pg_get_triggerdef(oid), tgenabled::text FROM pg_trigger WHERE NOT tgisinternal"
-OPTIONS = "SELECT relname, reloptions FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+OPTIONS = "SELECT relname, reloptions FROM pg_class WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL"
 CATALOGS = (RELATIONS, COLUMNS, INDEXES, CONSTRAINTS, SEQUENCES, FUNCTIONS, TRIGGERS, OPTIONS)
 
 # Turns a new base without alerts into one of version 0002.
@@ -204,7 +204,7 @@ def test_two_upgrades_at_once_both_end_well(hook, database):
             time.sleep(0.1)
     results = [upgrade.communicate(timeout=60) for upgrade in upgrades]
     assert [upgrade.returncode for upgrade in upgrades] == [0, 0], results
-    assert sorted(out.splitlines()[-1] for out, _ in results) == ["0004 0004", "None 0004"]
+    assert sorted(out.splitlines()[-1] for out, _ in results) == ["0005 0005", "None 0005"]
 
 
 def test_a_migration_that_fails_in_the_middle_leaves_nothing(hook, database):
@@ -253,7 +253,7 @@ def test_the_version_of_a_base_is_checked(hook):
     assert migrate.check(hook) == (None, "0005")
     with pytest.raises(HdmBaseError) as failure:
         migrate.require_current(hook)
-    assert failure.value.what == "the HDM base is at version none; this release needs 0004"
+    assert failure.value.what == "the HDM base is at version none; this release needs 0005"
     assert failure.value.hint == "run: airflow hdm db upgrade"
     migrate.upgrade(hook)
     assert migrate.check(hook) == ("0005", "0005")

@@ -9,6 +9,8 @@ import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -260,3 +262,82 @@ def test_a_state_that_somebody_has_changed_is_counted_and_built_again(session: B
     assert pack_state.differing(session) == 3
     assert pack_state.rebuild(session) == 3
     assert states(session) == good
+
+
+@pytest.fixture
+def writers(base: Database, session: BaseConnection) -> Any:
+    """Three sessions; the ledger has rows of two days."""
+    for number in (1, 2):
+        session.execute(INSERT, {**ROW, "id": number, "day": number})
+    made = [Writer(base) for _ in range(3)]
+    yield made
+    for writer in made:
+        writer.run(lambda connection: connection.rollback())
+    for writer in made:
+        writer.end()
+
+
+ROW = {"pack": "p", "endpoint": "a", "status": "success"}
+ADD = (INSERT, {**ROW, "id": 9, "day": 1})
+ADD_NEWEST = (INSERT, {**ROW, "id": 3, "day": 3})
+REMOVE_1, REMOVE_2, REMOVE_3 = (("DELETE FROM hdm_pack_run WHERE id = %s", [number]) for number in (1, 2, 3))
+MOVE = ("UPDATE hdm_pack_run SET metric_date = '2024-05-01' WHERE id = %s", [2])
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [(0, ADD), (1, REMOVE_2), (0, None), (1, None)],  # the second must see what the first has added
+        [(0, ADD), (1, MOVE), (0, None), (1, None)],
+        [(0, REMOVE_1), (1, REMOVE_2), (0, None), (1, None)],
+        [(0, REMOVE_2), (1, ADD), (0, None), (1, None)],
+        [(0, REMOVE_2), (1, REMOVE_1), (0, None), (1, None)],
+        # The newest row becomes another while a session waits to remove it, and that one is removed before it is done.
+        [(0, ADD_NEWEST), (1, REMOVE_2), (0, None), (2, REMOVE_3), (1, None), (2, None)],
+    ],
+)
+def test_who_removes_the_newest_row_sees_what_others_write(writers: Any, session: Any, steps: Any) -> None:
+    """Each pair of transactions would disagree if one of them did not wait for the other."""
+    for number, statement in steps:
+        if statement is None:
+            writers[number].run(lambda connection: connection.commit())
+        else:
+            writers[number].run(lambda connection, one=statement: connection.execute(*one))
+    for _ in range(2):
+        for writer in writers:
+            writer.pending and writer.pending.result(timeout=30)
+            writer.run(lambda connection: connection.commit())
+    assert pack_state.differing(session) == 0
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_session_that_waits_goes_on_with_what_the_other_has_left(writers: Any, session: Any, good: bool) -> None:
+    """The other inserts a newer row, and commits or not."""
+    writers[0].run(lambda connection: connection.execute(*ADD_NEWEST))
+    writers[1].run(lambda connection: connection.execute(*REMOVE_2))
+    assert writers[1].is_waiting
+    writers[0].run(lambda connection: connection.commit() if good else connection.rollback())
+    writers[1].pending.result(timeout=30)
+    writers[1].run(lambda connection: connection.commit())
+    assert [state[4:] for state in states(session)] == [(3 if good else 1, "success")]
+
+
+def test_attempts_of_two_dates_never_wait_for_each_other_in_a_circle(base: Database, session: BaseConnection) -> None:
+    """They write in the order of the slugs, however they list their endpoints."""
+    slugs = [f"e{number:02}" for number in range(40)]
+    attempts = [replace(FIRST, metric_date=FIRST.metric_date + timedelta(days=number)) for number in range(2)]
+
+    def attempt(number: int) -> None:
+        order = slugs if number else slugs[::-1]
+        with HdmHook().session() as own:
+            for _ in range(8):
+                ids = runs.reserve(own, order)
+                runs.start(own, attempts[number], ids)
+                ended = [runs.Outcome(endpoint=slug, status="success") for slug in order[::2]]
+                assert [one.endpoint for one in runs.close(own, attempts[number], ids, ended)] == order[::2]
+                assert runs.close_stale(own, FIRST.kind, FIRST.pack, attempts[number].metric_date) == len(order) // 2
+
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(attempt, number) for number in range(2)]:
+            done.result(timeout=60)
+    assert pack_state.differing(session) == 0
