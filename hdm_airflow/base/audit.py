@@ -97,7 +97,7 @@ def listed(
         before_id: only those before this entry: the next page.
         limit: at most so many.
     """
-    values = {"actor": actor, "action": action, "object": object, "since": since}
+    values: dict[str, Any] = {"actor": actor, "action": action, "object": object, "since": since}
     values |= {"before_id": before_id, "limit": limit}
     return _read(base, "listed_of_object" if object else "listed", values)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from hdm_airflow.base import audit, matrix
@@ -57,7 +57,7 @@ class Unreachable:
 class Today:
     """The state of a base. Cells are those of registered endpoints where a pack is active."""
 
-    date: date | None  # the newest metric date; None: nothing has run yet
+    date: dt.date | None  # the newest metric date; None: nothing has run yet
     cells: int
     complete: int  # cells with a success
     problems: list[Problem]  # worst first
@@ -66,8 +66,8 @@ class Today:
         default_factory=dict
     )  # level -> opened or reopened on the date, without muted ones
     changes: list[audit.Entry]  # since the day before yesterday ended, newest first
-    last_all_well: date | None  # None: not among the last two weeks; of half a million cells, only `date` is looked at
-    running_since: datetime | None  # None: nothing is running
+    last_all_well: dt.date | None  # None: not in the last two weeks; if there are 500,000 cells, not `date`
+    running_since: dt.datetime | None  # None: nothing is running
 
 
 def state(base: BaseConnection, packs: Sequence[tuple[Kind, str]] | None = None, *, limit: int = 50) -> Today:
@@ -86,7 +86,8 @@ def state(base: BaseConnection, packs: Sequence[tuple[Kind, str]] | None = None,
     with base.transaction():
         base.execute(queries("today")["memory"])
         row = base.execute(queries("today")["date"], values).fetchone()
-        values["date"] = newest = row and row["date"]
+        newest: dt.date | None = row["date"] if row else None
+        values["date"] = newest
         found = base.execute(queries("today")["state"], values).fetchone()
         assert found is not None  # noqa: S101  # the query always returns a row
         counted = base.execute(queries("today")["incidents"], values).fetchall()
@@ -94,7 +95,7 @@ def state(base: BaseConnection, packs: Sequence[tuple[Kind, str]] | None = None,
         values["nights"] = min(_NIGHTS, _ROWS // max(found["cells"], 1) - 1)
         if newest and not well:
             row = base.execute(queries("today")["last_all_well"], values).fetchone()
-            well = row and row["date"]
+            well = row["date"] if row else None
         changes = audit.listed(base, since=_yesterday(), limit=_CHANGES)
     return Today(
         date=newest,
@@ -113,6 +114,6 @@ def _problem(row: dict[str, Any]) -> Problem:
     return Problem(**{**row, "run": TaskRun(**row["run"]) if row["run"] else None})
 
 
-def _yesterday() -> datetime:
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return today - timedelta(days=1)
+def _yesterday() -> dt.datetime:
+    today = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today - dt.timedelta(days=1)

@@ -40,7 +40,9 @@ CONSTRAINTS = """
 SEQUENCES = "SELECT sequencename, data_type::text, start_value, min_value, max_value FROM pg_sequences"
 FUNCTIONS = "SELECT proname, prosrc, proconfig, prosecdef FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
 TRIGGERS = "SELECT pg_get_triggerdef(oid), tgenabled::text FROM pg_trigger WHERE NOT tgisinternal"
-OPTIONS = "SELECT relname, reloptions FROM pg_class WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL"
+OPTIONS = (
+    "SELECT relname, reloptions FROM pg_class WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL"
+)
 CATALOGS = (RELATIONS, COLUMNS, INDEXES, CONSTRAINTS, SEQUENCES, FUNCTIONS, TRIGGERS, OPTIONS)
 
 # Turns a new base without alerts into one of version 0002.

@@ -19,7 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from hdm_airflow.base import pack_rename, pack_state, rename, runs
+from hdm_airflow.base import catalogue, pack_rename, pack_state, rename, runs
 from hdm_airflow.base.endpoints import Endpoint, Registered
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.base.queries import queries
@@ -341,3 +341,59 @@ def test_attempts_of_two_dates_never_wait_for_each_other_in_a_circle(base: Datab
         for done in [threads.submit(attempt, number) for number in range(2)]:
             done.result(timeout=60)
     assert pack_state.differing(session) == 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        (
+            "ALTER TABLE hdm_pack_run DISABLE TRIGGER hdm_pack_state_delete",
+            """the trigger hdm_pack_state_delete on hdm_pack_run is disabled: run ALTER TABLE hdm_pack_run
+            ENABLE TRIGGER hdm_pack_state_delete, then airflow hdm db upgrade""",
+        ),
+        (
+            "DROP TRIGGER hdm_pack_state_truncate ON hdm_pack_run",
+            "hdm_pack_run lacks the trigger hdm_pack_state_truncate",
+        ),
+        (
+            """CREATE OR REPLACE TRIGGER hdm_pack_state_insert BEFORE INSERT ON hdm_pack_run
+            FOR EACH ROW EXECUTE FUNCTION hdm_pack_state_add()""",
+            "the trigger hdm_pack_state_insert on hdm_pack_run has another definition",
+        ),
+        (
+            "ALTER FUNCTION hdm_pack_state_add() RESET search_path",
+            "the function hdm_pack_state_add has another definition",
+        ),
+        (
+            """CREATE OR REPLACE FUNCTION hdm_pack_state_empty() RETURNS trigger LANGUAGE plpgsql
+            SET search_path = public, pg_temp AS 'BEGIN RETURN NULL; END'""",
+            "the function hdm_pack_state_empty has another definition",
+        ),
+        (
+            "INSERT INTO hdm_pack_state VALUES ('rule', 'p', 'z', '2024-05-01', 9, 'success')",
+            "hdm_pack_state is not what the ledger says, 1 times: airflow hdm db upgrade builds it again",
+        ),
+    ],
+)
+def test_what_would_make_it_disagree_is_found(session: BaseConnection, statement: str, fault: str) -> None:
+    """`airflow hdm db check` names it."""
+    assert catalogue.differences(session) == []
+    if "OR REPLACE TRIGGER" in statement and session.info.server_version < 140000:
+        session.execute("DROP TRIGGER hdm_pack_state_insert ON hdm_pack_run")
+        statement = statement.replace("OR REPLACE ", "")
+    session.execute(statement)
+    assert catalogue.differences(session) == [" ".join(fault.split())]
+
+
+def test_the_base_may_be_in_another_schema(base: Database, session: BaseConnection, monkeypatch: Any) -> None:
+    """An upgrade makes the triggers there, and the check finds them."""
+    from hdm_airflow.base import migrate
+
+    session.execute('CREATE SCHEMA "Ward 1"')
+    monkeypatch.setenv("AIRFLOW_CONN_HDM", f"{base.dsn}?options=-csearch_path%3D%22Ward%5C%201%22")
+    migrate.upgrade(HdmHook())
+    with HdmHook().session() as ward:
+        assert catalogue.differences(ward) == []
+        ward.execute(INSERT, {**ROW, "id": 1, "day": 1})
+        row = session.execute('SELECT count(*) FROM "Ward 1".hdm_pack_state').fetchone()
+        assert row == {"count": 1}

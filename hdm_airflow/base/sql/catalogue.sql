@@ -45,10 +45,11 @@ FROM pg_class WHERE relnamespace = %(schema)s::oid AND relkind = 'v';
 -- name: triggers
 -- Their triggers: names of schemas do not matter, unless the function is in another one.
 SELECT c.relname AS name, t.tgname AS trigger, t.tgenabled IN ('O', 'A') AS enabled,
-    regexp_replace(regexp_replace(pg_get_triggerdef(t.oid), ' ON \S+ ', ' '), ' EXECUTE .*$', '')
+    regexp_replace(split_part(d.text, ' ON ', 1) || substr(d.text, strpos(d.text, ' FOR EACH ')), ' EXECUTE .*$', '')
         || ' EXECUTE ' || CASE WHEN p.pronamespace = c.relnamespace THEN p.proname ELSE p.oid::regproc::text END
         AS definition
-FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid,
+    pg_get_triggerdef(t.oid) AS d (text)
 WHERE c.relnamespace = %(schema)s::oid AND NOT t.tgisinternal;
 
 -- name: functions
