@@ -59,7 +59,7 @@ CROSS JOIN LATERAL (
 ORDER BY one.id DESC LIMIT %(limit)s;
 
 -- name: actors
--- Who has changed anything. The names are found one by one, without reading all rows, once there is an index.
+-- Who has changed anything.
 SELECT DISTINCT actor FROM hdm_audit ORDER BY actor;
 
 -- name: actions

@@ -5,7 +5,8 @@ SET LOCAL lock_timeout = '10s';
 -- name: lock
 -- Let nobody activate or configure a pack until the end of the transaction.
 LOCK TABLE hdm_core_table_corr_db_mp, hdm_core_table_corr_db_rp, hdm_pack_metric_conf, hdm_pack_rule_conf,
-    hdm_pack_run, hdm_alerts, hdm_not_judged, hdm_incident, hdm_incident_count, hdm_pack, hdm_pack_schema IN SHARE ROW EXCLUSIVE MODE;
+    hdm_pack_run, hdm_pack_state, hdm_alerts, hdm_not_judged, hdm_incident, hdm_incident_count, hdm_pack,
+    hdm_pack_schema IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: used
 -- Tables of the base with rows of a pack, except what its attempts recorded of its files.

@@ -29,7 +29,8 @@ CREATE TABLE hdm_pack_state (
     run bigint NOT NULL,                        -- id in hdm_pack_run
     status text NOT NULL,
     PRIMARY KEY (kind, pack, endpoint)
-) WITH (fillfactor = 70);                       -- each run changes its rows several times
+);
+ALTER TABLE hdm_pack_state SET (fillfactor = 70);  -- each run changes its rows several times
 COMMENT ON TABLE hdm_pack_state IS 'The ledger row that counts now, per pack and endpoint; kept by triggers on hdm_pack_run';
 
 -- The functions find their tables whatever a session searches: a restore searches nothing, others may have made tables of
