@@ -219,9 +219,11 @@ def _matching(
     if filters.active and not has_run:
         query = "active" if filters.state is None else "active_without_run"
     values: dict[str, Any] = {**_columns(looked, "kinds", "packs"), **active_in_other_forms(base), "slugs": list(slugs)}
+    for name, kind in (("metrics", "metric"), ("rules", "rule")):
+        values[name] = [pack for one, pack in looked if one == kind]
     values |= {"state": filters.state, "only_active": bool(filters.active), "only_inactive": filters.active is False}
     with base.transaction():
-        base.execute(queries("matrix")["no_jit"])
+        base.execute(queries("matrix")["memory"])
         return {row["slug"] for row in base.execute(queries("matrix")[query], values)}
 
 

@@ -84,7 +84,7 @@ def state(base: BaseConnection, packs: Sequence[tuple[Kind, str]] | None = None,
     values: dict[str, Any] = {"kinds": kinds, "packs": names, "rules": rules, "limit": limit}
     values |= matrix.active_in_other_forms(base)
     with base.transaction():
-        base.execute(queries("today")["memory"])
+        base.execute(queries("matrix")["memory"])
         row = base.execute(queries("today")["date"], values).fetchone()
         newest: dt.date | None = row["date"] if row else None
         values["date"] = newest

@@ -1,7 +1,3 @@
--- name: memory
--- The cells of a large base fit into memory, where all that follows is several times as fast. Until the transaction ends.
-SELECT set_config('jit', 'off', true), set_config('work_mem', '64MB', true);
-
 -- name: date
 -- The newest metric date that is not after tomorrow, of these packs or of all. The packs are found one by one.
 WITH RECURSIVE known (kind, pack) AS (
