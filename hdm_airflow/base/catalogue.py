@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hdm_airflow.base import activation, configuration, endpoints, incidents, runs
+from hdm_airflow.base import activation, configuration, endpoints, incidents, pack_state, runs
 from hdm_airflow.base.endpoints import Endpoint, Registered
 from hdm_airflow.base.queries import queries
 
@@ -30,6 +30,8 @@ class _Catalogue:
     columns: Mapping[tuple[str, str], tuple[str, str]]  # (table or view, column) -> definition, default
     keys: frozenset[tuple[str, str]]  # (table, definition of an index or constraint)
     views: Mapping[str, str]  # name -> definition
+    triggers: Mapping[tuple[str, str], tuple[str, bool]]  # (table, name) -> definition, whether it is enabled
+    functions: Mapping[str, str]  # of triggers: name -> language, body and settings
 
 
 def differences(base: BaseConnection) -> list[str]:
@@ -47,9 +49,13 @@ def differences(base: BaseConnection) -> list[str]:
         base.execute(queries("role_grant")["limits"])
         found = _read(base, "base_schema")
         base.execute(queries("catalogue")["use_temporary"])
-        base.execute(_SCHEMA.read_bytes())
+        # A function in the temporary schema is found only under its full name.
+        script = _SCHEMA.read_text("utf-8").replace(" EXECUTE FUNCTION ", " EXECUTE FUNCTION pg_temp.")
+        base.execute(script.encode("utf-8"))
         wanted = _read(base, "temporary_schema")
-    return [*_of_tables(found, wanted), *_of_columns(found, wanted), *_of_keys(found, wanted)]
+    faults = [*_of_tables(found, wanted), *_of_columns(found, wanted), *_of_keys(found, wanted)]
+    faults += _of_triggers(found, wanted)
+    return faults or _of_state(base)
 
 
 def try_writing(base: BaseConnection) -> None:
@@ -79,8 +85,8 @@ def try_writing(base: BaseConnection) -> None:
         base.execute(queries("role_grant")["limits"])
         endpoints.add(base, endpoint, None, actor=_TRIAL)
         registered = Registered(id=-1, endpoint=endpoint, conn_id=None)
+        activation.change(base, [(kind, _TRIAL, slug) for kind in kinds], active=True, actor=_TRIAL)
         for kind in kinds:
-            activation.activate(base, kind, _TRIAL, registered, actor=_TRIAL)
             configuration.write(base, kind, _TRIAL, "{}", actor=_TRIAL, slug=slug)
         endpoints.remove(base, registered, actor=_TRIAL)
         ids = runs.reserve(base, [slug])
@@ -98,7 +104,7 @@ def try_writing(base: BaseConnection) -> None:
 def _read(base: BaseConnection, schema: str) -> _Catalogue:
     found = base.execute(queries("catalogue")[schema]).fetchone()
 
-    def rows(name: str) -> list[dict[str, str]]:
+    def rows(name: str) -> list[dict[str, Any]]:
         return base.execute(queries("catalogue")[name], found).fetchall()
 
     relations = rows("relations")
@@ -108,6 +114,8 @@ def _read(base: BaseConnection, schema: str) -> _Catalogue:
         columns={(row["name"], row["column"]): (row["definition"], row["default_value"]) for row in rows("columns")},
         keys=frozenset((row["name"], row["definition"]) for row in rows("keys")),
         views={row["name"]: row["definition"] for row in rows("views")},
+        triggers={(row["name"], row["trigger"]): (row["definition"], row["enabled"]) for row in rows("triggers")},
+        functions={row["name"]: row["definition"] for row in rows("functions")},
     )
 
 
@@ -143,3 +151,32 @@ def _of_keys(found: _Catalogue, wanted: _Catalogue) -> list[str]:
     faults = [f"{name} lacks the {key}" for name, key in sorted(wanted.keys - found.keys) if name in present]
     changed = (name for name in sorted(wanted.views) if name in present and found.views[name] != wanted.views[name])
     return faults + [f"the view {name} has another definition" for name in changed]
+
+
+def _of_triggers(found: _Catalogue, wanted: _Catalogue) -> list[str]:
+    faults = []
+    for (name, trigger), (definition, _) in sorted(wanted.triggers.items()):
+        if name not in found.kinds:
+            continue
+        what = f"the trigger {trigger} on {name}"
+        has, enabled = found.triggers.get((name, trigger), ("", False))
+        if not has:
+            faults.append(f"{name} lacks the trigger {trigger}")
+        elif has != definition:
+            faults.append(f"{what} has another definition")
+        elif not enabled:
+            faults.append(
+                f"{what} is disabled: run ALTER TABLE {name} ENABLE TRIGGER {trigger}, then airflow hdm db upgrade"
+            )
+    for name, definition in sorted(wanted.functions.items()):
+        if name not in found.functions:
+            faults.append(f"there is no function {name}")
+        elif found.functions[name] != definition:
+            faults.append(f"the function {name} has another definition")
+    return faults
+
+
+def _of_state(base: BaseConnection) -> list[str]:
+    if not (differing := pack_state.differing(base)):
+        return []
+    return [f"hdm_pack_state is not what the ledger says, {differing:,} times: airflow hdm db upgrade builds it again"]

@@ -142,7 +142,7 @@ def finish(base: BaseConnection, attempt: Attempt, outcomes: Iterable[Outcome]) 
     """
 
     def write(ended: Sequence[Outcome]) -> None:
-        values = [{**asdict(attempt), **one} for one in _ended(ended)]
+        values = [{**asdict(attempt), **one} for one in _ended(sorted(ended, key=_by_slug))]
         with base.transaction(), base.cursor() as cursor:
             cursor.executemany(queries("runs")["finish"], values)
 
@@ -166,17 +166,18 @@ def close(
     """
 
     def write(ended: Sequence[Outcome]) -> list[Outcome]:
-        known: list[Outcome] = []
+        known: dict[int, Outcome] = {}
         with base.transaction(), base.cursor() as cursor:
             if not begun:
                 cursor.executemany(queries("runs")["start"], _started(attempt, ids, _NO_NAMES))
-            values = [{**one, "id": ids[one["endpoint"]]} for one in _ended(ended)]
+            order = sorted(range(len(ended)), key=lambda number: _by_slug(ended[number]))
+            values = [{**one, "id": ids[one["endpoint"]]} for one in _ended(ended[number] for number in order)]
             cursor.executemany(queries("runs")["close"], values, returning=True)
-            for outcome, wanted in zip(ended, outcomes, strict=True):
-                kept = _as_kept(outcome, cursor.fetchone())
-                known.append(wanted if kept == outcome else kept)
+            for number in order:
+                kept = _as_kept(ended[number], cursor.fetchone())
+                known[number] = outcomes[number] if kept == ended[number] else kept
                 cursor.nextset()
-        return known
+        return [known[number] for number in range(len(ended))]
 
     return _storable(write, outcomes)
 
@@ -223,7 +224,11 @@ def close_stale(base: BaseConnection, kind: Kind, pack: str, metric_date: date) 
         The number of rows.
     """
     values = {"kind": kind, "pack": pack, "date": metric_date}
-    return base.execute(queries("runs")["close_stale"], values).rowcount
+    with base.transaction(), base.cursor() as cursor:
+        stale = cursor.execute(queries("runs")["stale"], values).fetchall()
+        if stale:
+            cursor.executemany(queries("runs")["close_stale"], stale)
+        return len(stale)
 
 
 def close_other_dates(base: BaseConnection, attempt: Attempt) -> int:
@@ -299,7 +304,7 @@ def _started(attempt: Attempt, ids: Mapping[str, int], incomplete: Mapping[str, 
 
     return [
         {**asdict(attempt), "endpoint": slug, "id": number, "incomplete": Jsonb(list(incomplete.get(slug, ())))}
-        for slug, number in ids.items()
+        for slug, number in sorted(ids.items())
     ]
 
 
@@ -307,6 +312,11 @@ def _ended(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     from psycopg.types.json import Jsonb
 
     return [{**asdict(one), "incomplete": Jsonb(list(one.incomplete))} for one in outcomes]
+
+
+def _by_slug(outcome: Outcome) -> str:
+    """The order in which all attempts write: two dates of one pack change the same rows of hdm_pack_state."""
+    return outcome.endpoint
 
 
 def _storable(write: Callable[[Sequence[Outcome]], _T], outcomes: Sequence[Outcome]) -> _T:

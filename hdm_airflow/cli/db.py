@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hdm_airflow.base import catalogue, migrate
+from hdm_airflow.base import catalogue, migrate, pack_state
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.base.role import foreign_code, rights
 from hdm_airflow.base.role.grant import grant_rights, repeat_grants
@@ -37,7 +37,10 @@ def upgrade(args: Namespace) -> int:
         say(f"the HDM base ({hook.where}) was upgraded from version {before or 'none'} to {after}")
     _refuse_foreign_code(hook)
     with hook.session() as base:
+        rebuilt = pack_state.rebuild(base)
         changed, refused = repeat_grants(base, actor=actor())
+    if rebuilt:
+        say(f"hdm_pack_state was not what the ledger says, {rebuilt:,} times: it was built again")
     for role in changed:
         say(f"the role {role} now has the rights that packs need")
     for role, error in refused.items():

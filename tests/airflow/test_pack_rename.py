@@ -32,6 +32,7 @@ COLUMNS = {
     "hdm_incident": "rule_pack",
     "hdm_incident_count": "rule_pack",
     "hdm_pack_run": "pack",
+    "hdm_pack_state": "pack",
     "hdm_pack": "name",
     "hdm_pack_schema": "pack",
 }
@@ -117,6 +118,7 @@ def test_whole_history_of_a_pack_follows_and_its_namesake_stays(filled: Stage, h
         "hdm_core_table_corr_db_mp",
         "hdm_pack_metric_conf",
         "hdm_pack_run",
+        "hdm_pack_state",
         "hdm_pack",
         "hdm_pack_schema",
     }

@@ -38,11 +38,21 @@ CONSTRAINTS = """
     WHERE connamespace = 'public'::regnamespace AND conrelid <> coalesce(to_regclass('hdm_alembic_version'), 0)
         AND contype <> 'n'  -- columns say it, and before version 18 nothing else does"""
 SEQUENCES = "SELECT sequencename, data_type::text, start_value, min_value, max_value FROM pg_sequences"
-FUNCTIONS = "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
-CATALOGS = (RELATIONS, COLUMNS, INDEXES, CONSTRAINTS, SEQUENCES, FUNCTIONS)
+FUNCTIONS = "SELECT proname, prosrc, proconfig, prosecdef FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+TRIGGERS = "SELECT pg_get_triggerdef(oid), tgenabled::text FROM pg_trigger WHERE NOT tgisinternal"
+OPTIONS = (
+    "SELECT relname, reloptions FROM pg_class WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL"
+)
+CATALOGS = (RELATIONS, COLUMNS, INDEXES, CONSTRAINTS, SEQUENCES, FUNCTIONS, TRIGGERS, OPTIONS)
 
-# Turns a new base of version 0003 without alerts into one of version 0002.
+# Turns a new base without alerts into one of version 0002.
 OF_VERSION_0002 = """
+    DROP TABLE hdm_pack_state;
+    DROP FUNCTION hdm_pack_state_add, hdm_pack_state_remove, hdm_pack_state_empty CASCADE;
+    DROP INDEX hdm_audit_object, hdm_audit_renames, hdm_core_table_corr_db_mp_slug, hdm_core_table_corr_db_rp_slug,
+        hdm_core_table_corr_db_mp_other, hdm_core_table_corr_db_rp_other, hdm_pack_metric_conf_other,
+        hdm_pack_rule_conf_other;
+    ALTER TABLE hdm_audit DROP COLUMN batch;
     DROP TABLE hdm_not_judged, hdm_incident_count, hdm_incident_event, hdm_incident;
     ALTER TABLE hdm_pack_run DROP COLUMN derived;
     DROP VIEW hdm_whole;
@@ -100,7 +110,7 @@ def test_base_of_version_0002_keeps_its_alerts_and_becomes_the_reference_schema(
         config.attributes["connection"] = connection
         command.upgrade(config, "0002")
         connection.commit()
-    assert migrate.check(hook) == ("0002", "0004")
+    assert migrate.check(hook) == ("0002", "0005")
     execute(
         database,
         """
@@ -114,7 +124,7 @@ def test_base_of_version_0002_keeps_its_alerts_and_becomes_the_reference_schema(
     rows = 'SELECT "date", endpoint, rule_pack, rule_id, "table", observed FROM hdm_alerts ORDER BY ctid'
     with database.connect() as connection:
         before = connection.execute(rows).fetchall()
-    assert migrate.upgrade(hook) == ("0002", "0004")
+    assert migrate.upgrade(hook) == ("0002", "0005")
     with database.connect() as connection:
         assert connection.execute(rows).fetchall() == before
     reference = postgres.create_database(f"{database.name}_reference")
@@ -137,7 +147,7 @@ def test_an_upgrade_may_take_longer_than_a_check(hook, database, monkeypatch):
         SELECT '2024-05-01', 'a', 'basic', '1', 'column ' || number FROM generate_series(1, 300000) AS number""",
     )
     monkeypatch.setattr(migrate, "_STATEMENT_TIMEOUT", "100ms")
-    assert migrate.upgrade(hook) == ("0002", "0004")
+    assert migrate.upgrade(hook) == ("0002", "0005")
     assert schema(database) == made
 
 
@@ -162,7 +172,7 @@ def test_an_upgrade_that_is_killed_can_be_repeated(hook, database):
         upgrade.kill()
         upgrade.wait()
     assert schema(database) == before
-    assert migrate.upgrade(hook) == ("0002", "0004")
+    assert migrate.upgrade(hook) == ("0002", "0005")
     assert schema(database) == made
 
 
@@ -175,9 +185,9 @@ def test_every_table_and_view_says_what_it_is_for(hook, database):
 
 def test_upgrading_twice_changes_nothing(hook, database):
     """The second upgrade reports that the base is current."""
-    assert migrate.upgrade(hook) == (None, "0004")
+    assert migrate.upgrade(hook) == (None, "0005")
     made = schema(database)
-    assert migrate.upgrade(hook) == ("0004", "0004")
+    assert migrate.upgrade(hook) == ("0005", "0005")
     assert schema(database) == made
 
 
@@ -196,7 +206,7 @@ def test_two_upgrades_at_once_both_end_well(hook, database):
             time.sleep(0.1)
     results = [upgrade.communicate(timeout=60) for upgrade in upgrades]
     assert [upgrade.returncode for upgrade in upgrades] == [0, 0], results
-    assert sorted(out.splitlines()[-1] for out, _ in results) == ["0004 0004", "None 0004"]
+    assert sorted(out.splitlines()[-1] for out, _ in results) == ["0005 0005", "None 0005"]
 
 
 def test_a_migration_that_fails_in_the_middle_leaves_nothing(hook, database):
@@ -218,9 +228,9 @@ def test_a_migration_that_fails_in_the_middle_leaves_nothing(hook, database):
     with database.connect() as connection:
         rows = connection.execute("SELECT count(*), to_regclass('hdm_alembic_version') FROM hdm_core_dblist").fetchall()
     assert rows == [(2, None)]
-    assert migrate.check(hook) == (None, "0004")
+    assert migrate.check(hook) == (None, "0005")
     execute(database, "DROP VIEW alerts_of_today")
-    assert migrate.upgrade(hook) == (None, "0004")
+    assert migrate.upgrade(hook) == (None, "0005")
 
 
 def test_an_upgrade_does_not_wait_for_a_table_in_use(hook, database, monkeypatch):
@@ -237,18 +247,18 @@ def test_an_upgrade_does_not_wait_for_a_table_in_use(hook, database, monkeypatch
     assert failure.value.what == "the HDM base is in use: timed out waiting for a lock"
     assert failure.value.hint == "try again after the running Dag has ended"
     assert schema(database) == before
-    assert migrate.upgrade(hook) == (None, "0004")
+    assert migrate.upgrade(hook) == (None, "0005")
 
 
 def test_the_version_of_a_base_is_checked(hook):
     """A base without tables has no version; the error says what to do."""
-    assert migrate.check(hook) == (None, "0004")
+    assert migrate.check(hook) == (None, "0005")
     with pytest.raises(HdmBaseError) as failure:
         migrate.require_current(hook)
-    assert failure.value.what == "the HDM base is at version none; this release needs 0004"
+    assert failure.value.what == "the HDM base is at version none; this release needs 0005"
     assert failure.value.hint == "run: airflow hdm db upgrade"
     migrate.upgrade(hook)
-    assert migrate.check(hook) == ("0004", "0004")
+    assert migrate.check(hook) == ("0005", "0005")
     migrate.require_current(hook)
 
 
@@ -378,3 +388,51 @@ def test_faults_that_stand_at_an_upgrade_are_derived_once(hook, database):
         connection.execute(insert, ["rule", "basic", "a", 5, "success", "success"])
         found = connection.execute("SELECT derived FROM hdm_pack_run ORDER BY id").fetchall()
     assert [one for (one,) in found] == [*(derived for *_, derived in rows), False]
+
+
+def test_the_state_is_taken_over_from_the_ledger(hook, database):
+    """Of each pack and endpoint the newest metric date, and there the highest id, whatever the order of the rows."""
+    from alembic import command
+
+    with migrate._connection(hook) as connection:
+        config = migrate._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        connection.commit()
+    rows = [
+        ("rule", "basic", "a", 2, "failed"),
+        ("rule", "basic", "a", 2, "success"),  # repeated
+        ("rule", "basic", "a", 1, "partial"),  # written later, but older
+        ("metric", "basic", "a", 1, "skipped"),
+        ("rule", "other", "a", 3, "running"),
+        ("rule", "basic", "b", 1, "success"),
+    ]
+    insert = """INSERT INTO hdm_pack_run (kind, pack, pack_version, endpoint, metric_date, environment, dag_id, run_id,
+        task_id, try_number, status, finished_at)
+        VALUES (%s, %s, '1', %s, make_date(2024, 5, %s), 'prod', 'd', 'r', 't', 1, %s,
+        CASE WHEN %s <> 'running' THEN now() END)"""
+    with database.connect() as connection:
+        for row in rows:
+            connection.execute(insert, [*row, row[-1]])
+    migrate.upgrade(hook)
+    read = """SELECT kind, pack, endpoint, extract(day FROM metric_date)::integer, status, run FROM hdm_pack_state
+        ORDER BY run"""
+    with database.connect() as connection:
+        found = connection.execute(read).fetchall()
+    assert found == [(*rows[number - 1], number) for number in (2, 4, 5, 6)]
+
+
+def test_a_restore_that_searches_no_schema_keeps_the_state(hook, database):
+    """pg_dump's output empties the search path before it writes rows."""
+    migrate.upgrade(hook)
+    with database.connect() as connection:
+        connection.execute("SELECT pg_catalog.set_config('search_path', '', false)")
+        connection.execute(
+            """INSERT INTO public.hdm_pack_run (kind, pack, pack_version, endpoint, metric_date, environment, dag_id,
+            run_id, task_id, try_number, status)
+            VALUES ('rule', 'p', '1', 'a', '2024-05-01', '', '', '', '', 1, 'running')"""
+        )
+        connection.execute("UPDATE public.hdm_pack_run SET endpoint = 'b'")
+        assert connection.execute("SELECT endpoint, status FROM public.hdm_pack_state").fetchall() == [("b", "running")]
+        connection.execute("TRUNCATE public.hdm_pack_run")
+        assert connection.execute("SELECT count(*) FROM public.hdm_pack_state").fetchone() == (0,)

@@ -638,6 +638,17 @@ def test_what_packs_may_have_left_behind_while_they_were_the_owner_is_named(sess
     assert grant_rights(session, role, actor="ann").left_by_packs == ()
 
 
+def test_trigger_function_of_the_base_with_another_body_is_named(session, role):
+    """Its triggers are known by name, owner and body: packs that ran as the owner may have changed them."""
+    assert grant_rights(session, role, actor="ann").left_by_packs == ()
+    session.execute(
+        """CREATE OR REPLACE FUNCTION hdm_pack_state_empty() RETURNS trigger LANGUAGE plpgsql
+        SET search_path = public, pg_temp AS 'BEGIN DELETE FROM hdm_audit; RETURN NULL; END'"""
+    )
+    found = [one.what for one in grant_rights(session, role, actor="ann").left_by_packs]
+    assert found == ["trigger hdm_pack_state_truncate on public.hdm_pack_run"]
+
+
 def test_trigger_of_others_on_a_table_of_the_base_is_refused(session, base, role):
     """It dates from a time when packs could create it."""
     grant_rights(session, role, actor="ann")

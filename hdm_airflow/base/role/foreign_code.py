@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hdm_airflow.base.role.grantee import Grantee
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
 
 _SHOWN = 10  # how many an error names
+_SCHEMA = Path(__file__).parents[1] / "schema.sql"
+_FUNCTION = re.compile(r"^CREATE FUNCTION (\w+)\(\).*? AS \$\$(.*?)\$\$;$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +44,15 @@ def find(grantee: Grantee) -> list[ForeignCode]:
     Args:
         grantee: the role; functions that it may run with the rights of others are found, too.
     """
-    return [ForeignCode(**row) for row in grantee.rows("foreign_code", "find", tables=list(TABLES))]
+    names, bodies = zip(*_own_functions().items(), strict=True)
+    own = {"own_functions": list(names), "own_bodies": list(bodies)}
+    return [ForeignCode(**row) for row in grantee.rows("foreign_code", "find", tables=list(TABLES), **own)]
+
+
+@cache
+def _own_functions() -> dict[str, str]:
+    """The functions of the base's triggers: name -> body."""
+    return dict(_FUNCTION.findall(_SCHEMA.read_text("utf-8")))
 
 
 def refuse(found: Sequence[ForeignCode]) -> None:

@@ -42,6 +42,25 @@ WHERE c.relnamespace = %(schema)s::oid AND k.contype = 'c';
 SELECT relname AS name, pg_get_viewdef(oid) AS definition
 FROM pg_class WHERE relnamespace = %(schema)s::oid AND relkind = 'v';
 
+-- name: triggers
+-- Their triggers: names of schemas do not matter, unless the function is in another one.
+SELECT c.relname AS name, t.tgname AS trigger, t.tgenabled IN ('O', 'A') AS enabled,
+    regexp_replace(split_part(d.text, ' ON ', 1) || substr(d.text, strpos(d.text, ' FOR EACH ')), ' EXECUTE .*$', '')
+        || ' EXECUTE ' || CASE WHEN p.pronamespace = c.relnamespace THEN p.proname ELSE p.oid::regproc::text END
+        AS definition
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid,
+    pg_get_triggerdef(t.oid) AS d (text)
+WHERE c.relnamespace = %(schema)s::oid AND NOT t.tgisinternal;
+
+-- name: functions
+-- The functions of triggers. Their search path must be their own schema, then the temporary one.
+SELECT p.proname AS name, concat_ws(' ', l.lanname, p.prosecdef, p.prosrc,
+    CASE WHEN p.proconfig = ARRAY['search_path=' || quote_ident(n.nspname) || ', pg_temp'] THEN 'own'
+        ELSE array_to_string(p.proconfig, ' ') END
+) AS definition
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+WHERE p.pronamespace = %(schema)s::oid AND p.prorettype = 'trigger'::regtype;
+
 -- name: alert
 -- Write an alert.
 INSERT INTO hdm_alerts ("date", rule_pack, rule_id, endpoint) VALUES (%(date)s, %(pack)s, '0', %(slug)s);

@@ -28,8 +28,14 @@ WITH tables AS (
     FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc
     UNION ALL  -- a trigger runs with the rights of the role that writes to the table
     SELECT format('trigger %%I on %%s', t.tgname, t.tgrelid::regclass), p.proowner, NULL,
-        format('DROP TRIGGER %%I ON %%s', t.tgname, t.tgrelid::regclass), true
-    FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+        format('DROP TRIGGER %%I ON %%s', t.tgname, t.tgrelid::regclass),
+        NOT EXISTS (  -- ours, known by name, owner, body and search path
+            SELECT FROM unnest(%(own_functions)s::text[], %(own_bodies)s::text[]) AS own (name, body)
+            WHERE own.name = p.proname AND own.body = p.prosrc AND p.proowner = c.relowner AND NOT p.prosecdef
+                AND p.pronamespace = c.relnamespace
+                AND p.proconfig = ARRAY[format('search_path=%%I, pg_temp', %(schema)s::text)]
+        )
+    FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_class c ON c.oid = t.tgrelid
     WHERE t.tgrelid IN (SELECT oid FROM tables) AND NOT t.tgisinternal
     UNION ALL
     SELECT format('rule %%I on %%s', r.rulename, r.ev_class::regclass), c.relowner, NULL,

@@ -5,7 +5,8 @@ SET LOCAL lock_timeout = '10s';
 -- name: lock
 -- Let nobody activate or configure a pack until the end of the transaction.
 LOCK TABLE hdm_core_table_corr_db_mp, hdm_core_table_corr_db_rp, hdm_pack_metric_conf, hdm_pack_rule_conf,
-    hdm_pack_run, hdm_alerts, hdm_not_judged, hdm_incident, hdm_incident_count, hdm_pack, hdm_pack_schema IN SHARE ROW EXCLUSIVE MODE;
+    hdm_pack_run, hdm_pack_state, hdm_alerts, hdm_not_judged, hdm_incident, hdm_incident_count, hdm_pack,
+    hdm_pack_schema IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: used
 -- Tables of the base with rows of a pack, except what its attempts recorded of its files.
@@ -46,6 +47,10 @@ UPDATE hdm_pack_rule_conf SET pack_name = %(new)s, id_config =
     CASE WHEN starts_with(id_config, %(old)s || ':') THEN %(new)s || substr(id_config, length(%(old)s) + 1)
         ELSE id_config END
 WHERE pack_name = %(old)s;
+
+-- name: states
+-- Move the ledger's state, before the ledger: its triggers then find everything right, row by row.
+UPDATE hdm_pack_state SET pack = %(new)s WHERE kind = %(kind)s AND pack = %(old)s;
 
 -- name: ledger
 -- Move the ledger.

@@ -111,15 +111,23 @@ SELECT FROM hdm_pack_run
 WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(metric_date)s AND status = 'running'
     AND dag_id = %(dag_id)s AND run_id = %(run_id)s AND task_id = %(task_id)s LIMIT 1;
 
+-- name: stale
+-- The `running` rows of an attempt that is over, in the order in which all attempts write. This session has the lock of the
+-- pack and date, or shares it: another that shares it waits here, and finds them closed.
+SELECT id FROM hdm_pack_run
+WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(date)s AND status = 'running'
+ORDER BY endpoint COLLATE "C", id
+FOR UPDATE;
+
 -- name: close_stale
--- Close the rows of an attempt that is over: this session has the lock of the pack and date. Reported `ok` stays valid.
--- The worker died, or could not write the end, for example because the base was read-only: nothing here tells which.
+-- Close one of them. Reported `ok` stays valid. The worker died, or could not write the end, for example because the base
+-- was read-only: nothing here tells which.
 UPDATE hdm_pack_run SET
     status = CASE WHEN reported THEN 'success' ELSE 'failed' END,
     reason = concat_ws('; ', CASE WHEN reported THEN reason END,
         'the worker died or lost the HDM base' || CASE WHEN reported THEN ' afterwards' ELSE '' END),
     finished_at = clock_timestamp()
-WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(date)s AND status = 'running';
+WHERE id = %(id)s AND status = 'running';
 
 -- name: stale_dates
 -- Other dates with `running` rows of a pack: an attempt is running, or its worker has died.
