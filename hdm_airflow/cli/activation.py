@@ -15,9 +15,9 @@ from hdm_airflow.errors import ConfigurationError
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from hdm_airflow.admin.pack_names import Named
     from hdm_airflow.base.endpoints import Registered
     from hdm_airflow.base.hook import BaseConnection
-    from hdm_airflow.cli.pack_names import Named
 
 _Place = TypeVar("_Place")  # an endpoint, or a slug that may not be registered
 
