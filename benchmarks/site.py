@@ -63,7 +63,7 @@ class Site:
         with HdmHook().session() as base:
             endpoints.add(base, ward, None, actor="bench")  # no change if it exists
             registered = endpoints.Registered(id=0, endpoint=ward, conn_id=None)
-            activation.activate(base, "metric", name, registered, actor="bench")
+            activation.change(base, [("metric", name, registered.endpoint.slug)], active=True, actor="bench")
 
 
 @contextmanager

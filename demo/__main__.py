@@ -216,10 +216,12 @@ def _activate(connection: Any, places: list[Site]) -> None:
     for site in places:
         endpoints.add(connection, site.endpoint, None, actor=_ACTOR)
         registered = endpoints.find(connection, site.endpoint.slug)
-        activation.activate(connection, "metric", "basic", registered, actor=_ACTOR)
-        activation.activate(connection, "rule", "basic", registered, actor=_ACTOR)
+        activation.change(connection, [("metric", "basic", registered.endpoint.slug)], active=True, actor=_ACTOR)
+        activation.change(connection, [("rule", "basic", registered.endpoint.slug)], active=True, actor=_ACTOR)
         if site.endpoint.type == "postgres":
-            activation.activate(connection, "metric", "row-count", registered, actor=_ACTOR)
+            activation.change(
+                connection, [("metric", "row-count", registered.endpoint.slug)], active=True, actor=_ACTOR
+            )
 
 
 def _say_where_to_look(console: Console, airflow: Airflow, postgres: Postgres) -> None:

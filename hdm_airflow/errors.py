@@ -51,6 +51,10 @@ class ConfigurationError(HdmError):
     """The Variable `hdm`, an argument, a connection or the packs folder is wrong. A retry does not help."""
 
 
+class ConflictError(HdmError):
+    """Somebody else has changed the same thing meanwhile: nothing was written."""
+
+
 class HdmBaseError(HdmError):
     """The HDM base cannot be used: it is unreachable or not migrated, or it refuses a statement."""
 

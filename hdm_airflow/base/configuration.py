@@ -6,16 +6,17 @@ The base stores free text, mostly JSON, in base64, under `pack:version` and `pac
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hdm_airflow.base.audit import record
+from hdm_airflow.base import audit
 from hdm_airflow.base.endpoints import canonical
 from hdm_airflow.base.queries import queries
-from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.errors import ConfigurationError, ConflictError
 from hdm_airflow.packs.versions import newest_above, newest_not_above
 from hdm_airflow.printable import printable
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _DEEPEST = 100  # levels of objects and lists
 _SHOWN = 200  # characters of a place in an error
+_DIGITS = 16  # of a version, hexadecimal
+_ACTIONS = ("config set", "config remove", "config restore")
 TABLES: dict[Kind, str] = {"metric": "hdm_pack_metric_conf", "rule": "hdm_pack_rule_conf"}
 
 
@@ -44,6 +47,14 @@ class Configuration:
 
 
 NONE = Configuration(value={})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """One configuration as it is stored, for people who change it."""
+
+    text: str | None  # None if there is none
+    version: str  # 16 hexadecimal digits, which change with what is stored; '' if there is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,12 +136,7 @@ def decode(stored: str, where: str) -> Any:
     Raises:
         ConfigurationError: if it is not base64 of UTF-8 text, or a JSON value that no context file can hold.
     """
-    compact = "".join(stored.split())
-    try:
-        text = base64.b64decode(compact, validate=True).decode("utf-8")
-    except ValueError:  # not ASCII, not base64, not UTF-8: subclasses, or ValueError itself
-        hint = "write it again: airflow hdm config set"
-        raise ConfigurationError("the configuration is not base64 of UTF-8 text", where, hint) from None
+    text = text_of(stored, where)
     if not text.strip():
         return {}
     try:
@@ -139,6 +145,19 @@ def decode(stored: str, where: str) -> Any:
         return text
     check_writable(value, where)
     return value
+
+
+def text_of(stored: str, where: str) -> str:
+    """Decode the text of a stored configuration.
+
+    Raises:
+        ConfigurationError: if it is not base64 of UTF-8 text.
+    """
+    try:
+        return base64.b64decode("".join(stored.split()), validate=True).decode("utf-8")
+    except ValueError:  # not ASCII, not base64, not UTF-8: subclasses, or ValueError itself
+        hint = "write it again: airflow hdm config set"
+        raise ConfigurationError("the configuration is not base64 of UTF-8 text", where, hint) from None
 
 
 def check_writable(value: object, where: str) -> None:
@@ -184,6 +203,26 @@ def read(base: BaseConnection, kind: Kind, pack: str) -> Configurations:
     return Configurations.from_rows(kind, pack, rows)
 
 
+def stored(
+    base: BaseConnection, kind: Kind, pack: str, *, version: str | None = None, slug: str | None = None
+) -> Stored:
+    """Read a configuration, either external (`version`) or of one endpoint (`slug`).
+
+    Raises:
+        ConfigurationError: if it is not base64 of UTF-8 text.
+        ValueError: if both or neither of the two are given.
+    """
+    name = _name(version, slug)
+    rows = _rows(base, kind, pack, name, lock=False)
+    where = f"{TABLES[kind]} {pack}:{name}"
+    return Stored(text=text_of(rows[0]["pack_config"] or "", where) if rows else None, version=_digest(rows))
+
+
+def digest(base: BaseConnection, kind: Kind, pack: str, *, version: str | None = None, slug: str | None = None) -> str:
+    """Read only the `version` of a stored configuration, also of one that cannot be decoded."""
+    return _digest(_rows(base, kind, pack, _name(version, slug), lock=False))
+
+
 def write(
     base: BaseConnection,
     kind: Kind,
@@ -193,22 +232,166 @@ def write(
     actor: str,
     version: str | None = None,
     slug: str | None = None,
+    seen: str | None = None,
+    action: str = "config set",
 ) -> None:
     """Store a configuration, either external (`version`) or of one endpoint (`slug`).
 
+    Args:
+        base: the connection.
+        kind: of the pack.
+        pack: its name.
+        text: exactly what somebody wrote.
+        actor: the user's name.
+        version: of the pack.
+        slug: of the endpoint, in its canonical form.
+        seen: the `Stored.version` that they saw, '' if there was none; None: whatever is stored is replaced.
+        action: in the audit trail: `config set` or `config restore`.
+
     Raises:
-        ValueError: if both or neither of the two are given.
+        ConflictError: if something else than `seen` is stored now: nothing is written.
+        ValueError: if both or neither of version and slug are given.
     """
-    if (version is None) == (slug is None):
-        raise ValueError("give either version or slug")
-    values = {"id": f"{pack}:{version or slug}", "pack": pack, "version": version, "config": encode(text)}
+    name = _name(version, slug)
+    values = {"id": f"{pack}:{name}", "pack": pack, "version": version, "config": encode(text)}
     with base.transaction():
-        row = base.execute(queries("configuration")[f"lock_{kind}"], values).fetchone()
+        rows = _rows(base, kind, pack, name, lock=True)
+        _refuse_other(base, kind, pack, name, rows, seen)
         base.execute(queries("configuration")[f"write_{kind}"], values)
-        old = row and row["pack_config"]
-        record(base, actor, "config set", f"{TABLES[kind]} {values['id']}", old, values["config"])
+        old, new = _audited(base, rows[0] if rows else None), audit.value_of_text(base, text)
+        audit.record(base, actor, action, item(kind, pack, name), old, new)
+
+
+def remove(
+    base: BaseConnection,
+    kind: Kind,
+    pack: str,
+    *,
+    actor: str,
+    version: str | None = None,
+    slug: str | None = None,
+    seen: str | None = None,
+) -> bool:
+    """Remove a configuration, under every form of the endpoint's slug, with the arguments of `write`.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        ConflictError: if something else than `seen` is stored now: nothing is removed.
+        ValueError: if both or neither of version and slug are given.
+    """
+    name = _name(version, slug)
+    with base.transaction():
+        rows = _rows(base, kind, pack, name, lock=True)
+        _refuse_other(base, kind, pack, name, rows, seen)
+        if rows:
+            base.execute(queries("configuration")[f"remove_{kind}"], {"ids": [row["id_config"] for row in rows]})
+        for number, row in enumerate(rows):
+            # The row that counted is recorded under the name that people know, the others under their own.
+            what = item(kind, pack, name) if not number else f"{TABLES[kind]} {row['id_config']}"
+            audit.record(base, actor, "config remove", what, _audited(base, row), None)
+    return bool(rows)
+
+
+def history(
+    base: BaseConnection,
+    kind: Kind,
+    pack: str,
+    *,
+    version: str | None = None,
+    slug: str | None = None,
+    limit: int = 100,
+) -> list[audit.Entry]:
+    """Read the changes of a configuration, newest first, also those under earlier names of the pack and endpoint.
+
+    Raises:
+        ValueError: if both or neither of version and slug are given.
+    """
+    name = _name(version, slug)
+    names: list[tuple[str, int | None, int | None]] = []
+    before: int | None = None  # id of the rename that ended the name; None: the name of today
+    for rename in audit.renames(base):
+        is_endpoint = rename.action == "endpoint rename"
+        old, new = (_renamed(value, kind, rename) for value in (rename.old, rename.new))
+        own = slug if is_endpoint else pack
+        if own is None or own not in {old, new}:
+            continue
+        names.append((item(kind, pack, name), rename.id, before))
+        if own != new:  # until then, the name was another's
+            break
+        before = rename.id
+        pack, slug = (pack, old) if is_endpoint else (old or pack, slug)
+        name = version or slug or ""
+    else:
+        names.append((item(kind, pack, name), None, before))
+    return audit.of_names(base, names, limit)
+
+
+def item(kind: Kind, pack: str, name: str) -> str:
+    """The name of a configuration in the audit trail; `name` is a version or a slug."""
+    return f"{TABLES[kind]} {pack}:{name}"
 
 
 def every(base: BaseConnection) -> list[dict[str, Any]]:
     """Read every row: kind, id_config, pack_name, pack_version, pack_config (as stored)."""
     return base.execute(queries("configuration")["all"]).fetchall()
+
+
+def _name(version: str | None, slug: str | None) -> str:
+    if (version is None) == (slug is None):
+        raise ValueError("give either version or slug")
+    return version or slug or ""
+
+
+def _rows(base: BaseConnection, kind: Kind, pack: str, name: str, *, lock: bool) -> list[dict[str, Any]]:
+    """The rows of one configuration: the one that counts first, then those under other forms of the slug.
+
+    Locked, nobody else changes it until the transaction ends: neither the rows nor one that does not exist yet.
+    """
+    values = {"id": f"{pack}:{name}", "pack": pack}
+    if lock:
+        base.execute(queries("configuration")["lock"], {"item": item(kind, pack, name)})
+    found = base.execute(queries("configuration")[f"{'lock' if lock else 'find'}_{kind}"], values).fetchall()
+    exact = [row for row in found if row["id_config"] == values["id"]]
+    others = [
+        row
+        for row in found
+        if row["id_config"] != values["id"] and canonical(row["id_config"].removeprefix(f"{pack}:")) == name
+    ]
+    return [*exact, *reversed(others)]  # of several others, `Configurations` takes the last
+
+
+def _digest(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return ""
+    return hashlib.sha256((rows[0]["pack_config"] or "").encode("utf-8")).hexdigest()[:_DIGITS]
+
+
+def _refuse_other(
+    base: BaseConnection, kind: Kind, pack: str, name: str, rows: list[dict[str, Any]], seen: str | None
+) -> None:
+    if seen is None or seen == _digest(rows):
+        return
+    what = "the configuration has been " + ("changed" if rows else "removed") + " meanwhile"
+    newest = audit.newest(base, item(kind, pack, name), _ACTIONS)
+    if newest:
+        what += f": by {newest.actor}, at {newest.at.isoformat(sep=' ', timespec='seconds')}"
+    raise ConflictError(what, item(kind, pack, name), "reload it, and make the change again; nothing was written")
+
+
+def _audited(base: BaseConnection, row: dict[str, Any] | None) -> dict[str, str] | None:
+    if row is None:
+        return None
+    stored = row["pack_config"] or ""
+    try:
+        return audit.value_of_text(base, text_of(stored, ""))
+    except ConfigurationError:
+        return {"base64": stored}
+
+
+def _renamed(value: Any, kind: Kind, rename: audit.Entry) -> str | None:
+    """The slug or name before or after a rename; None if it is that of a pack of the other kind."""
+    if rename.action == "pack rename" and not rename.object.startswith(f"{kind} pack "):
+        return None
+    return (value or {}).get("slug" if rename.action == "endpoint rename" else "name")

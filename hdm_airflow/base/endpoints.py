@@ -190,7 +190,8 @@ def remove(base: BaseConnection, endpoint: Registered, *, actor: str) -> int:
         values = {"slugs": stored_forms(base, slug)}
         activated = base.execute(queries("endpoints")["remove_activations"], values).fetchall()
         base.execute(queries("endpoints")["remove"], {"id": endpoint.id})
-        incident_deactivation.close(base, incident_deactivation.packs_with_open(base, slug), slug, actor=actor)
+        packs = incident_deactivation.packs_with_open(base, slug)
+        incident_deactivation.close(base, [(pack, slug) for pack in packs], actor=actor)
         old = {"conn_id": endpoint.conn_id, "activated": [row["pack"] for row in activated]}
         record(base, actor, "endpoint remove", f"hdm_core_dblist {slug}", old, None)
     return len(activated)

@@ -143,7 +143,7 @@ def _derive(base: BaseConnection, rule_pack: str, reopen_days: int, only: str | 
                 events = dict(folded.events)
                 for slug in _deactivated(base, rule_pack):
                     if only in {None, slug}:
-                        closed = incident_deactivation.close(base, [rule_pack], slug, actor=_FINDER)
+                        closed = incident_deactivation.close(base, [(rule_pack, slug)], actor=_FINDER)
                         events["closed"] = events.get("closed", 0) + closed
                 warnings = incident_flaws.messages(base, rule_pack, folded, strays=only is None)
                 return Derived(events=events, warnings=warnings)

@@ -31,6 +31,7 @@ def rename(base: BaseConnection, kind: Kind, old: str, new: str, *, actor: str) 
         if used:
             what = f"the {kind} pack {new} already has rows: {', '.join(used)}"
             raise ConfigurationError(what, "HDM base", "choose a name that was never used, or remove these rows")
+        base.execute(statements["states"], values)
         counts = {
             "activations": base.execute(statements[f"activation_{kind}"], values).rowcount,
             "configurations": base.execute(statements[f"configuration_{kind}"], values).rowcount,

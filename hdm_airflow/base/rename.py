@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _BATCH = 50_000  # rows per transaction: a few seconds, so that an interruption loses little
 _SHOWN = 5  # tables in an error
-_MOVED = ("alerts", "not_judged", "incidents", "counts", "ledger")  # queries, one per table of the base
+_MOVED = ("alerts", "not_judged", "incidents", "counts", "states", "ledger")  # queries, one per table of the base
 _STARTED, _DONE = "endpoint rename", "endpoint renamed"  # actions in the audit trail
 
 

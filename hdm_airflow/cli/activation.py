@@ -27,8 +27,9 @@ def activate(args: Namespace) -> int:
     """Activate packs on endpoints."""
 
     def one(base: BaseConnection, pack: Named, endpoint: Registered) -> None:
-        new = activation.activate(base, pack.kind, pack.name, endpoint, actor=actor())
-        say(f"{pack.task_id} {'is now' if new else 'was already'} activated on {endpoint.endpoint.slug}")
+        slug = endpoint.endpoint.slug
+        new = activation.change(base, [(pack.kind, pack.name, slug)], active=True, actor=actor()).cells
+        say(f"{pack.task_id} {'is now' if new else 'was already'} activated on {slug}")
 
     return _each(args, one, _registered)
 
@@ -38,7 +39,7 @@ def deactivate(args: Namespace) -> int:
     """Deactivate packs, even on slugs that are no longer registered, or never were."""
 
     def one(base: BaseConnection, pack: Named, slug: str) -> None:
-        changed = activation.deactivate_slug(base, pack.kind, pack.name, slug, actor=actor())
+        changed = activation.change(base, [(pack.kind, pack.name, slug)], active=False, actor=actor()).cells
         say(f"{pack.task_id} {'is no longer' if changed else 'was not'} activated on {slug}")
 
     return _each(args, one, _activated)

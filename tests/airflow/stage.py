@@ -129,7 +129,7 @@ class Stage:
                 if register:
                     endpoints.add(base, place, conn_id, actor="test")
                 one = endpoints.Registered(id=0, endpoint=place, conn_id=conn_id)
-                activation.activate(base, kind, task_id[3:], one, actor="test")
+                activation.change(base, [(kind, task_id[3:], one.endpoint.slug)], active=True, actor="test")
 
     def configure(self, task_id: str, value: Any, *, version: str | None = None, place: Endpoint | None = None) -> None:
         """Store a configuration, external or of one endpoint."""

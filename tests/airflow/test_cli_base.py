@@ -430,7 +430,7 @@ def test_missing_password_is_named_with_its_connection(hdm: Hdm, database: Datab
 
 def test_check_names_a_base_that_is_newer_different_or_read_only(hdm: Hdm, base: Database) -> None:
     """The exit code says it too; a command that writes refuses a base of another version."""
-    assert "is current: version 0004" in hdm("db", "check").err
+    assert "is current: version 0005" in hdm("db", "check").err
     with base.connect(autocommit=True) as owner:
         owner.execute("DROP INDEX hdm_alerts_key; ALTER TABLE hdm_pack_run DROP COLUMN alerts")
         done = hdm("db", "check", code=1)

@@ -35,11 +35,11 @@ def audit(session):
 @pytest.mark.parametrize("kind", ["metric", "rule"])
 def test_a_pack_is_activated_once_and_deactivated_once(session, heart, kind):
     """Only a change returns true, and only a change leaves an audit row."""
-    assert activation.activate(session, kind, "basic", heart, actor="ada") is True
-    assert activation.activate(session, kind, "basic", heart, actor="bob") is False
+    assert activation.change(session, [(kind, "basic", heart.endpoint.slug)], active=True, actor="ada").cells
+    assert not activation.change(session, [(kind, "basic", heart.endpoint.slug)], active=True, actor="bob").cells
     assert activation.activated(session) == [(kind, "basic", HEART.slug)]
-    assert activation.deactivate(session, kind, "basic", heart, actor="bob") is True
-    assert activation.deactivate(session, kind, "basic", heart, actor="ada") is False
+    assert activation.change(session, [(kind, "basic", heart.endpoint.slug)], active=False, actor="bob").cells
+    assert not activation.change(session, [(kind, "basic", heart.endpoint.slug)], active=False, actor="ada").cells
     assert activation.activated(session) == []
     item = f"{kind} pack basic {HEART.slug}"
     assert audit(session) == [("ada", "activate", item), ("bob", "deactivate", item)]
@@ -47,9 +47,9 @@ def test_a_pack_is_activated_once_and_deactivated_once(session, heart, kind):
 
 def test_metric_and_rule_packs_of_one_name_are_activated_separately(session, heart):
     """There is a metric pack `basic` and a rule pack `basic`: each may run without the other."""
-    activation.activate(session, "metric", "basic", heart, actor="ada")
-    activation.activate(session, "rule", "basic", heart, actor="ada")
-    activation.deactivate(session, "metric", "basic", heart, actor="ada")
+    activation.change(session, [("metric", "basic", heart.endpoint.slug)], active=True, actor="ada")
+    activation.change(session, [("rule", "basic", heart.endpoint.slug)], active=True, actor="ada")
+    activation.change(session, [("metric", "basic", heart.endpoint.slug)], active=False, actor="ada")
     assert activation.activated(session) == [("rule", "basic", HEART.slug)]
 
 
@@ -61,8 +61,8 @@ def test_an_old_form_of_the_slug_is_deactivated_too(session, heart, kind, table)
     other = "lungs:postgres:fe80::1:5432:hdm:False"
     for pack, slug in (("basic", OLD_SLUG), ("basic", other), ("other", OLD_SLUG)):
         session.execute(f"INSERT INTO {table} VALUES (%s, %s)", [pack, slug])
-    activation.activate(session, kind, "basic", heart, actor="ada")
-    assert activation.deactivate(session, kind, "basic", heart, actor="ada") is True
+    activation.change(session, [(kind, "basic", heart.endpoint.slug)], active=True, actor="ada")
+    assert activation.change(session, [(kind, "basic", heart.endpoint.slug)], active=False, actor="ada").cells
     assert activation.activated(session) == [(kind, "basic", other), (kind, "other", OLD_SLUG)]
 
 
@@ -73,8 +73,8 @@ def test_an_activation_whose_slug_is_invalid_is_removed_by_its_text(session, kin
     """A row of another program can be removed, and only that row."""
     for slug in ("garbage", "garbage:2", OLD_SLUG):
         session.execute(f"INSERT INTO {table} VALUES ('basic', %s)", [slug])
-    assert activation.deactivate_slug(session, kind, "basic", "garbage", actor="ada") is True
-    assert activation.deactivate_slug(session, kind, "basic", "garbage", actor="ada") is False
+    assert activation.change(session, [(kind, "basic", "garbage")], active=False, actor="ada").cells
+    assert not activation.change(session, [(kind, "basic", "garbage")], active=False, actor="ada").cells
     assert activation.activated(session) == [(kind, "basic", OLD_SLUG), (kind, "basic", "garbage:2")]
     assert audit(session) == [("ada", "deactivate", f"{kind} pack basic garbage")]
 
@@ -83,5 +83,5 @@ def test_an_activation_and_its_audit_row_are_one_transaction(session, heart):
     """If the audit row cannot be written, nothing is activated."""
     session.execute("ALTER TABLE hdm_audit ADD CONSTRAINT shut CHECK (actor <> 'mallory')")
     with pytest.raises(Exception, match="shut"):
-        activation.activate(session, "metric", "basic", heart, actor="mallory")
+        activation.change(session, [("metric", "basic", heart.endpoint.slug)], active=True, actor="mallory")
     assert activation.activated(session) == []

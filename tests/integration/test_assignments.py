@@ -76,10 +76,10 @@ def test_a_pack_sees_its_own_activations_and_those_of_what_it_requires(session):
     for endpoint in (HEART, LUNGS):
         endpoints.add(session, endpoint, None, actor="ada")
     heart, lungs = endpoints.find(session, HEART.slug), endpoints.find(session, LUNGS.slug)
-    activation.activate(session, "rule", PACK_NAME, heart, actor="ada")
-    activation.activate(session, "rule", "other", lungs, actor="ada")
-    activation.activate(session, "metric", PACK_NAME, lungs, actor="ada")
-    activation.activate(session, "metric", REQUIRED[0], lungs, actor="ada")
+    activation.change(session, [("rule", PACK_NAME, heart.endpoint.slug)], active=True, actor="ada")
+    activation.change(session, [("rule", "other", lungs.endpoint.slug)], active=True, actor="ada")
+    activation.change(session, [("metric", PACK_NAME, lungs.endpoint.slug)], active=True, actor="ada")
+    activation.change(session, [("metric", REQUIRED[0], lungs.endpoint.slug)], active=True, actor="ada")
     assigned = read(session)
     assert assigned.slugs == (HEART.slug,)
     assert assigned.required == {(REQUIRED[0], LUNGS.slug)}
@@ -90,7 +90,7 @@ def test_a_metric_pack_may_require_metric_packs(session):
     """Its own activations and theirs stay separate."""
     endpoints.add(session, HEART, None, actor="ada")
     heart = endpoints.find(session, HEART.slug)
-    activation.activate(session, "metric", "basic", heart, actor="ada")
+    activation.change(session, [("metric", "basic", heart.endpoint.slug)], active=True, actor="ada")
     assigned = assignments.read(session, "metric", "derived", ["basic"])
     assert (assigned.slugs, assigned.required) == ((), {("basic", HEART.slug)})
 
@@ -98,7 +98,9 @@ def test_a_metric_pack_may_require_metric_packs(session):
 def test_an_activation_that_matches_no_endpoint_is_kept_and_fails_that_one_alone(session):
     """A slug that is not registered, or not a slug, is reported; the others run."""
     endpoints.add(session, HEART, None, actor="ada")
-    activation.activate(session, "rule", PACK_NAME, endpoints.find(session, "heart"), actor="ada")
+    activation.change(
+        session, [("rule", PACK_NAME, endpoints.find(session, "heart").endpoint.slug)], active=True, actor="ada"
+    )
     session.execute(
         "INSERT INTO hdm_core_table_corr_db_rp VALUES (%(pack)s, 'gone:mysql:db:1:hdm:false'), (%(pack)s, 'nonsense')",
         {"pack": PACK_NAME},
@@ -119,7 +121,7 @@ def test_slugs_of_old_and_new_form_count_once(session):
     endpoints.add(session, plain, None, actor="ada")
     for slug in ("eyes:postgres:fe80::1:5432:hdm:False", plain.slug, "eyes:postgres:fe80%3a%3a1:5432:hdm:"):
         session.execute("INSERT INTO hdm_core_table_corr_db_rp VALUES (%s, %s)", [PACK_NAME, slug])
-    activation.activate(session, "rule", PACK_NAME, lungs, actor="ada")
+    activation.change(session, [("rule", PACK_NAME, lungs.endpoint.slug)], active=True, actor="ada")
     assigned = read(session)
     assert assigned.slugs == (plain.slug, LUNGS.slug)
     assert set(assigned.slugs) == set(assigned.endpoints)

@@ -94,7 +94,12 @@ def test_removing_an_endpoint_removes_its_activations_in_every_form(session):
     lungs = Endpoint(name="lungs", type="postgres", host="fe80::1", port="5432", user="hdm")
     for endpoint in (HEART, lungs):
         endpoints.add(session, endpoint, "vault", actor="ada")
-        activation.activate(session, "metric", "basic", endpoints.find(session, endpoint.slug), actor="ada")
+        activation.change(
+            session,
+            [("metric", "basic", endpoints.find(session, endpoint.slug).endpoint.slug)],
+            active=True,
+            actor="ada",
+        )
     session.execute(
         "INSERT INTO hdm_core_table_corr_db_mp VALUES ('basic', %(old)s), ('row-count', %(old)s)",
         {"old": "lungs:postgres:fe80::1:5432:hdm:false"},

@@ -725,18 +725,18 @@ HOSPITAL = Endpoint(name="hospital", type="postgres", host="db.example.org", por
 def test_deactivation_closes_and_a_new_alert_reopens(session: BaseConnection) -> None:
     endpoints.add(session, HOSPITAL, None, actor="ada")
     place = Registered(id=0, endpoint=HOSPITAL, conn_id=None)
-    activation.activate(session, "rule", "basic", place, actor="ada")
+    activation.change(session, [("rule", "basic", place.endpoint.slug)], active=True, actor="ada")
     pack = Pack(session)
     pack.judge(day(0), FOUND, HOSPITAL.slug)
     pack.derive()
-    assert activation.deactivate(session, "rule", "basic", place, actor="ada")
+    assert activation.change(session, [("rule", "basic", place.endpoint.slug)], active=False, actor="ada").cells
     assert (pack.states(HOSPITAL.slug)[FAULT].closed_as, pack.states(HOSPITAL.slug)[FAULT].ended_on) == (
         "deactivated",
         day(0),
     )
     (act,) = pack.acts(HOSPITAL.slug)[FAULT]
     assert (act.closed_as, act.last_on) == ("deactivated", day(0))
-    activation.activate(session, "rule", "basic", place, actor="ada")
+    activation.change(session, [("rule", "basic", place.endpoint.slug)], active=True, actor="ada")
     pack.judge(day(1), FOUND, HOSPITAL.slug)
     assert pack.derive().events == {"reopened": 1}
 
@@ -745,7 +745,7 @@ def test_removing_an_endpoint_closes_the_incidents_of_all_packs(session: BaseCon
     endpoints.add(session, HOSPITAL, None, actor="ada")
     place = endpoints.find(session, "hospital")
     for name in ("basic", "other"):
-        activation.activate(session, "rule", name, place, actor="ada")
+        activation.change(session, [("rule", name, place.endpoint.slug)], active=True, actor="ada")
         Pack(session, name).judge(day(0), FOUND, HOSPITAL.slug)
         Pack(session, name).derive()
     endpoints.remove(session, place, actor="ada")

@@ -192,7 +192,7 @@ class Hospital(RuleBasedStateMachine):
     def deactivate(self, data: st.DataObject) -> None:
         slug = data.draw(st.sampled_from(sorted(self.active)))
         self.active.remove(slug)
-        assert activation.deactivate_slug(self.base, "rule", self.pack.name, slug, actor="ada")
+        assert activation.change(self.base, [("rule", self.pack.name, slug)], active=False, actor="ada").cells
         for key in self.models[slug].open():
             self.models[slug].people_close(key, "deactivated")
 

@@ -100,7 +100,7 @@ def test_base_of_version_0002_keeps_its_alerts_and_becomes_the_reference_schema(
         config.attributes["connection"] = connection
         command.upgrade(config, "0002")
         connection.commit()
-    assert migrate.check(hook) == ("0002", "0004")
+    assert migrate.check(hook) == ("0002", "0005")
     execute(
         database,
         """
@@ -114,7 +114,7 @@ def test_base_of_version_0002_keeps_its_alerts_and_becomes_the_reference_schema(
     rows = 'SELECT "date", endpoint, rule_pack, rule_id, "table", observed FROM hdm_alerts ORDER BY ctid'
     with database.connect() as connection:
         before = connection.execute(rows).fetchall()
-    assert migrate.upgrade(hook) == ("0002", "0004")
+    assert migrate.upgrade(hook) == ("0002", "0005")
     with database.connect() as connection:
         assert connection.execute(rows).fetchall() == before
     reference = postgres.create_database(f"{database.name}_reference")
@@ -137,7 +137,7 @@ def test_an_upgrade_may_take_longer_than_a_check(hook, database, monkeypatch):
         SELECT '2024-05-01', 'a', 'basic', '1', 'column ' || number FROM generate_series(1, 300000) AS number""",
     )
     monkeypatch.setattr(migrate, "_STATEMENT_TIMEOUT", "100ms")
-    assert migrate.upgrade(hook) == ("0002", "0004")
+    assert migrate.upgrade(hook) == ("0002", "0005")
     assert schema(database) == made
 
 
@@ -162,7 +162,7 @@ def test_an_upgrade_that_is_killed_can_be_repeated(hook, database):
         upgrade.kill()
         upgrade.wait()
     assert schema(database) == before
-    assert migrate.upgrade(hook) == ("0002", "0004")
+    assert migrate.upgrade(hook) == ("0002", "0005")
     assert schema(database) == made
 
 
@@ -175,9 +175,9 @@ def test_every_table_and_view_says_what_it_is_for(hook, database):
 
 def test_upgrading_twice_changes_nothing(hook, database):
     """The second upgrade reports that the base is current."""
-    assert migrate.upgrade(hook) == (None, "0004")
+    assert migrate.upgrade(hook) == (None, "0005")
     made = schema(database)
-    assert migrate.upgrade(hook) == ("0004", "0004")
+    assert migrate.upgrade(hook) == ("0005", "0005")
     assert schema(database) == made
 
 
@@ -218,9 +218,9 @@ def test_a_migration_that_fails_in_the_middle_leaves_nothing(hook, database):
     with database.connect() as connection:
         rows = connection.execute("SELECT count(*), to_regclass('hdm_alembic_version') FROM hdm_core_dblist").fetchall()
     assert rows == [(2, None)]
-    assert migrate.check(hook) == (None, "0004")
+    assert migrate.check(hook) == (None, "0005")
     execute(database, "DROP VIEW alerts_of_today")
-    assert migrate.upgrade(hook) == (None, "0004")
+    assert migrate.upgrade(hook) == (None, "0005")
 
 
 def test_an_upgrade_does_not_wait_for_a_table_in_use(hook, database, monkeypatch):
@@ -237,18 +237,18 @@ def test_an_upgrade_does_not_wait_for_a_table_in_use(hook, database, monkeypatch
     assert failure.value.what == "the HDM base is in use: timed out waiting for a lock"
     assert failure.value.hint == "try again after the running Dag has ended"
     assert schema(database) == before
-    assert migrate.upgrade(hook) == (None, "0004")
+    assert migrate.upgrade(hook) == (None, "0005")
 
 
 def test_the_version_of_a_base_is_checked(hook):
     """A base without tables has no version; the error says what to do."""
-    assert migrate.check(hook) == (None, "0004")
+    assert migrate.check(hook) == (None, "0005")
     with pytest.raises(HdmBaseError) as failure:
         migrate.require_current(hook)
     assert failure.value.what == "the HDM base is at version none; this release needs 0004"
     assert failure.value.hint == "run: airflow hdm db upgrade"
     migrate.upgrade(hook)
-    assert migrate.check(hook) == ("0004", "0004")
+    assert migrate.check(hook) == ("0005", "0005")
     migrate.require_current(hook)
 
 

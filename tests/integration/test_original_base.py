@@ -85,7 +85,7 @@ class Original:
                 connection.execute(f"INSERT INTO {table} VALUES ({', '.join(['%s'] * len(row))})", row)
 
     def take_over(self):
-        assert migrate.upgrade(HdmHook()) == (None, "0004")
+        assert migrate.upgrade(HdmHook()) == (None, "0005")
 
     def rows(self, query):
         with self.database.connect() as connection:

@@ -54,7 +54,12 @@ def session(base):
         for endpoint in (HEART, KIDNEY, LUNGS):
             endpoints.add(connection, endpoint, None, actor="ada")
             for kind in ("metric", "rule"):
-                activation.activate(connection, kind, "basic", endpoints.find(connection, endpoint.slug), actor="ada")
+                activation.change(
+                    connection,
+                    [(kind, "basic", endpoints.find(connection, endpoint.slug).endpoint.slug)],
+                    active=True,
+                    actor="ada",
+                )
         yield connection
 
 
@@ -141,7 +146,9 @@ def test_pack_that_all_endpoints_have_is_run_on_all_again_unless_it_is_resumed(s
 
 def test_default_dependency_counts_only_where_the_metric_pack_is_activated(session):
     """As the base says now, endpoint by endpoint."""
-    activation.deactivate(session, "metric", "basic", endpoints.find(session, HEART.slug), actor="ada")
+    activation.change(
+        session, [("metric", "basic", endpoints.find(session, HEART.slug).endpoint.slug)], active=False, actor="ada"
+    )
     planned = read(session, replace(RULES, requires=(Requirement(name="basic", explicit=False),)))
     assert ran(planned) == [HEART]
     assert set(planned.gated) == {KIDNEY.slug, LUNGS.slug}
@@ -184,7 +191,12 @@ def test_endpoints_that_are_named_are_run_alone_and_again(session):
 def test_endpoints_that_are_named_must_be_activated(session):
     """All that are not are named at once, with the command that activates them."""
     for endpoint in (HEART, KIDNEY):
-        activation.deactivate(session, "rule", "basic", endpoints.find(session, endpoint.slug), actor="ada")
+        activation.change(
+            session,
+            [("rule", "basic", endpoints.find(session, endpoint.slug).endpoint.slug)],
+            active=False,
+            actor="ada",
+        )
     with pytest.raises(ConfigurationError) as caught:
         read(session, only=[LUNGS.slug, KIDNEY.slug, HEART.slug])
     assert caught.value.what == f"rp_basic is not activated on {HEART.slug}, {KIDNEY.slug}"

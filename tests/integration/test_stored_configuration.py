@@ -55,7 +55,7 @@ def test_writing_again_replaces_and_the_audit_trail_keeps_both(session):
     for actor, text in (("ada", '{"n": 1}'), ("bob", '{"n": 2}')):
         configuration.write(session, "metric", "basic", text, actor=actor, version="1.0")
     assert configuration.read(session, "metric", "basic").for_version("1.0").value == {"n": 2}
-    first, second = configuration.encode('{"n": 1}'), configuration.encode('{"n": 2}')
+    first, second = {"text": '{"n": 1}'}, {"text": '{"n": 2}'}
     rows = session.execute("SELECT actor, action, object, old, new FROM hdm_audit ORDER BY id").fetchall()
     common = {"action": "config set", "object": "hdm_pack_metric_conf basic:1.0"}
     assert rows == [

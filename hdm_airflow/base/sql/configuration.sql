@@ -6,13 +6,51 @@ SELECT id_config, pack_version, pack_config FROM hdm_configuration WHERE kind = 
 -- Every configuration.
 SELECT kind, id_config, pack_name, pack_version, pack_config FROM hdm_configuration ORDER BY kind, id_config;
 
+-- name: lock
+-- Let one session at a time change a configuration, also one that does not exist yet, until the transaction ends.
+SELECT pg_advisory_xact_lock(hashtextextended('hdm:configuration:' || %(item)s, 0));
+
+-- name: find_metric
+-- A configuration, and those of the same pack whose slug may be in an old form.
+SELECT id_config, pack_config FROM hdm_pack_metric_conf
+WHERE id_config = %(id)s OR (
+    pack_name = %(pack)s AND pack_version IS NULL AND id_config !~ '^[^:]*(:[^:%%]*){5}:(true|false)$'
+)
+ORDER BY ctid;
+
 -- name: lock_metric
--- The configuration that a change replaces, locked until the change is written.
-SELECT pack_config FROM hdm_pack_metric_conf WHERE id_config = %(id)s FOR UPDATE;
+-- Likewise, locked until a change is written.
+SELECT id_config, pack_config FROM hdm_pack_metric_conf
+WHERE id_config = %(id)s OR (
+    pack_name = %(pack)s AND pack_version IS NULL AND id_config !~ '^[^:]*(:[^:%%]*){5}:(true|false)$'
+)
+ORDER BY ctid
+FOR UPDATE;
+
+-- name: remove_metric
+-- Remove configurations.
+DELETE FROM hdm_pack_metric_conf WHERE id_config = ANY(%(ids)s::text[]);
+
+-- name: find_rule
+-- A configuration, and those of the same pack whose slug may be in an old form.
+SELECT id_config, pack_config FROM hdm_pack_rule_conf
+WHERE id_config = %(id)s OR (
+    pack_name = %(pack)s AND pack_version IS NULL AND id_config !~ '^[^:]*(:[^:%%]*){5}:(true|false)$'
+)
+ORDER BY ctid;
 
 -- name: lock_rule
--- The configuration that a change replaces, locked until the change is written.
-SELECT pack_config FROM hdm_pack_rule_conf WHERE id_config = %(id)s FOR UPDATE;
+-- Likewise, locked until a change is written.
+SELECT id_config, pack_config FROM hdm_pack_rule_conf
+WHERE id_config = %(id)s OR (
+    pack_name = %(pack)s AND pack_version IS NULL AND id_config !~ '^[^:]*(:[^:%%]*){5}:(true|false)$'
+)
+ORDER BY ctid
+FOR UPDATE;
+
+-- name: remove_rule
+-- Remove configurations.
+DELETE FROM hdm_pack_rule_conf WHERE id_config = ANY(%(ids)s::text[]);
 
 -- name: write_metric
 -- Store the configuration of a metric pack.

@@ -47,6 +47,10 @@ UPDATE hdm_pack_rule_conf SET pack_name = %(new)s, id_config =
         ELSE id_config END
 WHERE pack_name = %(old)s;
 
+-- name: states
+-- Move the ledger's state, before the ledger: its triggers then find everything right, row by row.
+UPDATE hdm_pack_state SET pack = %(new)s WHERE kind = %(kind)s AND pack = %(old)s;
+
 -- name: ledger
 -- Move the ledger.
 UPDATE hdm_pack_run SET pack = %(new)s WHERE kind = %(kind)s AND pack = %(old)s;

@@ -74,6 +74,13 @@ UPDATE hdm_incident SET endpoint = %(new)s WHERE endpoint = %(old)s;
 -- Move the totals of each date to another slug.
 UPDATE hdm_incident_count SET endpoint = %(new)s WHERE endpoint = %(old)s;
 
+-- name: states
+-- Move the ledger's state to another slug, before the ledger: its triggers then find everything right, row by row.
+UPDATE hdm_pack_state AS state SET endpoint = %(new)s WHERE endpoint = %(old)s AND NOT EXISTS (
+    SELECT FROM hdm_pack_state AS other
+    WHERE other.kind = state.kind AND other.pack = state.pack AND other.endpoint = %(new)s
+);
+
 -- name: ledger
 -- Move the ledger to another slug.
 UPDATE hdm_pack_run SET endpoint = %(new)s WHERE endpoint = %(old)s;
