@@ -49,9 +49,7 @@ def listed(
     limit: int = 100,
 ) -> list[Change]:
     """Read the newest changes, newest first; a bulk change is one. For the arguments see base/audit."""
-    found = audit.listed(
-        base, actor=actor, action=action, object=object, since=since, before_id=before_id, limit=limit
-    )
+    found = audit.listed(base, actor=actor, action=action, object=object, since=since, before_id=before_id, limit=limit)
     return [shown(entry) for entry in found]
 
 

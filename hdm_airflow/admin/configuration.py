@@ -99,7 +99,9 @@ def check(text: str, *, plain: bool = False) -> Checked:
         warning = f"the value is a {kind}, packs expect an object: it replaces every other configuration"
         return Checked(value=value, warnings=(warning,))
     _, doubled = files.parse_object(text)
-    return Checked(value=value, warnings=tuple(f"the key {key!r} appears twice; the last one is used" for key in doubled))
+    return Checked(
+        value=value, warnings=tuple(f"the key {key!r} appears twice; the last one is used" for key in doubled)
+    )
 
 
 def check_version(version: str, where: str = "version") -> None:
@@ -216,6 +218,7 @@ def save(
     check_name(pack, "PACK")
     named = running or _recorded(base, kind, pack)
     external = _external(named, version, slug)
+    slug = endpoints.canonical(slug) if slug else None
     if slug and not endpoints.registered_among(base, [slug]):
         raise ConfigurationError(f"there is no endpoint {slug!r}", "hdm_core_dblist", "correct it, or add it first")
     if secrets.has_placeholder(text):
@@ -333,7 +336,7 @@ def history(
 
 
 def listed(base: BaseConnection, catalog: Catalog | None) -> list[dict[str, Any]]:
-    """Read every configuration: pack (task id), version, endpoint, value, and `fault`, which says what is wrong with it.
+    """Read every configuration: pack (task id), version, endpoint, value and `fault`, which says what is wrong.
 
     Args:
         base: the connection.

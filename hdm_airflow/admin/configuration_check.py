@@ -34,9 +34,7 @@ class Schema:
         return [] if self.source else [_UNCHECKED]
 
 
-def refuse_misfit(
-    base: BaseConnection, pack: Named, value: Any, *, version: str | None, slug: str | None
-) -> list[str]:
+def refuse_misfit(base: BaseConnection, pack: Named, value: Any, *, version: str | None, slug: str | None) -> list[str]:
     """Refuse a configuration that the pack does not accept.
 
     Args:
