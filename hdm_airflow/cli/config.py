@@ -92,14 +92,24 @@ def list_all(args: Namespace) -> int:
     return 0
 
 
-def find_place(base: BaseConnection, pack: Named, args: Namespace) -> tuple[str | None, str | None]:
+def find_place(
+    base: BaseConnection, pack: Named, args: Namespace, *, gone: bool = False
+) -> tuple[str | None, str | None]:
     """The version and the slug that `--version` and `--endpoint` mean: one of the two.
+
+    Args:
+        base: the connection.
+        pack: the pack.
+        args: the arguments.
+        gone: whether the endpoint may be one that is no longer registered.
 
     Raises:
         ConfigurationError: if both are given, there is no such endpoint, or no version is given or known.
     """
     _refuse_both(args)
     if args.endpoint:
+        if gone:
+            return None, endpoints.find_slug(base, args.endpoint)
         return None, endpoints.find(base, args.endpoint).endpoint.slug
     return find_version(pack, args), None
 
