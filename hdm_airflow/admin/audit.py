@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
 
 UNREADABLE = "(cannot be decoded)"
+_LONGEST = 100_000  # characters of a text that is shown: a list may have hundreds
 _MOST_LINES = 2_000  # of a value: a comparison takes the product of both
 _AROUND = 3  # lines that are shown before and after a difference
 
@@ -30,7 +31,9 @@ class Change:
     actor: str
     action: str
     object: str  # of a bulk change: of its first row
-    old: Any  # the value before: a configuration's text, whether a pack was active, else JSON; None if there was none
+    #: The value before: a configuration's text, whether a pack was active, else JSON; None if there was none. A text of
+    #: more than 100,000 characters is left out, with a remark in its place.
+    old: Any
     new: Any  # the value after
     batch: int | None  # number of the bulk change
     size: int  # rows of that; else 1
@@ -61,18 +64,19 @@ def of_batch(base: BaseConnection, batch: int, limit: int = 1000) -> list[Change
 def shown(entry: Entry) -> Change:
     """A change without secrets, with its difference."""
     old, new = _readable(entry, entry.old), _readable(entry, entry.new)
+    shown_old, shown_new = _hidden(old), _hidden(new)
     return Change(
         id=entry.id,
         at=entry.at,
         actor=entry.actor,
         action=entry.action,
         object=entry.object,
-        old=_hidden(old),
-        new=_hidden(new),
+        old=shown_old,
+        new=shown_new,
         batch=entry.batch,
         size=entry.size,
-        difference=_difference(_lines(_hidden(old)), _lines(_hidden(new))),
-        hidden_changed=secrets.hidden(_text(old)) != secrets.hidden(_text(new)),
+        difference=_difference(_lines(shown_old), _lines(shown_new)),
+        hidden_changed=_secrets(old) != _secrets(new),
     )
 
 
@@ -90,11 +94,20 @@ def _readable(entry: Entry, value: Any) -> Any:
 
 
 def _hidden(value: Any) -> Any:
-    return secrets.hide(value) if isinstance(value, str) else secrets.hide_value(value)
+    if isinstance(value, str):
+        return f"({len(value):,} characters, too long to show)" if len(value) > _LONGEST else secrets.hide(value)
+    try:
+        return secrets.hide_value(value)
+    except RecursionError:
+        return UNREADABLE
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _secrets(value: Any) -> list[str]:
+    try:
+        text = value if isinstance(value, str) else json.dumps(value)
+    except RecursionError:
+        return []
+    return secrets.hidden(text) if len(text) <= _LONGEST else []
 
 
 def _lines(value: Any) -> list[str]:

@@ -150,7 +150,7 @@ def read(
         running: the pack in the packs folder; None for the pack as it ran last.
 
     Raises:
-        ConfigurationError: if no version is stated or known, or the schema cannot be read.
+        ConfigurationError: if no version is stated or known.
     """
     named = running or _recorded(base, kind, pack)
     external = _external(named, version, slug)
@@ -161,7 +161,11 @@ def read(
         warnings.append(f"{error.what} ({error.where})")
         digest = configuration.digest(base, kind, pack, version=external, slug=slug)
         stored = configuration.Stored(text=None, version=digest)
-    schema = configuration_check.find_schema(base, named, version or named.version)
+    try:
+        schema = configuration_check.find_schema(base, named, version or named.version)
+    except ConfigurationError as error:
+        warnings.append(f"nothing can be stored: {error.what} ({error.where})")
+        schema = configuration_check.Schema(value=None, source=error.where)
     try:
         effective = merged(configuration.read(base, kind, pack), version or named.version, slug)
     except ConfigurationError as error:

@@ -441,5 +441,5 @@ def test_check_names_a_base_that_is_newer_different_or_read_only(hdm: Hdm, base:
             assert newer in hdm(*words, code=2).err
     with base.connect(autocommit=True) as owner:
         owner.execute(f'ALTER DATABASE "{base.name}" SET default_transaction_read_only = on')
-        owner.execute("SET default_transaction_read_only = off; UPDATE hdm_alembic_version SET version_num = '0004'")
+        owner.execute("SET default_transaction_read_only = off; UPDATE hdm_alembic_version SET version_num = '0005'")
     assert "the HDM base is read-only" in hdm("db", "check", code=2).err

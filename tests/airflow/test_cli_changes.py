@@ -104,6 +104,9 @@ def test_audit_lists_what_the_filters_say_and_bulk_changes_once(hdm: Hdm, base: 
     assert len(hdm.json("audit", "list", "--since", "2020-01-01", "--before", rows[1]["id"])) == 2
     assert f"there may be earlier ones: --before {rows[0]['id']}" in hdm("audit", "list", "--limit", "1").err
     assert "--batch is combined with --actor" in hdm("audit", "list", "--batch", "1", "--actor", "x", code=2).err
+    hdm("config", "set", "beat", "{}", "--endpoint", "heart")
+    for output in ("table", "plain"):  # as a table's markup, :heart: would be a picture
+        assert f"beat:{HEART}" in hdm("audit", "list", "--output", output).out
     with base.connect() as connection:
         text = json.dumps({"slug": "x\ny\x1b[31m"})
         connection.execute("INSERT INTO hdm_audit (actor, action, object, new) VALUES ('a', 'b', 'o\no', %s)", [text])

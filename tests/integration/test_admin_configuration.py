@@ -165,6 +165,30 @@ def test_configuration_that_cannot_be_decoded_is_shown_as_such_and_can_be_replac
     assert configuration.history(session, *OF_1)[0].old == audit.UNREADABLE
 
 
+def test_schema_that_cannot_be_read_is_a_warning_where_the_configuration_is_shown(session):
+    """To see what is stored must stay possible."""
+    save(session, '{"limit": 1}')
+    session.execute("UPDATE hdm_pack SET config_schema = '{'")
+    shown = configuration.read(session, *OF_1)
+    assert shown.text == '{"limit": 1}'
+    assert "nothing can be stored: the pack's config.schema.json" in shown.warnings[0]
+    with pytest.raises(ConfigurationError, match="is not JSON"):
+        save(session, "{}")
+
+
+def test_long_text_is_neither_shown_nor_compared_and_can_be_restored(session):
+    """A list of changes must not take seconds for each."""
+    session.execute("UPDATE hdm_pack SET config_schema = NULL")
+    long = json.dumps({"password": "s3cr3t", "tables": ["x" * 50] * 2_000})
+    save(session, long)
+    save(session, "{}")
+    second, first = configuration.history(session, *OF_1)
+    assert (first.new, second.old) == ("(108,034 characters, too long to show)",) * 2
+    assert first.difference == "@@ -0,0 +1 @@\n+(108,034 characters, too long to show)"
+    configuration.restore(session, *OF_1, first.id, actor="ada")
+    assert stored(session) == {"basic:1.0": long}
+
+
 def test_configuration_of_what_is_gone_can_only_be_removed(session):
     """An endpoint that is not registered, and a pack that never ran and is in no folder."""
     save(session, '{"limit": 1}', slug=HEART.slug)
