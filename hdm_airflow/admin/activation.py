@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from hdm_airflow.admin.pack_names import check_name
+from hdm_airflow.admin.places import checked_slug
 from hdm_airflow.base import activation, audit
-from hdm_airflow.base.endpoints import canonical, registered_among
+from hdm_airflow.base.endpoints import registered_among
 from hdm_airflow.errors import ConfigurationError, ConflictError
 from hdm_airflow.packs.pack import PREFIX
 
@@ -43,7 +44,7 @@ def change(base: BaseConnection, cells: Sequence[tuple[Kind, str, str]], *, acti
         ConfigurationError: if an endpoint is not registered, or no pack can have that name: nothing has changed.
         HdmBaseError: if incidents are being derived for too long: nothing has changed.
     """
-    wanted = sorted({(kind, pack, canonical(slug)) for kind, pack, slug in cells})
+    wanted = sorted({(kind, pack, checked_slug(kind, pack, slug) or "") for kind, pack, slug in cells})
     _check(base, wanted, active=active)
     done = activation.change(base, wanted, active=active, actor=actor)
     changed = set(done.cells)
@@ -66,7 +67,7 @@ def toggle(base: BaseConnection, kind: Kind, pack: str, slug: str, *, active: bo
         ConflictError: if it is not as the person saw it: nothing has changed. It says how it is now, and who did it.
         ConfigurationError, HdmBaseError: as `change`.
     """
-    cell = (kind, pack, canonical(slug))
+    cell = (kind, pack, checked_slug(kind, pack, slug) or "")
     if active == seen:
         what = f"the change would leave {PREFIX[kind]}{pack} {'activated' if active else 'not activated'}"
         raise ConfigurationError(f"{what} on {cell[2]}", activation.item(*cell), "reload, and change it again")
@@ -99,9 +100,6 @@ def undo(base: BaseConnection, batch: int, *, actor: str) -> Changed:
 
 
 def _check(base: BaseConnection, cells: Sequence[tuple[Kind, str, str]], *, active: bool) -> None:
-    for kind, pack, slug in cells:
-        if kind not in PREFIX or "\0" in pack + slug:
-            raise ConfigurationError(f"{kind} pack {pack} on {slug!r} cannot exist", "activation", "correct it")
     if not active:
         return
     for pack in sorted({pack for _, pack, _ in cells}):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hdm_airflow.admin import audit, configuration_check, secrets
 from hdm_airflow.admin.pack_names import Named, check_name, task_ids
+from hdm_airflow.admin.places import checked_slug
 from hdm_airflow.base import configuration, endpoints, packs
 from hdm_airflow.errors import ConfigurationError, HdmError
 from hdm_airflow.packs import files, json_fault
@@ -152,6 +153,7 @@ def read(
     Raises:
         ConfigurationError: if no version is stated or known.
     """
+    slug = checked_slug(kind, pack, slug)
     named = running or _recorded(base, kind, pack)
     external = _external(named, version, slug)
     warnings: list[str] = []
@@ -220,9 +222,9 @@ def save(
     """
     check(text, plain=plain)
     check_name(pack, "PACK")
+    slug = checked_slug(kind, pack, slug)
     named = running or _recorded(base, kind, pack)
     external = _external(named, version, slug)
-    slug = endpoints.canonical(slug) if slug else None
     if slug and not endpoints.registered_among(base, [slug]):
         raise ConfigurationError(f"there is no endpoint {slug!r}", "hdm_core_dblist", "correct it, or add it first")
     if secrets.has_placeholder(text):
@@ -257,7 +259,8 @@ def remove(
         ConfigurationError: if no version is stated or known.
         ConflictError: if somebody else has changed it meanwhile: nothing is removed.
     """
-    external = version if version and not slug else _external(running or _recorded(base, kind, pack), version, slug)
+    slug = checked_slug(kind, pack, slug)
+    external = _external(running or _recorded(base, kind, pack), version, slug)
     return configuration.remove(base, kind, pack, actor=actor, version=external, slug=slug, seen=seen)
 
 
@@ -292,6 +295,7 @@ def restore(
         ConfigurationError: if the change is not in its history, there was no configuration, or it no longer fits.
         ConflictError: if somebody else has changed it meanwhile: nothing is stored.
     """
+    slug = checked_slug(kind, pack, slug)
     external = _external(running or _recorded(base, kind, pack), version, slug)
     past = configuration.history(base, kind, pack, version=external, slug=slug, limit=_MOST_CHANGES)
     entry = next((one for one in past if one.id == change), None)
@@ -334,7 +338,8 @@ def history(
     Raises:
         ConfigurationError: if no version is stated or known.
     """
-    external = version if version and not slug else _external(running or _recorded(base, kind, pack), version, slug)
+    slug = checked_slug(kind, pack, slug)
+    external = _external(running or _recorded(base, kind, pack), version, slug)
     past = configuration.history(base, kind, pack, version=external, slug=slug, limit=limit)
     return [audit.shown(entry) for entry in past]
 

@@ -51,11 +51,16 @@ def test_endpoint_that_is_not_registered_changes_nothing(session):
     assert done.changed == [("metric", "odd name", "garbage")]
 
 
-@pytest.mark.parametrize("cell", [("metric", "a b", HEART.slug), ("other", "basic", HEART.slug), ("rule", "x\0", "y")])
+@pytest.mark.parametrize(
+    "cell",
+    [("metric", "a b", HEART.slug), ("other", "basic", HEART.slug), ("rule", "x\0", "y"), ("rule", "x", "\ud800")],
+)
 def test_cell_that_cannot_be_is_refused(session, cell):
     """What a page sends may be anything."""
-    with pytest.raises(ConfigurationError, match="cannot"):
+    with pytest.raises(ConfigurationError, match=r"cannot|is no kind"):
         activation.change(session, [cell], active=True, actor="ada")
+    with pytest.raises(ConfigurationError, match=r"cannot|is no kind"):
+        activation.toggle(session, *cell, active=True, seen=False, actor="ada")
 
 
 def test_toggle_changes_what_the_person_saw(session):

@@ -222,6 +222,27 @@ def test_text_that_no_pack_could_read_is_refused(session, text):
     assert stored(session) == {}
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        (*OF_1, {"slug": "\0"}),
+        (*OF_1, {"slug": "\ud800"}),
+        (*OF_1, {"version": "\0"}),
+        (*OF_1, {"version": "1 \ud800"}),
+        ("metric", "\0", {"slug": HEART.slug}),
+        ("other", "basic", {"version": "1.0"}),
+    ],
+)
+@pytest.mark.parametrize("act", ["read", "save", "remove", "restore", "history"])
+def test_place_that_cannot_be_is_refused_by_every_act(session, act, place):
+    """An address of a page may hold anything."""
+    kind, pack, where = place
+    arguments = {"save": ["{}"], "restore": [1]}.get(act, [])
+    actor = {} if act in {"read", "history"} else {"actor": "ada"}
+    with pytest.raises(ConfigurationError):
+        getattr(configuration, act)(session, kind, pack, *arguments, **actor, **where)
+
+
 def test_values_of_old_releases_are_read_without_their_secrets(session):
     """They are base64, which hides nothing."""
     encoded = base64.b64encode(b'{"password": "s3cr3t"}').decode()
