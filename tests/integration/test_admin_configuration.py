@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -23,6 +25,7 @@ SCHEMA = {
     "required": ["limit"],
 }
 OF_1 = ("metric", "basic")
+_PEOPLE = 4
 
 
 @pytest.fixture
@@ -254,3 +257,24 @@ def test_values_of_old_releases_are_read_without_their_secrets(session):
         assert PLACEHOLDER in json.dumps(change.old)
         assert encoded not in repr(change)
         assert "s3cr3t" not in repr(change)
+
+
+def test_of_people_who_save_at_once_one_wins(session):
+    """Each has seen the same; the others are told, and nothing of theirs is half there."""
+    seen = save(session, '{"limit": 0}').version
+    start = Barrier(_PEOPLE)
+
+    def act(number: int) -> str:
+        with HdmHook().session() as own:
+            start.wait()
+            try:
+                return save(own, f'{{"limit": {number}}}', seen=seen, actor=f"person {number}").version
+            except ConflictError as error:
+                return str(error.what)
+
+    with ThreadPoolExecutor(_PEOPLE) as pool:
+        said = list(pool.map(act, range(1, _PEOPLE + 1)))
+    (won,) = [number for number, text in enumerate(said, 1) if "meanwhile" not in text]
+    assert stored(session) == {"basic:1.0": f'{{"limit": {won}}}'}
+    assert all(f"by person {won}" in text for number, text in enumerate(said, 1) if number != won)
+    assert len(_ids(session)) == 2
