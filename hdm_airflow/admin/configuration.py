@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hdm_airflow.admin import audit, configuration_check, secrets
-from hdm_airflow.admin.pack_names import Named, check_name, task_ids
+from hdm_airflow.admin.pack_names import Named, check_name
 from hdm_airflow.admin.places import checked_slug
 from hdm_airflow.base import configuration, endpoints, packs
-from hdm_airflow.errors import ConfigurationError, HdmError
+from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs import files, json_fault
 from hdm_airflow.packs.pack import PREFIX
 from hdm_airflow.packs.versions import is_version
@@ -23,7 +23,6 @@ from hdm_airflow.packs.versions import is_version
 if TYPE_CHECKING:
     from hdm_airflow.base.configuration import Configurations
     from hdm_airflow.base.hook import BaseConnection
-    from hdm_airflow.packs.catalog import Catalog
     from hdm_airflow.packs.manifest import Kind
 
 _MOST_CHANGES = 10_000  # of one configuration, among which `restore` looks
@@ -344,25 +343,6 @@ def history(
     return [audit.shown(entry) for entry in past]
 
 
-def listed(base: BaseConnection, catalog: Catalog | None) -> list[dict[str, Any]]:
-    """Read every configuration: pack (task id), version, endpoint, value and `fault`, which says what is wrong.
-
-    Args:
-        base: the connection.
-        catalog: the packs folder, if it can be read.
-
-    Returns:
-        The rows. Secrets are not hidden: a page calls `secrets.hide_value`.
-    """
-    rows = [_row(row) for row in configuration.every(base)]
-    configuration_check.add_faults(base, rows)
-    present = task_ids(catalog) if catalog else set()
-    for row in rows if catalog else ():
-        if row["pack"] not in present:
-            row["fault"] = "; ".join(filter(None, ("no pack of this name in the packs folder", row["fault"])))
-    return rows
-
-
 def _recorded(base: BaseConnection, kind: Kind, pack: str) -> Named:
     """The pack as it ran last; without a version if it never has."""
     recorded = packs.newest(base).get((kind, pack))
@@ -386,16 +366,3 @@ def _is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def _row(row: dict[str, Any]) -> dict[str, Any]:
-    version = row["pack_version"]
-    source = f"{configuration.TABLES[row['kind']]} {row['id_config']}"
-    fault, value = "", None
-    try:
-        value = configuration.decode(row["pack_config"] or "", source)
-    except HdmError as error:
-        fault = error.what
-    endpoint = None if version else endpoints.canonical(row["id_config"].removeprefix(f"{row['pack_name']}:"))
-    pack = PREFIX["rule" if row["kind"] == "rule" else "metric"] + (row["pack_name"] or "")
-    return {"pack": pack, "version": version, "endpoint": endpoint, "value": value, "fault": fault}

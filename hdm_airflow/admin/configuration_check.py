@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ from hdm_airflow.base import configuration, packs
 from hdm_airflow.base.configuration import Configuration
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs import config_schema, files
-from hdm_airflow.packs.pack import PREFIX
 from hdm_airflow.packs.versions import newest_not_above
 
 if TYPE_CHECKING:
@@ -91,29 +89,6 @@ def find_schema(base: BaseConnection, pack: Named, version: str) -> Schema:
     text = recorded.config_schema
     where = f"hdm_pack {pack.task_id} {recorded.version}"
     return _read(lambda: files.parse_object(text)[0] if text else None, where)
-
-
-def add_faults(base: BaseConnection, rows: list[dict[str, Any]]) -> None:
-    """Add to the `fault` of each row why the pack, as it ran last, does not accept or use the configuration."""
-    ran = {PREFIX[kind] + name: recorded for (kind, name), recorded in packs.newest(base).items()}
-    grouped: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        if not row["fault"] and row["pack"] in ran:
-            grouped[row["pack"]].append(row)
-    for task_id, group in grouped.items():
-        recorded = ran[task_id]
-        for row, fault in zip(group, _faults(recorded, [row["value"] for row in group]), strict=True):
-            unused = row["version"] and newest_not_above(recorded.version, [row["version"]]) is None
-            notes = [f"not used: the pack ran last as version {recorded.version}"] if unused else []
-            row["fault"] = "; ".join(filter(None, (*notes, fault)))
-
-
-def _faults(recorded: packs.Recorded, values: list[Any]) -> list[str]:
-    try:
-        schema = files.parse_object(recorded.config_schema)[0] if recorded.config_schema else None
-    except files.Unreadable as error:
-        return [f"the pack's {config_schema.FILE} {error.reason}" for _ in values]
-    return config_schema.faults(schema, values, parts=True)
 
 
 def _read(read: Callable[[], dict[str, Any] | None], where: str) -> Schema:

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from hdm_airflow.admin import configuration
+from hdm_airflow.admin import configuration, configuration_list
 from hdm_airflow.base import configuration as stored_configuration
 from hdm_airflow.base import endpoints
 from hdm_airflow.base.configuration import Configuration, Configurations
@@ -85,7 +85,7 @@ def set_value(args: Namespace) -> int:
 def list_all(args: Namespace) -> int:
     """List every configuration; one that cannot be decoded shows the error in place of its value."""
     with open_base(args) as base:
-        rows = configuration.listed(base, pack_names.catalog(args.packs_dir))
+        rows = configuration_list.listed(base, pack_names.catalog(args.packs_dir))
     if args.output == "table":
         rows = [{**row, "value": compact(row["value"], _SHOWN)} for row in rows]
     show(rows, args.output)
