@@ -126,6 +126,11 @@ def registered(base: BaseConnection) -> list[Registered]:
     return [Registered.from_row(row) for row in base.execute(queries("endpoints")["all"])]
 
 
+def registered_among(base: BaseConnection, slugs: Sequence[str]) -> set[str]:
+    """Read which of some slugs, in their canonical form, are registered."""
+    return {row["slug"] for row in base.execute(queries("endpoints")["among"], {"slugs": list(slugs)})}
+
+
 def find(base: BaseConnection, text: str) -> Registered:
     """Find the endpoint with this slug, with the same slug but for another name of its type, or the only endpoint with
     this database name.

@@ -48,6 +48,7 @@ PACKS_DIR = arg(
     metavar="FOLDER",
     help="The packs folder (default: packs_dir of the Variable hdm, relative to the dags folder, else packs)",
 )
+PACK = arg("pack", metavar="PACK", help="basic, mp_basic (metric pack) or rp_basic (rule pack)")
 KIND = arg("--kind", choices=("metric", "rule"), help="The pack's kind, if the name is ambiguous")
 YES = arg("-y", "--yes", action="store_true", help="Do not ask for confirmation")
 BASE = (ENVIRONMENT, CONN_ID)

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hdm_airflow.base import configuration, endpoints
+from hdm_airflow.admin import configuration, configuration_list
+from hdm_airflow.base import configuration as stored_configuration
+from hdm_airflow.base import endpoints
 from hdm_airflow.base.configuration import Configuration, Configurations
-from hdm_airflow.base.endpoints import canonical
-from hdm_airflow.cli import config_check, pack_names
+from hdm_airflow.cli import pack_names
 from hdm_airflow.cli.command import command
 from hdm_airflow.cli.command_context import actor, open_base
 from hdm_airflow.cli.console import compact, put, say, show, warn
-from hdm_airflow.errors import ConfigurationError, HdmError
-from hdm_airflow.packs import files, json_fault
-from hdm_airflow.packs.pack import PREFIX
-from hdm_airflow.packs.versions import is_version
+from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.packs import files
 from hdm_airflow.runner.home import expanded
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from hdm_airflow.cli.pack_names import Named
+    from hdm_airflow.admin.pack_names import Named
+    from hdm_airflow.base.hook import BaseConnection
 
 MISSING = 1  # exit code: the configuration does not exist
 _SHOWN = 60  # characters of a value in a table
@@ -35,14 +35,17 @@ def get(args: Namespace) -> int:
     _refuse_both(args)
     with open_base(args) as base:
         slug = endpoints.find(base, args.endpoint).endpoint.slug if args.endpoint else None
-        stored = configuration.read(base, pack.kind, pack.name)
+        stored = stored_configuration.read(base, pack.kind, pack.name)
     if args.effective:
-        value, sources = _effective(stored, pack, args, slug)
-        say(f"from: {', '.join(sources) or 'nothing is stored; the pack gets an empty object'}")
+        effective = configuration.merged(stored, find_version(pack, args), slug)
+        for text in effective.warnings:
+            warn(text)
+        value = effective.value
+        say(f"from: {', '.join(effective.sources) or 'nothing is stored; the pack gets an empty object'}")
     else:
-        found = stored.for_endpoint(slug) if slug else _of_version(stored, _version(pack, args))
+        found = stored.for_endpoint(slug) if slug else _of_version(stored, find_version(pack, args))
         if not found.source:
-            say(f"{pack.task_id} has no configuration for {slug or f'version {_version(pack, args)}'}")
+            say(f"{pack.task_id} has no configuration for {slug or f'version {find_version(pack, args)}'}")
             return MISSING
         value = found.value
     put(value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False))
@@ -55,12 +58,25 @@ def set_value(args: Namespace) -> int:
     pack = pack_names.find_one(args)
     _refuse_both(args)
     text = _read(args)
-    _check(text, is_text=args.text)
+    checked = configuration.check(text, plain=args.text)  # before the base is opened
+    for warning in checked.warnings:
+        warn(warning)
     with open_base(args) as base:
-        slug = endpoints.find(base, args.endpoint).endpoint.slug if args.endpoint else None
-        version = None if slug else _version(pack, args)
-        config_check.refuse_misfit(base, pack, text, version=version, slug=slug)
-        configuration.write(base, pack.kind, pack.name, text, actor=actor(), version=version, slug=slug)
+        version, slug = find_place(base, pack, args)
+        saved = configuration.save(
+            base,
+            pack.kind,
+            pack.name,
+            text,
+            actor=actor(),
+            version=version,
+            slug=slug,
+            plain=args.text,
+            running=pack,
+        )
+    for warning in saved.warnings:
+        if warning not in checked.warnings:
+            warn(warning)
     say(f"{pack.task_id} is configured for {slug or f'version {version}'}")
     return 0
 
@@ -69,22 +85,46 @@ def set_value(args: Namespace) -> int:
 def list_all(args: Namespace) -> int:
     """List every configuration; one that cannot be decoded shows the error in place of its value."""
     with open_base(args) as base:
-        rows = [_row(row) for row in configuration.every(base)]
-        config_check.add_faults(base, rows)
-    _add_missing(rows, args)
+        rows = configuration_list.listed(base, pack_names.catalog(args.packs_dir))
     if args.output == "table":
         rows = [{**row, "value": compact(row["value"], _SHOWN)} for row in rows]
     show(rows, args.output)
     return 0
 
 
-def _add_missing(rows: list[dict[str, Any]], args: Namespace) -> None:
-    """Add to the `fault` of each row that the packs folder has no such pack, if the folder can be read."""
-    catalog = pack_names.catalog(args.packs_dir)
-    present = pack_names.task_ids(catalog) if catalog else set()
-    for row in rows if catalog else ():
-        if row["pack"] not in present:
-            row["fault"] = "; ".join(filter(None, ("no pack of this name in the packs folder", row["fault"])))
+def find_place(
+    base: BaseConnection, pack: Named, args: Namespace, *, gone: bool = False
+) -> tuple[str | None, str | None]:
+    """The version and the slug that `--version` and `--endpoint` mean: one of the two.
+
+    Args:
+        base: the connection.
+        pack: the pack.
+        args: the arguments.
+        gone: whether the endpoint may be one that is no longer registered.
+
+    Raises:
+        ConfigurationError: if both are given, there is no such endpoint, or no version is given or known.
+    """
+    _refuse_both(args)
+    if args.endpoint:
+        if gone:
+            return None, endpoints.find_slug(base, args.endpoint)
+        return None, endpoints.find(base, args.endpoint).endpoint.slug
+    return find_version(pack, args), None
+
+
+def find_version(pack: Named, args: Namespace) -> str:
+    """The version that `--version` means, by default the pack's own.
+
+    Raises:
+        ConfigurationError: if it is no version, or none is given and the pack's is not known.
+    """
+    version: str = args.version or pack.version
+    if not version:
+        raise ConfigurationError(f"the version of {pack.task_id} is unknown", "packs folder", "give --version")
+    configuration.check_version(version, "--version")
+    return version
 
 
 def _refuse_both(args: Namespace) -> None:
@@ -92,25 +132,9 @@ def _refuse_both(args: Namespace) -> None:
         raise ConfigurationError("--endpoint and --version cannot be used together", "options", "give one of the two")
 
 
-def _version(pack: Named, args: Namespace) -> str:
-    version: str = args.version or pack.version
-    if not version:
-        raise ConfigurationError(f"the version of {pack.task_id} is unknown", "packs folder", "give --version")
-    if not is_version(version):
-        raise ConfigurationError(f"{version!r} is not a version", "--version", "write one such as 1.0.0")
-    return version
-
-
 def _of_version(stored: Configurations, version: str) -> Configuration:
     """The configuration of exactly this version: a lower version's is a fallback for packs only."""
-    return stored.for_version(version) if version in stored.external else configuration.NONE
-
-
-def _effective(stored: Configurations, pack: Named, args: Namespace, slug: str | None) -> tuple[Any, list[str]]:
-    external = stored.for_version(_version(pack, args))
-    if external.warning:
-        warn(external.warning)
-    return configuration.merge(external, stored.for_endpoint(slug) if slug else configuration.NONE)
+    return stored.for_version(version) if version in stored.external else stored_configuration.NONE
 
 
 def _read(args: Namespace) -> str:
@@ -128,37 +152,3 @@ def _read(args: Namespace) -> str:
         raise ConfigurationError("there is no such file", name, "correct --file") from None
     except files.Unreadable as error:
         raise ConfigurationError(f"the file {error.reason}", f"{name}:{error.place}".rstrip(":"), error.hint) from None
-
-
-def _check(text: str, *, is_text: bool) -> None:
-    """Refuse what no pack could use; warn about what packs do not expect."""
-    if "\0" in text:
-        raise ConfigurationError("the value contains a zero byte", "VALUE", "remove it")
-    if is_text:
-        return
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        cause, hint = json_fault.explain(text, error) if isinstance(error, json.JSONDecodeError) else (str(error), "")
-        hint = f"{hint}, or store plain text with --text".lstrip(", ")
-        raise ConfigurationError(f"the value is not JSON: {cause}", "VALUE", hint) from None
-    configuration.check_writable(value, "VALUE")
-    if not isinstance(value, dict):
-        warn(f"the value is a {type(value).__name__}, packs expect an object: it replaces every other configuration")
-        return
-    _, doubled = files.parse_object(text)
-    for key in doubled:
-        warn(f"the key {key!r} appears twice; the last one is used")
-
-
-def _row(row: dict[str, Any]) -> dict[str, Any]:
-    version = row["pack_version"]
-    source = f"{configuration.TABLES[row['kind']]} {row['id_config']}"
-    fault, value = "", None
-    try:
-        value = configuration.decode(row["pack_config"] or "", source)
-    except HdmError as error:
-        fault = error.what
-    endpoint = None if version else canonical(row["id_config"].removeprefix(f"{row['pack_name']}:"))
-    pack = PREFIX["rule" if row["kind"] == "rule" else "metric"] + (row["pack_name"] or "")
-    return {"pack": pack, "version": version, "endpoint": endpoint, "value": value, "fault": fault}

@@ -24,6 +24,9 @@ Record = Mapping[str, Any]
 class _Console(AirflowConsole):
     """Airflow's console, which ends the process with exit code 1 if the reader of a pipe has gone."""
 
+    def __init__(self) -> None:
+        super().__init__(emoji=False)  # a slug may have `:heart:` in it
+
     def on_broken_pipe(self) -> None:
         """Leave the error to the caller."""
         raise BrokenPipeError

@@ -11,6 +11,7 @@ from hdm_airflow.cli.arguments import (
     KIND,
     LIMIT,
     OUTPUT,
+    PACK,
     PACKS_DIR,
     YES,
     Trailing,
@@ -19,6 +20,8 @@ from hdm_airflow.cli.arguments import (
     several,
 )
 from hdm_airflow.cli.definition_alerts import ALERTS
+from hdm_airflow.cli.definition_audit import AUDIT
+from hdm_airflow.cli.definition_config import CONFIG
 from hdm_airflow.cli.definition_incidents import INCIDENTS
 from hdm_airflow.cli.definition_venvs import VENVS
 from hdm_airflow.cli.packs.definition import PACKS
@@ -31,7 +34,7 @@ def get_hdm_cli_commands() -> list[ActionCommand | GroupCommand]:
         GroupCommand(
             name="hdm",
             help=text,
-            subcommands=(PACKS, VENVS, DB, ENDPOINTS, *ACTIVATION, CONFIG, RUNS, ALERTS, INCIDENTS),
+            subcommands=(PACKS, VENVS, DB, ENDPOINTS, *ACTIVATION, CONFIG, RUNS, ALERTS, INCIDENTS, AUDIT),
         )
     ]
 
@@ -144,9 +147,8 @@ ENDPOINTS = GroupCommand(
     ),
 )
 
-_PACK = arg("pack", metavar="PACK", help="basic, mp_basic (metric pack) or rp_basic (rule pack)")
 _ALL = arg("--all", action="store_true", help="All endpoints")
-_ACTIVATION = (_PACK, _SOME_ENDPOINTS, _ALL, KIND, PACKS_DIR, *BASE)
+_ACTIVATION = (PACK, _SOME_ENDPOINTS, _ALL, KIND, PACKS_DIR, *BASE)
 
 ACTIVATION = (
     action(
@@ -163,59 +165,6 @@ ACTIVATION = (
         "activation.deactivate",
         _ACTIVATION,
         example="airflow hdm deactivate rp_basic heart",
-    ),
-)
-
-_OF_ENDPOINT = arg("--endpoint", metavar="ENDPOINT", help="The configuration of this endpoint only")
-_OF_VERSION = arg(
-    "--version", metavar="VERSION", help="The external configuration of this version (default: the pack's own)"
-)
-
-CONFIG = GroupCommand(
-    name="config",
-    help="The configuration of packs: external (for all endpoints), and per endpoint",
-    subcommands=(
-        action(
-            "get",
-            "Print a configuration",
-            "config.get",
-            (
-                _PACK,
-                _OF_ENDPOINT,
-                _OF_VERSION,
-                arg("--effective", action="store_true", help="Merged as the pack gets it, with its sources on stderr"),
-                KIND,
-                PACKS_DIR,
-                *BASE,
-            ),
-            example="airflow hdm config get mp_basic --endpoint heart --effective",
-            exit_codes="0 printed, 1 not found, 2 wrong usage or configuration",
-        ),
-        action(
-            "set",
-            "Replace a configuration; the audit trail keeps the previous one",
-            "config.set_value",
-            (
-                _PACK,
-                Trailing("value", nargs="?", metavar="VALUE", help="JSON, usually an object; - reads stdin"),
-                arg("--file", metavar="FILE", help="Read the value from a file"),
-                arg("--text", action="store_true", help="Store plain text, not JSON"),
-                _OF_ENDPOINT,
-                _OF_VERSION,
-                KIND,
-                PACKS_DIR,
-                *BASE,
-            ),
-            example="""airflow hdm config set mp_basic --endpoint heart '{"min_count": 10}'""",
-            more="Refused if it does not fit the pack's config.schema.json: an unknown key, or a wrong value.",
-        ),
-        action(
-            "list",
-            "List every stored configuration",
-            "config.list_all",
-            (PACKS_DIR, *BASE, OUTPUT),
-            example="airflow hdm config list --output json",
-        ),
     ),
 )
 

@@ -27,6 +27,11 @@ def read(folder: Path) -> Any:
     return json.loads(text)
 
 
+def sounds_secret(key: str) -> bool:
+    """Whether a key suggests that its value is a secret."""
+    return _SOUNDS_SECRET.search(key) is not None
+
+
 def secrets(conf: Any) -> Iterator[tuple[str, str]]:
     """Every non-empty text whose key suggests a secret: its place, and the text."""
     waiting = [("", conf)]  # a list, not recursion: JSON nests deeper than Python calls
@@ -35,7 +40,7 @@ def secrets(conf: Any) -> Iterator[tuple[str, str]]:
         inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for key, one in inner:
             here = f"{place}.{key}".lstrip(".")
-            if isinstance(one, str) and one and _SOUNDS_SECRET.search(str(key)):
+            if isinstance(one, str) and one and sounds_secret(str(key)):
                 yield here, one
             waiting.append((here, one))
 

@@ -2,6 +2,10 @@
 -- Every endpoint with its slug.
 SELECT * FROM hdm_endpoint ORDER BY slug;
 
+-- name: among
+-- Those of some slugs that are registered.
+SELECT slug FROM hdm_endpoint JOIN unnest(%(slugs)s::text[]) AS wanted (slug) USING (slug);
+
 -- name: lock
 -- The connection that a change replaces, locked until the change is written.
 SELECT conn_id FROM hdm_core_dblist

@@ -7,8 +7,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
+from hdm_airflow.admin import pack_names
 from hdm_airflow.base import activation, configuration
-from hdm_airflow.cli import pack_names
 from hdm_airflow.cli.command import command
 from hdm_airflow.cli.command_context import open_base, packs_folder
 from hdm_airflow.cli.console import say, show_one, warn

@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hdm_airflow.admin.pack_names import check_name
 from hdm_airflow.cli.command import command
 from hdm_airflow.cli.command_context import actor, packs_folder
 from hdm_airflow.cli.console import put, say
-from hdm_airflow.cli.pack_names import check_name
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.pack import PREFIX, SCRIPT
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hdm_airflow.admin.pack_names import renaming
 from hdm_airflow.base import pack_rename
 from hdm_airflow.base.rename import without_runs
 from hdm_airflow.cli import pack_names
 from hdm_airflow.cli.command import command
 from hdm_airflow.cli.command_context import actor, open_base
 from hdm_airflow.cli.console import put, say, warn
-from hdm_airflow.cli.pack_names import Named
-from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.pack import PREFIX
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from hdm_airflow.admin.pack_names import Named
     from hdm_airflow.packs.catalog import Catalog
     from hdm_airflow.packs.pack import Pack
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @command
 def rename(args: Namespace) -> int:
     """Rename a pack in the HDM base, and say what to change in the packs folder."""
-    old, new = _names(args)
+    old, new = renaming(args.pack, args.kind, args.new)
     with open_base(args) as base, without_runs(base):
         counts = pack_rename.rename(base, old.kind, old.name, new.name, actor=actor())
     moved = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
@@ -37,26 +37,6 @@ def rename(args: Namespace) -> int:
     say("its own tables keep their names and rows")
     put(new.task_id)
     return 0
-
-
-def _names(args: Namespace) -> tuple[Named, Named]:
-    """The old and the new name. The kind is never taken from the packs folder, which may have one of the names.
-
-    Raises:
-        ConfigurationError: if the kind is not clear or would change, or the new name is invalid or the old one.
-    """
-    old = pack_names.stated(args.pack, args.kind)
-    if old is None:
-        hint = f"write mp_{args.pack} or rp_{args.pack}, or give --kind"
-        raise ConfigurationError(f"the kind of {args.pack!r} is not clear", "OLD", hint)
-    other = PREFIX["rule" if old.kind == "metric" else "metric"]
-    if args.new.startswith(other):
-        raise ConfigurationError(f"{args.new!r} is of the other kind", "NEW", f"write {PREFIX[old.kind]}NAME or NAME")
-    new = Named(kind=old.kind, name=args.new.removeprefix(PREFIX[old.kind]))
-    pack_names.check_name(new.name, "NEW")
-    if new == old:
-        raise ConfigurationError("both names are the same", "NEW", "write the new name")
-    return old, new
 
 
 def _advise(catalog: Catalog, old: Named, new: Named) -> None:
