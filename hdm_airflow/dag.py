@@ -291,7 +291,7 @@ def _task(pack: Pack, settings: Settings, environment: str, stated: PackArgument
         try:
             arguments = stated.merge(pack, arguments)
         except ConfigurationError as error:
-            return ProblemOperator(task_id=pack.task_id, reason=str(error))
+            return ProblemOperator(task_id=pack.task_id, reason=str(error), environment=environment, pack=pack.task_id)
     return PackOperator(task_id=pack.task_id, pack=pack, **arguments)
 
 

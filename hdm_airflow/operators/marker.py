@@ -74,6 +74,11 @@ def make(
     )
 
 
+def is_marker(asset: Asset) -> bool:
+    """Whether an asset is a marker."""
+    return asset.name.startswith(NAME) and asset.uri.startswith(URI)
+
+
 def attach(marker: Asset, tasks: Iterable[BaseOperator]) -> None:
     """Let a task of the group carry the marker.
 
