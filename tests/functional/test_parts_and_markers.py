@@ -43,6 +43,15 @@ with DAG("own", schedule=None, params={"metric_date": "2026-01-01"}) as dag:
     EmptyOperator(task_id="before") >> HdmTaskGroup("quality", select=["mp_basic"])
 HdmDag("wrong", select=["nothing"])
 """
+#: In a file of its own, which Airflow parses in a process of its own.
+UNREADABLE = """
+import os
+
+os.environ["AIRFLOW_VAR_HDM"] = "{not json"
+from hdm_airflow import HdmDag
+
+HdmDag("unreadable")
+"""
 
 
 class Running:
@@ -121,6 +130,7 @@ def running(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
         for task_id in ("mp_basic", "rp_basic", "mp_some", "mp_args", "mp_broken"):
             stage.activate(task_id, HEART, LUNG)
         (dags / "hdm.py").write_text(DAGS)
+        (dags / "unreadable.py").write_text(UNREADABLE)
         settings = {
             "venvs": {"folder": str(stage.store)},
             "schedule": None,
@@ -134,14 +144,14 @@ def running(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
             "TMPDIR": str(folder),
         }
         with Airflow(folder / "airflow", dags=dags, variables=variables) as airflow:
-            assert eventually(lambda: airflow.call("GET", "/dags")["total_entries"] == 4, 60)
+            assert eventually(lambda: airflow.call("GET", "/dags")["total_entries"] == 5, 60)
             yield Running(airflow, stage, bad)
     for one in (database, other):
         postgres.drop_database(one.name)
 
 
 def test_airflow_keeps_a_marker_of_each_environment(running: Running) -> None:
-    """Two environments of an HdmDag, a group in a foreign Dag, a quarantined pack, a Dag with wrong settings."""
+    """Two environments, a foreign Dag, a quarantined pack, a wrong selection, a Variable that is not JSON."""
     found = running.markers()
     assert {name: (dag, task) for name, (dag, task, _) in found.items()} == {
         "hdm:two:hdm-dev": ("two", "hdm-dev.mp_basic"),
@@ -149,6 +159,7 @@ def test_airflow_keeps_a_marker_of_each_environment(running: Running) -> None:
         "hdm:part:hdm-prod": ("part", "hdm-prod.mp_args"),
         "hdm:own:quality": ("own", "quality.mp_basic"),
         "hdm:wrong:hdm-prod": ("wrong", "configuration"),
+        "hdm:unreadable:": ("unreadable", "configuration"),
     }
     extras = {name: extra for name, (_, _, extra) in found.items()}
     two = extras["hdm:two:hdm-prod"]
@@ -169,6 +180,9 @@ def test_airflow_keeps_a_marker_of_each_environment(running: Running) -> None:
         "prod",
     )
     assert "no pack matches nothing" in extras["hdm:wrong:hdm-prod"]["problem"]
+    unreadable = extras["hdm:unreadable:"]
+    assert (unreadable["environment"], unreadable["conn_id"], unreadable["group"]) == ("", "", "")
+    assert "the Variable is not JSON" in unreadable["problem"]
     assert not running.metadata("SELECT 1 FROM dag_schedule_asset_reference")
     outlets = "SELECT name FROM asset JOIN task_outlet_asset_reference ON asset_id = asset.id WHERE name LIKE 'hdm:%'"
     assert not running.metadata(outlets)
