@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -14,6 +15,7 @@ from airflow.sdk import DAG, Asset, BaseOperator, Param, TaskGroup, TriggerRule,
 from airflow.sdk.definitions.param import ParamsDict
 
 from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.operators import marker
 from hdm_airflow.operators.metric_date import PARAM
 from hdm_airflow.operators.pack import PackOperator
 from hdm_airflow.operators.problem import ProblemOperator, in_markdown
@@ -21,7 +23,7 @@ from hdm_airflow.packs.catalog import Catalog
 from hdm_airflow.packs.finding import Finding
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.packs.selection import choose
-from hdm_airflow.settings import Settings
+from hdm_airflow.settings import Environment, Settings
 from hdm_airflow.variable import WHERE
 
 if TYPE_CHECKING:
@@ -98,7 +100,8 @@ class HdmDag(DAG):
             "exclude": exclude,
             "pack_args": pack_args,
         }
-        settings, catalog, packs, problem = _read(arguments, dag_file)
+        source = _Source.read(arguments, dag_file)
+        settings = source.settings
         params = {PARAM: _metric_date_param(), **(dag_arguments.pop("params", None) or {})}
         defaults = {
             "schedule": settings.schedule,
@@ -106,19 +109,26 @@ class HdmDag(DAG):
             "max_active_runs": 1,
             "tags": {"hdm"},
             "description": "Data quality packs: metrics, then rules",
-            "doc_md": _dag_doc(settings, problem),
+            "doc_md": _dag_doc(settings, source.problem),
         }
         super().__init__(dag_id, **{**defaults, **dag_arguments})
         self.fileloc = dag_file
         with self:
             start = EmptyOperator(task_id="start")
             end = EmptyOperator(task_id="end", trigger_rule="none_failed")
-            if problem:
-                start >> _problems(dag_id, problem) >> end
+            if source.problem:
+                tasks = _problems(dag_id, source.problem)
+                for name in sorted(source.environments) or [""]:
+                    group_id = f"hdm-{name}" if name else ""
+                    prefix = f"{group_id}." if name else ""
+                    place = marker.Group(dag_id=dag_id, group_id=group_id, prefix=prefix, kind="dag")
+                    base = source.environments.get(name)
+                    marker.attach(marker.make(place, name, base, problem=source.problem), tasks[:1])
+                start >> tasks >> end
             else:
                 for name in sorted(settings.environments):
                     with TaskGroup(f"hdm-{name}", tooltip=f"HDM base: {settings.environments[name].conn_id}") as group:
-                        _add_packs(catalog, packs, settings, name)
+                        _add_packs(source, name, _place(group, "dag"))
                     start >> group >> end
         # Last: Airflow would copy the Dag's params into each new task, twice.
         self.params = ParamsDict(params)
@@ -160,48 +170,74 @@ class HdmTaskGroup(TaskGroup):
             "exclude": exclude,
             "pack_args": pack_args,
         }
-        settings, catalog, packs, problem = _read(arguments, _caller())
-        if not problem and environment not in settings.environments:
-            known = ", ".join(sorted(settings.environments))
+        source = _Source.read(arguments, _caller())
+        problem = source.problem
+        if not problem and environment not in source.environments:
+            known = ", ".join(sorted(source.environments))
             problem = str(
                 ConfigurationError(f"there is no environment {environment!r}", WHERE, f"choose one of: {known}")
             )
         super().__init__(group_id, **group_arguments)
         with self:
+            place = _place(self, "task group")
             if problem:
                 end = EmptyOperator(task_id="end", trigger_rule="none_failed")
                 # without a prefix, any task of the Dag could be ours
-                dag_id = self.dag.dag_id if self.prefix_group_id else ""
-                _problems(dag_id, problem, prefix=f"{self.group_id}.") >> end
+                tasks = _problems(place.dag_id if self.prefix_group_id else "", problem, prefix=f"{self.group_id}.")
+                base = source.environments.get(environment)
+                marker.attach(marker.make(place, environment, base, problem=problem), tasks[:1])
+                tasks >> end
             else:
-                _add_packs(catalog, packs, settings, environment)
+                _add_packs(source, environment, place)
 
 
-def _read(arguments: Mapping[str, Any], dag_file: str) -> tuple[Settings, Catalog, tuple[Pack, ...], str]:
-    """The settings, the catalog, the selected packs and ''; after a mistake, no packs and what is wrong.
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """What a Dag or group is made from."""
 
-    Args:
-        arguments: arguments of the Dag or group; None counts as left out.
-        dag_file: the file that `packs_dir` is relative to.
+    settings: Settings
+    environments: Mapping[str, Environment]  # none if the settings cannot be read
+    catalog: Catalog
+    packs: tuple[Pack, ...]  # the selected ones; none after a mistake
+    problem: str  # what is wrong; '' if nothing is
 
-    Raises:
-        ConfigurationError: if an argument is wrong, so that the Dag's author sees it. Mistakes in the Variable or the
-            folder do not raise: an exception would remove every Dag of the file.
-    """
-    stated = {key: value for key, value in arguments.items() if value is not None}
-    Settings().override(stated)
-    settings = Settings()
-    try:
-        settings = Settings.load().override(stated)
-        catalog = Catalog.scan(Path(dag_file).parent / settings.packs_dir)
-        packs = choose(catalog.every, settings.select, settings.exclude)
-        choose(catalog.every, select=tuple(settings.pack_args))  # raises if a selector matches no pack
-        if not packs:
-            hint = "add packs (airflow hdm packs install basic packs), or correct select and exclude"
-            raise ConfigurationError("no packs to run", settings.packs_dir, hint)
-    except ConfigurationError as error:
-        return settings, Catalog(root=Path(), packs=(), quarantined=(), findings=()), (), str(error)
-    return settings, catalog, packs, ""
+    @classmethod
+    def read(cls, arguments: Mapping[str, Any], dag_file: str) -> _Source:
+        """Read the settings and the packs folder.
+
+        Args:
+            arguments: arguments of the Dag or group; None counts as left out.
+            dag_file: the file that `packs_dir` is relative to.
+
+        Raises:
+            ConfigurationError: if an argument is wrong, so that the Dag's author sees it. Mistakes in the Variable or
+                the folder do not raise: an exception would remove every Dag of the file.
+        """
+        stated = {key: value for key, value in arguments.items() if value is not None}
+        argued = Settings().override(stated)
+        settings = Settings()
+        environments = argued.environments if "environments" in stated else {}
+        catalog = Catalog(root=Path(), packs=(), quarantined=(), findings=())
+        packs: tuple[Pack, ...] = ()
+        problem = ""
+        try:
+            settings = Settings.load().override(stated)
+            environments = settings.environments
+            catalog = Catalog.scan(Path(dag_file).parent / settings.packs_dir)
+            packs = choose(catalog.every, settings.select, settings.exclude)
+            choose(catalog.every, select=tuple(settings.pack_args))  # raises if a selector matches no pack
+            if not packs:
+                hint = "add packs (airflow hdm packs install basic packs), or correct select and exclude"
+                raise ConfigurationError("no packs to run", settings.packs_dir, hint)
+        except ConfigurationError as error:
+            packs, problem = (), str(error)
+        return cls(settings=settings, environments=environments, catalog=catalog, packs=packs, problem=problem)
+
+
+def _place(group: TaskGroup, kind: Literal["dag", "task group"]) -> marker.Group:
+    group_id = group.group_id or ""
+    prefix = f"{group_id}." if group.prefix_group_id else ""
+    return marker.Group(dag_id=group.dag.dag_id, group_id=group_id, prefix=prefix, kind=kind)
 
 
 def _problems(dag_id: str, reason: str, *, prefix: str = "") -> list[BaseOperator]:
@@ -216,24 +252,27 @@ def _problems(dag_id: str, reason: str, *, prefix: str = "") -> list[BaseOperato
     ids = {"configuration"}
     if running.dag_id == dag_id and running.task_id and running.task_id.startswith(prefix):
         ids |= {running.task_id.removeprefix(prefix)} - {"start", "end"}
-    return [ProblemOperator(task_id=one, reason=reason) for one in sorted(ids)]
+    return [ProblemOperator(task_id=one, reason=reason) for one in sorted(ids, key=lambda one: one != "configuration")]
 
 
-def _add_packs(catalog: Catalog, packs: Sequence[Pack], settings: Settings, environment: str) -> None:
+def _add_packs(source: _Source, environment: str, place: marker.Group) -> None:
     """Add one task per pack to the current group, with rule packs downstream of the metric packs they depend on.
 
     The last task, `end`, is downstream of every pack: if a metric task fails and its rule task succeeds, the run must
     still be red.
     """
-    stated = _pack_arguments(settings)
-    tasks = {pack.task_id: _task(pack, settings, environment, stated) for pack in packs}
-    for pack in packs:
-        upstream = [tasks[other.task_id] for other in catalog.upstream(pack) if other.task_id in tasks]
+    stated = _pack_arguments(source.settings)
+    tasks = {pack.task_id: _task(pack, source.settings, environment, stated) for pack in source.packs}
+    for pack in source.packs:
+        upstream = [tasks[other.task_id] for other in source.catalog.upstream(pack) if other.task_id in tasks]
         if upstream:
             # all_done: only the gate decides, endpoint by endpoint, what the task judges
             tasks[pack.task_id].trigger_rule = TriggerRule.ALL_DONE
             tasks[pack.task_id].set_upstream(upstream)
     EmptyOperator(task_id="end", trigger_rule="none_failed").set_upstream(list(tasks.values()))
+    faults = [(pack, _fault(pack, tasks[pack.task_id])) for pack in source.packs]
+    base = source.settings.environments[environment]
+    marker.attach(marker.make(place, environment, base, faults), tasks.values())
 
 
 def _task(pack: Pack, settings: Settings, environment: str, stated: PackArguments | None) -> BaseOperator:
@@ -252,8 +291,16 @@ def _task(pack: Pack, settings: Settings, environment: str, stated: PackArgument
         try:
             arguments = stated.merge(pack, arguments)
         except ConfigurationError as error:
-            return ProblemOperator(task_id=pack.task_id, reason=str(error))
+            return ProblemOperator(task_id=pack.task_id, reason=str(error), environment=environment, pack=pack.task_id)
     return PackOperator(task_id=pack.task_id, pack=pack, **arguments)
+
+
+def _fault(pack: Pack, task: BaseOperator) -> str:
+    """Why the task of a pack can only fail; '' if it can run."""
+    if pack.errors:
+        first = pack.errors[0]
+        return f"{first.path}: {first.message} ({first.code})"
+    return task.reason.partition("\n")[0] if isinstance(task, ProblemOperator) else ""
 
 
 def _pack_arguments(settings: Settings) -> PackArguments | None:

@@ -70,8 +70,13 @@ def newest(base: BaseConnection, attempt: Attempt, required: Sequence[str], slug
     """Read the newest rows of this metric date, for the pack and for the metric packs that it requires."""
     values: dict[str, Any] = {"kind": attempt.kind, "pack": attempt.pack, "date": attempt.metric_date}
     values |= {"required": list(required), "slugs": list(slugs)}
-    rows = base.execute(queries("runs")["newest"], values).fetchall()
-    return [Run(**{**row, "incomplete": tuple(row["incomplete"] or ())}) for row in rows]
+    return list(map(_run, base.execute(queries("runs")["newest"], values)))
+
+
+def of_this_run(base: BaseConnection, attempt: Attempt, slugs: Sequence[str]) -> list[Run]:
+    """Read the newest row of each endpoint that this task has written in this Dag run, in all its tries."""
+    values = {**asdict(attempt), "slugs": list(slugs)}
+    return list(map(_run, base.execute(queries("runs")["of_this_run"], values)))
 
 
 def lost(
@@ -297,6 +302,10 @@ def recent(
     """Read the newest rows of the ledger, newest first, with the given filters."""
     values = {"limit": limit, "pack": pack, "endpoint": endpoint, "status": status, "date": metric_date}
     return base.execute(queries("runs")["recent"], values).fetchall()
+
+
+def _run(row: dict[str, Any]) -> Run:
+    return Run(**{**row, "incomplete": tuple(row["incomplete"] or ())})
 
 
 def _started(attempt: Attempt, ids: Mapping[str, int], incomplete: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from hdm_airflow.credentials.sources import PATIENCE, open_chain
 from hdm_airflow.errors import ConfigurationError, HdmError, PackFailedError
 from hdm_airflow.operators import alarm, lock, plan, targets, verdict
 from hdm_airflow.operators.execution import Execution
+from hdm_airflow.operators.part import Part
 from hdm_airflow.operators.plan import Plan
 from hdm_airflow.packs import content
 from hdm_airflow.packs.finding import listed
@@ -81,7 +82,7 @@ class AttemptResult:
     def skip_reason(self) -> str:
         """Why the attempt did nothing at all; '' if it did something."""
         if self.planned.empty:
-            return "no endpoint is activated"
+            return "no endpoint of this run is activated" if self.planned.ignored else "no endpoint is activated"
         if self.planned.kept or any(one.status != "skipped" for one in self.done):
             return ""
         return "no endpoint passed the gate" if self.planned.gated else "the pack skipped every endpoint"
@@ -96,6 +97,7 @@ class PackAttempt:
         conditions: the conditions under which it runs.
         log: receives the progress and each masked line of the pack's output.
         only: slugs of activated endpoints to run on, even if they have succeeded before; None: all that have not.
+        part: what the Dag run is limited to; None: it runs everything.
         keep: keep the run folder, without its secrets.
         dies_with_parent: kill this process if its parent dies.
     """
@@ -108,6 +110,7 @@ class PackAttempt:
         log: Log,
         *,
         only: Collection[str] | None = None,
+        part: Part | None = None,
         keep: bool = False,
         dies_with_parent: bool = True,
     ) -> None:
@@ -116,6 +119,7 @@ class PackAttempt:
         self.conditions = conditions
         self.log = log
         self.only = only
+        self.part = part
         self.keep = keep
         self.dies_with_parent = dies_with_parent
         self._execution: Execution | None = None
@@ -156,6 +160,7 @@ class PackAttempt:
                 self.pack,
                 require_reports=conditions.options.require_reports,
                 only=self.only,
+                part=self.part,
                 resumed=resumed,
             )
             self._log_plan(planned)
@@ -228,6 +233,8 @@ class PackAttempt:
             self.log.warning("not run: %s: %s", printable(why), printable(slug))
         for slug in planned.kept:
             self.log.info("%s has succeeded before and is not run again", printable(slug))
+        for slug in planned.ignored:
+            self.log.info("not run: %s is not activated on %s", self.pack.task_id, printable(slug))
 
     def _log_result(self, result: AttemptResult) -> None:
         for outcome in result.done:

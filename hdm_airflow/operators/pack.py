@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from hdm_airflow.errors import ConfigurationError, HdmError, IncidentsOpenedError, PackFailedError
+from hdm_airflow.operators import marker
 from hdm_airflow.operators.metric_date import metric_date
 from hdm_airflow.packs.finding import listed
 from hdm_airflow.packs.pack import Pack
@@ -18,9 +19,10 @@ from hdm_airflow.settings import RunOptions
 # Modules that only a running task needs are imported in `execute`: a Dag file is parsed far more often than its tasks
 # run, and must not load a database driver.
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import DAG, Context
 
     from hdm_airflow.operators.attempt import AttemptResult, PackAttempt
+    from hdm_airflow.operators.part import Part
 
 #: Seconds between our timeout and Airflow's, in which to end the processes and write the ledger.
 _HEADSTART = 10.0
@@ -82,15 +84,18 @@ class PackOperator(BaseOperator):
             HdmError: if the HDM base or a venv cannot be used, or incidents could not be derived: a retry may help.
         """
         try:
+            part = self._part(context)
             self._skip_backfill(context)
             self._skip_quarantined()
-            self._running = self._attempt(context)
+            self._running = self._attempt(context, part)
             result = self._running.run()
         except ConfigurationError as error:
             raise AirflowFailException(str(error)) from None  # or the log would show all of it twice
         finally:
             self._leave_summary(context)
         self._conclude(result)
+        if part:
+            self._mark_events(context)
 
     def on_kill(self) -> None:
         """Write the ledger, then end the pack's processes: Airflow sends SIGKILL five seconds later."""
@@ -124,6 +129,19 @@ class PackOperator(BaseOperator):
 
     # The steps, in the order of `execute` -----------------------------------------------------------------------
 
+    def _part(self, context: Context) -> Part | None:
+        """The part of the packs and endpoints that the run is limited to; skips the task if it is no part of it."""
+        from hdm_airflow.operators import part
+
+        limited = part.read(context)
+        if limited is None:
+            return None
+        if self.has_dag():  # type: ignore[no-untyped-call]  # Airflow's is not annotated
+            limited.check_names(_environments(self.dag), self.dag.task_ids)
+        if not limited.covers(self.environment, self.pack.task_id):
+            self._skip(part.OUTSIDE)
+        return limited
+
     def _skip_backfill(self, context: Context) -> None:
         if context["dag_run"].run_type != "backfill" or self.pack.kind != "metric" or self.pack.errors:
             return
@@ -151,7 +169,7 @@ class PackOperator(BaseOperator):
         self.log.info("%s", reason)
         raise AirflowSkipException(reason)
 
-    def _attempt(self, context: Context) -> PackAttempt:
+    def _attempt(self, context: Context, part: Part | None) -> PackAttempt:
         from hdm_airflow.base.runs import Attempt
         from hdm_airflow.operators.attempt import Conditions, PackAttempt
         from hdm_airflow.runner.job import tz
@@ -175,7 +193,13 @@ class PackOperator(BaseOperator):
             deadline=None if self._airflow_limit is None else time.monotonic() + self._airflow_limit,
             timezone=tz(context["dag"].timezone),
         )
-        return PackAttempt(self.pack, attempt, conditions, self.log)
+        return PackAttempt(self.pack, attempt, conditions, self.log, part=part)
+
+    def _mark_events(self, context: Context) -> None:
+        """Say in the asset events of this task that it has updated a part only."""
+        for outlet in self.outlets:
+            if isinstance(outlet, Asset):
+                context["outlet_events"][outlet].extra["partial_run"] = True
 
     def _leave_summary(self, context: Context) -> None:
         """Push the summary to XCom however the run ended: a return value is lost if the task fails."""
@@ -198,6 +222,8 @@ class PackOperator(BaseOperator):
             raise AirflowFailException(str(result.fault))
         if result.fault:
             raise result.fault
+        if result.planned.empty and result.planned.ignored:
+            self._skip(f"{result.skip_reason} for {self.pack.task_id}")
         if result.planned.empty:
             hint = f"activate one: airflow hdm activate {self.pack.task_id} <endpoint>"
             self._skip(f"{result.skip_reason} for {self.pack.task_id}; {hint}")
@@ -205,6 +231,13 @@ class PackOperator(BaseOperator):
             reasons = [(why, slug) for slug, why in result.planned.gated.items()]
             reasons += [(one.reason, one.endpoint) for one in result.done]
             self._skip("\n".join([f"{result.skip_reason}:", *_grouped(reasons)]))
+
+
+def _environments(dag: DAG) -> set[str]:
+    """The environments of a Dag: also those of which no pack has a task that runs."""
+    found = {task.environment for task in dag.tasks if isinstance(task, PackOperator)}
+    inlets = (one for task in dag.tasks for one in task.inlets)
+    return found | {str(one.extra["environment"]) for one in inlets if isinstance(one, Asset) and marker.is_marker(one)}
 
 
 def _grouped(reasons: Iterable[tuple[str, str]]) -> list[str]:

@@ -10,7 +10,7 @@ from hdm_airflow.base import assignments as base_assignments
 from hdm_airflow.base import runs
 from hdm_airflow.base.assignments import Assignments
 from hdm_airflow.base.configuration import NONE, Configuration, merge
-from hdm_airflow.base.endpoints import Registered
+from hdm_airflow.base.endpoints import Registered, canonical
 from hdm_airflow.base.gate import Gate, Verdict
 from hdm_airflow.errors import ConfigurationError, HdmError, shortened
 from hdm_airflow.packs import config_schema, files
@@ -18,6 +18,7 @@ from hdm_airflow.packs.pack import Pack
 
 if TYPE_CHECKING:
     from hdm_airflow.base.hook import BaseConnection
+    from hdm_airflow.operators.part import Part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ class Plan:
     kept: tuple[str, ...]  # slugs that succeeded in an earlier attempt and are still up to date
     external: Configuration  # the pack's own configuration
     recorded: str | None = None  # digest of the pack's content, as the base has recorded it
+    ignored: tuple[str, ...] = ()  # slugs that the Dag run is limited to, but the pack is not activated there
 
     @property
     def slugs(self) -> list[str]:
@@ -54,7 +56,7 @@ class Plan:
 
     @property
     def empty(self) -> bool:
-        """Whether no endpoint is activated."""
+        """Whether there is no endpoint to run on."""
         return not self.slugs
 
 
@@ -65,9 +67,13 @@ def read(
     *,
     require_reports: bool,
     only: Collection[str] | None = None,
+    part: Part | None = None,
     resumed: bool = False,
 ) -> Plan:
-    """Plan one attempt from the present state of the base, with two or three queries for any number of endpoints.
+    """Plan one attempt from the present state of the base, with two to four queries for any number of endpoints.
+
+    A Dag run that is limited to a part runs all of it, even what has succeeded before; its retries and cleared tasks
+    run what this Dag run has not finished.
 
     Args:
         base: the connection.
@@ -75,6 +81,7 @@ def read(
         pack: the pack to run.
         require_reports: refuse metrics whose success rests on the exit code alone.
         only: slugs of the endpoints to run on, even if they have succeeded before; None: all that have not.
+        part: what the Dag run is limited to; None: it runs everything.
         resumed: the previous attempt was interrupted: this one runs the rest, even if there is nothing left.
 
     Raises:
@@ -84,6 +91,7 @@ def read(
     assigned = base_assignments.read(base, pack.kind, pack.name, required, version=pack.version)
     if only is not None:
         assigned = _narrow(assigned, pack, only)
+    assigned, ignored = _limited(assigned, part)
     newest = runs.newest(base, attempt, required, assigned.slugs)
     gate = Gate(
         requires=pack.requires,
@@ -99,8 +107,10 @@ def read(
         external, fault = assigned.configurations.for_version(pack.version), ""
     except HdmError as error:
         external, fault = NONE, one_line(error)
+    if part:
+        own = {run.endpoint: run for run in runs.of_this_run(base, attempt, assigned.slugs)}
     planned = make(assigned, external, fault, gate, own if only is None else {}, resumed=resumed)
-    return replace(refuse_misfits(planned, pack), recorded=assigned.recorded)
+    return replace(refuse_misfits(planned, pack), recorded=assigned.recorded, ignored=ignored)
 
 
 def make(
@@ -202,6 +212,15 @@ def _narrow(assigned: Assignments, pack: Pack, only: Collection[str]) -> Assignm
         hint = f"activate it there: airflow hdm activate {pack.task_id} {' '.join(missing)}"
         raise ConfigurationError(f"{pack.task_id} is not activated on {', '.join(missing)}", "activation", hint)
     return replace(assigned, slugs=tuple(slug for slug in assigned.slugs if slug in only))
+
+
+def _limited(assigned: Assignments, part: Part | None) -> tuple[Assignments, tuple[str, ...]]:
+    """The endpoints that the Dag run is limited to, and those of them that are not activated."""
+    if part is None or part.endpoints is None:
+        return assigned, ()
+    named = set(map(canonical, part.endpoints))
+    found = tuple(slug for slug in assigned.slugs if slug in named)
+    return replace(assigned, slugs=found), tuple(sorted(named.difference(found)))
 
 
 def _is_done(slug: str, gate: Gate, own: Mapping[str, runs.Run]) -> bool:

@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.printable import printable
 
 if TYPE_CHECKING:
@@ -28,20 +29,34 @@ class ProblemOperator(BaseOperator):
 
     Args:
         reason: what is wrong, where, and what to do; also the task's documentation.
+        environment: in place of a pack's task: its environment, and
+        pack: the task id of its pack, without the group; a Dag run that is limited to others skips the task.
     """
 
     ui_color = "#f8d7da"
     custom_operator_name = "wrong configuration"
 
-    def __init__(self, *, reason: str, **kwargs: Any) -> None:
+    def __init__(self, *, reason: str, environment: str = "", pack: str = "", **kwargs: Any) -> None:
         reason = printable(reason, lines=True)[:_LONGEST]
         super().__init__(**{"doc_md": f"#### Why this task fails\n\n{in_markdown(reason)}", **kwargs, "retries": 0})
         self.reason = reason
+        self.environment = environment
+        self.pack = pack
 
-    def execute(self, context: Context) -> NoReturn:  # noqa: ARG002  # Airflow's signature
+    def execute(self, context: Context) -> NoReturn:
         """Fail with the reason.
 
         Raises:
-            AirflowFailException: if it runs at all.
+            AirflowSkipException: if it is not part of the run.
+            AirflowFailException: if it is.
         """
+        if self.pack:
+            from hdm_airflow.operators import part
+
+            try:
+                limited = part.read(context)
+            except ConfigurationError as error:
+                raise AirflowFailException(str(error)) from None
+            if limited and not limited.covers(self.environment, self.pack):
+                raise AirflowSkipException(part.OUTSIDE)
         raise AirflowFailException(self.reason)

@@ -107,7 +107,7 @@ class Stage:
         moment = datetime(day.year, day.month, day.day, 2, tzinfo=timezone.utc)
         instance = SimpleNamespace(
             dag_id="stage",
-            run_id=f"run {day}",
+            run_id=changes.pop("run_id", f"run {day}"),
             task_id=operator.task_id,
             try_number=self.tries,
             xcom_push=lambda *, key, value: pushed.update({key: value}),

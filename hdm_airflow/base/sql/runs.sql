@@ -38,6 +38,17 @@ LEFT JOIN LATERAL (
 ) AS newest ON true
 WHERE newest.is_whole IS NOT TRUE;
 
+-- name: of_this_run
+-- The newest row of each endpoint of one metric date among those of one task in one Dag run, over all its tries.
+SELECT DISTINCT ON (endpoint)
+    kind, pack, endpoint, environment, status, reported, reason, nullif(incomplete, '[]') AS incomplete,
+    started_at, finished_at, metrics
+FROM hdm_pack_run
+WHERE kind = %(kind)s AND pack = %(pack)s AND metric_date = %(metric_date)s
+    AND dag_id = %(dag_id)s AND run_id = %(run_id)s AND task_id = %(task_id)s
+    AND endpoint IN (SELECT unnest(%(slugs)s::text[]))
+ORDER BY endpoint, id DESC;
+
 -- name: dbversions
 -- The version last reported for each endpoint.
 SELECT wanted.slug, found.dbversion
