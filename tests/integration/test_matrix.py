@@ -74,7 +74,7 @@ def test_an_old_form_of_a_registered_slug_is_no_stranger(session: Any) -> None:
     assert (cell.active, cell.configured) == (True, False)
     assert matrix.cell(session, "metric", "basic", HEART.slug).configured
     assert names(session, Filters(active=True)) == ["100% cœur"]
-    assert names(session, Filters(search="cœur", active=True, packs=(RULE,))) == ["100% cœur"]  # type: ignore[arg-type]
+    assert names(session, Filters(search="cœur", active=True, packs=(RULE,))) == ["100% cœur"]
     assert names(session, Filters(search="FE80")) == ["100% cœur"]
 
 
@@ -114,14 +114,14 @@ def test_a_metric_date_after_tomorrow_makes_nothing_old(session: Any) -> None:
         (Filters(state="failed", active=True), ["lungs"]),
         (Filters(state="failed", active=False), ["ward"]),
         (Filters(state="failed", kind="rule"), ["ward"]),
-        (Filters(state="failed", packs=(METRIC,)), ["lungs"]),  # type: ignore[arg-type]
+        (Filters(state="failed", packs=(METRIC,)), ["lungs"]),
         (Filters(state="old"), ["lungs"]),
         (Filters(state="none", active=True), ["stranger"]),
-        (Filters(state="none", packs=(METRIC,)), ["ward", "ward", "stranger"]),  # type: ignore[arg-type]
+        (Filters(state="none", packs=(METRIC,)), ["ward", "ward", "stranger"]),
         (Filters(active=True), ["100% cœur", "lungs", "stranger"]),
         (Filters(active=True, kind="rule"), ["stranger"]),
-        (Filters(active=False, kind="metric", packs=(METRIC,)), ["ward", "ward", "stranger"]),  # type: ignore[arg-type]
-        (Filters(kind="rule", packs=(METRIC,)), ["100% cœur", "lungs", "ward", "ward", "stranger"]),  # type: ignore[arg-type]
+        (Filters(active=False, kind="metric", packs=(METRIC,)), ["ward", "ward", "stranger"]),
+        (Filters(kind="rule", packs=(METRIC,)), ["100% cœur", "lungs", "ward", "ward", "stranger"]),
         (Filters(search="stranger", types=("mysql",)), []),
     ],
 )

@@ -98,7 +98,7 @@ def test_problems_are_grouped_worst_first(session: Any) -> None:
     assert state.problems[0].run == run
     assert state.problems[3].run is None
     assert brief(today.state(session, limit=2)) == brief(state)[:2]
-    assert brief(today.state(session, [OTHER])) == [one for one in brief(state) if one[:2] == OTHER]  # type: ignore[list-item]
+    assert brief(today.state(session, [OTHER])) == [one for one in brief(state) if one[:2] == OTHER]
 
 
 def test_a_running_pack_whose_lock_nobody_holds_is_dead(session: Any, base: Any) -> None:
@@ -146,7 +146,7 @@ def test_the_last_night_without_problems_is_an_earlier_one(session: Any) -> None
     assert today.state(session).last_all_well == days[3]
     ran(session, METRIC, days[2], "success", "success", "success")
     assert today.state(session).last_all_well == days[2]
-    activation.change(session, [(*METRIC, WARDS[1].slug)], active=False, actor="ada")  # type: ignore[list-item]
+    activation.change(session, [(*METRIC, WARDS[1].slug)], active=False, actor="ada")
     assert today.state(session).last_all_well == TODAY
 
 
@@ -170,7 +170,7 @@ def test_incidents_of_the_date_are_counted_by_level(session: Any) -> None:
     pack.judge(TODAY, Night(status="success", alerts={fault: "High", other: "Warning", third: "High"}), slug)
     pack.derive()
     assert today.state(session).incidents == {"Warning": 1, "High": 1}
-    assert today.state(session, [METRIC]).incidents == {}  # type: ignore[list-item]
+    assert today.state(session, [METRIC]).incidents == {}
     session.execute("UPDATE hdm_incident SET muted_until = 'infinity', muted_on = %s WHERE rule_id = '2'", [TODAY])
     assert today.state(session).incidents == {"High": 1}
 
