@@ -22,6 +22,7 @@ from tests.integration.incident_harness import TABLES, Pack, day, versions
 from tests.integration.incident_model import LEVELS, Event, Key, Model, Night
 from tests.integration.test_whole import SLUGS, attempt, write
 
+pytestmark = pytest.mark.timeout(900)  # thousands of transactions: on a busy machine, five minutes are not enough
 ENDPOINTS = SLUGS[:2]
 DATES = 5
 #: Few, so that many dates have the same ones: each kind of object, and one without a rule.
