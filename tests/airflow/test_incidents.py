@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from hdm_airflow.base import activation, endpoints, incident_fold, incidents
+from hdm_airflow.base import activation, incident_fold, incidents
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.errors import HdmBaseError, PackFailedError
 from tests.airflow.cli_harness import ROOT, Hdm
@@ -140,7 +140,7 @@ def test_alerts_that_rested_on_a_deactivated_metric_pack_are_not_resolved(judge:
     judge.run("rp_judge")
     assert judge.ledger("rp_judge", "incomplete") == [("heart", "success", [])]
     with HdmHook().session() as base:
-        activation.deactivate(base, "metric", "breaths", endpoints.find(base, HEART.slug), actor="test")
+        activation.change(base, [("metric", "breaths", HEART.slug)], active=False, actor="test")
     if removed:
         shutil.rmtree(judge.folder / "metric-packs" / "breaths")
     judge.run("mp_beats", day=TUESDAY)

@@ -83,7 +83,7 @@ def read(session, pack=RULES, attempt=NIGHT, *, require_reports=False, **options
 def judge(session):
     """A rule pack that judges by default what all metric packs measure, and is activated on all endpoints."""
     for endpoint in (HEART, KIDNEY, LUNGS):
-        activation.activate(session, "rule", "judge", endpoints.find(session, endpoint.slug), actor="ada")
+        activation.change(session, [("rule", "judge", endpoint.slug)], active=True, actor="ada")
     return replace(RULES, name="judge", requires=(BY_DEFAULT,))
 
 
@@ -183,7 +183,7 @@ def test_silence_proves_nothing_where_a_metric_pack_has_measured_and_is_deactiva
     ended(session, pulse, "partial", KIDNEY, incomplete=("beats",))
     assert unproven(read(session, pack, attempt)) == {KIDNEY.slug: ("*",)}
     for endpoint in (HEART, KIDNEY, LUNGS):
-        activation.activate(session, "metric", "pulse", endpoints.find(session, endpoint.slug), actor="ada")
+        activation.change(session, [("metric", "pulse", endpoint.slug)], active=True, actor="ada")
     ended(session, pulse, "success", KIDNEY, LUNGS)
     assert unproven(read(session, pack, attempt)) == {}
 
@@ -194,7 +194,7 @@ def test_silence_proves_nothing_where_a_removed_metric_pack_has_measured(session
     packs.record(session, replace(RULES, kind="metric", name="pulse"), "0" * 64)
     measured(session)
     ended(session, pulse, "success", HEART, KIDNEY)
-    activation.activate(session, "metric", "pulse", endpoints.find(session, KIDNEY.slug), actor="ada")
+    activation.change(session, [("metric", "pulse", KIDNEY.slug)], active=True, actor="ada")
     attempt = replace(NIGHT, pack="judge")
     assert unproven(read(session, judge, attempt)) == {HEART.slug: ("*",)}
     assert unproven(read(session, replace(judge, requires=()), attempt)) == {HEART.slug: ("*",)}
