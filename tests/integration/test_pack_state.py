@@ -167,7 +167,7 @@ class Ledger(RuleBasedStateMachine):
 def test_sessions_in_any_order_never_make_it_disagree(base: Database) -> None:
     """Insert, close, delete, move, rename, empty, commit, roll back, die; statements wait for each other."""
     machine = type("LedgerOfBase", (Ledger,), {"database": base})
-    run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(machine, settings=settings(max_examples=25, stateful_step_count=30, deadline=None))
 
 
 @pytest.fixture
