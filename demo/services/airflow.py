@@ -17,6 +17,8 @@ from demo.services.redis import Redis
 from demo.services.service import PROGRAM_PATH, Service, ServiceError
 
 _CALL_SECONDS = 30.0
+#: What `airflow standalone` starts.
+COMPONENTS = ("api-server", "dag-processor", "scheduler", "triggerer")
 
 
 class Airflow(Service):
@@ -30,6 +32,9 @@ class Airflow(Service):
         dags: the dags folder.
         variables: additional environment variables for Airflow and all its tasks.
         path: folders to put first in the search path.
+        users: role of each user beside `admin`, with the same password.
+        components: which to start; without a scheduler and a dag-processor, an api-server alone shows Dags that were
+            parsed once.
         queue: a running queue, from which the workers of a CeleryExecutor take tasks; None: a LocalExecutor.
         start_seconds: time limit for a start.
     """
@@ -44,6 +49,8 @@ class Airflow(Service):
         dags: Path,
         variables: dict[str, str] | None = None,
         path: tuple[Path, ...] = (),
+        users: dict[str, str] | None = None,
+        components: tuple[str, ...] = COMPONENTS,
         queue: Redis | None = None,
         start_seconds: float = 180.0,
     ) -> None:
@@ -51,6 +58,8 @@ class Airflow(Service):
         self.dags = dags
         self.variables = variables or {}
         self.path = path
+        self.users = {self.user: "admin", **(users or {})}
+        self.components = components
         self.queue = queue
         self._token = ""
         self._shared = _secrets() if queue else {}
@@ -109,10 +118,10 @@ class Airflow(Service):
     def _prepare(self) -> None:
         for name in ("airflow.db", "airflow.db-wal", "airflow.db-shm"):
             (self.folder / name).unlink(missing_ok=True)
-        self._write_private("passwords.json", json.dumps({self.user: self.password}))
+        self._write_private("passwords.json", json.dumps(dict.fromkeys(self.users, self.password)))
 
     def _command(self) -> list[str]:
-        return ["bash", str(Path(__file__).with_suffix(".sh"))]
+        return ["bash", str(Path(__file__).with_suffix(".sh")), *self.components]
 
     def _variables(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("HOME", "TMPDIR", "LANG") if name in os.environ}
@@ -123,7 +132,7 @@ class Airflow(Service):
             "CORE__LOAD_EXAMPLES": "False",
             "CORE__PARALLELISM": "4",
             "CORE__EXECUTION_API_SERVER_URL": f"http://localhost:{self.port}/execution/",
-            "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in self.users.items()),
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.folder / "passwords.json"),
             "API__HOST": self.host,
             "API__PORT": str(self.port),
@@ -155,7 +164,8 @@ class Airflow(Service):
         """Every component has reported a heartbeat."""
         with contextlib.suppress(OSError, ValueError):
             health = self._request("GET", "/api/v2/monitor/health", None)
-            parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+            started = [one.replace("-", "_") for one in self.components if one != "api-server"]
+            parts = ("metadatabase", *started)
             return all(health[part]["status"] == "healthy" for part in parts)
         return False
 

@@ -98,12 +98,20 @@ class HdmHook(PostgresHook):
             ConfigurationError: if Airflow has no such connection, or its extra has an unknown parameter.
             psycopg.Error: if the base cannot be reached.
         """
+        return psycopg.connect(**self.arguments())
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `psycopg.connect` with which `open` connects.
+
+        Raises:
+            ConfigurationError: if Airflow has no such connection, or its extra has an unknown parameter.
+        """
         stated = self._parameters()
         timeout = os.environ.get("PGCONNECT_TIMEOUT") or _CONNECT_TIMEOUT
         # A base in another encoding converts texts itself, and its refusal is an error of the base. The driver would
         # take the base's encoding, and raise an error of its own for the first text that it does not have.
         encoding = {"client_encoding": "UTF8"}
-        return psycopg.connect(**{"connect_timeout": timeout, **_PRESENCE, **stated, **encoding})
+        return {"connect_timeout": timeout, **_PRESENCE, **stated, **encoding}
 
     def get_conn(self) -> Any:
         """Open a new connection, for the methods of PostgresHook."""

@@ -1,0 +1,138 @@
+"""Bases: the HDM bases that pages read, each behind a bounded pool of connections."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import psycopg_pool
+from airflow.models.connection import Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
+from psycopg.rows import DictRow, dict_row
+
+from hdm_airflow.base import missing_connection, version
+from hdm_airflow.base.hook import HdmHook, explained
+from hdm_airflow.errors import HdmBaseError, HdmError
+
+if TYPE_CHECKING:
+    from hdm_airflow.base.hook import BaseConnection
+
+_MOST = 8  # connections per base and API server process
+_GET = 4.0  # seconds to wait for one
+_STATEMENT = "5s"  # longest statement
+_IDLE = 120.0  # seconds until an unused one is closed
+_REMEMBERED = 30.0  # seconds until Airflow is asked again what a connection is: it may ask a secrets backend
+_RETRIES = 1.0  # seconds during which the pool repeats a failed attempt for one who waits
+
+
+@dataclass
+class _Base:
+    """One base."""
+
+    hook: HdmHook
+    stated: str  # the connection as Airflow knows it
+    looked_up: float
+    fault: Exception | None = None  # of the last attempt to connect
+    pool: Any = field(default=None)
+
+
+_bases: dict[str, _Base] = {}
+_lock = threading.Lock()
+
+
+@contextmanager
+def session(conn_id: str) -> Iterator[BaseConnection]:
+    """A connection in autocommit mode to the base, which is of the version that this release needs.
+
+    Args:
+        conn_id: the Airflow connection.
+
+    Raises:
+        ConfigurationError: if Airflow has no such connection, or it is malformed.
+        HdmBaseError: if the base cannot be reached, is not migrated, has no free connection, or refuses.
+    """
+    base = _find(conn_id)
+    with explained(base.hook):
+        try:
+            connection = base.pool.getconn(_GET)
+        except psycopg_pool.PoolTimeout:
+            if base.fault:
+                raise base.fault from None
+            what = f"all {_MOST} connections to the HDM base are in use"
+            raise HdmBaseError(what, base.hook.where, "try again in a few seconds") from None
+        try:
+            yield connection
+        finally:
+            base.pool.putconn(connection)
+
+
+def _find(conn_id: str) -> _Base:
+    with _lock:
+        base = _bases.get(conn_id)
+    if base and time.monotonic() < base.looked_up + _REMEMBERED:
+        return base
+    stated = _look_up(conn_id)
+    with _lock:
+        base = _bases.get(conn_id)
+        if base and base.stated == stated.get_uri():
+            base.looked_up = time.monotonic()
+            return base
+        new = _bases[conn_id] = _pooled(conn_id, stated)
+    if base:
+        base.pool.close(timeout=0)
+    return new
+
+
+def _look_up(conn_id: str) -> Any:
+    """The connection. The SDK's hooks find none in the API server that are in Airflow's own database."""
+    try:
+        return Connection.get_connection_from_secrets(conn_id)
+    except AirflowNotFoundException:
+        raise missing_connection.explain(conn_id) from None
+
+
+def _pooled(conn_id: str, stated: Any) -> _Base:
+    hook = HdmHook(conn_id, connection=stated)
+    base = _Base(hook=hook, stated=stated.get_uri(), looked_up=time.monotonic())
+    base.pool = psycopg_pool.ConnectionPool(
+        kwargs=hook.arguments(),
+        connection_class=_class(base),
+        min_size=0,
+        max_size=_MOST,
+        timeout=_GET,
+        max_idle=_IDLE,
+        reconnect_timeout=_RETRIES,
+        num_workers=2,
+        check=psycopg_pool.ConnectionPool.check_connection,
+        open=True,
+        name=f"hdm {conn_id}",
+    )
+    return base
+
+
+def _class(base: _Base) -> type[psycopg.Connection[DictRow]]:
+    """Connections of a base, which remembers why the last attempt failed: the pool only logs it."""
+
+    class Session(psycopg.Connection[DictRow]):
+        @classmethod
+        def connect(cls, conninfo: str = "", **arguments: Any) -> Any:
+            try:
+                connection = super().connect(conninfo, **arguments)
+                base.hook.prepare(connection)
+                connection.execute("SELECT set_config('statement_timeout', %s, false)", [_STATEMENT])
+                connection.row_factory = dict_row
+                version.check(connection, base.hook.where)
+            except (psycopg.Error, HdmError) as error:
+                base.fault = error
+                if isinstance(error, HdmError):  # of the pool's attempts, only the driver's errors are retried
+                    raise psycopg.OperationalError(error.what) from error
+                raise
+            base.fault = None
+            return connection
+
+    return Session
