@@ -18,7 +18,7 @@ _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
 )
-_STORE = (b"cache-control", b"no-store")  # patients' databases, on shared computers
+_STORE = (b"cache-control", b"no-store")  # on shared computers
 _REFUSAL = b'{"what": "the request does not come from these pages", "where": "", "hint": "reload the page"}'
 
 

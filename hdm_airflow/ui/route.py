@@ -22,10 +22,10 @@ from uuid import uuid4
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from hdm_airflow.errors import ConflictError, HdmBaseError, HdmError
-from hdm_airflow.ui import threads
+from hdm_airflow.ui import pages, threads
 from hdm_airflow.ui.rights import RefusedError, Right
 from hdm_airflow.ui.visit import UnknownError, Visit
 
@@ -96,11 +96,11 @@ def _endpoint(handler: Callable[..., Response], right: Right, *, is_page: bool) 
         try:
             return await threads.run(answer)
         except HdmError as error:
-            return await _shown(visit, error, is_page=is_page)
+            return _failed(visit, error, is_page=is_page)
         except Exception as error:
             number = uuid4().hex[:8]
             log.exception("Fault %s of a page of hdm_airflow: %s %s", number, hdm_request.method, hdm_request.url.path)
-            return await _shown(visit, _FaultError(type(error).__name__, number), is_page=is_page)
+            return _failed(visit, _FaultError(type(error).__name__, number), is_page=is_page)
 
     own = list(inspect.signature(endpoint).parameters.values())[:2]
     hints = get_type_hints(handler, include_extras=True)
@@ -113,13 +113,11 @@ def _endpoint(handler: Callable[..., Response], right: Right, *, is_page: bool) 
     return endpoint
 
 
-async def _shown(visit: Visit, error: HdmError, *, is_page: bool) -> Response:
-    """The answer that says what is wrong; in a thread, since a page with the navigation asks Airflow's database."""
-    return await threads.run(lambda: _failed(visit, error, is_page=is_page))
-
-
 def _failed(visit: Visit, error: HdmError, *, is_page: bool) -> Response:
+    """The answer that says what is wrong. It waits for nothing: the page has the navigation if that is known by now."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), _BAD_REQUEST)
-    if is_page:
+    if not is_page:
+        return visit.json({"what": error.what, "where": error.where, "hint": error.hint}, status)
+    if visit.knows_environments:
         return visit.render("frame/error.html", status, error=error)
-    return visit.json({"what": error.what, "where": error.where, "hint": error.hint}, status)
+    return HTMLResponse(pages.render("frame/bare.html", text=visit.text, what=str(error)), status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import anyio
 from anyio import CapacityLimiter, to_thread
@@ -34,7 +34,11 @@ async def run(work: Callable[[], _Result]) -> _Result:
     """
     with anyio.move_on_after(DEADLINE) as scope:
         await _thread()
-        return await to_thread.run_sync(_freeing(work), abandon_on_cancel=True, limiter=CapacityLimiter(1))
+        job = _Job(work)
+        try:
+            return await to_thread.run_sync(job.run, abandon_on_cancel=True, limiter=CapacityLimiter(1))
+        finally:
+            job.give_up()
     if scope.cancelled_caught:
         what = f"no answer within {DEADLINE:g} s"
         hint = "try again; if it lasts, see what the server of the HDM base is doing: SELECT * FROM pg_stat_activity"
@@ -52,11 +56,23 @@ async def _thread() -> None:
     raise BusyError(f"all {_MOST} threads of these pages are busy", "Airflow's API server", hint)
 
 
-def _freeing(work: Callable[[], _Result]) -> Callable[[], _Result]:
-    def run() -> _Result:
+class _Job(Generic[_Result]):
+    """Work that frees its thread once, whether it ends, or nobody waits for it before it has begun."""
+
+    def __init__(self, work: Callable[[], _Result]) -> None:
+        self.work = work
+        self._begun = threading.Lock()  # taken once
+
+    def run(self) -> _Result:
+        """Do the work."""
+        if not self._begun.acquire(blocking=False):
+            raise BusyError("nobody waits for this answer any more")
         try:
-            return work()
+            return self.work()
         finally:
             _free.release()
 
-    return run
+    def give_up(self) -> None:
+        """Free the thread if the work has not begun."""
+        if self._begun.acquire(blocking=False):
+            _free.release()

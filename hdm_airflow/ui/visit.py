@@ -69,6 +69,11 @@ class Visit:
         """The environments that the user may read."""
         return [one for one in environments.read() if rights.has(self.user, Right.READ, one)]
 
+    @property
+    def knows_environments(self) -> bool:
+        """Whether they have been read: then a page can be rendered without asking a database."""
+        return "environments" in self.__dict__
+
     @cached_property
     def environment(self) -> Environment:
         """The environment that the address names, else the first.
@@ -148,9 +153,9 @@ class Visit:
         Args:
             template: `page/name.html`.
             status: of the answer.
-            values: for the template, which also knows `visit` and `text`.
+            values: for the template, which also knows `visit` and `text`; `page` is the name of its page.
         """
-        return HTMLResponse(pages.render(template, visit=self, text=self.text, **values), status)
+        return HTMLResponse(pages.render(template, **{"page": "", "visit": self, "text": self.text, **values}), status)
 
     def json(self, value: Any, status: int = 200) -> Response:
         """An answer for a script."""
