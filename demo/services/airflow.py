@@ -35,6 +35,7 @@ class Airflow(Service):
         users: role of each user beside `admin`, with the same password.
         components: which to start; without a scheduler and a dag-processor, an api-server alone shows Dags that were
             parsed once.
+        prefix: path of its address, as behind a proxy: `/quality`.
         queue: a running queue, from which the workers of a CeleryExecutor take tasks; None: a LocalExecutor.
         start_seconds: time limit for a start.
     """
@@ -51,6 +52,7 @@ class Airflow(Service):
         path: tuple[Path, ...] = (),
         users: dict[str, str] | None = None,
         components: tuple[str, ...] = COMPONENTS,
+        prefix: str = "",
         queue: Redis | None = None,
         start_seconds: float = 180.0,
     ) -> None:
@@ -60,6 +62,7 @@ class Airflow(Service):
         self.path = path
         self.users = {self.user: "admin", **(users or {})}
         self.components = components
+        self.prefix = prefix
         self.queue = queue
         self._token = ""
         self._shared = _secrets() if queue else {}
@@ -72,7 +75,7 @@ class Airflow(Service):
     @property
     def url(self) -> str:
         """The address of the UI."""
-        return f"http://localhost:{self.port}"
+        return f"http://localhost:{self.port}{self.prefix}"
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Call the REST API as the user `admin`.
@@ -106,7 +109,9 @@ class Airflow(Service):
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://{self.host}:{self.port}{path}", data, headers, method=method)
+        request = urllib.request.Request(
+            f"http://{self.host}:{self.port}{self.prefix}{path}", data, headers, method=method
+        )
         with urllib.request.urlopen(request, timeout=_CALL_SECONDS) as answer:  # noqa: S310  # our own server
             text = answer.read()
         return json.loads(text) if text else None
@@ -131,7 +136,7 @@ class Airflow(Service):
             "CORE__DAGS_FOLDER": str(self.dags),
             "CORE__LOAD_EXAMPLES": "False",
             "CORE__PARALLELISM": "4",
-            "CORE__EXECUTION_API_SERVER_URL": f"http://localhost:{self.port}/execution/",
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in self.users.items()),
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.folder / "passwords.json"),
             "API__HOST": self.host,

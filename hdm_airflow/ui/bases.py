@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MOST = 8  # connections per base and API server process
 _GET = 4.0  # seconds to wait for one
+_STEP = 0.2  # seconds after which the wait looks whether an attempt has failed
 _STATEMENT = "5s"  # longest statement
 _IDLE = 120.0  # seconds until an unused one is closed
 _REMEMBERED = 30.0  # seconds until Airflow is asked again what a connection is: it may ask a secrets backend
@@ -38,6 +39,8 @@ class _Base:
     stated: str  # the connection as Airflow knows it
     looked_up: float
     fault: Exception | None = None  # of the last attempt to connect
+    failed_at: float = 0.0  # when
+    attempts: int = 0  # that are going on
     pool: Any = field(default=None)
 
 
@@ -58,17 +61,32 @@ def session(conn_id: str) -> Iterator[BaseConnection]:
     """
     base = _find(conn_id)
     with explained(base.hook):
-        try:
-            connection = base.pool.getconn(_GET)
-        except psycopg_pool.PoolTimeout:
-            if base.fault:
-                raise base.fault from None
-            what = f"all {_MOST} connections to the HDM base are in use"
-            raise HdmBaseError(what, base.hook.where, "try again in a few seconds") from None
+        connection = _connection(base)
         try:
             yield connection
         finally:
             base.pool.putconn(connection)
+
+
+def _connection(base: _Base) -> BaseConnection:
+    """A connection of the pool; an error as soon as an attempt has failed, or if there is none in time."""
+    began = time.monotonic()
+    while time.monotonic() < began + _GET:
+        try:
+            return base.pool.getconn(_STEP)  # type: ignore[no-any-return]  # the pool of a class made here
+        except psycopg_pool.PoolTimeout:
+            if base.fault and base.failed_at > began:
+                raise base.fault from None
+    raise base.fault or _no_connection(base)
+
+
+def _no_connection(base: _Base) -> HdmBaseError:
+    """Why nobody had to say why there is no connection."""
+    if base.attempts:
+        what = f"the HDM base does not answer: connecting to it takes longer than {_GET:g} s"
+        return HdmBaseError(what, base.hook.where, "check host and port, and that the server is running")
+    what = f"all {_MOST} connections of these pages to the HDM base are in use"
+    return HdmBaseError(what, base.hook.where, "try again in a few seconds; if it lasts, the base is slow")
 
 
 def _find(conn_id: str) -> _Base:
@@ -121,6 +139,7 @@ def _class(base: _Base) -> type[psycopg.Connection[DictRow]]:
     class Session(psycopg.Connection[DictRow]):
         @classmethod
         def connect(cls, conninfo: str = "", **arguments: Any) -> Any:
+            base.attempts += 1
             try:
                 connection = super().connect(conninfo, **arguments)
                 base.hook.prepare(connection)
@@ -128,10 +147,12 @@ def _class(base: _Base) -> type[psycopg.Connection[DictRow]]:
                 connection.row_factory = dict_row
                 version.check(connection, base.hook.where)
             except (psycopg.Error, HdmError) as error:
-                base.fault = error
+                base.fault, base.failed_at = error, time.monotonic()
                 if isinstance(error, HdmError):  # of the pool's attempts, only the driver's errors are retried
                     raise psycopg.OperationalError(error.what) from error
                 raise
+            finally:
+                base.attempts -= 1
             base.fault = None
             return connection
 

@@ -82,6 +82,7 @@ def pages_stage(
     settings: dict[str, Any] | None = None,
     variables: dict[str, str] | None = None,
     components: Sequence[str] = ("api-server",),
+    prefix: str = "",
 ) -> Iterator[Pages]:
     """Serve it.
 
@@ -95,6 +96,7 @@ def pages_stage(
         settings: of the Variable hdm.
         variables: of Airflow's processes.
         components: of Airflow.
+        prefix: path of Airflow's address.
     """
     from hdm_airflow.base import migrate
     from hdm_airflow.base.hook import HdmHook
@@ -119,7 +121,13 @@ def pages_stage(
         **(variables or {}),
     }
     airflow = Airflow(
-        folder / "airflow", dags=home, variables=variables, users=USERS, components=tuple(components), start_seconds=300
+        folder / "airflow",
+        dags=home,
+        variables=variables,
+        users=USERS,
+        components=tuple(components),
+        prefix=prefix,
+        start_seconds=300,
     )
     with airflow:
         yield Pages(airflow, stage, places, task_ids)
