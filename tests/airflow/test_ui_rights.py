@@ -23,12 +23,12 @@ class Manager:
     def __init__(self, *granted: tuple[Any, ...]) -> None:
         self.granted, self.asked = granted, list[tuple[Any, ...]]()
 
-    def is_authorized_dag(self, *, method: str, details: Any, user: Any, access_entity: Any = None) -> bool:
+    def is_authorized_dag(self, *, method: str, details: Any, access_entity: Any = None, **_: Any) -> bool:
         """By Dag, method and entity."""
         self.asked.append((details.id, details.team_name))
         return ("dag", details.id, method, access_entity and access_entity.name) in self.granted
 
-    def is_authorized_variable(self, *, method: str, details: Any, user: Any) -> bool:
+    def is_authorized_variable(self, *, method: str, details: Any, **_: Any) -> bool:
         """By name and method."""
         return ("variable", details.key, method) in self.granted
 
