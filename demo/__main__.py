@@ -226,7 +226,9 @@ def _activate(connection: Any, places: list[Site]) -> None:
 
 def _say_where_to_look(console: Console, airflow: Airflow, postgres: Postgres) -> None:
     console.print("\n[bold]Where to look[/]")
-    console.print(f"  Pages     {airflow.url}/plugin/data-quality/hdm/   user {airflow.user}, password {airflow.password}")
+    console.print(
+        f"  Pages     {airflow.url}/plugin/data-quality/hdm/   user {airflow.user}, password {airflow.password}"
+    )
     console.print(f"  Airflow   {airflow.url}/dags/{pipeline.DAG}")
     psql = postgres.bin_dir / "psql"
     console.print(f"  HDM base  {psql} {os.environ['AIRFLOW_CONN_HDM_PACKS']}   as the packs' role", soft_wrap=True)

@@ -1,0 +1,55 @@
+"""What readers of our pages cost Airflow: its own list of Dags, asked while they read."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import requests
+
+if TYPE_CHECKING:
+    from tests.functional.pages_stage import Pages
+
+READERS = 50
+_QUESTIONS = 120  # of which the 95th percentile is taken
+_PAUSE = 1.0  # seconds between two pages of one reader
+
+
+def p95(pages: Pages) -> float:
+    """The 95th percentile of the time of `GET /api/v2/dags`, in seconds."""
+    headers, times = {"Authorization": f"Bearer {pages.token()}"}, []
+    with requests.Session() as session:
+        for _ in range(_QUESTIONS):
+            began = time.perf_counter()
+            session.get(f"{pages.airflow.url}/api/v2/dags", headers=headers, timeout=60).raise_for_status()
+            times.append(time.perf_counter() - began)
+            time.sleep(0.02)
+    return statistics.quantiles(times, n=20)[-1]
+
+
+@contextmanager
+def readers(pages: Pages, path: str) -> Iterator[list[int]]:
+    """So many readers who open a page, look at it for a second, and open it again; yields the answers' statuses."""
+    token, stop, statuses = pages.token(), threading.Event(), list[int]()
+
+    def read() -> None:
+        headers = {"Authorization": f"Bearer {token}", "Accept": "text/html"}
+        with requests.Session() as session:
+            while not stop.is_set():
+                statuses.append(session.get(f"{pages.url}{path}", headers=headers, timeout=60).status_code)
+                stop.wait(_PAUSE)
+
+    threads = [threading.Thread(target=read) for _ in range(READERS)]
+    for number, one in enumerate(threads):
+        one.start()
+        time.sleep(_PAUSE / READERS if number else 0)
+    try:
+        yield statuses
+    finally:
+        stop.set()
+        for one in threads:
+            one.join()

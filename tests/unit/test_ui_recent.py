@@ -1,0 +1,55 @@
+"""Values that many visitors of a page share for a few seconds."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from hdm_airflow.ui.recent import Recent
+
+
+def test_one_visitor_reads_for_all_who_ask_meanwhile() -> None:
+    """Each key by itself."""
+    recent, begun, go = Recent[str](60), threading.Event(), threading.Event()
+    reads: list[str] = []
+
+    def read(key: str) -> str:
+        reads.append(key)
+        begun.set()
+        assert go.wait(10)
+        return key.upper()
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(recent.get, key, lambda key=key: read(key)) for key in "aaaabbbb"]
+        assert begun.wait(10)
+        go.set()
+        assert [one.result() for one in asked] == list("AAAABBBB")
+    assert sorted(reads) == ["a", "b"]
+
+
+def test_values_grow_old_and_can_be_forgotten() -> None:
+    """After its seconds, or after a change, it is read again."""
+    numbers = iter(range(10))
+    recent = Recent[int](60)
+    assert [recent.get("x", numbers.__next__) for _ in range(3)] == [0, 0, 0]
+    recent.forget()
+    assert recent.get("x", numbers.__next__) == 1
+    assert [Recent[int](0).get("x", numbers.__next__) for _ in range(2)] == [2, 3]
+
+
+def test_an_error_is_not_kept() -> None:
+    """The next visitor asks again."""
+    recent = Recent[int](60)
+    with pytest.raises(ZeroDivisionError):
+        recent.get("x", lambda: 1 // 0)
+    assert recent.get("x", lambda: 1) == 1
+
+
+def test_it_does_not_grow_without_limit() -> None:
+    """Addresses that visitors make up are keys."""
+    recent = Recent[int](60)
+    for key in range(1000):
+        assert recent.get(key, lambda key=key: key) == key
+    assert len(recent._kept) <= 100
