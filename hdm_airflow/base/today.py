@@ -78,16 +78,11 @@ def state(base: BaseConnection, packs: Sequence[tuple[Kind, str]] | None = None,
         packs: only these; None: all.
         limit: of the problems, and of the unreachable endpoints.
     """
-    kinds = None if packs is None else [kind for kind, _ in packs]
-    names = None if packs is None else [name for _, name in packs]
     rules = None if packs is None else [name for kind, name in packs if kind == "rule"]
-    values: dict[str, Any] = {"kinds": kinds, "packs": names, "rules": rules, "limit": limit}
-    values |= matrix.active_in_other_forms(base)
+    values: dict[str, Any] = {**_named(packs), "rules": rules, "limit": limit, **matrix.active_in_other_forms(base)}
     with base.transaction():
         base.execute(queries("matrix")["memory"])
-        row = base.execute(queries("today")["date"], values).fetchone()
-        newest: dt.date | None = row["date"] if row else None
-        values["date"] = newest
+        values["date"] = newest = newest_date(base, packs)
         found = base.execute(queries("today")["state"], values).fetchone()
         assert found is not None  # noqa: S101  # the query always returns a row
         counted = base.execute(queries("today")["incidents"], values).fetchall()
@@ -108,6 +103,24 @@ def state(base: BaseConnection, packs: Sequence[tuple[Kind, str]] | None = None,
         last_all_well=well,
         running_since=found["running_since"],
     )
+
+
+def newest_date(base: BaseConnection, packs: Sequence[tuple[Kind, str]] | None = None) -> dt.date | None:
+    """Read the newest metric date that is not after tomorrow; None if nothing has run.
+
+    Args:
+        base: the connection.
+        packs: of these; None: of any.
+    """
+    row = base.execute(queries("today")["date"], _named(packs)).fetchone()
+    found: dt.date | None = row["date"] if row else None
+    return found
+
+
+def _named(packs: Sequence[tuple[Kind, str]] | None) -> dict[str, Any]:
+    if packs is None:
+        return {"kinds": None, "packs": None}
+    return {"kinds": [kind for kind, _ in packs], "packs": [name for _, name in packs]}
 
 
 def _problem(row: dict[str, Any]) -> Problem:

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 CONF = "hdm_only"
 #: The reason of tasks outside of it.
 OUTSIDE = "not part of this run"
+#: So many endpoints can be named: the conf is kept with each run, and Airflow's pages show all of it.
+MOST = 500
 
 _WHERE = "conf of the Dag run"
-_MOST = 500  # endpoints: the conf is kept with each run, and Airflow's pages show all of it
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 
 
@@ -33,10 +34,10 @@ class Part(BaseModel):
 
     environment: _Text = Field(description="Name of the environment; packs of others are skipped.")
     packs: list[_Text] | None = Field(
-        None, min_length=1, max_length=_MOST, description="Task ids such as mp_basic; default: all packs."
+        None, min_length=1, max_length=MOST, description="Task ids such as mp_basic; default: all packs."
     )
     endpoints: list[_Text] | None = Field(
-        None, min_length=1, max_length=_MOST, description="Slugs; default: all endpoints activated for the pack."
+        None, min_length=1, max_length=MOST, description="Slugs; default: all endpoints activated for the pack."
     )
 
     def covers(self, environment: str, pack: str) -> bool:
