@@ -79,6 +79,7 @@ class Facets:
 
     types: list[str]
     hosts: list[str]
+    endpoints: int  # registered ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +115,7 @@ def packs(base: BaseConnection) -> list[PackColumn]:
 
 
 def facets(base: BaseConnection) -> Facets:
-    """Read the types and hosts of the registered endpoints."""
+    """Read the types, hosts and number of the registered endpoints."""
     row = base.execute(queries("matrix")["facets"]).fetchone()
     assert row is not None  # noqa: S101  # the query always returns a row
     return Facets(**row)
@@ -176,6 +177,15 @@ def cell(base: BaseConnection, kind: Kind, pack: str, slug: str) -> Cell:
         run=LastRun(**run) if run else None,
         changed=audit.newest(base, activation.item(kind, pack, slug), ["activate", "deactivate"]),
     )
+
+
+def count_active(base: BaseConnection, packs: Sequence[tuple[Kind, str]], slugs: Sequence[str]) -> int:
+    """Count the active cells of packs on endpoints; the slugs are in their canonical form."""
+    values: dict[str, Any] = {**_columns(packs, "kinds", "packs"), **active_in_other_forms(base), "slugs": list(slugs)}
+    for name, kind in (("metrics", "metric"), ("rules", "rule")):
+        values[name] = [pack for one, pack in packs if one == kind]
+    row = base.execute(queries("matrix")["count_active"], values).fetchone()
+    return row["count"] if row else 0
 
 
 def active_in_other_forms(base: BaseConnection) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from markupsafe import Markup
 from hdm_airflow.ui import static
 
 #: In the navigation: the name of the page, which is also that of its text, and its path.
-NAVIGATION = (("today", "/"),)
+NAVIGATION = (("today", "/"), ("matrix", "/matrix"))
 
 _FOLDER = Path(__file__).with_name("templates")
 #: What ends a script, or begins a comment in one. The data in it are JSON, where this is the same.
@@ -27,10 +28,15 @@ def render(template: str, **values: Any) -> str:
 
 def data(value: Any) -> Markup:
     """JSON for a `<script type="application/json">`."""
-    text = json.dumps(value)
+    text = json.dumps(value, separators=(",", ":"))
     for character, escape in _ESCAPES.items():
         text = text.replace(character, escape)
     return Markup(text)  # noqa: S704  # nothing in it can end the element
+
+
+def _twice(values: Iterable[str]) -> list[tuple[str, str]]:
+    """Choices whose words are their values."""
+    return [(one, one) for one in values]
 
 
 @cache
@@ -43,6 +49,6 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    templates.globals.update(navigation=NAVIGATION, digest=static.digest())
+    templates.globals.update(navigation=NAVIGATION, digest=static.digest(), twice=_twice)
     templates.filters["data"] = data
     return templates

@@ -164,7 +164,7 @@ def test_packs_are_all_that_the_base_knows(session: Any) -> None:
 
 def test_facets_are_those_of_registered_endpoints(session: Any) -> None:
     assert matrix.facets(session) == matrix.Facets(
-        types=["mysql", "postgres", "sqlite"], hosts=["/a.sqlite", "/b.sqlite", "db1", "fe80::1"]
+        types=["mysql", "postgres", "sqlite"], hosts=["/a.sqlite", "/b.sqlite", "db1", "fe80::1"], endpoints=5
     )
 
 
@@ -188,7 +188,7 @@ def test_an_empty_base_has_an_empty_matrix(base: Any) -> None:
         assert matrix.packs(session) == []
         assert matrix.index(session, Filters(), []).keys == []
         assert matrix.rows(session, [], []) == []
-        assert matrix.facets(session) == matrix.Facets(types=[], hosts=[])
+        assert matrix.facets(session) == matrix.Facets(types=[], hosts=[], endpoints=0)
 
 
 def test_the_number_of_statements_does_not_grow(session: Any) -> None:

@@ -33,9 +33,24 @@ FROM known WHERE name IS NOT NULL
 ORDER BY kind, name COLLATE "C";
 
 -- name: facets
--- The types and hosts of the registered endpoints.
+-- The types, hosts and number of the registered endpoints.
 SELECT ARRAY(SELECT DISTINCT db_type COLLATE "C" FROM hdm_core_dblist ORDER BY 1) AS types,
-    ARRAY(SELECT DISTINCT db_host COLLATE "C" FROM hdm_core_dblist ORDER BY 1) AS hosts;
+    ARRAY(SELECT DISTINCT db_host COLLATE "C" FROM hdm_core_dblist ORDER BY 1) AS hosts,
+    (SELECT count(*) FROM hdm_core_dblist) AS endpoints;
+
+-- name: count_active
+-- How many cells of these packs on these endpoints are active.
+SELECT count(*) AS count FROM (
+    SELECT 'metric', mp_key, db_key FROM hdm_core_table_corr_db_mp
+    JOIN unnest(%(slugs)s::text[]) AS place (slug) ON place.slug = db_key WHERE mp_key = ANY(%(metrics)s::text[])
+    UNION SELECT 'rule', rp_key, db_key FROM hdm_core_table_corr_db_rp
+    JOIN unnest(%(slugs)s::text[]) AS place (slug) ON place.slug = db_key WHERE rp_key = ANY(%(rules)s::text[])
+    UNION SELECT other.* FROM unnest(%(other_kinds)s::text[], %(other_packs)s::text[], %(other_slugs)s::text[])
+        AS other (kind, pack, slug)
+    JOIN unnest(%(slugs)s::text[]) AS place (slug) ON place.slug = other.slug
+    JOIN unnest(%(kinds)s::text[], %(packs)s::text[]) AS column_of (kind, pack)
+        ON column_of.kind = other.kind AND column_of.pack = other.pack
+) AS active;
 
 -- name: endpoints
 -- The registered endpoints that match, in order: their ids, and, if wanted, their slugs. Then the slugs that are activated

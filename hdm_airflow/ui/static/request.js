@@ -9,24 +9,26 @@ export class RequestError extends Error {
 }
 
 /** Send a request and return the JSON of the answer, or throw a RequestError. */
-export async function send(method, address, body) {
+export async function send(method, address, body, signal) {
   const headers = { "X-HDM": "1", Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(address, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
-  } catch {
+    answer = await fetch(address, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new RequestError(0, { what: document.getElementById("messages").dataset.offline });
   }
   let value = {};
   try {
     value = await answer.json();
-  } catch {
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     value = { what: `HTTP ${answer.status}` };
   }
   if (!answer.ok) throw new RequestError(answer.status, { what: `HTTP ${answer.status}`, ...value });
   return value;
 }
 
-export const get = (address) => send("GET", address);
+export const get = (address, signal) => send("GET", address, undefined, signal);
 export const post = (address, body) => send("POST", address, body);

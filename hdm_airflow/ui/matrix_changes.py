@@ -1,0 +1,178 @@
+"""Matrix changes: activates and deactivates packs on endpoints: a cell, a row, a column, or all that is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from hdm_airflow.admin import activation
+from hdm_airflow.base import matrix
+from hdm_airflow.errors import ConflictError
+from hdm_airflow.packs.manifest import Kind
+from hdm_airflow.ui.matrix_view import Column, View, view
+from hdm_airflow.ui.rights import Right
+from hdm_airflow.ui.route import Routes
+from hdm_airflow.ui.visit import UnknownError, Visit
+
+if TYPE_CHECKING:
+    from hdm_airflow.base.hook import BaseConnection
+
+routes = Routes()
+
+_Shown = Annotated[View, Depends(view)]
+_Text = Annotated[str, Field(max_length=1000)]
+
+
+class Toggle(BaseModel):
+    """One cell."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind
+    pack: _Text
+    endpoint: _Text  # slug
+    active: bool  # from now on
+    seen: bool  # as the person saw it
+
+
+class Selection(BaseModel):
+    """Cells: some packs on some rows."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    packs: list[_Text] = Field(min_length=1)  # task ids
+    keys: list[int | _Text] | None = Field(min_length=1)  # rows; None: all that the address shows
+    digest: str  # of all those, as the person saw them
+
+
+class Change(Selection):
+    """A bulk change."""
+
+    active: bool  # from now on
+
+
+class Likeness(BaseModel):
+    """An endpoint that shall have the packs of another."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: int  # of the endpoint
+    like: int  # of the other one
+
+
+class Undo(BaseModel):
+    """A bulk change to reverse."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    batch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cells:
+    """What a selection means."""
+
+    columns: list[Column]
+    slugs: list[str]  # of registered endpoints
+    gone: list[str]  # slugs that are activated but not registered
+
+    def all(self, *, active: bool) -> list[tuple[Kind, str, str]]:
+        """The cells. What is gone is left out if it shall be activated."""
+        columns = [one for one in self.columns if not (active and one.is_gone)]
+        return [(*one.key, slug) for one in columns for slug in (self.slugs if active else [*self.slugs, *self.gone])]
+
+
+@routes.act("/matrix/cell", Right.WRITE)
+def toggle(visit: Visit, wish: Toggle) -> Response:
+    """Change one cell, unless somebody else has changed it meanwhile."""
+    if wish.active and visit.environment.pack(wish.kind, wish.pack) is None:
+        raise UnknownError(visit.text("matrix.no-such-pack"), visit.environment.key, visit.text("matrix.reload"))
+    with visit.open() as base:
+        activation.toggle(
+            base, wish.kind, wish.pack, wish.endpoint, active=wish.active, seen=wish.seen, actor=visit.actor
+        )
+    return visit.json({"active": wish.active})
+
+
+@routes.act("/matrix/count", Right.READ)
+def count(visit: Visit, shown: _Shown, wish: Selection) -> Response:
+    """How many cells a bulk change would change. It changes nothing; a selection is too long for an address."""
+    with visit.open() as base:
+        cells = _cells(visit, base, shown, wish)
+        keys = [one.key for one in cells.columns]
+        registered = matrix.count_active(base, keys, cells.slugs)
+        living = [one.key for one in cells.columns if not one.is_gone]
+        present = registered if len(living) == len(keys) else matrix.count_active(base, living, cells.slugs)
+        gone = matrix.count_active(base, keys, cells.gone)
+    return visit.json(
+        {
+            "cells": len(keys) * (len(cells.slugs) + len(cells.gone)),
+            "active": registered + gone,  # what can be deactivated
+            "inactive": len(cells.all(active=True)) - present,  # what can be activated
+            "endpoints": len(cells.slugs) + len(cells.gone),
+        }
+    )
+
+
+@routes.act("/matrix/change", Right.WRITE)
+def change(visit: Visit, shown: _Shown, wish: Change) -> Response:
+    """Change all cells of a selection in one transaction."""
+    with visit.open() as base:
+        cells = _cells(visit, base, shown, wish)
+        done = activation.change(base, cells.all(active=wish.active), active=wish.active, actor=visit.actor)
+    return _done(visit, done, "activated" if wish.active else "deactivated")
+
+
+@routes.act("/matrix/like", Right.WRITE)
+def like(visit: Visit, wish: Likeness) -> Response:
+    """Activate on an endpoint what is active on another one; nothing is deactivated."""
+    with visit.open() as base:
+        columns = [one for one in View().columns(visit.environment, base) if not one.is_gone]
+        found = {row.key: row for row in matrix.rows(base, [wish.key, wish.like], [one.key for one in columns])}
+        if wish.key not in found or wish.like not in found:
+            raise UnknownError(visit.text("matrix.no-such-endpoint"), "", visit.text("matrix.reload"))
+        active = [matrix.ALPHABET.index(one) & matrix.ACTIVE for one in found[wish.like].cells]
+        slug = found[wish.key].slug
+        cells = [(*column.key, slug) for column, on in zip(columns, active, strict=True) if on]
+        done = activation.change(base, cells, active=True, actor=visit.actor)
+    return _done(visit, done, "activated")
+
+
+@routes.act("/matrix/undo", Right.WRITE)
+def undo(visit: Visit, wish: Undo) -> Response:
+    """Reverse a bulk change, but for cells that somebody has changed since."""
+    with visit.open() as base:
+        done = activation.undo(base, wish.batch, actor=visit.actor)
+    return _done(visit, done, "undone")
+
+
+def _cells(visit: Visit, base: BaseConnection, shown: View, wish: Selection) -> _Cells:
+    """What a selection means.
+
+    Raises:
+        ConflictError: if other rows match the address now than the person saw.
+    """
+    columns = [one for one in shown.columns(visit.environment, base) if one.task_id in wish.packs]
+    keys = wish.keys
+    if keys is None:
+        index = shown.index(base, shown.columns(visit.environment, base))
+        if index.digest != wish.digest:
+            raise ConflictError(visit.text("matrix.other-rows"), "", visit.text("matrix.reload"))
+        keys = index.keys
+    return _Cells(
+        columns=columns,
+        slugs=matrix.slugs(base, [key for key in keys if isinstance(key, int)]),
+        gone=[key for key in keys if isinstance(key, str)],
+    )
+
+
+def _done(visit: Visit, done: activation.Changed, what: str) -> Response:
+    said = [visit.text(f"matrix.{what}", count=len(done.changed))]
+    if what == "undone" and done.unchanged:
+        said.append(visit.text("matrix.changed-since", count=len(done.unchanged)))
+    cells: list[Any] = [list(one) for one in done.changed] if len(done.changed) == 1 else []
+    return visit.json({"changed": len(done.changed), "batch": done.batch, "said": " ".join(said), "cells": cells})

@@ -1,0 +1,277 @@
+// What a person does in the matrix beyond a single check box: menus, details, many cells at once.
+import { address, fill, make, showDialog } from "./dom.js";
+import { openAirflow } from "./links.js";
+import { say, sayError } from "./messages.js";
+import { get } from "./request.js";
+import { runNow } from "./run_now.js";
+import { showTimes } from "./times.js";
+
+const MOST = 500; // endpoints that a run can name
+
+export class Actions {
+  constructor(grid, { texts, refusals }) {
+    Object.assign(this, { grid, store: grid.store, texts, refusals });
+  }
+
+  names(place, column) {
+    return { pack: this.store.columns[column].task, endpoint: this.store.rows.get(place).name };
+  }
+
+  async toggle(place, column, focus = true) {
+    const { store, texts, refusals, grid } = this;
+    const row = store.rows.get(place);
+    if (!row) return;
+    const pack = store.columns[column];
+    const { active } = store.cell(place, column);
+    const why = refusals.write || (!active && (pack.gone ? texts["gone-pack"] : row.registered ? "" : texts["gone-endpoint"]));
+    if (why) {
+      say(why, { kind: "error" });
+      return;
+    }
+    try {
+      const now = await store.toggle(place, column);
+      const said = fill(texts[now ? "on" : "off"], this.names(place, column));
+      say(said, { action: { text: texts.undo, run: () => this.toggle(place, column) } });
+    } catch (error) {
+      sayError(error);
+    }
+    if (focus && document.activeElement === document.body) grid.move(place, column);
+  }
+
+  configure(place, column) {
+    const { kind, name: pack } = this.store.columns[column];
+    location.assign(address("/configuration/edit", { kind, pack, endpoint: place < 0 ? null : this.store.rows.get(place).slug }));
+  }
+
+  read(place, column) {
+    const { kind, name: pack } = this.store.columns[column];
+    return get(address("/matrix/details", { kind, pack, endpoint: this.store.rows.get(place).slug }));
+  }
+
+  async log(place, column) {
+    try {
+      const { run } = await this.read(place, column);
+      if (run) openAirflow(run.log);
+      else say(this.texts["no-log"]);
+    } catch (error) {
+      sayError(error);
+    }
+  }
+
+  run(place, column) {
+    const packs = column < 0 ? null : [this.store.columns[column].task];
+    if (place >= 0) runNow({ packs, endpoints: [this.store.rows.get(place).slug] });
+    else this.runShown(packs);
+  }
+
+  async runShown(packs) {
+    const { store, texts } = this;
+    if (!store.filtered) {
+      runNow({ packs, endpoints: null });
+      return;
+    }
+    if (store.keys.length > MOST) {
+      say(texts["too-many"], { kind: "error" });
+      return;
+    }
+    try {
+      const { slugs } = await get(`${document.documentElement.dataset.root}/matrix/slugs${location.search}`);
+      runNow({ packs, endpoints: slugs });
+    } catch (error) {
+      sayError(error);
+    }
+  }
+
+  async details(place, column) {
+    const { texts } = this;
+    let found;
+    try {
+      found = await this.read(place, column);
+    } catch (error) {
+      sayError(error);
+      return;
+    }
+    const { run, changed } = found;
+    const list = make("dl");
+    const line = (term, ...words) => list.append(make("dt", {}, term), make("dd", {}, ...words));
+    line(texts["last-run"], run ? `${texts[run.state]} · ${run.date}` : texts.none);
+    if (run?.reason) line(texts.reason, run.reason);
+    if (changed) {
+      const time = make("time", { datetime: changed.at, "data-time": "" }, changed.at);
+      line(texts.changed, fill(texts[changed.active ? "activated-by" : "deactivated-by"], { name: changed.actor }), " · ", time);
+    }
+    const { pack, endpoint } = this.names(place, column);
+    const dialog = make("dialog", { class: "details", "aria-labelledby": "details-title" },
+      make("h2", { id: "details-title" }, fill(texts.activate, { pack, endpoint })), list,
+      make("div", { class: "buttons" },
+        make("button", { type: "button", onclick: () => dialog.close() }, texts.cancel),
+        this.runButton(() => {
+          dialog.close();
+          this.run(place, column);
+        }),
+        make("a", { class: "button", href: this.configurationOf(place, column) }, texts.configure),
+        run ? make("a", { class: "button primary", href: run.log, "data-airflow": "", autofocus: true }, texts.log) : null));
+    showTimes(dialog);
+    showDialog(dialog);
+  }
+
+  configurationOf(place, column) {
+    const { kind, name: pack } = this.store.columns[column];
+    return address("/configuration/edit", { kind, pack, endpoint: this.store.rows.get(place).slug });
+  }
+
+  runButton(onclick) {
+    const { texts, refusals } = this;
+    return make("button", { type: "button", onclick, disabled: Boolean(refusals.run), title: refusals.run || null }, texts.run);
+  }
+
+  /** The menu of a row, a column or a cell. */
+  menu(place, column) {
+    const { texts, store, refusals } = this;
+    if (place >= 0 && column >= 0) {
+      this.details(place, column);
+      return;
+    }
+    const row = place < 0 ? null : store.rows.get(place);
+    if (place >= 0 && !row) return;
+    const name = row ? row.name : store.columns[column].task;
+    const item = (text, run, why = "") =>
+      make("button", { type: "button", role: "menuitem", disabled: Boolean(why), title: why || null,
+        onclick: () => {
+          dialog.close();
+          run();
+        } }, text);
+    const items = row
+      ? [item(texts["change-row"], () => this.bulk({ place }), refusals.write),
+         item(texts.like, () => this.like(row), refusals.write || (row.registered ? "" : texts["gone-endpoint"])),
+         item(texts.run, () => this.run(place, -1), refusals.run)]
+      : [item(texts["change-column"], () => this.bulk({ column }), refusals.write),
+         item(texts.configure, () => this.configure(-1, column)),
+         item(texts.run, () => this.run(-1, column), refusals.run)];
+    const dialog = make("dialog", { class: "menu", "aria-label": fill(texts.menu, { name }) }, make("div", { role: "menu" }, ...items));
+    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+    dialog.addEventListener("keydown", (event) => {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const usable = items.filter((one) => !one.disabled);
+      usable.at((usable.indexOf(document.activeElement) + step) % usable.length)?.focus();
+    });
+    const anchor = this.grid.find(place, column)?.getBoundingClientRect();
+    showDialog(dialog);
+    if (anchor) {
+      const { width, height } = dialog.getBoundingClientRect();
+      dialog.style.setProperty("left", `${Math.min(anchor.left + 8, innerWidth - width - 8)}px`);
+      dialog.style.setProperty("top", `${Math.min(anchor.bottom, innerHeight - height - 8)}px`);
+    }
+  }
+
+  /** Change many cells: a row, a column, or all that is shown; the server counts before, and can undo. */
+  bulk({ place = null, column = null } = {}) {
+    const { texts, store, grid } = this;
+    const row = place === null ? null : store.rows.get(place);
+    const all = make("option", { value: "" }, `${texts.all} (${store.columns.length})`);
+    const packs = make("select", {}, all, ...store.columns.map((one) => make("option", { value: one.task }, one.task)));
+    if (column !== null) packs.value = store.columns[column].task;
+    const counted = make("p", { role: "status" }, texts["bulk-counting"]);
+    const act = (active) => make("button", { type: "button", class: active ? "primary" : null, disabled: true, onclick: () => change(active) });
+    const [on, off] = [act(true), act(false)];
+    const dialog = make("dialog", { class: "bulk", "aria-labelledby": "bulk-title" },
+      make("h2", { id: "bulk-title" }, texts["bulk-title"]),
+      make("dl", {},
+        make("dt", {}, texts["bulk-endpoints"]), make("dd", {}, row ? row.name : fill(texts["bulk-shown"], { count: store.keys.length })),
+        make("dt", {}, make("label", { for: "bulk-packs" }, texts["bulk-packs"])), make("dd", {}, packs)),
+      counted,
+      make("div", { class: "buttons" }, make("button", { type: "button", onclick: () => dialog.close() }, texts.cancel), off, on));
+    packs.id = "bulk-packs";
+    const selection = () => ({
+      packs: packs.value ? [packs.value] : store.columns.map((one) => one.task),
+      keys: row ? [row.key] : null,
+      digest: store.digest,
+    });
+    const label = (button, text, count) => {
+      button.textContent = fill(text, { count });
+      button.disabled = !count;
+    };
+    const count = async () => {
+      on.disabled = off.disabled = true;
+      try {
+        const found = await store.post("/matrix/count", selection());
+        counted.textContent = fill(texts["bulk-counted"], found);
+        label(on, texts["bulk-activate"], found.inactive);
+        label(off, texts["bulk-deactivate"], found.active);
+      } catch (error) {
+        dialog.close();
+        sayError(error);
+      }
+    };
+    const change = async (active) => {
+      on.disabled = off.disabled = true;
+      await this.act("/matrix/change", { ...selection(), active });
+      dialog.close();
+    };
+    label(on, texts["bulk-activate"], 0);
+    label(off, texts["bulk-deactivate"], 0);
+    packs.addEventListener("change", count);
+    showDialog(dialog);
+    count();
+    grid.draw();
+  }
+
+  /** Send a bulk change, say what it did, and offer to undo it. */
+  async act(path, body) {
+    const { store, texts, grid } = this;
+    try {
+      const { said, batch, cells } = await store.post(path, body);
+      const undo = batch === null ? this.undoOne(cells, body) : () => this.act("/matrix/undo", { batch });
+      say(said, undo ? { action: { text: texts.undo, run: undo } } : {});
+    } catch (error) {
+      sayError(error);
+    }
+    const { top, bottom } = grid.sight();
+    await store.refresh(top, bottom).catch(sayError);
+  }
+
+  /** How to undo a change of one cell, which is no batch; null if nothing has changed. */
+  undoOne(cells, { active = true }) {
+    if (!cells.length) return null;
+    const [[kind, pack, endpoint]] = cells;
+    return async () => {
+      const wish = { kind, pack, endpoint, active: !active, seen: active };
+      try {
+        await this.store.post("/matrix/cell", wish);
+      } catch (error) {
+        sayError(error);
+      }
+      const { top, bottom } = this.grid.sight();
+      await this.store.refresh(top, bottom).catch(sayError);
+    };
+  }
+
+  /** Activate on an endpoint the packs of another one, chosen among the rows that are shown. */
+  like(row) {
+    const { texts, store } = this;
+    const names = new Map([...store.rows.values()].filter((one) => one.registered && one.key !== row.key).map((one) => [one.name, one.key]));
+    const input = make("input", { list: "like-names", placeholder: texts["like-find"], required: true, autocomplete: "off" });
+    const list = make("datalist", { id: "like-names" }, ...[...names.keys()].map((name) => make("option", { value: name })));
+    const form = make("form", { method: "dialog" },
+      make("h2", { id: "like-title" }, fill(texts["like-title"], { name: row.name })),
+      make("label", {}, `${texts["like-which"]} `, input), list,
+      make("div", { class: "buttons" }, make("button", { type: "button", onclick: () => dialog.close() }, texts.cancel),
+        make("button", { class: "primary" }, texts["like-activate"])));
+    const dialog = make("dialog", { class: "like", "aria-labelledby": "like-title" }, form);
+    form.addEventListener("submit", (event) => {
+      const like = names.get(input.value);
+      if (like === undefined) {
+        event.preventDefault();
+        input.setCustomValidity(texts["like-find"]);
+        input.reportValidity();
+        return;
+      }
+      this.act("/matrix/like", { key: row.key, like });
+    });
+    input.addEventListener("input", () => input.setCustomValidity(""));
+    showDialog(dialog);
+    input.focus();
+  }
+}
