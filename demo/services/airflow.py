@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -115,6 +116,17 @@ class Airflow(Service):
         with urllib.request.urlopen(request, timeout=_CALL_SECONDS) as answer:  # noqa: S310  # our own server
             text = answer.read()
         return json.loads(text) if text else None
+
+    def reserialize(self) -> None:
+        """Parse the Dag files again, where no dag-processor does.
+
+        Raises:
+            ServiceError: if that fails.
+        """
+        command = [str(Path(sys.executable).with_name("airflow")), "dags", "reserialize"]
+        done = subprocess.run(command, env=self._variables(), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ServiceError(f"the Dag files cannot be parsed: {done.stderr[-500:]}", str(self.dags))
 
     def process_variables(self) -> dict[str, str]:
         """The environment variables of every component, workers included."""

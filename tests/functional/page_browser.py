@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import requests
@@ -17,7 +19,6 @@ from playwright.sync_api import sync_playwright
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page
 
@@ -104,6 +105,18 @@ def save(page: Page, file: Path | str) -> None:
     """Save a screenshot."""
     page.wait_for_timeout(300)  # fonts and Airflow's own transitions
     page.screenshot(path=str(file))
+
+
+def picture(page: Page, name: str) -> None:
+    """Save a screenshot for the documentation, in the folder that HDM_TEST_IMAGES names, if it does.
+
+    Args:
+        page: what to show.
+        name: of the file, without its ending; '': none.
+    """
+    folder = os.environ.get("HDM_TEST_IMAGES")
+    if folder and name:
+        save(page, Path(folder) / f"{name}.png")
 
 
 def _log_in(context: BrowserContext, url: str, user: str, password: str) -> Page:

@@ -104,7 +104,7 @@ export class Actions {
     const dialog = make("dialog", { class: "details", "aria-labelledby": "details-title" },
       make("h2", { id: "details-title" }, fill(texts.activate, { pack, endpoint })), list,
       make("div", { class: "buttons" },
-        make("button", { type: "button", onclick: () => dialog.close() }, texts.cancel),
+        make("button", { type: "button", onclick: () => dialog.close() }, texts.close),
         this.runButton(() => {
           dialog.close();
           this.run(place, column);

@@ -4,7 +4,7 @@ import { address, fill, make } from "./dom.js";
 const ROW = 32; // pixels, as in matrix.css
 const HEAD = 52;
 const NAME = 230;
-const PACK = 126;
+const PACK = 130;
 const AHEAD = 4; // rows beyond the edges
 const META = [["type", 84], ["host", 170], ["port", 56], ["user", 96], ["ssl", 48]];
 const META_WIDTH = META.reduce((sum, [, width]) => sum + width, 0);
@@ -123,7 +123,7 @@ export class Grid {
     const row = this.store.rows.get(place);
     if (!row) {
       const name = make("div", { class: "name", role: "rowheader", "aria-colindex": "1", tabindex: this.tabindex(place, -1) }, "…");
-      this.replace(element, [name]);
+      this.replace(element, [name, ...this.columnsInSight().map((column) => this.emptyCell(place, column))]);
       return;
     }
     element.dataset.loaded = "1";
@@ -184,6 +184,13 @@ export class Grid {
         "aria-label": texts[configured ? "configured" : "configure"],
         href: address("/configuration/edit", { kind: pack.kind, pack: pack.name, endpoint: row.slug }) }),
     );
+    return this.placed(cell, NAME + META_WIDTH + column * PACK, PACK);
+  }
+
+  /** A cell that is still being fetched: it can have the focus. */
+  emptyCell(place, column) {
+    const cell = make("div", { class: "cell", role: "gridcell", "aria-colindex": column + 2 + META.length, "aria-label": this.texts.loading,
+      "data-column": column, tabindex: this.tabindex(place, column) });
     return this.placed(cell, NAME + META_WIDTH + column * PACK, PACK);
   }
 
