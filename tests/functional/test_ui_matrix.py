@@ -50,7 +50,7 @@ def pages(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
             base.execute("INSERT INTO hdm_core_table_corr_db_mp VALUES ('basic', 'gone_ward:sqlite:/gone.db:::false')")
             base.execute("INSERT INTO hdm_core_table_corr_db_mp VALUES ('vanished', %s)", [pages.endpoints[0].slug])
         pages.stage.pack("broken", "exit 0", version="")
-        pages.stage.pack("basic", "exit 0", tags=["core", SCRIPT])
+        pages.stage.pack("basic", "exit 0", tags=["core"])
         pages.airflow.reserialize()
         yield pages
 
@@ -165,7 +165,7 @@ def test_filters_are_an_address(visit: Any, pages: Pages) -> None:
         frame.get_by_label("Find").fill("ward_0000")
         page.keyboard.press("Enter")
         expect(frame.locator("#count")).to_have_text(re.compile("^3 of"))
-        page.wait_for_url(re.compile(r"/plugin/data-quality/hdm/matrix\?env=.*&q=ward_0000&type=mysql$"))
+        expect(page).to_have_url(re.compile(r"/plugin/data-quality/hdm/matrix\?env=.*&q=ward_0000&type=mysql$"))
         page.reload()
         expect(inside(page).locator("#count")).to_have_text(re.compile("^3 of"))
         frame = matrix(page, pages, "?pack=mp_basic&state=failed&active=yes")
@@ -190,7 +190,7 @@ def test_many_cells_change_at_once_after_a_count_and_can_be_undone(visit: Any, p
         expect(dialog).to_contain_text("75 cells: 0 active, 75 can be activated.")
         dialog.get_by_role("button", name="Activate 75").click()
         expect(frame.locator("#messages")).to_contain_text("75 activations added.")
-        assert cell(frame, 2, "mp_basic").locator("input").is_checked()
+        expect(cell(frame, 2, "mp_basic").locator("input")).to_be_checked()
         with pages.stage.base.connect() as base:
             query = "SELECT count(*) FROM hdm_audit GROUP BY batch ORDER BY max(id) DESC LIMIT 1"
             assert base.execute(query).fetchone() == (75,)
