@@ -349,7 +349,7 @@ def history(
 
 
 def _hidden(effective: Effective) -> Effective:
-    return replace(effective, value=secrets.hide_value(effective.value), warnings=[])
+    return replace(effective, value=secrets.hide_configuration(effective.value), warnings=[])
 
 
 def _without(every: Configurations, version: str, external: str | None) -> Effective:

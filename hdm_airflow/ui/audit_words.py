@@ -23,8 +23,8 @@ _PACK = re.compile(r"(metric|rule) (pack|configuration) (.*)", re.DOTALL)
 class Sign:
     """One line of a difference."""
 
-    kind: str  # added, removed, place, same
-    sign: str  # as it is shown: + - @ or a space
+    kind: str  # added, removed, same, gap (lines are left out here), remark
+    sign: str  # as it is shown: +, - or a space
     text: str
 
 
@@ -67,15 +67,18 @@ def actions(text: Texts) -> list[tuple[str, str]]:
 
 def signs(difference: str) -> list[Sign]:
     """The lines of a difference. They have a sign each, because colour alone does not reach everybody."""
-    kinds = {"+": "added", "-": "removed", "@": "place", " ": "same"}
+    kinds = {"+": "added", "-": "removed", " ": "same"}
+    lines = difference.split("\n") if difference else []
+    if lines and lines[0].startswith("@"):
+        del lines[0]
     return [
-        Sign(kind=kinds.get(one[:1], "place"), sign=one[:1] if one[:1] in {"+", "-"} else " ", text=_rest(one))
-        for one in difference.splitlines()
+        Sign(kind=kinds[one[0]], sign=one[0], text=one[1:])
+        if one[:1] in kinds
+        else Sign(kind="gap", sign=" ", text="")
+        if one.startswith("@")
+        else Sign(kind="remark", sign=" ", text=one)
+        for one in lines
     ]
-
-
-def _rest(one: str) -> str:
-    return one[1:] if one[:1] in {"+", "-", " "} else one
 
 
 def _name(key: str) -> str:

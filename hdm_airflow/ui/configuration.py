@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from hdm_airflow.admin import configuration_list, secrets
 from hdm_airflow.admin.places import checked_slug
 from hdm_airflow.base import endpoints, matrix
 from hdm_airflow.packs.pack import PREFIX
+from hdm_airflow.packs.versions import newest_not_above
 from hdm_airflow.ui import configuration_editor, names
 from hdm_airflow.ui.route import Routes
 from hdm_airflow.ui.visit import Visit
@@ -36,6 +38,7 @@ class Line:
     address: str  # of its editor
     value: Any  # without secrets
     faults: list[str]  # what is wrong with it
+    spare: str  # the version whose configuration runs use instead; '' if this one is used
 
 
 @routes.page("/configuration")
@@ -97,20 +100,27 @@ def _lines(visit: Visit, base: BaseConnection) -> list[Line]:
     rows = configuration_list.listed(base, None)
     slugs = sorted({row["endpoint"] for row in rows if row["endpoint"]})
     registered = endpoints.registered_among(base, slugs) if slugs else set()
-    return [_line(visit, row, registered) for row in rows]
+    versions = defaultdict(list)
+    for row in rows:
+        if row["version"]:
+            versions[row["pack"]].append(row["version"])
+    return [_line(visit, row, registered, versions[row["pack"]]) for row in rows]
 
 
-def _line(visit: Visit, row: dict[str, Any], registered: set[str]) -> Line:
+def _line(visit: Visit, row: dict[str, Any], registered: set[str], versions: list[str]) -> Line:
     kind, pack = names.split(row["pack"])
     slug, version = row["endpoint"] or "", row["version"]
     faults = [row["fault"]] if row["fault"] else []
-    if visit.environment.pack(kind, pack) is None:
+    running = visit.environment.pack(kind, pack)
+    used = newest_not_above(running.version, versions) if running else None
+    if running is None:
         faults.append(visit.text("configuration.pack-gone", pack=row["pack"], dag=visit.environment.dag_id))
     if slug and slug not in registered:
         faults.append(visit.text("configuration.endpoint-gone"))
     return Line(
         named=names.Named(kind=kind, pack=pack, version=version, place=names.place(slug) if slug else None),
         address=visit.address("/configuration/edit", kind=kind, pack=pack, endpoint=slug, version=version),
-        value=secrets.hide_value(row["value"]),
+        value=secrets.hide_configuration(row["value"]),
         faults=faults,
+        spare=used if version and used and used != version else "",
     )

@@ -279,6 +279,7 @@ function listen() {
 }
 
 begin();
+area.disabled = false; // what somebody types before would be lost
 firstView();
 listen();
 draft.offer();

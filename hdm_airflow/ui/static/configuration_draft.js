@@ -64,7 +64,9 @@ export class Draft {
     dialog.onclose = () => {
       if (dialog.returnValue === "yes") {
         this.#write();
+        clearTimeout(this.timer);
         this.isUnsaved = false;
+        this.waiting = null;
         location.assign(address);
         return;
       }

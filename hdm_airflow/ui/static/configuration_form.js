@@ -109,7 +109,7 @@ export class Form {
 
   #input(field) {
     if (field.kind === "boolean" || field.kind === "enum") return make("select");
-    if (field.kind === "array") return make("textarea", { rows: 2, spellcheck: false });
+    if (field.kind === "array") return make("textarea", { rows: 1, spellcheck: false });
     const input = make("input", { type: "text", autocomplete: field.secret ? "new-password" : "off", spellcheck: false });
     if (field.kind === "number" || field.kind === "integer") input.inputMode = "decimal";
     if (field.secret) input.addEventListener("focus", () => input.value === this.placeholder && input.select());
@@ -151,7 +151,7 @@ export class Form {
     if (row.input.tagName === "SELECT") this.#choices(row, value && raw, below);
     else if (document.activeElement !== row.input) row.input.value = this.#written(row.field, value, raw);
     row.input.placeholder = below;
-    if (row.field.kind === "array") row.input.rows = Math.min(MOST_LINES, row.input.value.split("\n").length + 1);
+    if (row.field.kind === "array") row.input.rows = Math.min(MOST_LINES, row.input.value ? row.input.value.split("\n").length + 1 : 1);
     if (row.field.secret) row.input.type = value && row.input.value !== this.placeholder ? "password" : "text";
   }
 
