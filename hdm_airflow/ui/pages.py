@@ -62,9 +62,5 @@ def _templates() -> Environment:
         auto_reload=False,
     )
     templates.globals.update(navigation=NAVIGATION, digest=static.digest(), twice=_twice)
-    templates.filters["data"] = data
-
-
-    templates.globals.update(navigation=NAVIGATION, digest=static.digest())
     templates.filters.update(data=data, short=short)
     return templates

@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 
 from hdm_airflow.admin import activation, configuration
 from hdm_airflow.admin.secrets import PLACEHOLDER
+from hdm_airflow.base import configuration as below
 from hdm_airflow.base import endpoints
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.ui.texts import catalogue
@@ -106,8 +107,6 @@ def store(base: Any, text: Any, pack: str = "basic", actor: str = "bob", **optio
 
 def stored(base: Any, **options: Any) -> str | None:
     """What is stored, with secrets."""
-    from hdm_airflow.base import configuration as below
-
     options = options or {"slug": WARD.slug}
     return below.stored(base, "metric", options.pop("pack", "basic"), **options).text
 
@@ -175,6 +174,27 @@ class TestEditor:
         expect(frame.locator("ol.history > li")).to_have_count(1)
         expect(frame.locator("ol.history")).to_contain_text("olga configuration saved")
         expect(frame.get_by_role("button", name="Save")).to_have_attribute("aria-disabled", "true")
+
+    def test_from_airflow_s_home_page_it_takes_four_clicks(
+        self, base: Any, pages: Pages, visit: Callable[..., Page]
+    ) -> None:
+        """Our entry, matrix, wrench, and Save; Run now asks which date, for this pack and endpoint."""
+        page = visit()
+        page.goto(f"{pages.airflow.url}/")
+        page.click("text=Quality")
+        frame = page_browser.inside(page)
+        frame.get_by_role("link", name="Matrix").click()
+        frame.locator("a.wrench[href*='pack=basic&'][href*='kind=metric'][href*='ward_00004']").click()
+        frame.get_by_label("limit", exact=True).fill("30")
+        frame.get_by_role("button", name="Save").click()
+        expect(frame.locator("#messages .message")).to_contain_text("Saved")
+        assert json.loads(stored(base) or "") == {"limit": 30}
+        frame.get_by_role("button", name="Run now").click()
+        dialog = frame.get_by_role("dialog")
+        expect(dialog).to_contain_text("mp_basic")
+        expect(dialog).to_contain_text("ward_00004_surgery")
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
 
     def test_keyboard_alone_is_enough(self, base: Any, pages: Pages, visit: Callable[..., Page]) -> None:
         """Tab to the field, type, Ctrl+S."""
@@ -711,7 +731,8 @@ class TestAudit:
     def test_filters_and_pages_are_in_the_address(self, base: Any, pages: Pages, visit: Callable[..., Page]) -> None:
         """Actor, change, object, time; older changes by a link."""
         for number in range(60):
-            store(base, {"limit": number + 1}, slug=WARD.slug, actor="anna" if number % 2 else "bert")
+            actor = "anna" if number % 2 else "bert"
+            below.write(base, "metric", "basic", f'{{"limit": {number + 1}}}', actor=actor, slug=WARD.slug)
         page = visit()
         frame = opened(page, pages, "/audit?actor=anna")
         lines = frame.locator("table.changes tbody tr")
