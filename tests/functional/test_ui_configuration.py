@@ -26,7 +26,7 @@ from tests.functional.pages_stage import Pages, endpoint, pages_stage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, FrameLocator, Page
 
     from demo.services import Postgres
 
@@ -51,6 +51,18 @@ SCHEMA = {
     "additionalProperties": False,
     "$defs": {"names": {"type": "array", "items": {"type": "string"}}},
 }
+#: Of a pack that the documentation shows.
+SHOWN = {
+    "type": "object",
+    "properties": {
+        "limit": {"type": "integer", "minimum": 1, "maximum": 1000, "description": "Rows to read of each table"},
+        "mode": {"enum": ["fast", "thorough"], "description": "How to read them"},
+        "deep": {"type": "boolean", "default": False, "description": "Whether to follow foreign keys"},
+        "tables": {"type": "array", "items": {"type": "string"}, "description": "Tables to read; all if not set"},
+        "seconds": {"type": "number", "default": 600, "description": "Time limit for the endpoint"},
+    },
+    "additionalProperties": False,
+}
 WARD, OTHER, LAB = (endpoint(number) for number in (4, 8, 12))
 
 
@@ -66,6 +78,7 @@ def browser(require: Callable[[str, str | None], None]) -> Iterator[Browser]:
 def pages(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     """A pack with a schema, and one without."""
     files = {"mp_basic": {"config.schema.json": json.dumps(SCHEMA), "Readme.md": WICKED}}
+    files["mp_pack03"] = {"config.schema.json": json.dumps(SHOWN)}
     with pages_stage(postgres, tmp_path_factory.mktemp("pages"), files=files) as pages:
         yield pages
 
@@ -136,16 +149,16 @@ def ask(pages: Pages, path: str, user: str = "admin", body: Any = None) -> reque
     return requests.request(method, pages.url + path, headers=headers, json=body, timeout=20)
 
 
-def said(frame: Page) -> Any:
+def said(frame: Page | FrameLocator) -> Any:
     return frame.locator("#messages .message")
 
 
-def field(frame: Page, name: str) -> Any:
+def field(frame: Page | FrameLocator, name: str) -> Any:
     """A field of the form."""
     return frame.get_by_label(name, exact=True)
 
 
-def rows(frame: Page) -> list[list[str]]:
+def rows(frame: Page | FrameLocator) -> list[list[str]]:
     """What a run gets: key, value, source."""
     return frame.locator("table.effective tbody tr").evaluate_all(
         "(rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent))"
@@ -779,7 +792,6 @@ def test_pages_can_be_used_by_everybody(
     """Nothing serious that axe-core finds; images for the documentation."""
     fill(base)
     page = visit(mode=mode, size=size)
-    folder = os.environ.get("HDM_TEST_IMAGES")
     for name, path in PATHS.items():
         frame = opened(page, pages, path)
         expect(frame.locator("h1").first).to_be_visible()
@@ -789,8 +801,21 @@ def test_pages_can_be_used_by_everybody(
         serious = [one for one in found.response["violations"] if one["impact"] in {"serious", "critical"}]
         assert not serious, (name, [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in serious])
         assert page_width(page) <= size[0]
-        if folder and mode == "light" and size[0] == 1280 and name in {"editor", "audit"}:
-            save(page, Path(folder) / f"{'configuration' if name == 'editor' else 'audit'}.png")
+
+
+def test_images_of_the_documentation(base: Any, pages: Pages, visit: Callable[..., Page]) -> None:
+    """Inside Airflow, with what a user meets on a usual day."""
+    folder = os.environ.get("HDM_TEST_IMAGES")
+    if not folder:
+        pytest.skip("HDM_TEST_IMAGES names no folder")
+    fill(base, "pack03")
+    page = visit()
+    for name, path in (("configuration", editor("pack03")), ("audit", "/audit")):
+        frame = open_inside(page, pages.airflow.url, path)
+        expect(frame.locator("h1")).to_be_visible()
+        if name == "configuration":
+            field(frame, "limit").fill("150")
+        save(page, Path(folder) / f"{name}.png")
 
 
 def page_width(page: Page) -> int:
@@ -798,12 +823,14 @@ def page_width(page: Page) -> int:
     return int(page.evaluate("() => document.querySelector('main').scrollWidth"))
 
 
-def fill(base: Any) -> None:
+def fill(base: Any, pack: str = "basic") -> None:
     """Some configurations, and who changed them."""
-    store(base, {"limit": 100, "mode": "fast"}, version="0.9.0", actor="anna")
-    store(base, {"limit": 200, "mode": "fast", "tables": ["visits", "labs"]}, version="1.0.0", actor="anna")
-    store(base, {"limit": 50}, slug=WARD.slug, actor="bert")
-    store(base, {"limit": 120, "deep": True, "api_password": SECRET}, slug=WARD.slug, actor="anna")
-    cells = [("metric", "basic", endpoint(number).slug) for number in range(1, 9)]
+    store(base, {"limit": 100, "mode": "fast"}, pack, version="0.9.0", actor="anna")
+    store(base, {"limit": 200, "mode": "fast", "tables": ["visits", "labs"]}, pack, version="1.0.0", actor="anna")
+    store(base, {"limit": 50}, pack, slug=WARD.slug, actor="bert")
+    store(base, {"limit": 120, "deep": True}, pack, slug=WARD.slug, actor="anna")
+    if pack == "basic":
+        store(base, {"limit": 120, "api_password": SECRET}, pack, slug=WARD.slug, actor="anna")
+    cells = [("metric", pack, endpoint(number).slug) for number in range(1, 9)]
     activation.change(base, cells, active=False, actor="bert")
     activation.change(base, cells, active=True, actor="bert")

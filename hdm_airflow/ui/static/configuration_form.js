@@ -120,8 +120,8 @@ export class Form {
     const parts = [field.description, range(this.said, field)];
     if (field.kind === "array") parts.push(this.said("lines"));
     if (!field.kind) parts.push(this.said("only-json-field"));
-    if (field.secret) parts.push(this.said("secret-new"));
-    const ended = parts.filter(Boolean).map((one) => (/[.!?:]$/.test(one) ? one : `${one}.`));
+    if (field.secret) parts.push(this.said("secret"));
+    const ended = parts.filter(Boolean).map((one) => sentence(one));
     return ended.join(" ");
   }
 
@@ -254,6 +254,8 @@ export class Form {
     this.change(text);
   }
 }
+
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?:]$/.test(text) ? "" : ".");
 
 /** Whether two texts of JSON are the same simple value. */
 function same(one, other) {
