@@ -8,7 +8,7 @@ the stored ones back (admin/secrets).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hdm_airflow.admin import audit, configuration_check, secrets
@@ -46,6 +46,9 @@ class Effective:
     warnings: list[str] = field(default_factory=list)
 
 
+_NOTHING = Effective(value={}, sources=[], keys={})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shown:
     """One configuration as a person sees and changes it."""
@@ -53,6 +56,7 @@ class Shown:
     text: str | None  # as stored, without secrets; None if there is none, or if it cannot be decoded
     version: str  # of what is stored, for `seen`; '' if there is none
     effective: Effective
+    without: Effective  # what the pack would get if this were removed
     schema: dict[str, Any] | None  # the pack's config.schema.json; None if it has none, or is not known
     schema_source: str
     warnings: list[str]
@@ -167,19 +171,20 @@ def read(
     except ConfigurationError as error:
         warnings.append(f"nothing can be stored: {error.what} ({error.where})")
         schema = configuration_check.Schema(value=None, source=error.where)
+    every = configuration.read(base, kind, pack)
     try:
-        effective = merged(configuration.read(base, kind, pack), version or named.version, slug)
+        effective = merged(every, version or named.version, slug)
     except ConfigurationError as error:
-        effective = Effective(value={}, sources=[], keys={})
+        effective = _NOTHING
         warning = f"{error.what} ({error.where})"
         warnings += [warning] if warning not in warnings else []
     else:
         warnings += [*effective.warnings, *configuration_check.misfits(schema, effective.value)]
-    hidden = Effective(value=secrets.hide_value(effective.value), sources=effective.sources, keys=effective.keys)
     return Shown(
         text=None if stored.text is None else secrets.hide(stored.text),
         version=stored.version,
-        effective=hidden,
+        effective=_hidden(effective),
+        without=_without(every, version or named.version, external),
         schema=schema.value,
         schema_source=schema.source,
         warnings=[*warnings, *schema.warnings],
@@ -341,6 +346,19 @@ def history(
     external = _external(running or _recorded(base, kind, pack), version, slug)
     past = configuration.history(base, kind, pack, version=external, slug=slug, limit=limit)
     return [audit.shown(entry) for entry in past]
+
+
+def _hidden(effective: Effective) -> Effective:
+    return replace(effective, value=secrets.hide_configuration(effective.value), warnings=[])
+
+
+def _without(every: Configurations, version: str, external: str | None) -> Effective:
+    """What a version gets without its external configuration, or, if `external` is None, without an endpoint's own."""
+    others = {number: text for number, text in every.external.items() if number != external}
+    try:
+        return _hidden(merged(replace(every, external=others), version, None))
+    except ConfigurationError:
+        return _NOTHING
 
 
 def _recorded(base: BaseConnection, kind: Kind, pack: str) -> Named:

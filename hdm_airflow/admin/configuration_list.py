@@ -25,7 +25,7 @@ def listed(base: BaseConnection, catalog: Catalog | None) -> list[dict[str, Any]
         catalog: the packs folder, if it can be read.
 
     Returns:
-        The rows. Secrets are not hidden: a page calls `secrets.hide_value`.
+        The rows. Secrets are not hidden: a page calls `secrets.hide_configuration`.
     """
     rows = [_row(row) for row in configuration.every(base)]
     _add_faults(base, rows)

@@ -57,6 +57,11 @@ def hide_value(value: Any, *, below_secret: bool = False) -> Any:
     return PLACEHOLDER if below_secret and says_something else value
 
 
+def hide_configuration(value: Any) -> Any:
+    """The same for a configuration as a pack gets it: text that is not JSON has its secrets in lines."""
+    return hide(value) if isinstance(value, str) else hide_value(value)
+
+
 def hidden(text: str) -> list[str]:
     """The secrets that `hide` hides, to compare them; never to show them."""
     return [one.raw for one in _values(text)[0] if one.is_secret]

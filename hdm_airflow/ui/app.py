@@ -9,11 +9,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from hdm_airflow.ui import matrix, matrix_changes, pages, run_now, static, today
+from hdm_airflow.ui import audit, configuration, matrix, matrix_changes, pages, run_now, static, today
 from hdm_airflow.ui.guard import Guard
 from hdm_airflow.ui.texts import Texts, chosen
 
-_PAGES = (today, matrix, matrix_changes, run_now)
+_PAGES = (today, matrix, matrix_changes, run_now, configuration, audit)
 
 
 def build(prefix: str) -> FastAPI:

@@ -14,9 +14,15 @@ from markupsafe import Markup
 from hdm_airflow.ui import static
 
 #: In the navigation: the name of the page, which is also that of its text, and its path.
-NAVIGATION = (("today", "/"), ("matrix", "/matrix"))
+NAVIGATION = (
+    ("today", "/"),
+    ("matrix", "/matrix"),
+    ("configuration", "/configuration"),
+    ("audit", "/audit"),
+)
 
 _FOLDER = Path(__file__).with_name("templates")
+_SHORT = 160  # characters of a value in a list
 #: What ends a script, or begins a comment in one. The data in it are JSON, where this is the same.
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
@@ -39,6 +45,12 @@ def _twice(values: Iterable[str]) -> list[tuple[str, str]]:
     return [(one, one) for one in values]
 
 
+def short(value: Any) -> str:
+    """JSON in one line that is not long; a text that is no JSON as it is."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"
+
+
 @cache
 def _templates() -> Environment:
     templates = Environment(
@@ -50,5 +62,5 @@ def _templates() -> Environment:
         auto_reload=False,
     )
     templates.globals.update(navigation=NAVIGATION, digest=static.digest(), twice=_twice)
-    templates.filters["data"] = data
+    templates.filters.update(data=data, short=short)
     return templates

@@ -17,7 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo.services import Airflow, Postgres
+from hdm_airflow.base import migrate
+from hdm_airflow.base import packs as recorded
 from hdm_airflow.base.endpoints import Endpoint
+from hdm_airflow.base.hook import HdmHook
+from hdm_airflow.packs.catalog import Catalog
 from tests.airflow.stage import REPORT_ALL, Stage
 
 if TYPE_CHECKING:
@@ -34,6 +38,12 @@ from hdm_airflow import HdmDag
 
 HdmDag("{DAG}")
 """
+#: The schema of a reference pack.
+_FILES = {
+    "mp_basic": {
+        "config.schema.json": (ROOT / "dags/packs/metric-packs/basic/config.schema.json").read_text(encoding="utf-8")
+    }
+}
 _WARDS = ("biology", "pharmacy", "imaging_archive", "lab", "surgery", "cardiology", "oncology", "maternity")
 _TYPES = ("postgres", "mysql", "mariadb", "sqlite")
 #: What became of the pack on the endpoint of this number: most succeed.
@@ -83,6 +93,7 @@ def pages_stage(
     variables: dict[str, str] | None = None,
     components: Sequence[str] = ("api-server",),
     prefix: str = "",
+    files: dict[str, dict[str, str]] | None = None,
 ) -> Iterator[Pages]:
     """Serve it.
 
@@ -97,10 +108,8 @@ def pages_stage(
         variables: of Airflow's processes.
         components: of Airflow.
         prefix: path of Airflow's address.
+        files: of packs: task id -> path in the pack -> text, for example a config.schema.json.
     """
-    from hdm_airflow.base import migrate
-    from hdm_airflow.base.hook import HdmHook
-
     name = f"hdm_pages_{os.urandom(4).hex()}"
     database = postgres.create_database(name)
     home = folder / "dags"
@@ -108,11 +117,12 @@ def pages_stage(
     shutil.copy(ROOT / "dags" / ".airflowignore", home)
     (home / "hdm.py").write_text(dags)
     stage = Stage(base=database, folder=home / "packs", store=folder / "store")
-    task_ids = _write_packs(stage, packs)
+    task_ids = _write_packs(stage, packs, {**_FILES, **(files or {})})
     places = [endpoint(number) for number in range(1, endpoints + 1)]
     stated = {"venvs": {"folder": str(stage.store)}, "schedule": None, **(settings or {})}
     with _environment(AIRFLOW_CONN_HDM=database.dsn):
         migrate.upgrade(HdmHook())
+        record_packs(stage)
     fill(database, places, task_ids, dates)
     variables = {
         "AIRFLOW_CONN_HDM": database.dsn,
@@ -165,13 +175,21 @@ def fill(database: Database, places: Sequence[Endpoint], task_ids: Sequence[str]
         base.execute("ANALYZE")
 
 
-def _write_packs(stage: Stage, packs: int) -> list[str]:
+def record_packs(stage: Stage) -> None:
+    """Record the packs in the base, as attempts would have done."""
+    with HdmHook().session() as base:
+        for pack in Catalog.scan(stage.folder).every:
+            recorded.record(base, pack, "0" * 64)
+
+
+def _write_packs(stage: Stage, packs: int, files: dict[str, dict[str, str]]) -> list[str]:
     names = ["basic", "row-count", *(f"pack{number:02d}" for number in range(3, packs + 1))][:packs]
     for name in names:
-        stage.pack(name, REPORT_ALL.format("ok"), tags=["core"] if name == "basic" else [])
+        tags = ["core"] if name == "basic" else []
+        stage.pack(name, REPORT_ALL.format("ok"), tags=tags, files=files.get(f"mp_{name}"))
     rules = names[: (packs + 1) // 2]
     for name in rules:
-        stage.pack(name, REPORT_ALL.format("ok"), kind="rule")
+        stage.pack(name, REPORT_ALL.format("ok"), kind="rule", files=files.get(f"rp_{name}"))
     return [*(f"mp_{name}" for name in names), *(f"rp_{name}" for name in rules)]
 
 

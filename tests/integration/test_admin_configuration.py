@@ -64,6 +64,21 @@ def test_what_is_shown_is_what_a_run_gets_with_the_source_of_each_key(session):
     assert shown.warnings == []
 
 
+def test_what_a_run_would_get_without_a_configuration_is_shown_before_it_is_removed(session):
+    """For an endpoint: the external one; for a version: that of the newest lower version."""
+    for version in ("0.1", "0.9", "2.0"):
+        save(session, json.dumps({"limit": int(version[2]), "password": "s3cr3t"}), version=version)
+    save(session, '{"limit": 1}')
+    save(session, '{"limit": 2}', slug=HEART.slug)
+    of_endpoint = configuration.read(session, *OF_1, slug=HEART.slug).without
+    assert (of_endpoint.value, of_endpoint.keys) == ({"limit": 1}, {"limit": "hdm_pack_metric_conf basic:1.0"})
+    of_version = configuration.read(session, *OF_1).without
+    assert of_version.value == {"limit": 9, "password": PLACEHOLDER}
+    assert configuration.read(session, *OF_1, version="0.1").without.value == {}
+    session.execute("UPDATE hdm_pack_metric_conf SET pack_config = '?' WHERE id_config = 'basic:0.9'")
+    assert configuration.read(session, *OF_1).without.value == {}
+
+
 def test_nothing_is_shown_of_a_secret(session):
     """Not in the editor, not in what a run gets, not in the history, not in the audit trail."""
     save(session, '{"limit": 1, "password": "s3cr3t"}')
