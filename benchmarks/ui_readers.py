@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import threading
 import time
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from tests.functional.pages_stage import Pages
 
 READERS = 50
-_QUESTIONS = 120  # of which the 95th percentile is taken
-_PAUSE = 1.0  # seconds between two pages of one reader
+_QUESTIONS = 200  # of which the 95th percentile is taken
+PAUSE = 10.0  # seconds for which a reader looks at a page
 
 
 def p95(pages: Pages) -> float:
@@ -32,21 +33,23 @@ def p95(pages: Pages) -> float:
 
 
 @contextmanager
-def readers(pages: Pages, path: str) -> Iterator[list[int]]:
-    """So many readers who open a page, look at it for a second, and open it again; yields the answers' statuses."""
+def readers(pages: Pages, *paths: str) -> Iterator[list[int]]:
+    """So many readers who open these pages in turn and look at each for a while; yields the answers' statuses."""
     token, stop, statuses = pages.token(), threading.Event(), list[int]()
 
     def read() -> None:
         headers = {"Authorization": f"Bearer {token}", "Accept": "text/html"}
         with requests.Session() as session:
-            while not stop.is_set():
+            for path in itertools.cycle(paths):
+                if stop.is_set():
+                    return
                 statuses.append(session.get(f"{pages.url}{path}", headers=headers, timeout=60).status_code)
-                stop.wait(_PAUSE)
+                stop.wait(PAUSE)
 
     threads = [threading.Thread(target=read) for _ in range(READERS)]
-    for number, one in enumerate(threads):
+    for one in threads:
         one.start()
-        time.sleep(_PAUSE / READERS if number else 0)
+        time.sleep(PAUSE / READERS)  # they do not click all at once
     try:
         yield statuses
     finally:
