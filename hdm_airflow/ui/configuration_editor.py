@@ -98,8 +98,8 @@ def edit(visit: Visit, kind: Kind, pack: str, endpoint: str = "", version: str =
         "meant": {"kind": kind, "pack": pack, "endpoint": scope.slug or "", "version": scope.version or ""},
         "text": shown.text,
         "seen": shown.version,
-        "below": json.dumps(shown.without.value if scope.slug else {}),
-        "below_keys": _labels(visit, shown.without.keys) if scope.slug else {},
+        "below": json.dumps(shown.without.value, ensure_ascii=False),
+        "below_keys": _labels(visit, shown.without),
         "fields": [asdict(one) for one in form.fields],
         "can_write": not (refusal or scope.gone),
         "placeholder": PLACEHOLDER,
@@ -228,10 +228,10 @@ def _left(visit: Visit, without: configuration.Effective) -> str:
     return visit.text("configuration.remove-version-other", version=left.version)
 
 
-def _labels(visit: Visit, keys: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Key -> in words where its value comes from, and the address of that."""
+def _labels(visit: Visit, effective: configuration.Effective) -> dict[str, dict[str, str]]:
+    """Key -> in words where its value comes from, and the address of that; '' if the value is no object."""
     found = {}
-    for key, source in keys.items():
+    for key, source in (effective.keys or dict.fromkeys(("",), "".join(effective.sources))).items():
         if named := names.configuration_of(source):
             found[key] = {
                 "label": visit.text("configuration.of-version", version=named.version),

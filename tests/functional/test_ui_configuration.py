@@ -381,6 +381,18 @@ class TestEditor:
             f"/hdm{everywhere('1.0.0')}".replace("?", "?env=hdm_pipeline%2Fprod&")
         )
         expect(frame.locator("#removal-text")).to_contain_text("the configuration of version 0.10.0")
+        assert rows(frame)[0] == ["limit", "11", "all endpoints, version 0.10.0"]
+        expect(frame.locator("#lower")).to_contain_text(
+            "replaces all of what it uses now: all endpoints, version 0.10.0"
+        )
+        frame.get_by_role("button", name="Begin with that").click()
+        expect(field(frame, "limit")).to_have_value("11")
+        assert rows(frame)[0] == ["limit", "11", "all endpoints, version 1.0.0, not saved yet"]
+        frame.get_by_label("Do not set limit here").click()
+        assert rows(frame)[0][0] == "limit"
+        assert rows(frame)[0][2].endswith("own default")
+        frame = opened(page, pages, everywhere())
+        frame.get_by_role("button", name="Discard it").click()
         frame.locator("#version").select_option(label="0.9.0")
         page.wait_for_url("**version=0.9.0")
         expect(field(frame, "limit")).to_have_value("10")
