@@ -98,6 +98,11 @@ function tell(wrong) {
     check.replaceChildren(said("plain"));
     return;
   }
+  if (state.text === null && !isChanged()) {
+    check.className = "label";
+    check.replaceChildren(said("nothing-yet"));
+    return;
+  }
   const root = parse(area.value);
   const [key] = root.kind === "object" ? doubled(root) : [];
   const note = root.kind === "object" ? key !== undefined && said("duplicate", { key }) : said("not-object");
