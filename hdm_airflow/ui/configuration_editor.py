@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from hdm_airflow.admin import configuration
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 routes = Routes()
 
+_LONGEST = 1_000_000  # characters of a text that a page sends
 _CHANGES = 50  # of the history that are shown
 
 
@@ -43,7 +44,7 @@ class Meant(BaseModel):
 class Text(Meant):
     """A text to store."""
 
-    text: str
+    text: str = Field(max_length=_LONGEST)
     seen: str  # the version of what was stored when the person read it
     plain: bool = False  # plain text, not JSON
 
