@@ -11,6 +11,7 @@ from starlette.responses import Response
 from hdm_airflow.admin import audit
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.ui import audit_words
+from hdm_airflow.ui.rights import Right
 from hdm_airflow.ui.route import Routes
 from hdm_airflow.ui.visit import Visit
 
@@ -67,7 +68,14 @@ def batch(visit: Visit, id: Number) -> Response:  # noqa: A002  # in the address
         hint = visit.text("audit.no-batch-hint")
         raise ConfigurationError(visit.text("audit.no-batch", id=str(id)), "hdm_audit", hint)
     lines = [audit_words.line(visit.text, one) for one in found]
-    return visit.render("audit/batch.html", page="audit", lines=lines, size=found[0].size)
+    return visit.render(
+        "audit/batch.html",
+        page="audit",
+        lines=lines,
+        size=found[0].size,
+        can_undo=found[0].action in audit_words.SWITCHES,
+        refusal=visit.refusal(Right.WRITE),
+    )
 
 
 def _sent(text: str) -> str:

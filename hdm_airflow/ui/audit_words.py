@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hdm_airflow.ui.texts import Texts
 
 _KEY = "audit.action-"  # and the action, with - for spaces
-_CELLS = ("activate", "deactivate")
+SWITCHES = ("activate", "deactivate")  # actions on a cell of the matrix
 _PACK = re.compile(r"(metric|rule) (pack|configuration) (.*)", re.DOTALL)
 
 
@@ -49,7 +49,7 @@ def line(text: Texts, change: Change) -> Line:
         to=to,
         slug=slug,
         configuration=names.configuration_of(change.object) if change.action.startswith("config ") else None,
-        difference=[] if change.action in _CELLS else signs(change.difference),
+        difference=[] if change.action in SWITCHES else signs(change.difference),
     )
 
 

@@ -46,28 +46,26 @@ def show(visit: Visit, pack: str = "", endpoint: str = "", faulty: str = "", pag
     """Every stored configuration, with filters."""
     wanted = endpoint.replace("\0", "").strip().lower()
     with visit.open() as base:
-        lines = _lines(visit, base)
+        rows = _rows(visit, base)
         known = [PREFIX[one.kind] + one.name for one in matrix.packs(base)]
     present = [one.task_id for one in visit.environment.packs]
-    tasks = sorted({*known, *present, *(line.named.task_id for line in lines)})
     found = [
-        line
-        for line in lines
-        if pack in {"", line.named.task_id}
-        and (not wanted or (line.named.place and wanted in line.named.place.slug.lower()))
-        and (not faulty or line.faults)
+        row
+        for row in rows
+        if pack in {"", row["pack"]}
+        and (not wanted or wanted in (row["endpoint"] or "").lower())
+        and (not faulty or row["faults"])
     ]
-    shown = found[(page - 1) * _PAGE : page * _PAGE]
     return visit.render(
         "configuration/show.html",
         page="configuration",
         filters={"pack": pack, "endpoint": endpoint.strip(), "faulty": "1" if faulty else ""},
-        lines=shown,
+        lines=[_line(visit, row) for row in found[(page - 1) * _PAGE : page * _PAGE]],
         found=len(found),
-        total=len(lines),
-        faulty=sum(bool(line.faults) for line in lines),
-        pages={"now": page, "before": page > 1, "after": page * _PAGE < len(found), "size": _PAGE},
-        packs=tasks,
+        total=len(rows),
+        faulty=sum(bool(row["faults"]) for row in rows),
+        pages={"now": page, "before": page > 1, "after": page * _PAGE < len(found)},
+        packs=sorted({*known, *present, *(row["pack"] for row in rows)}),
         present=present,
     )
 
@@ -96,7 +94,8 @@ def offered(visit: Visit, text: str = "") -> Response:
     return visit.json({"endpoints": [{"slug": one.slug, "name": str(one)} for one in found], "count": len(keys)})
 
 
-def _lines(visit: Visit, base: BaseConnection) -> list[Line]:
+def _rows(visit: Visit, base: BaseConnection) -> list[dict[str, Any]]:
+    """Every configuration as `listed` has it, with `faults` and `spare`. There may be tens of thousands."""
     rows = configuration_list.listed(base, None)
     slugs = sorted({row["endpoint"] for row in rows if row["endpoint"]})
     registered = endpoints.registered_among(base, slugs) if slugs else set()
@@ -104,23 +103,26 @@ def _lines(visit: Visit, base: BaseConnection) -> list[Line]:
     for row in rows:
         if row["version"]:
             versions[row["pack"]].append(row["version"])
-    return [_line(visit, row, registered, versions[row["pack"]]) for row in rows]
+    running = {one.task_id: one.version for one in visit.environment.packs}
+    used = {pack: newest_not_above(running[pack], found) for pack, found in versions.items() if pack in running}
+    gone = visit.text("configuration.endpoint-gone")
+    for row in rows:
+        faults = row["faults"] = [row["fault"]] if row["fault"] else []
+        if row["pack"] not in running:
+            faults.append(visit.text("configuration.pack-gone", pack=row["pack"], dag=visit.environment.dag_id))
+        if row["endpoint"] and row["endpoint"] not in registered:
+            faults.append(gone)
+        row["spare"] = used.get(row["pack"]) if row["version"] else None
+    return rows
 
 
-def _line(visit: Visit, row: dict[str, Any], registered: set[str], versions: list[str]) -> Line:
+def _line(visit: Visit, row: dict[str, Any]) -> Line:
     kind, pack = names.split(row["pack"])
-    slug, version = row["endpoint"] or "", row["version"]
-    faults = [row["fault"]] if row["fault"] else []
-    running = visit.environment.pack(kind, pack)
-    used = newest_not_above(running.version, versions) if running else None
-    if running is None:
-        faults.append(visit.text("configuration.pack-gone", pack=row["pack"], dag=visit.environment.dag_id))
-    if slug and slug not in registered:
-        faults.append(visit.text("configuration.endpoint-gone"))
+    slug, version, spare = row["endpoint"] or "", row["version"], row["spare"] or ""
     return Line(
         named=names.Named(kind=kind, pack=pack, version=version, place=names.place(slug) if slug else None),
         address=visit.address("/configuration/edit", kind=kind, pack=pack, endpoint=slug, version=version),
         value=secrets.hide_configuration(row["value"]),
-        faults=faults,
-        spare=used if version and used and used != version else "",
+        faults=row["faults"],
+        spare=spare if spare != version else "",
     )

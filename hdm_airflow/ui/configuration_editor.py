@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from hdm_airflow.admin import configuration
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 routes = Routes()
 
+_LONGEST = 1_000_000  # characters of a text that a page sends
 _CHANGES = 50  # of the history that are shown
 
 
@@ -43,7 +44,7 @@ class Meant(BaseModel):
 class Text(Meant):
     """A text to store."""
 
-    text: str
+    text: str = Field(max_length=_LONGEST)
     seen: str  # the version of what was stored when the person read it
     plain: bool = False  # plain text, not JSON
 
@@ -98,8 +99,8 @@ def edit(visit: Visit, kind: Kind, pack: str, endpoint: str = "", version: str =
         "meant": {"kind": kind, "pack": pack, "endpoint": scope.slug or "", "version": scope.version or ""},
         "text": shown.text,
         "seen": shown.version,
-        "below": json.dumps(shown.without.value if scope.slug else {}),
-        "below_keys": _labels(visit, shown.without.keys) if scope.slug else {},
+        "below": json.dumps(shown.without.value, ensure_ascii=False),
+        "below_keys": _labels(visit, shown.without),
         "fields": [asdict(one) for one in form.fields],
         "can_write": not (refusal or scope.gone),
         "placeholder": PLACEHOLDER,
@@ -228,10 +229,10 @@ def _left(visit: Visit, without: configuration.Effective) -> str:
     return visit.text("configuration.remove-version-other", version=left.version)
 
 
-def _labels(visit: Visit, keys: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Key -> in words where its value comes from, and the address of that."""
+def _labels(visit: Visit, effective: configuration.Effective) -> dict[str, dict[str, str]]:
+    """Key -> in words where its value comes from, and the address of that; '' if the value is no object."""
     found = {}
-    for key, source in keys.items():
+    for key, source in (effective.keys or dict.fromkeys(("",), "".join(effective.sources))).items():
         if named := names.configuration_of(source):
             found[key] = {
                 "label": visit.text("configuration.of-version", version=named.version),

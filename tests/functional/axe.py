@@ -14,8 +14,9 @@ _SCRIPT = next(Path(axe_playwright_python.__file__).parent.rglob("axe.min.js"))
 
 
 def serious(page: Page) -> list[str]:
-    """The findings in our frame: rule, help, and the first elements."""
-    frame: Frame = next(one for one in page.frames if "/hdm/" in one.url and one.parent_frame)
+    """The findings in our frame, or in our page without Airflow's around it: rule, help, and the first elements."""
+    frames = [one for one in page.frames if "/hdm/" in one.url and one.parent_frame]
+    frame: Frame = frames[0] if frames else page.main_frame
     frame.evaluate(_SCRIPT.read_text("utf-8"))
     found: dict[str, Any] = frame.evaluate("() => axe.run(document, {resultTypes: ['violations'], iframes: false})")
     serious = [one for one in found["violations"] if one["impact"] in {"serious", "critical"}]

@@ -10,7 +10,6 @@ from urllib.parse import quote, urlencode
 
 import pytest
 import requests
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from hdm_airflow.admin import activation, configuration
@@ -19,7 +18,7 @@ from hdm_airflow.base import configuration as below
 from hdm_airflow.base import endpoints
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.ui.texts import catalogue
-from tests.functional import page_browser
+from tests.functional import axe, page_browser
 from tests.functional.page_browser import open_inside, save, visitor
 from tests.functional.pages_stage import Pages, endpoint, pages_stage
 
@@ -381,6 +380,18 @@ class TestEditor:
             f"/hdm{everywhere('1.0.0')}".replace("?", "?env=hdm_pipeline%2Fprod&")
         )
         expect(frame.locator("#removal-text")).to_contain_text("the configuration of version 0.10.0")
+        assert rows(frame)[0] == ["limit", "11", "all endpoints, version 0.10.0"]
+        expect(frame.locator("#lower")).to_contain_text(
+            "replaces all of what it uses now: all endpoints, version 0.10.0"
+        )
+        frame.get_by_role("button", name="Begin with that").click()
+        expect(field(frame, "limit")).to_have_value("11")
+        assert rows(frame)[0] == ["limit", "11", "all endpoints, version 1.0.0, not saved yet"]
+        frame.get_by_label("Do not set limit here").click()
+        assert rows(frame)[0][0] == "limit"
+        assert rows(frame)[0][2].endswith("own default")
+        frame = opened(page, pages, everywhere())
+        frame.get_by_role("button", name="Discard it").click()
         frame.locator("#version").select_option(label="0.9.0")
         page.wait_for_url("**version=0.9.0")
         expect(field(frame, "limit")).to_have_value("10")
@@ -740,6 +751,17 @@ class TestAudit:
         frame.get_by_role("link", name="3 cells").first.click()
         expect(frame.locator("h1")).to_contain_text("at once")
         expect(frame.locator("ul.cells li").first).to_contain_text("mp_basic on ward_0000")
+        frame.get_by_role("button", name="Undo…").click()
+        frame.get_by_role("dialog").get_by_role("button", name="Undo", exact=True).click()
+        expect(said(frame)).to_be_visible()
+        query = "SELECT slug FROM hdm_activation WHERE kind = 'metric' AND pack = 'basic' AND slug = ANY(%s)"
+        slugs = [slug for _, _, slug in cells]
+        assert [row["slug"] for row in base.execute(query, [slugs])] == slugs[:1]  # which bert has changed since
+        address = page.url
+        viewer = visit(user="vera")
+        viewer.goto(address)
+        expect(viewer.get_by_role("button", name="Undo…")).to_have_attribute("aria-disabled", "true")
+        activation.change(base, cells, active=True, actor="anna")
 
     def test_filters_and_pages_are_in_the_address(self, base: Any, pages: Pages, visit: Callable[..., Page]) -> None:
         """Actor, change, object, time; older changes by a link."""
@@ -797,9 +819,7 @@ def test_pages_can_be_used_by_everybody(
         expect(frame.locator("h1").first).to_be_visible()
         if name == "json":
             frame.locator("#text").fill('{"limit": }')
-        found = Axe().run(frame, options={"resultTypes": ["violations"]})
-        serious = [one for one in found.response["violations"] if one["impact"] in {"serious", "critical"}]
-        assert not serious, (name, [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in serious])
+        assert not axe.serious(page), name
         assert page_width(page) <= size[0]
 
 

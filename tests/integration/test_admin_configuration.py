@@ -96,6 +96,17 @@ def test_nothing_is_shown_of_a_secret(session):
     assert f'"password": "{PLACEHOLDER}"' in newest.difference
 
 
+def test_nothing_is_shown_of_a_secret_in_text_that_is_not_json(session):
+    """A pack gets it as text, and so it is shown to people."""
+    text = "user = a\npassword = s3cr3t\n"
+    session.execute("DELETE FROM hdm_pack")
+    for version in ("0.9", "1.0"):
+        save(session, text, plain=True, version=version)
+    shown = configuration.read(session, *OF_1, version="1.0")
+    hidden = f"user = a\npassword = {PLACEHOLDER}\n"
+    assert (shown.text, shown.effective.value, shown.without.value) == (hidden, hidden, hidden)
+
+
 def test_placeholder_keeps_the_stored_secret(session):
     """And is refused where nothing is stored."""
     shown = json.dumps({"limit": 2, "password": PLACEHOLDER})

@@ -27,7 +27,7 @@ function begin() {
   plain.checked = state.text !== null && state.text.trim() !== "" && fault(state.text) !== null;
   form = new Form(byId("form"), {
     fields: state.fields,
-    below: belowOf(state),
+    below: state.meant.endpoint ? belowOf(state) : new Map(), // a version's text replaces that of a lower one
     placeholder: state.placeholder,
     canWrite: state.can_write,
     change: (text) => {
@@ -35,6 +35,9 @@ function begin() {
       changed();
     },
   });
+  const [lower] = Object.values(state.below_keys);
+  byId("lower").hidden = !(lower && !state.meant.endpoint && state.text === null && state.can_write);
+  if (lower) byId("lower-label").textContent = lower.label;
   byId("secrets").hidden = !saved.includes(state.placeholder);
   changed();
 }
@@ -93,6 +96,11 @@ function tell(wrong) {
   }
   if (plain.checked) {
     check.replaceChildren(said("plain"));
+    return;
+  }
+  if (state.text === null && !isChanged()) {
+    check.className = "label";
+    check.replaceChildren(said("nothing-yet"));
     return;
   }
   const root = parse(area.value);
@@ -259,6 +267,12 @@ function listen() {
   for (const one of document.querySelectorAll("input[name=view]")) one.addEventListener("change", () => view(one.value));
   byId("save").addEventListener("click", save);
   byId("run").addEventListener("click", run);
+  byId("lower-take").addEventListener("click", () => {
+    area.value = `${format(state.below)}\n`;
+    byId("lower").hidden = true;
+    changed();
+    view(state.fields.length ? "form" : "json");
+  });
   byId("version")?.addEventListener("change", (event) => draft.leave(event.target.value));
   document.addEventListener("keydown", (event) => {
     if (event.key.toLowerCase() !== "s" || !(event.ctrlKey || event.metaKey) || event.altKey) return;
