@@ -10,9 +10,12 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+
+from tests.integration.pack_fork import ForkingPack
 
 if TYPE_CHECKING:
     from demo.services import Database, MariaDB
@@ -49,6 +52,32 @@ class PackRun:
         return line
 
 
+def _lines(folder: Path) -> list[Row]:
+    whole = (folder / "report.jsonl").read_text().rpartition("\n")[0]
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def _ended(folder: Path, exit_code: int) -> PackRun:
+    """What a run has left in its folder, which is then removed."""
+    run = PackRun(exit_code, (folder / "output").read_text("utf-8", "replace"), _lines(folder))
+    shutil.rmtree(folder)
+    return run
+
+
+@cache
+def _forks() -> dict[tuple[str, str], ForkingPack]:
+    return {}
+
+
+def _forking(pack: str, script: str, variables: dict[str, str]) -> ForkingPack:
+    """The process that runs this program for all tests of this session."""
+    if (pack, script) not in _forks():
+        names = ("PATH", "LANG", "TZ", "PYTHONPATH")
+        plain = {name: variables[name] for name in names}
+        _forks()[pack, script] = ForkingPack(PACKS / pack / "process", script, plain)
+    return _forks()[pack, script]
+
+
 @dataclass
 class StartedPack:
     """A run that has begun; its output goes to files."""
@@ -59,8 +88,7 @@ class StartedPack:
     @property
     def lines(self) -> list[Row]:
         """The report so far."""
-        whole = (self.folder / "report.jsonl").read_text().rpartition("\n")[0]
-        return [json.loads(line) for line in whole.splitlines()]
+        return _lines(self.folder)
 
     @property
     def is_over(self) -> bool:
@@ -81,9 +109,7 @@ class StartedPack:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             raise
-        run = PackRun(exit_code, (self.folder / "output").read_text("utf-8", "replace"), self.lines)
-        shutil.rmtree(self.folder)
-        return run
+        return _ended(self.folder, exit_code)
 
 
 @dataclass
@@ -142,8 +168,20 @@ class Base:
         return self.run("rule-packs/basic", "rule_basic.py", date, endpoints or self.endpoints, **options)
 
     def run(self, pack: str, script: str, date: str, endpoints: Any, **options: Any) -> PackRun:
-        """Run one pack to its end; options as those of `start`."""
-        return self.start(pack, script, date, endpoints, **options).finish()
+        """Run one pack to its end; options as those of `start`. A run without any comes from a fork."""
+        if options:
+            return self.start(pack, script, date, endpoints, **options).finish()
+        folder = self._run_folder()
+        environment = self._environment(folder, pack, date, endpoints, f"manual__{uuid4().hex}")
+        variables = {name: value for name, value in environment.items() if value is not None}
+        exit_code = _forking(pack, script, variables).run(variables, folder / "output")
+        return _ended(folder, exit_code)
+
+    def _run_folder(self) -> Path:
+        folder = self.folder / f"run-{uuid4().hex}"
+        (folder / "home").mkdir(parents=True)
+        (folder / "report.jsonl").touch()
+        return folder
 
     def start(
         self,
@@ -167,10 +205,8 @@ class Base:
             run_id: attempts of one run have the same; a run of its own where it is empty.
             variables: replace (None: remove) those of the contract.
         """
-        folder = self.folder / f"run-{uuid4().hex}"
-        (folder / "home").mkdir(parents=True)
+        folder = self._run_folder()
         shutil.copytree(PACKS / pack, folder / pack, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "report.jsonl").touch()
         environment = self._environment(folder, pack, date, endpoints, run_id or f"manual__{uuid4().hex}")
         environment |= variables or {}
         command = ["bash", "bootstrap-script.sh"] if bootstrap else [sys.executable, script]
@@ -194,7 +230,7 @@ class Base:
 
     def _environment(self, folder: Path, pack: str, date: str, endpoints: Any, run_id: str) -> dict[str, str | None]:
         server = self.database.server
-        properties = json.loads((folder / pack / "properties.json").read_text())
+        properties = json.loads((PACKS / pack / "properties.json").read_text())
         context = {
             "contract": 1,
             "environment": "test",
