@@ -22,6 +22,11 @@ _CHANGES = 20  # of the audit trail
 _NAMED = 20  # endpoints of a problem
 
 
+Status = Literal["dead", "failed", "partial", "missing", "running", "skipped"]  # missing: no row of this date
+#: Of missing ones: they have never run, only with earlier dates, or the pack has no row of this date at all.
+Last = Literal["none", "old", "pack old", ""]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskRun:
     """An attempt, as Airflow names it."""
@@ -38,12 +43,11 @@ class Problem:
 
     kind: Kind
     pack: str
-    status: Literal["dead", "failed", "partial", "missing", "running", "skipped"]  # missing: no row of this date
+    status: Status
     reason: str  # from the ledger; of dead ones: the worker died
     endpoints: list[str]  # slugs, sorted, the first 20
     count: int  # of all of them
-    #: Of missing ones: they have never run, only with earlier dates, or the pack has no row of this date at all.
-    last: Literal["none", "old", "pack old", ""]
+    last: Last
     run: TaskRun | None  # of one of them; None: missing
 
 

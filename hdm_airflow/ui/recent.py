@@ -20,7 +20,7 @@ class _Kept:
     began: float = float("-inf")  # when it was read last
     ended: float = float("-inf")
     value: object = None
-    error: Exception | None = None  # of that
+    error: BaseException | None = None  # of that
 
 
 class Recent(Generic[_Value]):
@@ -57,7 +57,7 @@ class Recent(Generic[_Value]):
             kept.began, kept.value, kept.error = time.monotonic(), None, None
             try:
                 kept.value = read()
-            except Exception as error:
+            except BaseException as error:
                 kept.error = error
                 raise
             finally:
