@@ -56,13 +56,13 @@ class Recent(Generic[_Value]):
                 return cast("_Value", kept.value)
             kept.began, kept.value, kept.error = time.monotonic(), None, None
             try:
-                kept.value = read()
+                kept.value = found = read()
             except BaseException as error:
                 kept.error = error
                 raise
             finally:
                 kept.ended = time.monotonic()
-            return cast("_Value", kept.value)
+            return found
 
     def forget(self) -> None:
         """Read everything again: this process has changed it."""

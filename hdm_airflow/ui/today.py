@@ -50,12 +50,12 @@ def line(visit: Visit) -> Response:
     """The environment in one line."""
     environment = visit.environment
     if not environment.conn_id:
-        return visit.json({"level": "bad", "icon": today_view.ICONS["bad"], "said": environment.problem})
+        return visit.json({"level": "bad", "icon": today_view.ICONS["bad"], "said": _first_line(environment.problem)})
     state = _state(visit)
     found = today_view.summary(visit, state)
-    notes = [environment.problem, visit.text("today.is-paused") if environment.paused else ""]
-    notes += [f"({visit.text('today.incidents')}: {count} {level})" for level, count in today_view.incidents(state)]
-    said = " ".join(filter(None, (found.said, *notes)))
+    notes = [_first_line(environment.problem), visit.text("today.is-paused") if environment.paused else ""]
+    notes += [f"{visit.text('today.incidents')}: {count} {level}" for level, count in today_view.incidents(state)]
+    said = " · ".join(filter(None, (found.said, *notes)))
     return visit.json({"level": found.level, "icon": found.icon, "said": said})
 
 
@@ -161,3 +161,7 @@ def _current(base: BaseConnection, slug: str) -> str:
 def _sent(text: str) -> str:
     """What a visitor has sent. The base can hold no zero byte, so nothing has one."""
     return text.replace("\0", "").strip()
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
