@@ -184,9 +184,6 @@ def test_a_steward_sees_what_is_red_after_one_click_and_its_log_after_two(browse
         page.wait_for_url(re.compile(r"/dags/hdm_pipeline/runs/manual__.*/tasks/hdm-prod\.mp_basic\?try_number=1"))
         page.go_back()
         expect(inside(page).locator(".summary")).to_be_visible()
-        folder = os.environ.get("HDM_TEST_IMAGES")
-        if folder:
-            save(page, Path(folder) / "today.png")
 
 
 def test_problems_come_worst_first_with_links_to_what_mends_them(visit: Callable[..., Page]) -> None:
@@ -426,3 +423,16 @@ def test_it_speaks_french(visit: Callable[..., Page]) -> None:
     expect(page.locator("table.problems")).to_contain_text("en échec")
     page.goto(page.url.replace(quote(PROD, safe=""), quote(WELL, safe="")))
     expect(page.locator(".summary")).to_contain_text("Tout va bien")
+
+
+def test_image_of_the_documentation(browser: Browser, pages: Pages) -> None:
+    """Inside Airflow, on a bad day, without the endpoint that is a script."""
+    folder = os.environ.get("HDM_TEST_IMAGES")
+    if not folder:
+        pytest.skip("HDM_TEST_IMAGES names no folder")
+    with connected(pages.stage.base), HdmHook().session() as base:
+        activation.change(base, [("metric", "basic", EVIL.slug)], active=False, actor="anna")
+    with visitor(browser, pages.airflow.url, pages.airflow.password) as page:
+        page.wait_for_timeout(3500)  # a state is shared for three seconds
+        open_inside(page, pages.airflow.url, of(PROD))
+        save(page, Path(folder) / "today.png")
