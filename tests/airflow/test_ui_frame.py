@@ -178,7 +178,7 @@ def test_texts_are_there_in_every_language() -> None:
         assert len({isinstance(text, dict) for text in found.values()}) == 1, key
     used = set()
     for file in [*UI.rglob("*.html"), *UI.rglob("*.py")]:
-        used |= set(re.findall(r"""text\(\s*"([a-z-]+\.[a-z-]+)\"""", file.read_text()))
+        used |= set(re.findall(r"""text\(\s*"([a-z-]+\.[a-z-]+)"\s*[,)]""", file.read_text()))
     assert used
     assert used <= set(texts.catalogue()), sorted(used - set(texts.catalogue()))
 
