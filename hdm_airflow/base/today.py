@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 _NIGHTS = 14
 _ROWS = 500_000
 _CHANGES = 20  # of the audit trail
+_NAMED = 20  # endpoints of a problem
+
+
+Status = Literal["dead", "failed", "partial", "missing", "running", "skipped"]  # missing: no row of this date
+#: Of missing ones: they have never run, only with earlier dates, or the pack has no row of this date at all.
+Last = Literal["none", "old", "pack old", ""]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +43,11 @@ class Problem:
 
     kind: Kind
     pack: str
-    status: Literal["dead", "failed", "partial", "missing", "running", "skipped"]  # missing: no row of this date
+    status: Status
     reason: str  # from the ledger; of dead ones: the worker died
     endpoints: list[str]  # slugs, sorted, the first 20
     count: int  # of all of them
+    last: Last
     run: TaskRun | None  # of one of them; None: missing
 
 
@@ -70,16 +77,24 @@ class Today:
     running_since: dt.datetime | None  # None: nothing is running
 
 
-def state(base: BaseConnection, packs: Sequence[tuple[Kind, str]] | None = None, *, limit: int = 50) -> Today:
+def state(
+    base: BaseConnection,
+    packs: Sequence[tuple[Kind, str]] | None = None,
+    *,
+    endpoint: str | None = None,
+    limit: int = 50,
+) -> Today:
     """Read the state of the newest metric date that is not after tomorrow. The number of statements is constant.
 
     Args:
         base: the connection.
         packs: only these; None: all.
+        endpoint: only this one, by its slug; None: all. The date is that of all.
         limit: of the problems, and of the unreachable endpoints.
     """
     rules = None if packs is None else [name for kind, name in packs if kind == "rule"]
-    values: dict[str, Any] = {**_named(packs), "rules": rules, "limit": limit, **matrix.active_in_other_forms(base)}
+    values: dict[str, Any] = {**_named(packs), "rules": rules, "endpoint": endpoint, "limit": limit, "named": _NAMED}
+    values |= matrix.active_in_other_forms(base)
     with base.transaction():
         base.execute(queries("matrix")["memory"])
         values["date"] = newest = newest_date(base, packs)
@@ -91,7 +106,7 @@ def state(base: BaseConnection, packs: Sequence[tuple[Kind, str]] | None = None,
         if newest and not well:
             row = base.execute(queries("today")["last_all_well"], values).fetchone()
             well = row["date"] if row else None
-        changes = audit.listed(base, since=_yesterday(), limit=_CHANGES)
+        changes = audit.listed(base, object=endpoint, since=_yesterday(), limit=_CHANGES)
     return Today(
         date=newest,
         cells=found["cells"],
@@ -103,6 +118,23 @@ def state(base: BaseConnection, packs: Sequence[tuple[Kind, str]] | None = None,
         last_all_well=well,
         running_since=found["running_since"],
     )
+
+
+def endpoints(base: BaseConnection, problem: Problem, date: dt.date | None, *, limit: int) -> list[str]:
+    """Read the endpoints of a problem, also those that it does not name; [] if it is none any more.
+
+    Args:
+        base: the connection.
+        problem: of which only what is wrong counts, and with which pack.
+        date: the metric date.
+        limit: at most so many.
+    """
+    values: dict[str, Any] = {**_named([(problem.kind, problem.pack)]), "date": date, "endpoint": None, "named": limit}
+    values |= {"limit": None, **matrix.active_in_other_forms(base)}
+    found = base.execute(queries("today")["state"], values).fetchone()
+    assert found is not None  # noqa: S101  # the query always returns a row
+    same = (_problem(one) for one in found["problems"])
+    return next((one.endpoints for one in same if _what(one) == _what(problem)), [])
 
 
 def newest_date(base: BaseConnection, packs: Sequence[tuple[Kind, str]] | None = None) -> dt.date | None:
@@ -121,6 +153,10 @@ def _named(packs: Sequence[tuple[Kind, str]] | None) -> dict[str, Any]:
     if packs is None:
         return {"kinds": None, "packs": None}
     return {"kinds": [kind for kind, _ in packs], "packs": [name for _, name in packs]}
+
+
+def _what(problem: Problem) -> tuple[str, ...]:
+    return problem.status, problem.reason, problem.last
 
 
 def _problem(row: dict[str, Any]) -> Problem:

@@ -5,10 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast
 
 _Value = TypeVar("_Value")
 _MOST = 100  # keys
+
+
+@dataclass
+class _Kept:
+    """What is known under a key."""
+
+    reading: threading.Lock = field(default_factory=threading.Lock)  # one visitor reads
+    began: float = float("-inf")  # when it was read last
+    ended: float = float("-inf")
+    value: object = None
+    error: BaseException | None = None  # of that
 
 
 class Recent(Generic[_Value]):
@@ -21,28 +33,35 @@ class Recent(Generic[_Value]):
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._lock = threading.Lock()
-        self._kept: dict[Hashable, tuple[threading.Lock, float, object]] = {}  # being read, read at, value
+        self._kept: dict[Hashable, _Kept] = {}
 
     def get(self, key: Hashable, read: Callable[[], _Value]) -> _Value:
-        """The value of a key; if it is older, one visitor reads it, while others wait. An error is not kept.
+        """The value of a key; if it is older, one visitor reads it, while others wait and share what comes of it.
+
+        An error is not kept. Those who have waited for it get it too: if a base hangs, they would wait in turn.
 
         Args:
             key: what the value depends on.
             read: reads it.
         """
+        came = time.monotonic()
         with self._lock:
             if key not in self._kept and len(self._kept) >= _MOST:
                 self._kept.clear()
-            reading, _, _ = self._kept.setdefault(key, (threading.Lock(), float("-inf"), None))
-        with reading:
-            with self._lock:
-                _, at, value = self._kept.get(key, (reading, float("-inf"), None))
-            if time.monotonic() < at + self.seconds:
-                return cast("_Value", value)
-            began = time.monotonic()
-            found = read()
-            with self._lock:
-                self._kept[key] = (reading, began, found)
+            kept = self._kept.setdefault(key, _Kept())
+        with kept.reading:
+            if kept.ended > came and kept.error:
+                raise kept.error
+            if not kept.error and (kept.ended > came or time.monotonic() < kept.began + self.seconds):
+                return cast("_Value", kept.value)
+            kept.began, kept.value, kept.error = time.monotonic(), None, None
+            try:
+                kept.value = found = read()
+            except BaseException as error:
+                kept.error = error
+                raise
+            finally:
+                kept.ended = time.monotonic()
             return found
 
     def forget(self) -> None:

@@ -2,113 +2,166 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from hdm_airflow.admin import audit
-from hdm_airflow.base import today
-from hdm_airflow.packs.pack import PREFIX
-from hdm_airflow.ui import audit_words, last_night, names
+from hdm_airflow.base import audit as base_audit
+from hdm_airflow.base import endpoints, matrix, today
+from hdm_airflow.errors import ConfigurationError
+from hdm_airflow.operators.part import MOST
+from hdm_airflow.packs.manifest import Kind
+from hdm_airflow.ui import audit_words, today_view
 from hdm_airflow.ui.recent import Recent
 from hdm_airflow.ui.rights import Right
 from hdm_airflow.ui.route import Routes
 from hdm_airflow.ui.visit import Visit
 
 if TYPE_CHECKING:
-    from hdm_airflow.base.today import Problem, Today
+    from hdm_airflow.base.hook import BaseConnection
 
 routes = Routes()
 
-#: What the base is asked for the first page takes longer than anything else, and all readers see the same.
-_states: Recent[Today] = Recent(3)
-
-_SHOWN = 3  # endpoints of a problem that are named
-_LEVELS = ("High", "Warning", "Info")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One problem as the page shows it."""
-
-    task_id: str
-    status: str
-    reason: str
-    endpoints: list[names.Place]  # the first ones
-    more: int  # endpoints that are not named
-    log: str  # address of the log of one of them; ''
-    matrix: str  # address of the matrix with these cells
-    configuration: str  # address
-    can_repeat: list[str] | None  # slugs that a button can run again; None: all that are activated
+_SECONDS = 3.0  # a state is shown to all who ask for it within these
+_LIMIT = 50  # problems, and endpoints that could not be reached
+_FOUND = 50  # endpoints that match a search
+_LOOKED = 1000  # matches among which one of exactly this name is looked for
+_states: Recent[today.Today] = Recent(_SECONDS)
 
 
 @routes.page("/")
-def show(visit: Visit, find: str = "", endpoint: str = "") -> Response:
-    """The page; with a search, how the endpoints found have ended; with an endpoint, how each of its packs has."""
-    find, endpoint = (one.replace("\0", "").strip() for one in (find, endpoint))
-    with visit.open() as base:
-        state = _state(visit)
-        nights = last_night.find(base, visit.environment, endpoint or find, exact=bool(endpoint))
-        details = last_night.details(base, visit, nights[0]) if endpoint and nights else []
-    quarantined = [one for one in visit.environment.packs if one.quarantined]
-    lines = [_line(visit, one) for one in state.problems]
-    return visit.render(
-        "today/show.html",
-        page="today",
-        state=state,
-        lines=lines,
-        quarantined=quarantined,
-        incidents=[(level, state.incidents[level]) for level in _LEVELS if state.incidents.get(level)],
-        changes=[audit_words.line(visit.text, audit.shown(one)) for one in state.changes],
-        unreachable=[(names.place(one.endpoint), one) for one in state.unreachable],
-        well=bool(state.date and not (lines or quarantined or state.unreachable or state.incidents)),
-        others=[one for one in visit.environments if one.key != visit.current],
-        refusal=visit.refusal(Right.RUN),
-        find=find,
-        endpoint=endpoint,
-        nights=nights,
-        details=details,
-    )
+def show(visit: Visit, endpoint: str = "", find: str = "") -> Response:
+    """The page: of all endpoints, of one, or with those that a search has found."""
+    if wanted := _sent(find):
+        return _found(visit, wanted)
+    if wanted := _sent(endpoint):
+        return _of_one(visit, wanted)
+    environment = visit.environment
+    if not environment.conn_id:
+        return _page(visit, state=None)
+    return _page(visit, state=_state(visit), quarantined=[one for one in environment.packs if one.quarantined])
 
 
 @routes.data("/today/line")
 def line(visit: Visit) -> Response:
-    """The state of an environment in one line, for the pages of other environments."""
-    state = _state(visit)
-    quarantined = sum(1 for one in visit.environment.packs if one.quarantined)
-    well = bool(state.date and not (state.problems or state.unreachable or state.incidents or quarantined))
-    said = visit.text("today.nothing-short")
-    if state.date:
-        said = visit.text("today.complete", count=state.complete, cells=state.cells, date=state.date)
-    return visit.json({"well": well, "said": said})
-
-
-def _state(visit: Visit) -> Today:
+    """The environment in one line."""
     environment = visit.environment
-    packs = tuple((pack.kind, pack.name) for pack in environment.packs)
+    if not environment.conn_id:
+        return visit.json({"level": "bad", "icon": today_view.ICONS["bad"], "said": _first_line(environment.problem)})
+    state = _state(visit)
+    found = today_view.summary(visit, state)
+    notes = [_first_line(environment.problem), visit.text("today.is-paused") if environment.paused else ""]
+    notes += [f"{visit.text('today.incidents')}: {count} {level}" for level, count in today_view.incidents(state)]
+    said = " · ".join(filter(None, (found.said, *notes)))
+    return visit.json({"level": found.level, "icon": found.icon, "said": said})
 
-    def read() -> Today:
-        with visit.open() as base:
-            return today.state(base, packs)
 
-    return _states.get((environment.conn_id, packs), read)
-
-
-def _line(visit: Visit, problem: Problem) -> Line:
-    task_id = f"{PREFIX[problem.kind]}{problem.pack}"
-    places = [names.place(one) for one in problem.endpoints[:_SHOWN]]
-    only = problem.endpoints[0] if problem.count == 1 else ""
-    state = {"dead": "running", "missing": ""}.get(problem.status, problem.status)
-    run = problem.run
-    return Line(
-        task_id=task_id,
-        status=problem.status,
-        reason=problem.reason,
-        endpoints=places,
-        more=problem.count - len(places),
-        log=visit.log(run.dag_id, run.run_id, run.task_id, run.try_number) if run else "",
-        matrix=visit.address("/matrix", pack=task_id, state=state, active="yes", q=places[0].name if only else ""),
-        configuration=visit.address("/configuration/edit", kind=problem.kind, pack=problem.pack, endpoint=only),
-        can_repeat=problem.endpoints if problem.count == len(problem.endpoints) else None,
+@routes.data("/today/endpoints")
+def of_problem(
+    visit: Visit, kind: Kind, pack: str, status: today.Status, reason: str = "", last: today.Last = "", date: str = ""
+) -> Response:
+    """All endpoints of a problem; null if they are more than one run can name: then all that are activated."""
+    problem = today.Problem(
+        kind=kind, pack=pack, status=status, reason=reason, last=last, endpoints=[], count=0, run=None
     )
+    try:
+        day = dt.date.fromisoformat(date) if date else None
+    except ValueError:
+        day = dt.date.min  # no problem is of it
+    with visit.open() as base:
+        found = today.endpoints(base, problem, day, limit=MOST + 1)
+    if not found:
+        raise ConfigurationError(visit.text("today.gone"), "", visit.text("today.gone-hint"))
+    return visit.json({"endpoints": found if len(found) <= MOST else None})
+
+
+def _page(visit: Visit, *, status: int = 200, **values: Any) -> Response:
+    """The page with what it shows of a state."""
+    environment, state, of = visit.environment, values["state"], values.get("of")
+    defaults: dict[str, Any] = {"of": None, "quarantined": [], "found": None, "wanted": ""}
+    if state:
+        problems = [today_view.problem(visit, state, one) for one in state.problems]
+        defaults |= {
+            "summary": today_view.summary(visit, state, of=of.name if of else ""),
+            "facts": today_view.facts(visit, state),
+            "is_old": today_view.is_old(state),
+            "problems": problems,
+            "is_cut": len(problems) >= _LIMIT,
+            "unreachable": [] if of else [today_view.unreachable(visit, one) for one in state.unreachable],
+            "incidents": today_view.incidents(state),
+            "command": today_view.incidents_command(visit, state, of.slug if of else ""),
+            "is_well": not of and today_view.is_well(visit.environment, state),
+            "changes": [audit_words.line(visit.text, audit.shown(one)) for one in state.changes],
+        }
+    return visit.render(
+        "today/show.html",
+        status,
+        icons=today_view.ICONS,
+        page="today",
+        environment=environment,
+        dag=f"{visit.airflow}/dags/{quote(environment.dag_id, safe='')}",
+        others=[] if of else [one for one in visit.environments if one.key != environment.key],
+        refusal=visit.refusal(Right.RUN),
+        **{**defaults, **values},
+    )
+
+
+def _of_one(visit: Visit, wanted: str) -> Response:
+    """The page of one endpoint. The address of one that was renamed leads to its new name: people keep addresses."""
+    slug = endpoints.canonical(wanted)
+    with visit.open() as base:
+        known = _current(base, slug)
+    if not known:
+        return _page(visit, status=404, state=None, of=today_view.place(visit, slug), is_gone=True)
+    if known != wanted:
+        return RedirectResponse(visit.address("/", endpoint=known), 303)
+    return _page(visit, state=_state(visit, known), of=today_view.place(visit, known), is_gone=False)
+
+
+def _found(visit: Visit, wanted: str) -> Response:
+    """The endpoint that a search means, else those that match it."""
+    with visit.open() as base:
+        index = matrix.index(base, matrix.Filters(search=wanted), [])
+        keys = [key for key in index.keys if isinstance(key, int)]
+        places = [today_view.place(visit, slug) for slug in matrix.slugs(base, keys[:_LOOKED])]
+    exact = [one for one in places if wanted.lower() in {one.name.lower(), one.slug.lower()}]
+    if len(exact) == 1 or len(places) == 1:
+        return RedirectResponse((exact or places)[0].address, 303)
+    first = [one for one in places if one in exact]
+    places = [*first, *(one for one in places if one not in exact)][:_FOUND]
+    return _page(visit, state=None, found={"places": places, "count": len(keys)}, wanted=wanted)
+
+
+def _state(visit: Visit, endpoint: str | None = None) -> today.Today:
+    """The state of this environment, shared by all who ask for it at the same time."""
+    environment = visit.environment
+    known = tuple((pack.kind, pack.name) for pack in environment.packs)
+    packs = None if environment.problem and not known else known  # wrong settings name no packs: then all have a state
+
+    def read() -> today.Today:
+        with visit.open() as base:
+            return today.state(base, packs, endpoint=endpoint, limit=_LIMIT)
+
+    return _states.get((environment.conn_id, packs, endpoint), read)
+
+
+def _current(base: BaseConnection, slug: str) -> str:
+    """The slug under which an endpoint is registered now; '' if it is not."""
+    if endpoints.registered_among(base, [slug]):
+        return slug
+    for one in reversed(base_audit.renames(base)):
+        if isinstance(one.old, dict) and isinstance(one.new, dict) and one.old.get("slug") == slug:
+            slug = str(one.new.get("slug"))
+    return slug if endpoints.registered_among(base, [slug]) else ""
+
+
+def _sent(text: str) -> str:
+    """What a visitor has sent. The base can hold no zero byte, so nothing has one."""
+    return text.replace("\0", "").strip()
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]

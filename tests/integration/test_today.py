@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -173,6 +174,47 @@ def test_incidents_of_the_date_are_counted_by_level(session: Any) -> None:
     assert today.state(session, [METRIC]).incidents == {}
     session.execute("UPDATE hdm_incident SET muted_until = 'infinity', muted_on = %s WHERE rule_id = '2'", [TODAY])
     assert today.state(session).incidents == {"High": 1}
+
+
+def test_missing_cells_say_since_when(session: Any) -> None:
+    """As the matrix calls them: never run, or older than the pack; or the whole pack is older."""
+    activate(session, METRIC, OTHER, count=3)
+    ran(session, METRIC, YESTERDAY, "success", "success")
+    ran(session, OTHER, YESTERDAY, "success", "success", "success")
+    ran(session, METRIC, TODAY, "success")
+    found = [(one.pack, one.last, one.endpoints) for one in today.state(session).problems]
+    slugs = [one.slug for one in WARDS[:3]]
+    assert found == [("other", "pack old", slugs), ("basic", "old", [slugs[1]]), ("basic", "none", [slugs[2]])]
+
+
+def test_all_endpoints_of_a_problem_can_be_had(session: Any) -> None:
+    """A page names only some of them."""
+    activate(session, METRIC, count=25)
+    ran(session, METRIC, TODAY, "failed", *["partial"] * 24)
+    _, partial = today.state(session).problems
+    assert (len(partial.endpoints), partial.count) == (20, 24)
+    slugs = [one.slug for one in WARDS[1:]]
+    assert today.endpoints(session, partial, TODAY, limit=500) == slugs
+    assert today.endpoints(session, partial, TODAY, limit=3) == slugs[:3]
+    assert today.endpoints(session, replace(partial, reason="other"), TODAY, limit=3) == []
+
+
+def test_one_endpoint_has_a_state_of_its_own(session: Any) -> None:
+    """On the date of all: what others had meanwhile does not count for it."""
+    activate(session, METRIC, OTHER)
+    ran(session, METRIC, YESTERDAY, "success", "failed")
+    ran(session, METRIC, TODAY, "failed", "success")
+    mine, other, third = (today.state(session, endpoint=one.slug) for one in WARDS[:3])
+    assert (mine.date, mine.cells, mine.complete, mine.last_all_well) == (TODAY, 2, 0, YESTERDAY)
+    assert brief(mine) == [(*METRIC, "failed", "no connection", 1), (*OTHER, "missing", "", 1)]
+    assert (other.cells, other.complete, other.last_all_well) == (2, 1, None)
+    assert (third.date, third.cells, third.complete, third.last_all_well) == (TODAY, 2, 0, None)
+    assert today.state(session, endpoint="nobody").cells == 0
+    pack = Pack(session)
+    pack.judge(TODAY, Night(status="success", alerts={("1", "visits", ""): "High"}), WARDS[0].slug)
+    pack.derive()
+    assert [today.state(session, endpoint=one.slug).incidents for one in WARDS[:2]] == [{"High": 1}, {}]
+    assert [one.action for one in mine.changes] == ["activate"]
 
 
 def test_the_number_of_statements_does_not_grow(session: Any) -> None:

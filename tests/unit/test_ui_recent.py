@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -37,6 +38,44 @@ def test_values_grow_old_and_can_be_forgotten() -> None:
     recent.forget()
     assert recent.get("x", numbers.__next__) == 1
     assert [Recent[int](0).get("x", numbers.__next__) for _ in range(2)] == [2, 3]
+
+
+def test_who_has_waited_for_an_error_gets_it_too() -> None:
+    """Reading takes as long as a base needs to fail: the next visitor must not wait for it again."""
+    recent, reads, begun, go = Recent[int](60), [], threading.Event(), threading.Event()
+
+    def read() -> int:
+        reads.append(1)
+        begun.set()
+        assert go.wait(10)
+        return 1 // 0
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(recent.get, "x", read) for _ in range(8)]
+        assert begun.wait(10)
+        time.sleep(0.2)  # until the others wait
+        go.set()
+        assert all(isinstance(one.exception(), ZeroDivisionError) for one in asked)
+    assert len(reads) == 1
+    assert recent.get("x", lambda: 1) == 1
+
+
+def test_who_has_waited_for_a_slow_value_does_not_read_again() -> None:
+    """Even if it is older than it may be by the time that it is there."""
+    recent, begun, go = Recent[int](0.01), threading.Event(), threading.Event()
+    numbers = iter(range(10))
+
+    def read() -> int:
+        begun.set()
+        assert go.wait(10)
+        return next(numbers)
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(recent.get, "x", read) for _ in range(8)]
+        assert begun.wait(10)
+        time.sleep(0.2)  # until the others wait
+        go.set()
+        assert [one.result() for one in asked] == [0] * 8
 
 
 def test_an_error_is_not_kept() -> None:

@@ -28,7 +28,7 @@ WITH active AS MATERIALIZED (
     WHERE active.slug IN (SELECT slug FROM hdm_endpoint OFFSET 0) AND (
         %(kinds)s::text[] IS NULL
         OR (active.kind, active.pack) IN (SELECT * FROM unnest(%(kinds)s::text[], %(packs)s::text[]))
-    )
+    ) AND (%(endpoint)s::text IS NULL OR active.slug = %(endpoint)s::text)
 ), held AS MATERIALIZED (  -- as runs.sql takes them
     SELECT (classid::bigint << 32 | objid::bigint) AS key FROM pg_locks
     WHERE locktype = 'advisory' AND granted AND mode = 'ExclusiveLock' AND objsubid = 1
@@ -36,7 +36,7 @@ WITH active AS MATERIALIZED (
 ), cell AS MATERIALIZED (
     SELECT active.kind, active.pack, active.slug, coalesce(late.id, state.run) AS run,
         CASE WHEN late.id IS NOT NULL THEN late.status WHEN state.metric_date = %(date)s THEN state.status
-            ELSE 'missing' END AS status
+            ELSE 'missing' END AS status, state.run IS NULL AS is_new
     FROM active LEFT JOIN hdm_pack_state AS state
         ON state.kind = active.kind AND state.pack = active.pack AND state.endpoint = active.slug
     LEFT JOIN LATERAL (  -- a later metric date, which is after tomorrow, hides the row of this one
@@ -46,7 +46,7 @@ WITH active AS MATERIALIZED (
         ORDER BY run.id DESC LIMIT 1
     ) AS late ON state.metric_date > %(date)s
 ), poor AS MATERIALIZED (
-    SELECT cell.kind, cell.pack, cell.slug, run.id, run.reason, run.started_at,
+    SELECT cell.kind, cell.pack, cell.slug, cell.is_new, run.id, run.reason, run.started_at,
         CASE WHEN cell.status = 'running' AND hashtextextended(
             'hdm:' || cell.kind || ':' || cell.pack || ':' || to_char(%(date)s::date, 'YYYY-MM-DD'), 0
         ) NOT IN (SELECT key FROM held) THEN 'dead' ELSE cell.status END AS status
@@ -56,10 +56,10 @@ WITH active AS MATERIALIZED (
     WHERE cell.status <> 'success'
 ), problem AS (
     SELECT kind, pack, status, CASE status WHEN 'dead' THEN 'the worker died' ELSE coalesce(reason, '') END AS reason,
-        count(*) AS count, (array_agg(slug ORDER BY slug COLLATE "C"))[1:20] AS endpoints, max(id) AS run,
-        array_position(ARRAY['dead', 'failed', 'partial', 'missing', 'running', 'skipped'], status) AS rank
-    FROM poor GROUP BY 1, 2, 3, 4
-    ORDER BY rank, count(*) DESC, kind, pack COLLATE "C", 4 LIMIT %(limit)s
+        count(*) AS count, (array_agg(slug ORDER BY slug COLLATE "C"))[1:%(named)s::integer] AS endpoints, max(id) AS run,
+        is_new, array_position(ARRAY['dead', 'failed', 'partial', 'missing', 'running', 'skipped'], status) AS rank
+    FROM poor GROUP BY 1, 2, 3, 4, is_new
+    ORDER BY rank, count(*) DESC, kind, pack COLLATE "C", 4, is_new LIMIT %(limit)s
 ), down AS MATERIALIZED (
     SELECT slug FROM cell WHERE kind = 'metric' GROUP BY slug HAVING bool_and(status = 'failed')
     ORDER BY slug COLLATE "C" LIMIT %(limit)s
@@ -74,10 +74,15 @@ SELECT
     (SELECT min(started_at) FROM poor WHERE status = 'running') AS running_since,
     (SELECT coalesce(jsonb_agg(jsonb_build_object(
         'kind', problem.kind, 'pack', problem.pack, 'status', problem.status, 'reason', problem.reason,
-        'count', problem.count, 'endpoints', problem.endpoints, 'run', CASE WHEN run.id IS NOT NULL THEN
+        'count', problem.count, 'endpoints', problem.endpoints, 'last', CASE WHEN problem.status <> 'missing' THEN ''
+            WHEN problem.is_new THEN 'none' WHEN EXISTS (
+                SELECT FROM hdm_pack_run AS other WHERE other.kind = problem.kind AND other.pack = problem.pack
+                    AND other.metric_date = %(date)s
+            ) THEN 'old' ELSE 'pack old' END, 'run', CASE WHEN run.id IS NOT NULL THEN
             jsonb_build_object('dag_id', run.dag_id, 'run_id', run.run_id, 'task_id', run.task_id,
                 'try_number', run.try_number) END
-    ) ORDER BY problem.rank, problem.count DESC, problem.kind, problem.pack COLLATE "C", problem.reason), '[]')
+    ) ORDER BY problem.rank, problem.count DESC, problem.kind, problem.pack COLLATE "C", problem.reason,
+        problem.is_new), '[]')
     FROM problem LEFT JOIN hdm_pack_run AS run ON run.id = problem.run) AS problems,
     (SELECT coalesce(jsonb_agg(jsonb_build_object(
         'endpoint', slug, 'reason', coalesce(reason, ''), 'packs', packs
@@ -89,6 +94,7 @@ SELECT incident.level, count(DISTINCT incident.id) AS count
 FROM hdm_incident_event AS event JOIN hdm_incident AS incident ON incident.id = event.incident
 WHERE event."date" = %(date)s AND event.kind IN ('opened', 'reopened') AND NOT event.silent AND NOT event.withdrawn
     AND (%(rules)s::text[] IS NULL OR incident.rule_pack = ANY(%(rules)s::text[]))
+    AND (%(endpoint)s::text IS NULL OR incident.endpoint = %(endpoint)s::text)
     AND NOT coalesce(
         CASE incident.muted_until WHEN 'infinity' THEN incident.muted_on >= incident.opened_on
             ELSE incident.muted_until >= event."date" END,
@@ -126,11 +132,17 @@ WHERE "date" < %(date)s AND NOT EXISTS (
     SELECT FROM looked CROSS JOIN LATERAL (
         SELECT DISTINCT ON (endpoint) endpoint, status FROM hdm_pack_run AS run
         WHERE run.kind = looked.kind AND run.pack = looked.pack AND run.metric_date = night."date"
+            AND (%(endpoint)s::text IS NULL OR run.endpoint = %(endpoint)s::text)
         ORDER BY endpoint, id DESC
     ) AS newest
     WHERE newest.status <> 'success' AND EXISTS (
         SELECT FROM hdm_activation AS active
         WHERE active.kind = looked.kind AND active.pack = looked.pack AND active.slug = newest.endpoint
+    )
+) AND (
+    %(endpoint)s::text IS NULL OR EXISTS (  -- of one endpoint, nothing may have run that night
+        SELECT FROM looked JOIN hdm_pack_run AS run ON run.kind = looked.kind AND run.pack = looked.pack
+        WHERE run.metric_date = night."date" AND run.endpoint = %(endpoint)s::text
     )
 )
 ORDER BY "date" DESC LIMIT 1;
