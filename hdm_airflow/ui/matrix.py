@@ -53,7 +53,8 @@ def show(visit: Visit, shown: _Shown) -> Response:
         choices=choices,
         tags=sorted({tag for pack in visit.environment.packs for tag in pack.tags}),
         state_words=[(one, visit.text(f"matrix.state-{one}")) for one in STATES],
-        count=len(index.keys),
+        count=sum(1 for key in index.keys if isinstance(key, int)),
+        gone=sum(1 for key in index.keys if isinstance(key, str)),
         chips=_chips(visit, shown),
     )
 

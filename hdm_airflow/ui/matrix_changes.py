@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from hdm_airflow.admin import activation
 from hdm_airflow.base import matrix
-from hdm_airflow.errors import ConflictError
+from hdm_airflow.base.endpoints import canonical, registered_among
+from hdm_airflow.errors import ConfigurationError, ConflictError
 from hdm_airflow.packs.manifest import Kind
 from hdm_airflow.ui.matrix_view import Column, View, view
 from hdm_airflow.ui.rights import Right
@@ -60,8 +61,8 @@ class Likeness(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    key: int  # of the endpoint
-    like: int  # of the other one
+    endpoint: _Text  # slug
+    like: _Text  # slug of the other one
 
 
 class Undo(BaseModel):
@@ -81,16 +82,19 @@ class _Cells:
     gone: list[str]  # slugs that are activated but not registered
 
     def all(self, *, active: bool) -> list[tuple[Kind, str, str]]:
-        """The cells. What is gone is left out if it shall be activated."""
-        columns = [one for one in self.columns if not (active and one.is_gone)]
+        """The cells. What is gone or quarantined is left out if it shall be activated."""
+        columns = [one for one in self.columns if one.can_run or not active]
         return [(*one.key, slug) for one in columns for slug in (self.slugs if active else [*self.slugs, *self.gone])]
 
 
 @routes.act("/matrix/cell", Right.WRITE)
 def toggle(visit: Visit, wish: Toggle) -> Response:
     """Change one cell, unless somebody else has changed it meanwhile."""
-    if wish.active and visit.environment.pack(wish.kind, wish.pack) is None:
+    pack = visit.environment.pack(wish.kind, wish.pack)
+    if wish.active and pack is None:
         raise UnknownError(visit.text("matrix.no-such-pack"), visit.environment.key, visit.text("matrix.reload"))
+    if wish.active and pack and pack.quarantined:
+        raise ConfigurationError(visit.text("matrix.in-quarantine", pack=pack.task_id), "", pack.quarantined)
     with visit.open() as base:
         activation.toggle(
             base, wish.kind, wish.pack, wish.endpoint, active=wish.active, seen=wish.seen, actor=visit.actor
@@ -105,7 +109,7 @@ def count(visit: Visit, shown: _Shown, wish: Selection) -> Response:
         cells = _cells(visit, base, shown, wish)
         keys = [one.key for one in cells.columns]
         registered = matrix.count_active(base, keys, cells.slugs)
-        living = [one.key for one in cells.columns if not one.is_gone]
+        living = [one.key for one in cells.columns if one.can_run]
         present = registered if len(living) == len(keys) else matrix.count_active(base, living, cells.slugs)
         gone = matrix.count_active(base, keys, cells.gone)
     return visit.json(
@@ -131,12 +135,12 @@ def change(visit: Visit, shown: _Shown, wish: Change) -> Response:
 def like(visit: Visit, wish: Likeness) -> Response:
     """Activate on an endpoint what is active on another one; nothing is deactivated."""
     with visit.open() as base:
-        columns = [one for one in View().columns(visit.environment, base) if not one.is_gone]
-        found = {row.key: row for row in matrix.rows(base, [wish.key, wish.like], [one.key for one in columns])}
-        if wish.key not in found or wish.like not in found:
-            raise UnknownError(visit.text("matrix.no-such-endpoint"), "", visit.text("matrix.reload"))
-        active = [matrix.ALPHABET.index(one) & matrix.ACTIVE for one in found[wish.like].cells]
-        slug = found[wish.key].slug
+        columns = [one for one in View().columns(visit.environment, base) if one.can_run]
+        slug, other = (canonical(one.strip()) for one in (wish.endpoint, wish.like))
+        if len({slug, other} & registered_among(base, [slug, other])) < len((slug, other)):
+            raise UnknownError(visit.text("matrix.no-such-endpoint"), "", visit.text("matrix.choose"))
+        (row,) = matrix.rows(base, [other], [one.key for one in columns])  # a row by its slug
+        active = [matrix.ALPHABET.index(one) & matrix.ACTIVE for one in row.cells]
         cells = [(*column.key, slug) for column, on in zip(columns, active, strict=True) if on]
         done = activation.change(base, cells, active=True, actor=visit.actor)
     return _done(visit, done, "activated")

@@ -42,6 +42,11 @@ class Column:
         return f"{PREFIX[self.kind]}{self.name}"
 
     @property
+    def can_run(self) -> bool:
+        """Whether the pack can be activated: it has a task, which can do more than fail."""
+        return not (self.is_gone or self.quarantined)
+
+    @property
     def key(self) -> tuple[Kind, str]:
         """Its name for the base."""
         return self.kind, self.name
@@ -81,12 +86,11 @@ class View:
 
     def filters(self) -> matrix.Filters:
         """The rows that are shown. Those of cells look at the columns that are shown."""
-        state = "none" if self.state == "none" else self.state
         return matrix.Filters(
             search=self.q.strip(),
             types=self.type,
             hosts=self.host,
-            state=cast("matrix.State", state) if state in STATES else None,
+            state=cast("matrix.State", self.state) if self.state in STATES else None,
             active={"yes": True, "no": False}.get(self.active),
         )
 

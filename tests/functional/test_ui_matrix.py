@@ -158,7 +158,7 @@ def test_filters_are_an_address(visit: Any, pages: Pages) -> None:
     """Reloaded, they show the same; a state looks at the packs that are shown."""
     with visit() as page:
         frame = matrix(page, pages)
-        expect(frame.locator("#count")).to_have_text(f"{ENDPOINTS + 2} of {ENDPOINTS + 1} endpoints")
+        expect(frame.locator("#count")).to_have_text(f"{ENDPOINTS + 1} of {ENDPOINTS + 1} endpoints and 1 that is gone")
         frame.get_by_label("Type").select_option("mysql")
         expect(frame.locator("#count")).to_have_text(re.compile("^75 of"))
         frame = inside(page)
@@ -223,7 +223,10 @@ def test_an_endpoint_gets_the_packs_of_another(visit: Any, pages: Pages) -> None
         expect(frame.locator("#messages")).to_contain_text("are as before")
         frame.locator('.row[data-place="0"] .menu').click()
         frame.get_by_role("menuitem", name="Same packs as on").click()
-        frame.get_by_label("Endpoint", exact=True).fill("ward_00002_imaging_archive")
+        other = frame.get_by_label("Endpoint", exact=True)
+        other.press_sequentially("ward_00290")
+        expect(frame.locator("#like-names option")).to_have_count(1)
+        other.fill(pages.endpoints[289].slug)
         page.keyboard.press("Enter")
         expect(frame.locator("#messages")).to_contain_text("activations added.")
     with pages.stage.base.connect() as base:
@@ -260,7 +263,7 @@ def test_who_may_not_change_it_sees_why(visit: Any, pages: Pages, user: str) -> 
     for path, body in (
         ("cell", wish),
         ("change", {"packs": ["mp_basic"], "keys": None, "digest": "", "active": False}),
-        ("like", {"key": 1, "like": 2}),
+        ("like", {"endpoint": pages.endpoints[0].slug, "like": pages.endpoints[1].slug}),
         ("undo", {"batch": 1}),
     ):
         answer = requests.post(f"{pages.url}/matrix/{path}", json=body, headers=headers, timeout=60)
@@ -281,6 +284,7 @@ def test_what_is_gone_can_be_deactivated_only(visit: Any, pages: Pages) -> None:
         frame = matrix(page, pages, "?pack=mp_vanished&pack=mp_broken")
         expect(frame.locator(".head .pack", has_text="mp_vanished")).to_contain_text("gone")
         expect(frame.locator(".head .pack", has_text="mp_broken")).to_contain_text("quarantined")
+        expect(cell(frame, 0, "mp_broken").locator("input")).to_be_disabled()
         expect(cell(frame, 0, "mp_vanished").locator("input")).to_be_enabled()
         expect(cell(frame, 1, "mp_vanished").locator("input")).to_be_disabled()
     headers = {"Authorization": f"Bearer {pages.token()}", "X-HDM": "1"}
@@ -288,6 +292,9 @@ def test_what_is_gone_can_be_deactivated_only(visit: Any, pages: Pages) -> None:
     answer = requests.post(f"{pages.url}/matrix/cell", json=wish, headers=headers, timeout=60)
     assert answer.status_code == 404
     assert "no task for this pack" in answer.json()["what"]
+    answer = requests.post(f"{pages.url}/matrix/cell", json={**wish, "pack": "broken"}, headers=headers, timeout=60)
+    assert answer.status_code == 400
+    assert "mp_broken is quarantined" in answer.json()["what"]
 
 
 def test_names_that_are_scripts_are_text(visit: Any, pages: Pages) -> None:
@@ -317,7 +324,7 @@ def test_rows_that_match_no_more_are_not_changed(pages: Pages) -> None:
 
 def test_only_cells_in_sight_are_in_the_document(visit: Any, pages: Pages) -> None:
     """Whatever the size; what comes into sight is fetched."""
-    with visit(size=(1920, 1080)) as page:
+    with visit(size=(3840, 2160)) as page:
         frame = matrix(page, pages)
         for top, left in ((0, 0), (4000, 0), (9000, 1500), (0, 0)):
             frame.locator("#grid").evaluate(f"(grid) => {{ grid.scrollTop = {top}; grid.scrollLeft = {left} }}")
@@ -354,7 +361,8 @@ def test_first_page_is_small_without_its_data(pages: Pages) -> None:
         return (gzip.decompress(raw) if answer.headers.get("content-encoding") == "gzip" else raw).decode()
 
     text = fetch("/hdm/matrix?q=nothing-has-this-name")
-    assert len(json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])["keys"]) == 0  # type: ignore[index]
+    (data,) = re.findall(r'id="data">(.*?)</script>', text, re.DOTALL)
+    assert json.loads(data)["keys"] == []
     for path in re.findall(r'(?:href|src)="(/hdm/static/.*?)"', text):
         if path not in seen:
             seen.add(path)

@@ -3,14 +3,15 @@ import { get } from "./request.js";
 
 const PAUSE = 150; // ms
 
-for (const input of document.querySelectorAll("input[data-endpoints]")) {
+/** Let an input with a list and `data-endpoints`, the address that finds them, offer endpoints. */
+export function offerEndpoints(input) {
   let timer;
   let newest = 0;
   input.addEventListener("input", () => {
     clearTimeout(timer);
-    timer = setTimeout(() => offer(input), PAUSE);
+    timer = setTimeout(offer, PAUSE);
   });
-  input.addEventListener("focus", () => offer(input), { once: true });
+  input.addEventListener("focus", offer, { once: true });
 
   async function offer() {
     const number = (newest += 1);
@@ -33,3 +34,5 @@ for (const input of document.querySelectorAll("input[data-endpoints]")) {
     );
   }
 }
+
+for (const input of document.querySelectorAll("input[data-endpoints]")) offerEndpoints(input);

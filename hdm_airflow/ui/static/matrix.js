@@ -32,7 +32,7 @@ function clicks(grid, actions) {
     } else if (target.matches("button.state")) {
       actions.details(place, column);
     } else if (target.matches("button.like")) {
-      actions.act("/matrix/like", { key: store.rows.get(place).key, like: Number(target.dataset.like) });
+      actions.act("/matrix/like", { endpoint: store.rows.get(place).slug, like: target.dataset.like });
     } else if (!target.matches("a")) {
       grid.move(place, column);
     }

@@ -1,5 +1,6 @@
 // What a person does in the matrix beyond a single check box: menus, details, many cells at once.
 import { address, fill, make, showDialog } from "./dom.js";
+import { offerEndpoints } from "./endpoint_choice.js";
 import { openAirflow } from "./links.js";
 import { say, sayError } from "./messages.js";
 import { get } from "./request.js";
@@ -23,7 +24,8 @@ export class Actions {
     if (!row) return;
     const pack = store.columns[column];
     const { active } = store.cell(place, column);
-    const why = refusals.write || (!active && (pack.gone ? texts["gone-pack"] : row.registered ? "" : texts["gone-endpoint"]));
+    const never = grid.whyNever(row, pack);
+    const why = refusals.write || (active ? "" : never);
     if (why) {
       say(why, { kind: "error" });
       return;
@@ -31,7 +33,7 @@ export class Actions {
     try {
       const now = await store.toggle(place, column);
       const said = fill(texts[now ? "on" : "off"], this.names(place, column));
-      say(said, { action: { text: texts.undo, run: () => this.toggle(place, column) } });
+      say(said, never ? {} : { action: { text: texts.undo, run: () => this.toggle(place, column) } });
     } catch (error) {
       sayError(error);
     }
@@ -186,17 +188,21 @@ export class Actions {
     packs.id = "bulk-packs";
     const selection = () => ({
       packs: packs.value ? [packs.value] : store.columns.map((one) => one.task),
-      keys: row ? [row.key] : null,
+      keys: row ? [row.key] : store.filtered ? store.keys : null, // a change may alter which rows match the filters
       digest: store.digest,
     });
     const label = (button, text, count) => {
       button.textContent = fill(text, { count });
       button.disabled = !count;
     };
+    let newest = 0;
     const count = async () => {
+      const number = (newest += 1);
       on.disabled = off.disabled = true;
+      counted.textContent = texts["bulk-counting"];
       try {
         const found = await store.post("/matrix/count", selection());
+        if (number !== newest) return; // of an earlier choice
         counted.textContent = fill(texts["bulk-counted"], found);
         label(on, texts["bulk-activate"], found.inactive);
         label(off, texts["bulk-deactivate"], found.active);
@@ -250,27 +256,18 @@ export class Actions {
 
   /** Activate on an endpoint the packs of another one, chosen among the rows that are shown. */
   like(row) {
-    const { texts, store } = this;
-    const names = new Map([...store.rows.values()].filter((one) => one.registered && one.key !== row.key).map((one) => [one.name, one.key]));
-    const input = make("input", { list: "like-names", placeholder: texts["like-find"], required: true, autocomplete: "off" });
-    const list = make("datalist", { id: "like-names" }, ...[...names.keys()].map((name) => make("option", { value: name })));
+    const { texts } = this;
+    const input = make("input", { list: "like-names", placeholder: texts["like-find"], required: true, autocomplete: "off", size: 48,
+      "data-endpoints": address("/configuration/endpoints") });
+    const list = make("datalist", { id: "like-names" });
     const form = make("form", { method: "dialog" },
       make("h2", { id: "like-title" }, fill(texts["like-title"], { name: row.name })),
       make("label", {}, `${texts["like-which"]} `, input), list,
       make("div", { class: "buttons" }, make("button", { type: "button", onclick: () => dialog.close() }, texts.cancel),
         make("button", { class: "primary" }, texts["like-activate"])));
     const dialog = make("dialog", { class: "like", "aria-labelledby": "like-title" }, form);
-    form.addEventListener("submit", (event) => {
-      const like = names.get(input.value);
-      if (like === undefined) {
-        event.preventDefault();
-        input.setCustomValidity(texts["like-find"]);
-        input.reportValidity();
-        return;
-      }
-      this.act("/matrix/like", { key: row.key, like });
-    });
-    input.addEventListener("input", () => input.setCustomValidity(""));
+    form.addEventListener("submit", () => this.act("/matrix/like", { endpoint: row.slug, like: input.value }));
+    offerEndpoints(input);
     showDialog(dialog);
     input.focus();
   }

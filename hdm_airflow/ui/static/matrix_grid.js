@@ -6,6 +6,7 @@ const HEAD = 52;
 const NAME = 230;
 const PACK = 130;
 const AHEAD = 4; // rows beyond the edges
+const MOST = 900; // cells of packs in the document: a cell has up to four elements, and there are at most 5,000
 const META = [["type", 84], ["host", 170], ["port", 56], ["user", 96], ["ssl", 48]];
 const META_WIDTH = META.reduce((sum, [, width]) => sum + width, 0);
 
@@ -45,12 +46,12 @@ export class Grid {
     const last = this.store.keys.length - 1;
     const lastColumn = this.store.columns.length - 1;
     const start = scrollLeft - META_WIDTH;
-    return {
-      top: Math.max(0, Math.floor(scrollTop / ROW) - AHEAD),
-      bottom: Math.min(last, Math.ceil((scrollTop + clientHeight - HEAD) / ROW) + AHEAD),
-      left: Math.max(0, Math.floor(start / PACK)),
-      right: Math.min(lastColumn, Math.ceil((start + clientWidth - NAME) / PACK)),
-    };
+    const top = Math.max(0, Math.floor(scrollTop / ROW) - AHEAD);
+    const bottom = Math.min(last, Math.ceil((scrollTop + clientHeight - HEAD) / ROW) + AHEAD);
+    const left = Math.max(0, Math.floor(start / PACK));
+    const right = Math.min(lastColumn, Math.ceil((start + clientWidth - NAME) / PACK));
+    const columns = Math.max(1, Math.floor(MOST / (bottom - top + 1)));
+    return { top, bottom, left, right: Math.min(right, left + columns - 1) };
   }
 
   draw({ again = false } = {}) {
@@ -147,7 +148,7 @@ export class Grid {
       { class: "name", role: "rowheader", "aria-colindex": "1", tabindex: this.tabindex(place, -1), title: row.registered ? row.slug : `${row.slug}: ${texts["gone-endpoint"]}` },
       make("span", { class: "task" }, row.name),
       row.registered ? null : make("span", { class: "note bad" }, texts.gone),
-      like ? make("button", { class: "like", type: "button", tabindex: "-1", "data-like": like.key, title: fill(texts["like-title"], { name: row.name }) },
+      like ? make("button", { class: "like", type: "button", tabindex: "-1", "data-like": like.slug, title: fill(texts["like-title"], { name: row.name }) },
         fill(texts["like-one"], { name: like.name })) : null,
       make("button", { class: "menu", type: "button", tabindex: "-1", "aria-haspopup": "menu", "aria-label": fill(texts.menu, { name: row.name }) }, "⋯"),
     );
@@ -169,8 +170,7 @@ export class Grid {
     const pack = store.columns[column];
     const { active, configured, old, state } = store.cell(place, column);
     const names = { pack: pack.task, endpoint: row.name };
-    const never = !active && (pack.gone || !row.registered);
-    const why = refusals.write || (never ? (pack.gone ? texts["gone-pack"] : texts["gone-endpoint"]) : "");
+    const why = refusals.write || (active ? "" : this.whyNever(row, pack));
     const said = `${texts[state]}${old && state !== "none" ? `, ${texts.old}` : ""}`;
     const box = make("input", { type: "checkbox", tabindex: "-1", "aria-label": fill(texts.activate, names), title: why || null, disabled: Boolean(why) });
     box.checked = active;
@@ -185,6 +185,14 @@ export class Grid {
         href: address("/configuration/edit", { kind: pack.kind, pack: pack.name, endpoint: row.slug }) }),
     );
     return this.placed(cell, NAME + META_WIDTH + column * PACK, PACK);
+  }
+
+  /** Why a pack cannot be activated on an endpoint; '' if it can. */
+  whyNever(row, pack) {
+    const { texts } = this;
+    if (pack.gone) return texts["gone-pack"];
+    if (pack.quarantined) return texts["quarantined-pack"];
+    return row.registered ? "" : texts["gone-endpoint"];
   }
 
   /** A cell that is still being fetched: it can have the focus. */

@@ -7,6 +7,7 @@ const NAMES = ["key", "slug", "name", "type", "host", "port", "user", "ssl", "re
 const COLUMN = ["kind", "name", "task", "version", "gone", "quarantined"];
 const STATES = ["none", "success", "partial", "failed", "skipped", "running"];
 const FETCHES = 3; // at a time
+const LONGEST = 1500; // characters of the keys in an address, which are three times as many when they are encoded
 
 const named = (names, values) => Object.fromEntries(names.map((name, place) => [name, values[place]]));
 
@@ -25,6 +26,7 @@ export class Store extends EventTarget {
     this.columns = data.columns.map((one) => named(COLUMN, one));
     this.rows = new Map(); // place -> row
     this.fetching = new Map(); // block -> AbortController
+    this.saving = new Map(); // place and column -> promise: changes of a cell go one after the other
     data.rows.forEach((row, place) => this.put(place, row));
   }
 
@@ -48,8 +50,13 @@ export class Store extends EventTarget {
     const controller = new AbortController();
     this.fetching.set(block, controller);
     const first = block * this.block;
+    const keys = this.keys.slice(first, first + this.block);
+    const parts = Math.ceil(JSON.stringify(keys).length / LONGEST); // slugs of endpoints that are gone are long
+    const size = Math.ceil(keys.length / parts);
     try {
-      await this.read(first, this.keys.slice(first, first + this.block), controller.signal);
+      for (let from = 0; from < keys.length; from += size) {
+        await this.read(first + from, keys.slice(from, from + size), controller.signal);
+      }
     } catch (error) {
       if (error.name !== "AbortError") this.dispatchEvent(new CustomEvent("fault", { detail: error }));
     } finally {
@@ -83,13 +90,26 @@ export class Store extends EventTarget {
   }
 
   mark(place, column, active) {
-    const { bits } = this.rows.get(place);
+    const { bits } = this.rows.get(place) ?? {};
+    if (!bits) return; // it will be read when it comes into sight
     bits[column] = active ? bits[column] | 1 : bits[column] & ~1;
     this.dispatchEvent(new CustomEvent("cell", { detail: { place, column } }));
   }
 
   /** Change a cell: shown at once, taken back if the server refuses. Throws what it says. */
   async toggle(place, column) {
+    const key = `${place} ${column}`;
+    const before = this.saving.get(key);
+    const saved = (before ? before.catch(() => {}) : Promise.resolve()).then(() => this.toggleNow(place, column));
+    this.saving.set(key, saved);
+    try {
+      return await saved;
+    } finally {
+      if (this.saving.get(key) === saved) this.saving.delete(key);
+    }
+  }
+
+  async toggleNow(place, column) {
     const row = this.rows.get(place);
     const { kind, name } = this.columns[column];
     const active = !(row.bits[column] & 1);
