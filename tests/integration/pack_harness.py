@@ -169,7 +169,7 @@ class Base:
         return self.run("rule-packs/basic", "rule_basic.py", date, endpoints or self.endpoints, **options)
 
     def run(self, pack: str, script: str, date: str, endpoints: Any, **options: Any) -> PackRun:
-        """Run one pack to its end; options as those of `start`. An ordinary run of a pack as it is comes from a fork."""
+        """Run one pack to its end; options as those of `start`. A run without any, of a pack as it is, is a fork."""
         if options or PACKS != _UNCHANGED:
             return self.start(pack, script, date, endpoints, **options).finish()
         folder = self._run_folder()
