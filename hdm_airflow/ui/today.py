@@ -54,7 +54,8 @@ def line(visit: Visit) -> Response:
     state = _state(visit)
     found = today_view.summary(visit, state)
     notes = [_first_line(environment.problem), visit.text("today.is-paused") if environment.paused else ""]
-    notes += [f"{visit.text('today.incidents')}: {count} {level}" for level, count in today_view.incidents(state)]
+    if news := ", ".join(f"{visit.text.number(count)} {level}" for level, count in today_view.incidents(state)):
+        notes.append(visit.text("today.incidents-short", levels=news))
     said = " · ".join(filter(None, (found.said, *notes)))
     return visit.json({"level": found.level, "icon": found.icon, "said": said})
 
@@ -104,7 +105,7 @@ def _page(visit: Visit, *, status: int = 200, **values: Any) -> Response:
         environment=environment,
         dag=f"{visit.airflow}/dags/{quote(environment.dag_id, safe='')}",
         others=[] if of else [one for one in visit.environments if one.key != environment.key],
-        refusal=visit.refusal(Right.RUN),
+        refusal=visit.refusal(Right.RUN) or ("" if environment.packs else visit.text("today.no-packs")),
         **{**defaults, **values},
     )
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hdm_airflow.base.alerts import LEVELS
-from hdm_airflow.base.endpoints import Endpoint
-from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.pack import PREFIX
+from hdm_airflow.ui import names
 
 if TYPE_CHECKING:
     from hdm_airflow.base.today import Problem, Today, Unreachable
@@ -124,13 +123,8 @@ def facts(visit: Visit, state: Today) -> list[str]:
 
 def place(visit: Visit, slug: str) -> Place:
     """An endpoint by its slug."""
-    try:
-        one = Endpoint.from_slug(slug)
-    except ConfigurationError:
-        one = Endpoint(name=slug, type="")
-    server = f"{one.host}:{one.port}" if one.host and one.port else one.host
-    more = ", ".join(filter(None, (one.type, server)))
-    return Place(slug=slug, name=one.name, more=more, address=visit.address("/", endpoint=slug))
+    one = names.place(slug)
+    return Place(slug=slug, name=one.name, more=one.more, address=visit.address("/", endpoint=slug))
 
 
 def problem(visit: Visit, state: Today, found: Problem) -> Line:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-import axe_playwright_python
 import pytest
 import requests
 from playwright.sync_api import expect
@@ -20,7 +19,7 @@ from hdm_airflow.base import activation, migrate, rename
 from hdm_airflow.base.endpoints import Endpoint, find
 from hdm_airflow.base.hook import HdmHook
 from tests.airflow.stage import REPORT_ALL, Stage
-from tests.functional import page_browser
+from tests.functional import axe, page_browser
 from tests.functional.page_browser import inside, open_inside, save, visitor
 from tests.functional.pages_stage import Pages, endpoint, fill, pages_stage
 from tests.integration.incident_harness import Pack
@@ -160,16 +159,6 @@ def get(pages: Pages, path: str, user: str = "admin") -> requests.Response:
     return requests.get(pages.url + path, headers=headers, timeout=60)
 
 
-def serious(page: Page) -> list[str]:
-    """What axe-core finds serious."""
-    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
-    return [
-        f"{one['id']}: {[(node['html'][:160], node['failureSummary'][:200]) for node in one['nodes'][:3]]}"
-        for one in found["violations"]
-        if one["impact"] in {"serious", "critical"}
-    ]
-
-
 def test_a_steward_sees_what_is_red_after_one_click_and_its_log_after_two(browser: Browser, pages: Pages) -> None:
     """From Airflow's home page; Airflow's Back button returns."""
     with visitor(browser, pages.airflow.url, pages.airflow.password) as page:
@@ -280,6 +269,8 @@ def test_a_paused_dag_and_wrong_settings_are_told(visit: Callable[..., Page], pa
     expect(page.locator(".notice").first).to_contain_text("nothing")
     expect(page.locator(".notice").first).to_contain_text("Correct the Airflow Variable hdm or the Dag file")
     expect(page.locator(".summary")).to_contain_text("of 151 pack runs")
+    again = page.get_by_role("button", name=re.compile("^Run again")).first
+    expect(again).to_have_attribute("title", "The Dag has no pack to run in this environment")
     page.goto(pages.url + of("own/nowhere"))
     expect(page.locator(".notice").first).to_contain_text("there is no environment 'nowhere'")
     expect(page.locator(".summary")).to_have_count(0)
@@ -391,7 +382,7 @@ def test_other_environments_are_one_line_each(visit: Callable[..., Page]) -> Non
         "idle (other)": "○ Nothing has run yet",
         "new (other)": "○ No pack is activated",
         "down (down)": "✕ the HDM base cannot be reached",
-        "prod (wrong)": "151 pack runs",
+        "prod (wrong)": "no pack matches nothing · the Dag is paused · new incidents: 1 High, 1 Warning",
         "nowhere (own)": "there is no environment 'nowhere'",
     }
     for name, said in texts.items():
@@ -407,12 +398,11 @@ def test_everybody_can_use_it(visit: Callable[..., Page], pages: Pages) -> None:
     paths = [of(PROD), of(WELL), of(NEW), of(IDLE), of("wrong/prod"), of(PROD, endpoint=WARD.slug)]
     for path in [*paths, of(PROD, find="ward")]:
         page.goto(pages.url + path)
-        page.evaluate(next(Path(axe_playwright_python.__file__).parent.rglob("axe.min.js")).read_text("utf-8"))
         screens = [("light", 1280), ("dark", 1920)]
         for mode, width in [*screens, ("dark", 1280), ("light", 1920)] if path == of(PROD) else screens:
             page.set_viewport_size({"width": width, "height": 800})
             page.locator("html").evaluate("(html, mode) => { html.dataset.mode = mode }", mode)
-            assert not serious(page), (path, mode, width)
+            assert not axe.serious(page), (path, mode, width)
             assert page.evaluate("() => document.querySelector('main').scrollWidth") <= width, path
 
 
