@@ -46,7 +46,7 @@ def plan(visit: Visit) -> Response:
     """What a person should know before: the newest metric date, and what the run waits for."""
     environment = visit.environment
     with visit.open() as base:
-        newest = today.newest_date(base)
+        newest = today.newest_date(base, [(pack.kind, pack.name) for pack in environment.packs])
     notes = [visit.text("run-now.only", dag=environment.dag_id)]
     if running := _active(environment.dag_id):
         notes.append(visit.text("run-now.waits", count=running))

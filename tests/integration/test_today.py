@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -158,6 +159,12 @@ def test_an_old_form_of_a_slug_is_active_too(session: Any) -> None:
     ran(session, METRIC, TODAY, "success")
     state = today.state(session)
     assert (state.cells, state.complete) == (1, 1)
+    session.execute("INSERT INTO hdm_core_table_corr_db_mp VALUES ('basic', %s)", [WARDS[0].slug])
+    state = today.state(session)
+    assert (state.cells, state.complete) == (1, 1)  # in both forms: once
+    ran(session, METRIC, TODAY, "failed")
+    (problem,) = today.state(session).problems
+    assert (problem.count, problem.endpoints) == (1, [WARDS[0].slug])
 
 
 def test_incidents_of_the_date_are_counted_by_level(session: Any) -> None:
@@ -224,3 +231,37 @@ def test_the_number_of_statements_does_not_grow(session: Any) -> None:
     activate(session, METRIC, RULE, OTHER, count=25)
     ran(session, RULE, TODAY, *["failed"] * 25)
     assert statements(session, lambda: today.state(session)) == few <= 8
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_state_is_what_the_ledger_says(session: Any, seed: int) -> None:
+    """Row by row, in nights of any kind: repeated, backfilled, far in the future, of packs that are not active."""
+    chance = Random(seed)  # noqa: S311  # chosen by the seed
+    odds = chance.choice([(8, 1, 1, 1, 1), (1, 8, 1, 1, 1), (0, 1, 0, 0, 0), (1, 0, 0, 0, 8)])
+    for when in (YESTERDAY, TODAY, TODAY, TODAY + timedelta(days=99)):
+        for pack in (METRIC, RULE, OTHER):
+            if chance.random() < 0.8:
+                ran(session, pack, when, *chance.choices(("success", "failed", "partial", "skipped", None), odds, k=25))
+    stranger = Endpoint(name="gone", type="postgres", host="db")
+    every = [(*pack, ward.slug) for pack in (METRIC, RULE, OTHER) for ward in WARDS]
+    cells = chance.sample(every, k=50)
+    activation.change(session, cells, active=True, actor="ada")
+    session.execute("INSERT INTO hdm_core_table_corr_db_mp VALUES ('basic', %s)", [stranger.slug])
+    state = today.state(session, limit=1000)
+    found = session.execute(
+        "SELECT DISTINCT ON (kind, pack, endpoint) * FROM hdm_pack_run WHERE metric_date = %s"
+        " ORDER BY kind, pack, endpoint, id DESC",
+        [state.date],
+    )
+    newest = {(row["kind"], row["pack"], row["endpoint"]): row["status"] for row in found}
+    said = {cell: newest.get(cell, "missing") for cell in cells}
+    assert (state.cells, state.complete) == (50, list(said.values()).count("success"))
+    poor = {cell: status for cell, status in said.items() if status != "success"}
+    assert sum(one.count for one in state.problems) == len(poor)
+    assert poor == {(one.kind, one.pack, slug): one.status for one in state.problems for slug in one.endpoints}
+    by_slug: dict[str, set[str]] = {}
+    for (kind, _, slug), status in said.items():
+        if kind == "metric":
+            by_slug.setdefault(slug, set()).add(status)
+    down = [slug for slug, statuses in by_slug.items() if statuses == {"failed"}]
+    assert [one.endpoint for one in state.unreachable] == sorted(down)

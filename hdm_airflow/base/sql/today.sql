@@ -19,21 +19,31 @@ WHERE %(kinds)s::text[] IS NULL
 -- name: state
 -- How the packs have ended on a metric date where they are active: totals, and the problems in groups, worst first. `other`:
 -- active under an old form of the slug. A row is `dead` if it runs, but no session has the lock of its pack and date.
-WITH active AS MATERIALIZED (
+-- Written for the worst night, in which everything is a problem: what is asked of many cells is a filter (IS TRUE) or an
+-- aggregate, not a join, because PostgreSQL expects few of them and would compare each with each.
+WITH active AS NOT MATERIALIZED (
     SELECT active.kind, active.pack, active.slug FROM (
         SELECT 'metric' AS kind, mp_key AS pack, db_key AS slug FROM hdm_core_table_corr_db_mp
         UNION ALL SELECT 'rule', rp_key, db_key FROM hdm_core_table_corr_db_rp
-        UNION ALL SELECT * FROM unnest(%(other_kinds)s::text[], %(other_packs)s::text[], %(other_slugs)s::text[])
+        UNION ALL SELECT other.kind, other.pack, other.slug
+        FROM unnest(%(other_kinds)s::text[], %(other_packs)s::text[], %(other_slugs)s::text[]) AS other (kind, pack, slug)
+        WHERE NOT EXISTS (  -- active in both forms, it counts once
+            SELECT FROM hdm_activation AS same
+            WHERE same.kind = other.kind AND same.pack = other.pack AND same.slug = other.slug
+        )
     ) AS active
-    WHERE active.slug IN (SELECT slug FROM hdm_endpoint OFFSET 0) AND (
+    WHERE (
         %(kinds)s::text[] IS NULL
         OR (active.kind, active.pack) IN (SELECT * FROM unnest(%(kinds)s::text[], %(packs)s::text[]))
     ) AND (%(endpoint)s::text IS NULL OR active.slug = %(endpoint)s::text)
+), place AS MATERIALIZED (
+    SELECT kind, slug, count(*) AS cells FROM active
+    GROUP BY kind, slug HAVING slug IN (SELECT slug FROM hdm_endpoint OFFSET 0)
 ), held AS MATERIALIZED (  -- as runs.sql takes them
     SELECT (classid::bigint << 32 | objid::bigint) AS key FROM pg_locks
     WHERE locktype = 'advisory' AND granted AND mode = 'ExclusiveLock' AND objsubid = 1
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-), cell AS MATERIALIZED (
+), cell AS MATERIALIZED (  -- without those that a success has made complete
     SELECT active.kind, active.pack, active.slug, coalesce(late.id, state.run) AS run,
         CASE WHEN late.id IS NOT NULL THEN late.status WHEN state.metric_date = %(date)s THEN state.status
             ELSE 'missing' END AS status, state.run IS NULL AS is_new
@@ -45,32 +55,41 @@ WITH active AS MATERIALIZED (
             AND run.metric_date = %(date)s AND state.metric_date > %(date)s
         ORDER BY run.id DESC LIMIT 1
     ) AS late ON state.metric_date > %(date)s
+    WHERE (state.metric_date = %(date)s AND state.status = 'success') IS NOT TRUE
+        AND (active.slug IN (SELECT slug FROM place)) IS TRUE
 ), poor AS MATERIALIZED (
-    SELECT cell.kind, cell.pack, cell.slug, cell.is_new, run.id, run.reason, run.started_at,
-        CASE WHEN cell.status = 'running' AND hashtextextended(
-            'hdm:' || cell.kind || ':' || cell.pack || ':' || to_char(%(date)s::date, 'YYYY-MM-DD'), 0
-        ) NOT IN (SELECT key FROM held) THEN 'dead' ELSE cell.status END AS status
-    FROM cell LEFT JOIN LATERAL (  -- one by one: these are few, of a ledger of any size
-        SELECT id, reason, started_at FROM hdm_pack_run WHERE id = cell.run AND cell.status <> 'missing' OFFSET 0
-    ) AS run ON true
-    WHERE cell.status <> 'success'
-), problem AS (
+    SELECT kind, pack, endpoint AS slug, false AS is_new, id, reason, started_at,
+        CASE WHEN status = 'running' AND hashtextextended(
+            'hdm:' || kind || ':' || pack || ':' || to_char(%(date)s::date, 'YYYY-MM-DD'), 0
+        ) NOT IN (SELECT key FROM held) THEN 'dead' ELSE status END AS status
+    FROM hdm_pack_run WHERE id = ANY(ARRAY(SELECT run FROM cell WHERE status NOT IN ('success', 'missing')))
+    UNION ALL SELECT kind, pack, slug, is_new, NULL, NULL, NULL, status FROM cell WHERE status = 'missing'
+), grouped AS (
     SELECT kind, pack, status, CASE status WHEN 'dead' THEN 'the worker died' ELSE coalesce(reason, '') END AS reason,
-        count(*) AS count, (array_agg(slug ORDER BY slug COLLATE "C"))[1:%(named)s::integer] AS endpoints, max(id) AS run,
-        is_new, array_position(ARRAY['dead', 'failed', 'partial', 'missing', 'running', 'skipped'], status) AS rank
+        count(*) AS count, array_agg(slug) AS slugs, max(id) AS run, is_new,
+        array_position(ARRAY['dead', 'failed', 'partial', 'missing', 'running', 'skipped'], status) AS rank
     FROM poor GROUP BY 1, 2, 3, 4, is_new
     ORDER BY rank, count(*) DESC, kind, pack COLLATE "C", 4, is_new LIMIT %(limit)s
+), problem AS (  -- only the first endpoints of what is shown are sorted
+    SELECT *, ARRAY(
+        SELECT slug FROM unnest(slugs) AS slug ORDER BY slug COLLATE "C" LIMIT %(named)s::integer
+    ) AS endpoints
+    FROM grouped
 ), down AS MATERIALIZED (
-    SELECT slug FROM cell WHERE kind = 'metric' GROUP BY slug HAVING bool_and(status = 'failed')
+    SELECT slug FROM (
+        SELECT slug, cells, 0 AS failed FROM place WHERE kind = 'metric'
+        UNION ALL SELECT slug, 0, 1 FROM poor WHERE kind = 'metric' AND status = 'failed'
+    ) AS metric
+    GROUP BY slug HAVING sum(cells) = sum(failed)
     ORDER BY slug COLLATE "C" LIMIT %(limit)s
 ), unreachable AS (
     SELECT slug, mode() WITHIN GROUP (ORDER BY reason) AS reason,
         array_agg('mp_' || pack ORDER BY pack COLLATE "C") AS packs
-    FROM poor WHERE kind = 'metric' AND slug IN (SELECT slug FROM down) GROUP BY slug
+    FROM poor WHERE kind = 'metric' AND (slug IN (SELECT slug FROM down)) IS TRUE GROUP BY slug
 )
 SELECT
-    (SELECT count(*) FROM cell) AS cells,
-    (SELECT count(*) FROM cell WHERE status = 'success') AS complete,
+    (SELECT coalesce(sum(cells), 0)::bigint FROM place) AS cells,
+    (SELECT coalesce(sum(cells), 0)::bigint FROM place) - (SELECT count(*) FROM cell WHERE status <> 'success') AS complete,
     (SELECT min(started_at) FROM poor WHERE status = 'running') AS running_since,
     (SELECT coalesce(jsonb_agg(jsonb_build_object(
         'kind', problem.kind, 'pack', problem.pack, 'status', problem.status, 'reason', problem.reason,
