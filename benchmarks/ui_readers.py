@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tests.functional.pages_stage import Pages
 
 READERS = 50
-_QUESTIONS = 200  # of which the 95th percentile is taken
-PAUSE = 10.0  # seconds for which a reader looks at a page
+_QUESTIONS = 100  # of which the 95th percentile is taken
+PAUSE = 5.0  # seconds for which a reader looks at a page
 
 
 def p95(pages: Pages) -> float:
