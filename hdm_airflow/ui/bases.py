@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ _GET = 4.0  # seconds to wait for one
 _STEP = 0.2  # seconds after which the wait looks whether an attempt has failed
 _STATEMENT = "5s"  # longest statement
 _IDLE = 120.0  # seconds until an unused one is closed
+_LIFETIME = 300.0  # seconds until a connection is opened anew, which checks the base's version
 _REMEMBERED = 30.0  # seconds until Airflow is asked again what a connection is: it may ask a secrets backend
 _RETRIES = 1.0  # seconds during which the pool repeats a failed attempt for one who waits
 
@@ -44,6 +46,9 @@ class _Base:
     pool: Any = field(default=None)
 
 
+_ADDRESS = re.compile(r'server at "[^"]*"(?: \([^)]*\))?, port \d+')
+_NAMED = re.compile(r'\b(user|role|database) "[^"]*"')
+
 _bases: dict[str, _Base] = {}
 _lock = threading.Lock()
 
@@ -60,12 +65,20 @@ def session(conn_id: str) -> Iterator[BaseConnection]:
         HdmBaseError: if the base cannot be reached, is not migrated, has no free connection, or refuses.
     """
     base = _find(conn_id)
-    with explained(base.hook):
-        connection = _connection(base)
-        try:
-            yield connection
-        finally:
-            base.pool.putconn(connection)
+    try:
+        with explained(base.hook):
+            connection = _connection(base)
+            try:
+                yield connection
+            finally:
+                base.pool.putconn(connection)
+    except HdmBaseError as error:
+        raise HdmBaseError(_anonymous(error.what), error.where, error.hint) from None
+
+
+def _anonymous(text: str) -> str:
+    """A message of the driver without the base's address and user: every reader of the Dag sees it."""
+    return _NAMED.sub(r"\1 ...", _ADDRESS.sub("server", text))
 
 
 def _connection(base: _Base) -> BaseConnection:
@@ -124,6 +137,7 @@ def _pooled(conn_id: str, stated: Any) -> _Base:
         max_size=_MOST,
         timeout=_GET,
         max_idle=_IDLE,
+        max_lifetime=_LIFETIME,
         reconnect_timeout=_RETRIES,
         num_workers=2,
         check=psycopg_pool.ConnectionPool.check_connection,
@@ -139,7 +153,9 @@ def _class(base: _Base) -> type[psycopg.Connection[DictRow]]:
     class Session(psycopg.Connection[DictRow]):
         @classmethod
         def connect(cls, conninfo: str = "", **arguments: Any) -> Any:
-            base.attempts += 1
+            connection = None
+            with _lock:
+                base.attempts += 1
             try:
                 connection = super().connect(conninfo, **arguments)
                 base.hook.prepare(connection)
@@ -147,12 +163,15 @@ def _class(base: _Base) -> type[psycopg.Connection[DictRow]]:
                 connection.row_factory = dict_row
                 version.check(connection, base.hook.where)
             except (psycopg.Error, HdmError) as error:
-                base.fault, base.failed_at = error, time.monotonic()
+                if connection is not None:
+                    connection.close()
+                base.fault, base.failed_at = error.with_traceback(None), time.monotonic()
                 if isinstance(error, HdmError):  # of the pool's attempts, only the driver's errors are retried
                     raise psycopg.OperationalError(error.what) from error
                 raise
             finally:
-                base.attempts -= 1
+                with _lock:
+                    base.attempts -= 1
             base.fault = None
             return connection
 

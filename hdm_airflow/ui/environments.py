@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,8 +13,10 @@ from airflow.models.dag import DagModel
 from airflow.utils.session import create_session
 from sqlalchemy import and_, select
 
-from hdm_airflow.operators.marker import NAME
+from hdm_airflow.operators.marker import NAME, URI
 from hdm_airflow.packs.manifest import Kind
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +63,7 @@ def read() -> list[Environment]:
         .join(AssetModel, AssetModel.id == reference.asset_id)
         .join(AssetActive, and_(AssetActive.name == AssetModel.name, AssetActive.uri == AssetModel.uri))
         .join(DagModel, DagModel.dag_id == reference.dag_id)
-        .where(AssetModel.name.startswith(NAME), DagModel.is_stale.is_(False))
+        .where(AssetModel.name.startswith(NAME), AssetModel.uri.startswith(URI), DagModel.is_stale.is_(False))
         .order_by(reference.dag_id, AssetModel.name)
     )
     with create_session() as session:
@@ -69,7 +72,11 @@ def read() -> list[Environment]:
     found: dict[str, Environment] = {}
     for dag_id, extra, paused in rows:
         stated = extra if isinstance(extra, dict) else json.loads(extra)
-        environment = _environment(dag_id, stated, paused=paused, team=teams.get(dag_id))
+        try:
+            environment = _environment(dag_id, stated, paused=paused, team=teams.get(dag_id))
+        except (KeyError, TypeError):  # of another release, or of somebody else
+            log.exception("A marker of the Dag %r cannot be read: its environment is not shown", dag_id)
+            continue
         other = found.get(environment.key)
         found[environment.key] = _together(other, environment) if other else environment
     return sorted(found.values(), key=lambda one: (one.name != "prod", one.dag_id, one.name))

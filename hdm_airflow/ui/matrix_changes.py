@@ -70,7 +70,7 @@ class Undo(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    batch: int
+    batch: int = Field(ge=1, le=2**63 - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ def change(visit: Visit, shown: _Shown, wish: Change) -> Response:
     with visit.open() as base:
         cells = _cells(visit, base, shown, wish)
         done = activation.change(base, cells.all(active=wish.active), active=wish.active, actor=visit.actor)
-    return _done(visit, done, "activated" if wish.active else "deactivated")
+        return _done(visit, base, done, "activated" if wish.active else "deactivated")
 
 
 @routes.act("/matrix/like", Right.WRITE)
@@ -143,7 +143,7 @@ def like(visit: Visit, wish: Likeness) -> Response:
         active = [matrix.ALPHABET.index(one) & matrix.ACTIVE for one in row.cells]
         cells = [(*column.key, slug) for column, on in zip(columns, active, strict=True) if on]
         done = activation.change(base, cells, active=True, actor=visit.actor)
-    return _done(visit, done, "activated")
+        return _done(visit, base, done, "activated")
 
 
 @routes.act("/matrix/undo", Right.WRITE)
@@ -151,7 +151,7 @@ def undo(visit: Visit, wish: Undo) -> Response:
     """Reverse a bulk change, but for cells that somebody has changed since."""
     with visit.open() as base:
         done = activation.undo(base, wish.batch, actor=visit.actor)
-    return _done(visit, done, "undone")
+        return _done(visit, base, done, "undone")
 
 
 def _cells(visit: Visit, base: BaseConnection, shown: View, wish: Selection) -> _Cells:
@@ -174,9 +174,12 @@ def _cells(visit: Visit, base: BaseConnection, shown: View, wish: Selection) -> 
     )
 
 
-def _done(visit: Visit, done: activation.Changed, what: str) -> Response:
+def _done(visit: Visit, base: BaseConnection, done: activation.Changed, what: str) -> Response:
     said = [visit.text(f"matrix.{what}", count=len(done.changed))]
     if what == "undone" and done.unchanged:
         said.append(visit.text("matrix.changed-since", count=len(done.unchanged)))
-    cells: list[Any] = [list(one) for one in done.changed] if len(done.changed) == 1 else []
+    cells: list[Any] = []
+    if len(done.changed) == 1:  # no batch: it is undone like a check box
+        kind, pack, slug = done.changed[0]
+        cells = [[kind, pack, slug, matrix.cell(base, kind, pack, slug).active]]
     return visit.json({"changed": len(done.changed), "batch": done.batch, "said": " ".join(said), "cells": cells})

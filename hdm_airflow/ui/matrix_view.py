@@ -122,6 +122,7 @@ def view(  # the parameters of every address of the matrix
 ) -> View:
     """What an address asks for; FastAPI calls it."""
     types, hosts, packs = (tuple(filter(None, one)) for one in (type, host, pack))
+    q = q.replace("\0", "")  # which the base cannot hold
     return View(q=q, type=types, host=hosts, kind=kind, tag=tag, pack=packs, state=state, active=active)
 
 

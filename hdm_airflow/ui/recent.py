@@ -8,8 +8,11 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast
 
+from hdm_airflow.ui.threads import BusyError
+
 _Value = TypeVar("_Value")
 _MOST = 100  # keys
+_PATIENCE = 4.0  # seconds to wait for another visitor: who waits has a thread
 
 
 @dataclass
@@ -49,7 +52,10 @@ class Recent(Generic[_Value]):
             if key not in self._kept and len(self._kept) >= _MOST:
                 self._kept.clear()
             kept = self._kept.setdefault(key, _Kept())
-        with kept.reading:
+        if not kept.reading.acquire(timeout=_PATIENCE):
+            hint = "try again in a few seconds; if it lasts, see what the server of the HDM base is doing"
+            raise BusyError("the HDM base is slow: another visitor's answer is not there yet", "the HDM base", hint)
+        try:
             if kept.ended > came and kept.error:
                 raise kept.error
             if not kept.error and (kept.ended > came or time.monotonic() < kept.began + self.seconds):
@@ -63,8 +69,5 @@ class Recent(Generic[_Value]):
             finally:
                 kept.ended = time.monotonic()
             return found
-
-    def forget(self) -> None:
-        """Read everything again: this process has changed it."""
-        with self._lock:
-            self._kept.clear()
+        finally:
+            kept.reading.release()

@@ -47,13 +47,11 @@ def plan(visit: Visit) -> Response:
     environment = visit.environment
     with visit.open() as base:
         newest = today.newest_date(base, [(pack.kind, pack.name) for pack in environment.packs])
-    notes = [visit.text("run-now.only", dag=environment.dag_id)]
+    notes = [visit.text("run-now.only" if environment.is_whole_dag else "run-now.group", dag=environment.dag_id)]
     if running := _active(environment.dag_id):
         notes.append(visit.text("run-now.waits", count=running))
     if environment.paused:
         notes.append(visit.text("run-now.paused", dag=environment.dag_id))
-    if not environment.is_whole_dag:
-        notes.append(visit.text("run-now.group", dag=environment.dag_id))
     return visit.json(
         {
             "date": str(newest or dt.datetime.now(dt.timezone.utc).date()),

@@ -195,7 +195,7 @@ class TestEditor:
         page.goto(f"{pages.airflow.url}/")
         page.click("text=Quality")
         frame = page_browser.inside(page)
-        frame.get_by_role("link", name="Matrix").click()
+        frame.get_by_role("navigation").get_by_role("link", name="Matrix").click()
         frame.locator("a.wrench[href*='pack=basic&'][href*='kind=metric'][href*='ward_00004']").click()
         frame.get_by_label("limit", exact=True).fill("30")
         frame.get_by_role("button", name="Save").click()

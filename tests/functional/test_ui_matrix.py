@@ -188,7 +188,7 @@ def test_many_cells_change_at_once_after_a_count_and_can_be_undone(visit: Any, p
         frame.locator(".head .pack", has_text="mp_basic").locator(".menu").click()
         frame.get_by_role("menuitem", name="Activate or deactivate").click()
         dialog = frame.get_by_role("dialog", name="Change many at once")
-        expect(dialog).to_contain_text("75 cells: 0 active, 75 can be activated.")
+        expect(dialog).to_contain_text("Cells: 75; active: 0; can be activated: 75.")
         dialog.get_by_role("button", name="Activate 75").click()
         expect(frame.locator("#messages")).to_contain_text("75 activations added.")
         expect(cell(frame, 2, "mp_basic").locator("input")).to_be_checked()
@@ -196,9 +196,9 @@ def test_many_cells_change_at_once_after_a_count_and_can_be_undone(visit: Any, p
             query = "SELECT count(*) FROM hdm_audit GROUP BY batch ORDER BY max(id) DESC LIMIT 1"
             assert base.execute(query).fetchone() == (75,)
         frame.get_by_role("button", name="Undo").click()
-        expect(frame.locator("#messages")).to_contain_text("75 activations are as before.")
+        expect(frame.locator("#messages")).to_contain_text("Undone: 75 activations.")
         frame.locator("#bulk").click()
-        expect(dialog).to_contain_text(re.compile(r"[\d,]+ cells: [\d,]+ active"))
+        expect(dialog).to_contain_text(re.compile(r"Cells: [\d,]+; active: [\d,]+"))
         page.keyboard.press("Escape")
 
 
@@ -221,7 +221,7 @@ def test_an_endpoint_gets_the_packs_of_another(visit: Any, pages: Pages) -> None
         assert active(pages, "metric", "basic", new.slug)
         assert not active(pages, "metric", "vanished", new.slug), "the Dag has no task for it"
         frame.get_by_role("button", name="Undo").click()
-        expect(frame.locator("#messages")).to_contain_text("are as before")
+        expect(frame.locator("#messages")).to_contain_text("Undone: ")
         frame.locator('.row[data-place="0"] .menu').click()
         frame.get_by_role("menuitem", name="Same packs as on").click()
         other = frame.get_by_label("Endpoint", exact=True)

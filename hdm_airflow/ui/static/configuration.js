@@ -18,7 +18,7 @@ let form;
 let saved; // the text as it is stored, or NEW
 let isSending = false;
 
-const draft = new Draft({ key: location.pathname + JSON.stringify(state.meant), actor: state.actor, take, saved: () => saved });
+const draft = new Draft({ key: state.addresses.save + JSON.stringify(state.meant), actor: state.actor, take, saved: () => saved });
 
 /** Begin with what is stored. */
 function begin() {

@@ -24,13 +24,21 @@ export function fill(text, values) {
 /** An address of ours in the environment of this page; `query` may have lists. */
 export function address(path, query = {}) {
   const parameters = new URLSearchParams();
-  const environment = new URLSearchParams(location.search).get("env");
-  if (environment) parameters.set("env", environment);
+  const { env } = document.documentElement.dataset;
+  if (env) parameters.set("env", env);
   for (const [name, value] of Object.entries(query)) {
     for (const one of Array.isArray(value) ? value : [value]) if (one !== null && one !== "") parameters.append(name, one);
   }
   const text = parameters.toString();
   return `${document.documentElement.dataset.root}${path}${text ? `?${text}` : ""}`;
+}
+
+/** The parameters of this page's address, with its environment even where the address leaves it out. */
+export function parameters() {
+  const found = new URLSearchParams(location.search);
+  const { env } = document.documentElement.dataset;
+  if (env) found.set("env", env);
+  return found;
 }
 
 /** Show a modal dialog that removes itself, and gives the focus back. */

@@ -1,5 +1,5 @@
 // What a person does in the matrix beyond a single check box: menus, details, many cells at once.
-import { address, fill, make, showDialog } from "./dom.js";
+import { address, fill, make, parameters, showDialog } from "./dom.js";
 import { offerEndpoints } from "./endpoint_choice.js";
 import { openAirflow } from "./links.js";
 import { say, sayError } from "./messages.js";
@@ -77,7 +77,7 @@ export class Actions {
       return;
     }
     try {
-      const { slugs } = await get(`${document.documentElement.dataset.root}/matrix/slugs${location.search}`);
+      const { slugs } = await get(`${document.documentElement.dataset.root}/matrix/slugs?${parameters()}`);
       runNow({ packs, endpoints: slugs });
     } catch (error) {
       sayError(error);
@@ -170,7 +170,7 @@ export class Actions {
 
   /** Change many cells: a row, a column, or all that is shown; the server counts before, and can undo. */
   bulk({ place = null, column = null } = {}) {
-    const { texts, store, grid } = this;
+    const { texts, store } = this;
     const row = place === null ? null : store.rows.get(place);
     const all = make("option", { value: "" }, `${texts.all} (${store.columns.length})`);
     const packs = make("select", {}, all, ...store.columns.map((one) => make("option", { value: one.task }, one.task)));
@@ -212,16 +212,15 @@ export class Actions {
       }
     };
     const change = async (active) => {
-      on.disabled = off.disabled = true;
-      await this.act("/matrix/change", { ...selection(), active });
+      const chosen = selection();
       dialog.close();
+      await this.act("/matrix/change", { ...chosen, active });
     };
     label(on, texts["bulk-activate"], 0);
     label(off, texts["bulk-deactivate"], 0);
     packs.addEventListener("change", count);
     showDialog(dialog);
     count();
-    grid.draw();
   }
 
   /** Send a bulk change, say what it did, and offer to undo it. */
@@ -229,7 +228,7 @@ export class Actions {
     const { store, texts, grid } = this;
     try {
       const { said, batch, cells } = await store.post(path, body);
-      const undo = batch === null ? this.undoOne(cells, body) : () => this.act("/matrix/undo", { batch });
+      const undo = batch === null ? this.undoOne(cells) : () => this.act("/matrix/undo", { batch });
       say(said, undo ? { action: { text: texts.undo, run: undo } } : {});
     } catch (error) {
       sayError(error);
@@ -239,9 +238,9 @@ export class Actions {
   }
 
   /** How to undo a change of one cell, which is no batch; null if nothing has changed. */
-  undoOne(cells, { active = true }) {
+  undoOne(cells) {
     if (!cells.length) return null;
-    const [[kind, pack, endpoint]] = cells;
+    const [[kind, pack, endpoint, active]] = cells;
     return async () => {
       const wish = { kind, pack, endpoint, active: !active, seen: active };
       try {

@@ -47,6 +47,7 @@ export function followKeys(grid, acts) {
     const act = inside ? null : acted(event);
     if (!act) return;
     event.preventDefault();
+    if (grid.focus.place >= 0 && !store.rows.has(grid.focus.place)) return; // it is being fetched
     act(grid.focus.place, grid.focus.column);
   });
 

@@ -1,4 +1,5 @@
 // What the page knows of the matrix: all keys from the start, rows as they come into sight.
+import { parameters } from "./dom.js";
 import { get, post } from "./request.js";
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -65,7 +66,7 @@ export class Store extends EventTarget {
   }
 
   async read(first, keys, signal) {
-    const query = new URLSearchParams(location.search);
+    const query = parameters();
     query.set("keys", JSON.stringify(keys));
     const { root } = document.documentElement.dataset;
     const answer = await get(`${root}/matrix/rows?${query}`, signal);
@@ -119,7 +120,9 @@ export class Store extends EventTarget {
       await this.post("/matrix/cell", wish);
     } catch (error) {
       this.mark(place, column, !active);
-      if (error.status === 409) await this.read(place, [row.key]);
+      if (error.status === 0 || error.status === 409 || error.status >= 500) {
+        await this.read(place, [row.key]).catch(() => {}); // it may be done after all; the error says what happened
+      }
       throw error;
     }
     return active;
@@ -128,6 +131,6 @@ export class Store extends EventTarget {
   /** Send an act about what the address shows. */
   post(path, body) {
     const { root } = document.documentElement.dataset;
-    return post(`${root}${path}${location.search}`, body);
+    return post(`${root}${path}?${parameters()}`, body);
   }
 }

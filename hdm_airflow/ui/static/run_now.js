@@ -1,22 +1,12 @@
 // Run now: asks before it starts a run of some packs on some endpoints.
+import { address, make } from "./dom.js";
 import { openAirflow } from "./links.js";
 import { say, sayError } from "./messages.js";
 import { get, post } from "./request.js";
 
 const SHOWN = 5; // names; the rest is counted
 
-function address(path) {
-  const { root } = document.documentElement.dataset;
-  const environment = new URLSearchParams(location.search).get("env");
-  return `${root}${path}${environment ? `?env=${encodeURIComponent(environment)}` : ""}`;
-}
-
-function element(name, text = "", attributes = {}) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
-}
+const element = (name, text = "", attributes = {}) => make(name, attributes, text);
 
 function named(names, all, more) {
   if (names === null) return all;
