@@ -130,8 +130,14 @@ def test_a_locked_base_answers_in_time_and_frees_its_threads(pages: Pages) -> No
         answers = [one.result() for one in visits]
         other.rollback()
     assert {status for status, _ in answers} == {503}
-    said = {text for text in ("took too long", "no answer within", "threads of these pages are busy", "are in use")
-            if any(text in answer for _, answer in answers)}  # fmt: skip
+    reasons = (
+        "took too long",
+        "no answer within",
+        "threads of these pages are busy",
+        "are in use",
+        "the HDM base is slow",
+    )
+    said = {text for text in reasons if any(text in answer for _, answer in answers)}
     assert "threads of these pages are busy" in said
     assert said & {"took too long", "no answer within"}
     assert not [answer for _, answer in answers if not any(text in answer for text in said)]
@@ -197,7 +203,8 @@ def test_language_colours_and_links_are_those_of_airflow(browser: Browser, pages
         page.go_back()
         page.wait_for_url("**/plugin/data-quality/air/flow/hdm/?env=own/prod")
         expect(inside(page).locator("h1")).to_be_visible()
-        assert not [one for one in failures if "sandbox" not in one]
+        known = ("sandbox", "503")  # the lines of environments whose base is down
+        assert not [one for one in failures if not any(word in one for word in known)]
 
 
 def test_nothing_leaves_the_host_and_the_page_is_small(browser: Browser, pages: Pages) -> None:
