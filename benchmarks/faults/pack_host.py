@@ -1,19 +1,18 @@
 """PackHost: a process that has imported a reference pack once, and forks for each of its runs.
 
-A run gets what contract 1 says: a context, a report, the variables of libpq, and a process of its own. Only the import
-of its modules, which takes as long as judging, is shared.
+A run gets what contract 1 says: a context, a report, the variables of libpq, and a process of its own.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tests.integration.pack_fork import ForkingPack
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -45,20 +44,15 @@ class PackHost:
         self._folder = tempfile.TemporaryDirectory(prefix=f"hdm-faults-{kind}-")
         folder, module = PROGRAMS[kind]
         self.properties = json.loads((PACKS / folder / "properties.json").read_text())
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, str(PACKS / folder / "process"), module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**_plain_variables(self._folder.name), "PYTHONPATH": str(SDK)},
-        )
+        self._variables = {**_plain_variables(self._folder.name), "PYTHONPATH": str(SDK)}
+        program = f"{module}.py"
+        self._pack = ForkingPack(PACKS / folder / "process", program, self._variables, seconds=SECONDS)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._process:  # closes its standard input, which ends it, and waits
-            pass
+        self._pack.close()
         self._folder.cleanup()
 
     def run(self, base: Database, date: dt.date, endpoint: dict[str, Any]) -> dict[str, Any]:
@@ -86,16 +80,12 @@ class PackHost:
             "PGDATABASE": base.name,
             "PGPASSFILE": str(folder / "pgpass"),
         }
-        assert self._process.stdin, "it is a pipe"
-        assert self._process.stdout, "it is a pipe"
-        self._process.stdin.write(json.dumps({"variables": variables, "output": str(output)}) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
+        exit_code = self._pack.run({**self._variables, **variables}, output)
         lines = [json.loads(line) for line in report.read_text().splitlines()]
         found = [line for line in lines if line.get("endpoint") == endpoint["slug"]]
-        if answer.strip() != "0" or not found or found[-1]["status"] not in {"ok", "partial"}:
+        if exit_code or not found or found[-1]["status"] not in {"ok", "partial"}:
             text = output.read_text("utf-8", "replace") if output.exists() else ""
-            raise PackError(f"{self.kind} pack on {endpoint['database']}, {date}: exit code {answer.strip()}\n{text}")
+            raise PackError(f"{self.kind} pack on {endpoint['database']}, {date}: exit code {exit_code}\n{text}")
         return dict(found[-1])
 
     def _context(self, base: Database, date: dt.date, endpoint: dict[str, Any]) -> dict[str, Any]:
@@ -125,42 +115,3 @@ def _plain_variables(folder: str) -> dict[str, str]:
         "POLARS_MAX_THREADS": "1",  # two hosts run at once
         "OPENBLAS_NUM_THREADS": "1",
     }
-
-
-def _serve(folder: str, module: str) -> None:
-    """The host process: import the pack, then fork for each line of standard input, and answer with its exit code."""
-    sys.path.insert(0, folder)
-    os.chdir(folder)
-    program = __import__(module)
-    for line in sys.stdin:
-        job = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            os._exit(_run(program, job))
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
-
-
-def _run(program: Any, job: dict[str, Any]) -> int:
-    import traceback
-
-    os.environ.update(job["variables"])
-    signal.alarm(SECONDS)
-    output = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    try:
-        code = program.main()
-    except SystemExit as end:
-        code = end.code
-    except BaseException:  # noqa: BLE001  # the pack's end, whatever it is, must not be the host's
-        traceback.print_exc()
-        code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    return code if isinstance(code, int) else int(code is not None)
-
-
-if __name__ == "__main__":
-    sys.path.pop(0)  # this package's folder: its modules are not the pack's
-    _serve(*sys.argv[1:])

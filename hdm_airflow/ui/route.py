@@ -117,7 +117,9 @@ def _failed(visit: Visit, error: HdmError, *, is_page: bool) -> Response:
     """The answer that says what is wrong. It waits for nothing: the page has the navigation if that is known by now."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), _BAD_REQUEST)
     if not is_page:
-        return visit.json({"what": error.what, "where": error.where, "hint": error.hint}, status)
+        is_late_act = isinstance(error, threads.LateError) and visit.request.method == "POST"
+        hint = visit.text("frame.perhaps-done") if is_late_act else error.hint
+        return visit.json({"what": error.what, "where": error.where, "hint": hint}, status)
     if visit.knows_environments:
         return visit.render("frame/error.html", status, error=error)
     return HTMLResponse(pages.render("frame/bare.html", text=visit.text, what=str(error)), status)

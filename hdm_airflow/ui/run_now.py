@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 from airflow.models.dagrun import DagRun
@@ -23,6 +23,9 @@ from hdm_airflow.ui.rights import RefusedError, Right
 from hdm_airflow.ui.route import Routes
 from hdm_airflow.ui.visit import Visit
 
+if TYPE_CHECKING:
+    from hdm_airflow.base.hook import BaseConnection
+
 routes = Routes()
 
 _FORBIDDEN = 403
@@ -38,7 +41,7 @@ class Wish(BaseModel):
 
     packs: list[_Text] | None = Field(min_length=1)  # as in their tasks: mp_basic; None: all of the environment
     endpoints: list[_Text] | None = Field(min_length=1)  # slugs; None: all that are activated
-    date: dt.date  # metric date
+    date: dt.date | None = None  # metric date; None: the newest one
 
 
 @routes.data("/run-now/plan")
@@ -46,16 +49,12 @@ def plan(visit: Visit) -> Response:
     """What a person should know before: the newest metric date, and what the run waits for."""
     environment = visit.environment
     with visit.open() as base:
-        newest = today.newest_date(base, [(pack.kind, pack.name) for pack in environment.packs])
-    notes = [visit.text("run-now.only" if environment.is_whole_dag else "run-now.group", dag=environment.dag_id)]
-    if running := _active(environment.dag_id):
-        notes.append(visit.text("run-now.waits", count=running))
-    if environment.paused:
-        notes.append(visit.text("run-now.paused", dag=environment.dag_id))
+        date = _newest(visit, base)
+    scope = visit.text("run-now.only" if environment.is_whole_dag else "run-now.group", dag=environment.dag_id)
     return visit.json(
         {
-            "date": str(newest or dt.datetime.now(dt.timezone.utc).date()),
-            "notes": notes,
+            "date": str(date),
+            "notes": [scope, *_waits(visit)],
             "refusal": visit.refusal(Right.RUN),
             "texts": visit.text.of("run-now"),
         }
@@ -69,14 +68,32 @@ def run_now(visit: Visit, wish: Wish) -> Response:
     _check(visit, wish)
     only: dict[str, Any] = {"environment": environment.name}
     only |= {name: value for name in ("packs", "endpoints") if (value := getattr(wish, name)) is not None}
-    conf = {PARAM: wish.date.isoformat(), CONF: only}
     run_id = f"manual__{dt.datetime.now(dt.timezone.utc).isoformat()}"
+    waits = _waits(visit)
     with visit.open() as base, base.transaction():
+        date = wish.date or _newest(visit, base)
+        conf = {PARAM: date.isoformat(), CONF: only}
         item = f"Dag {environment.dag_id} {environment.name}"
         audit.record(base, visit.actor, "run now", item, None, {"run_id": run_id, "conf": conf})
         _trigger(visit, {"dag_run_id": run_id, "logical_date": None, "conf": conf})
     path = f"/dags/{quote(environment.dag_id, safe='')}/runs/{quote(run_id, safe='')}"
-    return visit.json({"run": f"{visit.airflow}{path}", "said": visit.text("run-now.started", date=wish.date)})
+    return visit.json(
+        {"run": f"{visit.airflow}{path}", "said": " ".join([visit.text("run-now.started", date=date), *waits])}
+    )
+
+
+def _newest(visit: Visit, base: BaseConnection) -> dt.date:
+    """The newest metric date of the environment; today if it has none."""
+    newest = today.newest_date(base, [(pack.kind, pack.name) for pack in visit.environment.packs])
+    return newest or dt.datetime.now(dt.timezone.utc).date()
+
+
+def _waits(visit: Visit) -> list[str]:
+    """What a new run waits for."""
+    dag_id = visit.environment.dag_id
+    running = _active(dag_id)
+    waits = [visit.text("run-now.waits", count=running)] if running else []
+    return [*waits, visit.text("run-now.paused", dag=dag_id)] if visit.environment.paused else waits
 
 
 def _check(visit: Visit, wish: Wish) -> None:

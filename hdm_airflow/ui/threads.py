@@ -26,6 +26,10 @@ class BusyError(HdmError):
     """The answer would take too long: all threads are busy, or the base is slow."""
 
 
+class LateError(BusyError):
+    """The deadline has passed. The work goes on: an act may be done after all."""
+
+
 async def run(work: Callable[[], _Result]) -> _Result:
     """Run blocking work in a thread, but wait no longer than the deadline.
 
@@ -42,7 +46,7 @@ async def run(work: Callable[[], _Result]) -> _Result:
     if scope.cancelled_caught:
         what = f"no answer within {DEADLINE:g} s"
         hint = "try again; if it lasts, see what the server of the HDM base is doing: SELECT * FROM pg_stat_activity"
-        raise BusyError(what, "the HDM base", hint)
+        raise LateError(what, "the HDM base", hint)
     raise AssertionError  # the scope either returns or was cancelled
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -121,11 +121,8 @@ class Visit:
         if not self.environment.conn_id:
             hint = self.text("frame.correct-settings")
             raise UnknownError(self.text("frame.no-base", problem=self.environment.problem), "", hint)
-        with self._session() as base:
+        with bases.session(self.environment.conn_id) as base:
             yield base
-
-    def _session(self) -> AbstractContextManager[BaseConnection]:
-        return bases.session(self.environment.conn_id)
 
     def address(self, path: str = "/", **query: Any) -> str:
         """An address of ours, in this environment.

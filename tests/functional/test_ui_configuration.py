@@ -20,7 +20,7 @@ from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.ui.texts import catalogue
 from tests.functional import axe, page_browser
 from tests.functional.page_browser import open_inside, save, visitor
-from tests.functional.pages_stage import Pages, endpoint, pages_stage
+from tests.functional.pages_stage import DAG, Pages, endpoint, pages_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,14 +63,6 @@ SHOWN = {
     "additionalProperties": False,
 }
 WARD, OTHER, LAB = (endpoint(number) for number in (4, 8, 12))
-
-
-@pytest.fixture(scope="module")
-def browser(require: Callable[[str, str | None], None]) -> Iterator[Browser]:
-    """One Chromium."""
-    require("functional", page_browser.missing())
-    with page_browser.chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -187,10 +179,10 @@ class TestEditor:
         expect(frame.locator("ol.history")).to_contain_text("olga configuration saved")
         expect(frame.get_by_role("button", name="Save")).to_have_attribute("aria-disabled", "true")
 
-    def test_from_airflow_s_home_page_it_takes_four_clicks(
+    def test_from_airflow_s_home_page_it_takes_four_clicks_and_a_fifth_to_run(
         self, base: Any, pages: Pages, visit: Callable[..., Page]
     ) -> None:
-        """Our entry, matrix, wrench, and Save; Run now asks which date, for this pack and endpoint."""
+        """Our entry, matrix, wrench, and Save; Run now takes this pack, this endpoint and the newest date."""
         page = visit()
         page.goto(f"{pages.airflow.url}/")
         page.click("text=Quality")
@@ -202,11 +194,14 @@ class TestEditor:
         expect(frame.locator("#messages .message")).to_contain_text("Saved")
         assert json.loads(stored(base) or "") == {"limit": 30}
         frame.get_by_role("button", name="Run now").click()
-        dialog = frame.get_by_role("dialog")
-        expect(dialog).to_contain_text("mp_basic")
-        expect(dialog).to_contain_text("ward_00004_surgery")
-        page.keyboard.press("Escape")
-        expect(dialog).to_be_hidden()
+        expect(said(frame)).to_contain_text("Airflow has queued the run for")
+        expect(said(frame)).to_contain_text("is paused: the run waits")
+        newest = base.execute("SELECT coalesce(max(metric_date), current_date)::text FROM hdm_pack_state").fetchone()[0]
+        (run,) = pages.airflow.call("GET", f"/dags/{DAG}/dagRuns")["dag_runs"]
+        only = {"environment": "prod", "packs": ["mp_basic"], "endpoints": [WARD.slug]}
+        assert run["conf"] == {"metric_date": newest, "hdm_only": only}
+        frame.get_by_role("button", name="Open the run").click()
+        page.wait_for_url(f"**/dags/{DAG}/runs/manual__*")
 
     def test_keyboard_alone_is_enough(self, base: Any, pages: Pages, visit: Callable[..., Page]) -> None:
         """Tab to the field, type, Ctrl+S."""

@@ -14,12 +14,11 @@ import pytest
 import requests
 from playwright.sync_api import expect
 
-from tests.functional import page_browser
 from tests.functional.page_browser import inside, open_inside, visitor
 from tests.functional.pages_stage import USERS, Pages, pages_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from playwright.sync_api import Browser
 
@@ -46,14 +45,6 @@ ENVIRONMENTS = [
     "hdm_pipeline/none",
     "hdm_pipeline/old",
 ]
-
-
-@pytest.fixture(scope="module")
-def browser(require: Callable[[str, str | None], None]) -> Iterator[Browser]:
-    """One Chromium."""
-    require("functional", page_browser.missing())
-    with page_browser.chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

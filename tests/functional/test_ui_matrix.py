@@ -31,14 +31,6 @@ ENDPOINTS = 300  # more than two blocks
 
 
 @pytest.fixture(scope="module")
-def browser(require: Callable[[str, str | None], None]) -> Iterator[Browser]:
-    """One Chromium."""
-    require("functional", page_browser.missing())
-    with page_browser.chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def pages(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     """300 endpoints and one whose name is a script; 18 packs, one of which is gone, and one quarantined."""
     folder = tmp_path_factory.mktemp("matrix")
@@ -296,6 +288,24 @@ def test_what_is_gone_can_be_deactivated_only(visit: Any, pages: Pages) -> None:
     answer = requests.post(f"{pages.url}/matrix/cell", json={**wish, "pack": "broken"}, headers=headers, timeout=60)
     assert answer.status_code == 400
     assert "mp_broken is quarantined" in answer.json()["what"]
+
+
+def test_undo_is_offered_even_if_a_gone_pack_has_left_the_page(visit: Any, pages: Pages) -> None:
+    """It leaves with its last activation; the page is loaded again, and the message stays."""
+    place = pages.endpoints[0]
+    with visit() as page:
+        frame = matrix(page, pages, f"?q={place.name}&pack=mp_basic&pack=mp_vanished")
+        frame.locator('.row[data-place="0"] .menu').click()
+        frame.get_by_role("menuitem", name="Activate or deactivate packs").click()
+        frame.get_by_role("button", name="Deactivate 2").click()
+        expect(frame.locator(".head .pack")).to_have_count(1)
+        expect(frame.locator("#messages")).to_contain_text("2 activations removed")
+        frame.get_by_role("button", name="Undo").click()
+        expect(frame.locator(".head .pack")).to_have_count(2)
+        expect(cell(frame, 0, "mp_vanished").locator("input")).to_be_checked()
+        expect(frame.locator("#messages")).not_to_be_empty()
+    assert active(pages, "metric", "vanished", place.slug)
+    assert active(pages, "metric", "basic", place.slug)
 
 
 def test_names_that_are_scripts_are_text(visit: Any, pages: Pages) -> None:

@@ -8,12 +8,11 @@ import pytest
 import requests
 from playwright.sync_api import expect
 
-from tests.functional import page_browser
 from tests.functional.page_browser import inside, open_inside, visitor
 from tests.functional.pages_stage import DAG, Pages, pages_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from playwright.sync_api import Browser
 
@@ -26,14 +25,6 @@ OPEN = """async (_, choice) => {
     const { runNow } = await import(frame.replace("frame.js", "run_now.js"));
     await runNow(choice);
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser(require: Callable[[str, str | None], None]) -> Iterator[Browser]:
-    """One Chromium."""
-    require("functional", page_browser.missing())
-    with page_browser.chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

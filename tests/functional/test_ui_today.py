@@ -19,7 +19,7 @@ from hdm_airflow.base import activation, migrate, rename
 from hdm_airflow.base.endpoints import Endpoint, find
 from hdm_airflow.base.hook import HdmHook
 from tests.airflow.stage import REPORT_ALL, Stage
-from tests.functional import axe, page_browser
+from tests.functional import axe
 from tests.functional.page_browser import inside, open_inside, save, visitor
 from tests.functional.pages_stage import Pages, endpoint, fill, pages_stage
 from tests.integration.incident_harness import Pack
@@ -50,14 +50,6 @@ with DAG("own", schedule=None):
 """
 PROD, WELL, IDLE, NEW = "hdm_pipeline/prod", "other/well", "other/idle", "other/new"
 WARD = endpoint(3)  # mp_basic has failed there
-
-
-@pytest.fixture(scope="module")
-def browser(require: Callable[[str, str | None], None]) -> Iterator[Browser]:
-    """One Chromium."""
-    require("functional", page_browser.missing())
-    with page_browser.chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

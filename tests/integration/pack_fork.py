@@ -15,8 +15,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-SECONDS = 120  # that a run may take
-
 
 class ForkingPack:
     """Runs one program of a pack again and again. Only one thread may use it.
@@ -25,9 +23,11 @@ class ForkingPack:
         folder: of the program.
         script: its name.
         variables: environment at its start, for what is read only then.
+        seconds: that a run may take.
     """
 
-    def __init__(self, folder: Path, script: str, variables: dict[str, str]) -> None:
+    def __init__(self, folder: Path, script: str, variables: dict[str, str], *, seconds: int = 120) -> None:
+        self.seconds = seconds
         self._process = subprocess.Popen(
             [sys.executable, __file__, str(folder), script.removesuffix(".py")],
             stdin=subprocess.PIPE,
@@ -38,7 +38,7 @@ class ForkingPack:
         atexit.register(self.close)
 
     def close(self) -> None:
-        """End it."""
+        """End it; a second time does nothing."""
         with self._process:  # closes its standard input, which ends it, and waits
             pass
 
@@ -49,9 +49,10 @@ class ForkingPack:
             variables: its whole environment.
             output: file for its standard output and error.
         """
+        job = {"variables": variables, "output": str(output), "seconds": self.seconds}
         assert self._process.stdin, "it is a pipe"
         assert self._process.stdout, "it is a pipe"
-        self._process.stdin.write(json.dumps({"variables": variables, "output": str(output)}) + "\n")
+        self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
@@ -77,7 +78,7 @@ def _run(program: Any, job: dict[str, Any]) -> int:
     os.environ.clear()
     os.environ.update(job["variables"])
     time.tzset()
-    signal.alarm(SECONDS)
+    signal.alarm(job["seconds"])
     output = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)

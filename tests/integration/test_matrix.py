@@ -260,6 +260,8 @@ def test_cells_and_filters_are_those_of_a_model(shared: Any) -> None:
         assert {row.slug: [matrix.ALPHABET.index(one) for one in row.cells] for row in every} == {
             slug: [bits for bits, _ in row] for slug, row in model.items()
         }
+        counted = matrix.count_active(shared, sorted(looked), places[:2])
+        assert counted == len({one for one in active if one[0] in looked and one[1] in places[:2]})
         seen = {
             slug: any(
                 (state in {None, one} or (state == "old" and bits & 4)) and wanted in {None, bool(bits & 1)}

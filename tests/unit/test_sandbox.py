@@ -204,7 +204,7 @@ def test_one_slow_look_does_not_put_off_those_after_it(tmp_path: Path, monkeypat
         yield from ()
 
     found = process_tree.descendants()
-    watch = usage.Watch({"processes": 10, "disk": 1e9}, str(tmp_path), None, Segments(private=False))
+    watch = usage.Watch({"processes": 10_000, "disk": 1e9}, str(tmp_path), None, Segments(private=False))
     monkeypatch.setattr(counting, "descendants", lambda **_: (time.sleep(0.1), found)[1])
     assert watch.look() == ""
     assert watch.pause > 1

@@ -98,7 +98,7 @@ function tell(wrong) {
     check.replaceChildren(said("plain"));
     return;
   }
-  if (state.text === null && !isChanged()) {
+  if (state.text === null && !isChanged() && !state.seen) {
     check.className = "label";
     check.replaceChildren(said("nothing-yet"));
     return;
@@ -124,7 +124,7 @@ function view(wanted) {
   if (name === "form") {
     const wrong = plain.checked ? { cause: "plain" } : fault(area.value);
     const isObject = !wrong && parse(area.value).kind === "object";
-    if (isObject) form.show(area.value);
+    if (isObject) form.show(area.value, { afresh: true });
     else {
       name = "json";
       say(said(wrong && !plain.checked ? "correct-first" : "form-needs-object"), { kind: "error" });
@@ -152,16 +152,20 @@ function firstView() {
 async function act(name, more, done) {
   if (isSending) return;
   isSending = true;
+  const sent = area.value;
   try {
     const answer = await post(state.addresses[name], { ...state.meant, seen: state.seen, ...more });
     byId("conflict").hidden = true;
+    state.seen = answer.seen ?? state.seen;
     draft.drop();
+    const typed = area.value;
     await refresh();
+    if (typed !== sent) take({ text: typed, seen: state.seen }); // while the answer was on its way
     const [warning] = answer.warnings ?? [];
     if (warning) say(`${said("saved-as")} ${warning}`, { kind: "error" });
     else say(said(done));
   } catch (error) {
-    if (error.status === 409) await conflict(error);
+    if (error.status === 409 && name === "save") await conflict(error);
     else sayError(error);
   } finally {
     isSending = false;
@@ -189,7 +193,8 @@ async function save() {
 
 /** Take over what the server shows now, without losing the place on the page. */
 async function refresh() {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  const focused = document.activeElement?.id;
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => ({ ok: false, text: () => "" }));
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = page.getElementById("state");
   if (!answer.ok || !fresh) {
@@ -202,6 +207,7 @@ async function refresh() {
   const shown = byId("form").hidden ? "json" : "form";
   begin();
   if (shown === "form") form.show(area.value);
+  if (document.activeElement === document.body) (byId(focused) ?? byId("save")).focus(); // its place was made anew
 }
 
 /** Somebody else was faster: show what is stored now beside the text. */
@@ -244,11 +250,18 @@ async function run() {
     say(byId("run").title);
     return;
   }
+  if (isSending) return;
+  isSending = true;
+  const pack = state.task_id;
+  const { endpoint } = state.meant;
   try {
-    const { runNow } = await import("./run_now.js");
-    await runNow({ packs: [state.task_id], endpoints: state.meant.endpoint ? [state.meant.endpoint] : null });
+    const { runAtOnce, runNow } = await import("./run_now.js");
+    if (endpoint) await runAtOnce({ pack, endpoint, open: said("open-run") });
+    else await runNow({ packs: [pack], endpoints: null });
   } catch (error) {
     sayError(error);
+  } finally {
+    isSending = false;
   }
 }
 

@@ -50,9 +50,10 @@ export class Form {
     this.known = new Set(fields.map((field) => field.key));
   }
 
-  /** Show the values of a text, which is an object of JSON. */
-  show(text) {
+  /** Show the values of a text, which is an object of JSON; `afresh`: also where something wrong was typed. */
+  show(text, { afresh = false } = {}) {
     this.text = text;
+    for (const row of afresh ? this.rows : []) if (row.isWrong) this.#complain(row, "");
     const root = parse(text);
     for (const row of this.rows) this.#fill(row, this.#find(root, row.path));
     const others = [...new Set(root.entries.map((one) => one.key))].filter((key) => !this.known.has(key));
@@ -145,8 +146,7 @@ export class Form {
     row.input.hidden = !row.json.hidden;
     row.unset.hidden = !value;
     if (!row.json.hidden) return;
-    if (row.isWrong && document.activeElement === row.input) return;
-    if (row.isWrong) this.#complain(row, "");
+    if (row.isWrong) return; // it stays until somebody corrects it: it is not in the text
     const { below } = this.#otherwise(row);
     if (row.input.tagName === "SELECT") this.#choices(row, value && raw, below);
     else if (document.activeElement !== row.input) row.input.value = this.#written(row.field, value, raw);

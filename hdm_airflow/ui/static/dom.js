@@ -12,6 +12,18 @@ export function make(name, attributes = {}, ...children) {
   return made;
 }
 
+/** Disable a control, but let it be reached, so that everybody learns why; '' enables it. */
+export function refuse(control, why) {
+  if (why) control.setAttribute("aria-disabled", "true");
+  else control.removeAttribute("aria-disabled");
+  control.title = why;
+  control.setAttribute("aria-description", why);
+  return control;
+}
+
+/** Why a control is disabled; '' if it is not. */
+export const refusal = (control) => (control.getAttribute("aria-disabled") === "true" ? control.title : "");
+
 /** Put values into the braces of a text. */
 export function fill(text, values) {
   const { lang } = document.documentElement;

@@ -20,12 +20,7 @@ function language() {
 
 function environment() {
   const choice = document.getElementById("environment");
-  choice?.addEventListener("change", () => {
-    const address = new URL(location.href);
-    address.search = "";
-    address.searchParams.set("env", choice.value);
-    location.assign(address);
-  });
+  choice?.addEventListener("change", () => location.assign(choice.selectedOptions[0].dataset.address));
 }
 
 language();

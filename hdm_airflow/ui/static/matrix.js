@@ -1,9 +1,10 @@
 // The activation matrix: puts its parts together.
+import { refusal, refuse } from "./dom.js";
 import { Actions } from "./matrix_actions.js";
 import { Grid } from "./matrix_grid.js";
 import { followKeys } from "./matrix_keys.js";
 import { Store } from "./matrix_store.js";
-import { sayError } from "./messages.js";
+import { say, sayError } from "./messages.js";
 
 function filters() {
   const form = document.getElementById("filters");
@@ -44,13 +45,14 @@ function start(element, data) {
   const grid = new Grid(element, store, data);
   const actions = new Actions(grid, data);
   store.addEventListener("fault", ({ detail }) => sayError(detail));
+  store.addEventListener("columns", () => actions.reload());
   clicks(grid, actions);
   const acts = ["toggle", "configure", "details", "log", "run", "menu"];
   followKeys(grid, Object.fromEntries(acts.map((act) => [act, (...at) => actions[act](...at)])));
   const bulk = document.getElementById("bulk");
-  bulk.addEventListener("click", () => actions.bulk());
-  bulk.disabled = Boolean(data.refusals.write);
-  bulk.title = data.refusals.write;
+  bulk.addEventListener("click", () => (refusal(bulk) ? say(refusal(bulk), { kind: "error" }) : actions.bulk()));
+  if (data.refusals.write) refuse(bulk, data.refusals.write);
+  actions.resume();
   element.dataset.ready = "1";
 }
 

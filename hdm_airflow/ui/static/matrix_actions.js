@@ -1,5 +1,5 @@
 // What a person does in the matrix beyond a single check box: menus, details, many cells at once.
-import { address, fill, make, parameters, showDialog } from "./dom.js";
+import { address, fill, make, parameters, refuse, showDialog } from "./dom.js";
 import { offerEndpoints } from "./endpoint_choice.js";
 import { openAirflow } from "./links.js";
 import { say, sayError } from "./messages.js";
@@ -8,6 +8,12 @@ import { runNow } from "./run_now.js";
 import { showTimes } from "./times.js";
 
 const MOST = 500; // endpoints that a run can name
+
+/** A button; if `why` is not '', it only says why it does nothing. */
+function button(text, onclick, why = "") {
+  const made = make("button", { type: "button", onclick: () => (why ? say(why, { kind: "error" }) : onclick()) }, text);
+  return why ? refuse(made, why) : made;
+}
 
 export class Actions {
   constructor(grid, { texts, refusals }) {
@@ -18,7 +24,7 @@ export class Actions {
     return { pack: this.store.columns[column].task, endpoint: this.store.rows.get(place).name };
   }
 
-  async toggle(place, column, focus = true) {
+  async toggle(place, column) {
     const { store, texts, refusals, grid } = this;
     const row = store.rows.get(place);
     if (!row) return;
@@ -37,12 +43,16 @@ export class Actions {
     } catch (error) {
       sayError(error);
     }
-    if (focus && document.activeElement === document.body) grid.move(place, column);
+    if (document.activeElement === document.body) grid.move(place, column);
+  }
+
+  configurationOf(place, column) {
+    const { kind, name: pack } = this.store.columns[column];
+    return address("/configuration/edit", { kind, pack, endpoint: place < 0 ? null : this.store.rows.get(place).slug });
   }
 
   configure(place, column) {
-    const { kind, name: pack } = this.store.columns[column];
-    location.assign(address("/configuration/edit", { kind, pack, endpoint: place < 0 ? null : this.store.rows.get(place).slug }));
+    location.assign(this.configurationOf(place, column));
   }
 
   read(place, column) {
@@ -117,14 +127,9 @@ export class Actions {
     showDialog(dialog);
   }
 
-  configurationOf(place, column) {
-    const { kind, name: pack } = this.store.columns[column];
-    return address("/configuration/edit", { kind, pack, endpoint: this.store.rows.get(place).slug });
-  }
-
   runButton(onclick) {
     const { texts, refusals } = this;
-    return make("button", { type: "button", onclick, disabled: Boolean(refusals.run), title: refusals.run || null }, texts.run);
+    return button(texts.run, onclick, refusals.run);
   }
 
   /** The menu of a row, a column or a cell. */
@@ -137,12 +142,14 @@ export class Actions {
     const row = place < 0 ? null : store.rows.get(place);
     if (place >= 0 && !row) return;
     const name = row ? row.name : store.columns[column].task;
-    const item = (text, run, why = "") =>
-      make("button", { type: "button", role: "menuitem", disabled: Boolean(why), title: why || null,
-        onclick: () => {
-          dialog.close();
-          run();
-        } }, text);
+    const item = (text, run, why = "") => {
+      const made = button(text, () => {
+        dialog.close();
+        run();
+      }, why);
+      made.setAttribute("role", "menuitem");
+      return made;
+    };
     const items = row
       ? [item(texts["change-row"], () => this.bulk({ place }), refusals.write),
          item(texts.like, () => this.like(row), refusals.write || (row.registered ? "" : texts["gone-endpoint"])),
@@ -156,8 +163,7 @@ export class Actions {
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       if (!step) return;
       event.preventDefault();
-      const usable = items.filter((one) => !one.disabled);
-      usable.at((usable.indexOf(document.activeElement) + step) % usable.length)?.focus();
+      items.at((items.indexOf(document.activeElement) + step) % items.length).focus();
     });
     const anchor = this.grid.find(place, column)?.getBoundingClientRect();
     showDialog(dialog);
@@ -225,11 +231,10 @@ export class Actions {
 
   /** Send a bulk change, say what it did, and offer to undo it. */
   async act(path, body) {
-    const { store, texts, grid } = this;
+    const { store, grid } = this;
     try {
-      const { said, batch, cells } = await store.post(path, body);
-      const undo = batch === null ? this.undoOne(cells) : () => this.act("/matrix/undo", { batch });
-      say(said, undo ? { action: { text: texts.undo, run: undo } } : {});
+      this.done = await store.post(path, body);
+      this.tell(this.done);
     } catch (error) {
       sayError(error);
     }
@@ -237,10 +242,30 @@ export class Actions {
     await store.refresh(top, bottom).catch(sayError);
   }
 
-  /** How to undo a change of one cell, which is no batch; null if nothing has changed. */
+  tell({ said, batch, cells }) {
+    const undo = batch === null ? this.undoOne(cells) : () => this.act("/matrix/undo", { batch });
+    say(said, undo ? { action: { text: this.texts.undo, run: undo } } : {});
+  }
+
+  /** Load the page again: its packs have changed, perhaps by the last change of many cells, which can still be undone. */
+  reload() {
+    history.replaceState({ done: this.done }, "");
+    location.reload();
+  }
+
+  /** Say what was done before the page was loaded again. */
+  resume() {
+    const done = history.state?.done;
+    history.replaceState(null, "");
+    if (done) this.tell(done);
+  }
+
+  /** How to undo a change of one cell, which is no batch; null if nothing has changed, or its pack is gone. */
   undoOne(cells) {
     if (!cells.length) return null;
     const [[kind, pack, endpoint, active]] = cells;
+    const column = this.store.columns.find((one) => one.kind === kind && one.name === pack);
+    if (!active && (!column || column.gone || column.quarantined)) return null;
     return async () => {
       const wish = { kind, pack, endpoint, active: !active, seen: active };
       try {

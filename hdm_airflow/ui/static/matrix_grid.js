@@ -1,5 +1,5 @@
 // The grid: only what is in sight is in the document, rows and columns; so it is as fast with 10,000 rows as with ten.
-import { address, fill, make } from "./dom.js";
+import { address, fill, make, refuse } from "./dom.js";
 
 const ROW = 32; // pixels, as in matrix.css
 const HEAD = 52;
@@ -172,7 +172,8 @@ export class Grid {
     const names = { pack: pack.task, endpoint: row.name };
     const why = refusals.write || (active ? "" : this.whyNever(row, pack));
     const said = `${texts[state]}${old && state !== "none" ? `, ${texts.old}` : ""}`;
-    const box = make("input", { type: "checkbox", tabindex: "-1", "aria-label": fill(texts.activate, names), title: why || null, disabled: Boolean(why) });
+    const box = make("input", { type: "checkbox", tabindex: "-1", "aria-label": fill(texts.activate, names) });
+    if (why) refuse(box, why);
     box.checked = active;
     const cell = make(
       "div",

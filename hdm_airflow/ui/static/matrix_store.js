@@ -72,7 +72,7 @@ export class Store extends EventTarget {
     const answer = await get(`${root}/matrix/rows?${query}`, signal);
     const places = new Map(keys.map((key, place) => [key, first + place]));
     const tasks = this.columns.map((one) => one.task).join();
-    if (answer.columns.join() !== tasks) location.reload(); // the packs have changed
+    if (answer.columns.join() !== tasks) this.dispatchEvent(new Event("columns")); // the packs have changed
     for (const row of answer.rows) this.put(places.get(row[0]), row);
     this.dispatchEvent(new Event("change"));
   }
