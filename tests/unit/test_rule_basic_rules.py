@@ -217,19 +217,19 @@ LIMITS = st.one_of(
 def test_bigints_compare_exactly_with_any_number(operator: str, values: list[int], limit: float) -> None:
     """As Python compares them, one by one."""
     parsed = pack.conditions.parse("column", "count", METRICS["column", "count"], operator, limit)
-    expected = [pack.conditions.OPERATORS[operator](value, limit) for value in values]
+    expected = [pack.conditions.COMPARISONS[operator](value, limit) for value in values]
     metrics = pl.Series(values, dtype=pl.Int64)
-    assert pack.conditions.holds(metrics, parsed.compared, parsed.threshold).tolist() == expected
-    each = pack.conditions.column([parsed.threshold] * len(values))
-    assert pack.conditions.holds(metrics, parsed.compared, each).tolist() == expected
+    assert pack.conditions.holds(metrics, parsed.compared, parsed.bounds).tolist() == expected
+    each = pack.conditions.column([*parsed.bounds] * len(values))
+    assert pack.conditions.holds(metrics, parsed.compared, [each]).tolist() == expected
 
 
 @given(st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), st.lists(st.floats(), min_size=1), st.floats(-5, 5))
 def test_doubles_compare_as_python_compares_them(operator: str, values: list[float], limit: float) -> None:
     """NaN differs from everything, and is neither less nor greater."""
     parsed = pack.conditions.parse("column", "mean", METRICS["column", "mean"], operator, limit)
-    expected = [pack.conditions.OPERATORS[operator](value, limit) for value in values]
-    found = pack.conditions.holds(pl.Series(values, dtype=pl.Float64), parsed.compared, parsed.threshold)
+    expected = [pack.conditions.COMPARISONS[operator](value, limit) for value in values]
+    found = pack.conditions.holds(pl.Series(values, dtype=pl.Float64), parsed.compared, parsed.bounds)
     assert found.tolist() == expected
 
 
@@ -237,8 +237,8 @@ def test_doubles_compare_as_python_compares_them(operator: str, values: list[flo
 def test_texts_compare_by_their_characters(operator: str, values: list[str], limit: str) -> None:
     """Code point by code point; the limit without the blanks around it."""
     parsed = pack.conditions.parse("column", "kind", METRICS["column", "kind"], operator, limit)
-    expected = [pack.conditions.OPERATORS[operator](value, limit.strip()) for value in values]
+    expected = [pack.conditions.COMPARISONS[operator](value, limit.strip()) for value in values]
     metrics = pl.Series(values, dtype=pl.String)
-    assert pack.conditions.holds(metrics, parsed.compared, parsed.threshold).tolist() == expected
-    each = pack.conditions.column([parsed.threshold] * len(values))
-    assert np.array_equal(pack.conditions.holds(metrics, parsed.compared, each), expected)
+    assert pack.conditions.holds(metrics, parsed.compared, parsed.bounds).tolist() == expected
+    each = pack.conditions.column([*parsed.bounds] * len(values))
+    assert np.array_equal(pack.conditions.holds(metrics, parsed.compared, [each]), expected)

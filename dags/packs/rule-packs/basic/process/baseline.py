@@ -115,7 +115,7 @@ def settled(judgement: Judgement, earlier: Earlier, accepted: Accepted) -> tuple
 
 def _is_stored(check: Check) -> bool:
     """Whether the rule has a condition on a stored metric: it was met on earlier dates, or was not."""
-    return check.condition is not None and (check.of, check.metric) not in derived.METRICS
+    return bool(check.levels) and (check.of, check.metric) not in derived.METRICS
 
 
 def _states(rule: Rule, mine: pl.DataFrame, earlier: Earlier, since: NDArray[np.int64] | None) -> States:
@@ -142,9 +142,12 @@ def _states(rule: Rule, mine: pl.DataFrame, earlier: Earlier, since: NDArray[np.
 
 
 def _is_breach(check: Check, metrics: pl.Series) -> Any:
-    if check.condition is None:
+    if not check.levels:
         raise RuleError("the rule has usual instead of a condition")
-    return conditions.holds(metrics, check.condition.compared, check.condition.threshold) == check.triggers_on
+    found = np.zeros(len(metrics), np.bool_)
+    for _, one in check.levels:
+        found |= conditions.holds(metrics, one.compared, one.bounds, one.listed) == check.triggers_on
+    return found
 
 
 def _summary(rule: Rule, first: pl.DataFrame) -> dict[str, Any]:

@@ -25,6 +25,8 @@ FINEST_SCOPES = {
     "database": "database",
     **dict.fromkeys(("day", "pair", "level", "number_by_level", "foreign_key"), "column"),
 }
+ANY = "*"
+LEVELS = {"high": "High", "warning": "Warning", "info": "Info"}  # the gravest first
 SIDES = ("low", "high", "both")
 LIMITS = {"floor": 0, "percent": 0, "limit": 1}  # of `usual`: the least that each may be
 HAVE_STATES = ("column", "table", "pair", "foreign_key")  # objects that `baseline` is for
@@ -41,6 +43,27 @@ class MissingMetricError(RuleError):
 def reason(error: Exception) -> str:
     """Why something could not be computed, in words that may be shown: texts of other errors may quote a row."""
     return str(error) if isinstance(error, RuleError) else f"unexpected error: {type(error).__name__}"
+
+
+class Level(NamedTuple):
+    """A condition, and the level of its alerts."""
+
+    level: str  # High, Warning, Info; "": the rule's own
+    condition: Condition
+
+
+class Except(NamedTuple):
+    """What a rule does not cover: all that these patterns match. ANY matches all."""
+
+    table: str
+    column: str
+    endpoint: str
+    database: str
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left of the endpoints that it matches."""
+        return self.table == self.column == ANY
 
 
 class Usual(NamedTuple):
@@ -61,23 +84,33 @@ class Check:
     kind: str  # number, text, boolean or date
     is_quotable: bool  # alerts may quote the metric
     delta: str  # the metric that says by how much it differs from the former value; "": none, or it is not quoted
-    condition: Condition | None  # None: `usual` decides
+    levels: tuple[Level, ...]  # conditions, the gravest first; (): `usual` decides
     usual: Usual | None
     where: tuple[Condition, ...]  # what else must hold for an object to be judged
+    except_: tuple[Except, ...]  # what the rule does not cover
     is_baseline: bool  # what has been in breach since its first date raises no alert
     triggers_on: bool  # the outcome of the condition that is a breach
 
     @property
+    def condition(self) -> Condition | None:
+        """The condition, of several thresholds that with the gravest one; None: `usual` decides."""
+        return self.levels[0].condition if self.levels else None
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Of the levels and of `where`."""
+        return (*(one.condition for one in self.levels), *self.where)
+
+    @property
     def shape(self) -> tuple[Any, ...]:
-        """Tests of one shape differ in their thresholds only, and are judged together."""
-        main = self.usual if self.condition is None else (*self.condition.shape, self.triggers_on)
+        """Checks of one shape differ in their bounds only, and are judged together."""
+        main = self.usual or (self.triggers_on, *((one.level, one.condition.shape) for one in self.levels))
         return self.of, self.metric, main, tuple(one.shape for one in self.where)
 
     @property
-    def thresholds(self) -> tuple[float | int | str, ...]:
-        """Of the condition, if there is one, and of `where`."""
-        conditions = self.where if self.condition is None else (self.condition, *self.where)
-        return tuple(one.threshold for one in conditions)
+    def bounds(self) -> tuple[float | int | str, ...]:
+        """Of all conditions."""
+        return tuple(bound for one in self.conditions for bound in one.bounds)
 
     @property
     def metrics(self) -> set[tuple[str, str]]:
@@ -111,9 +144,9 @@ class CheckParser:
         of, name = self._named(content)
         metric = self._metrics[of, name]
         usual = _usual(content)
-        condition = None
+        levels: tuple[Level, ...] = ()
         if usual is None:
-            condition = _condition(of, name, metric, content)
+            levels = _levels(of, name, metric, content)
         elif "condition" in content:
             raise RuleError("rule_content has both condition and usual")
         elif metric.kind != "number":
@@ -123,14 +156,24 @@ class CheckParser:
         baseline = content.get("baseline", False)
         if not isinstance(baseline, bool):
             raise RuleError("baseline must be true or false")
-        if baseline and not (condition and metric.relation and of in HAVE_STATES):
+        if baseline and not (levels and metric.relation and of in HAVE_STATES):
             raise RuleError("baseline needs a condition on a stored metric of a column, table, pair or foreign key")
-        where = content.get("where", [])
-        if not isinstance(where, (dict, list)):
-            raise RuleError("where must be a condition or a list of conditions")
-        further = tuple(self._where(one, of) for one in (where if isinstance(where, list) else [where]))
-        delta = self._delta(of, name) if metric.is_quotable else ""
-        return Check(of, name, metric.kind, metric.is_quotable, delta, condition, usual, further, baseline, triggers_on)
+        further = tuple(self._where(one, of) for one in _where(content))
+        if baseline and any(one.asks_for_null for one in (levels[0].condition, *further)):
+            raise RuleError("baseline cannot ask for null")
+        return Check(
+            of=of,
+            metric=name,
+            kind=metric.kind,
+            is_quotable=metric.is_quotable,
+            delta=self._delta(of, name) if metric.is_quotable else "",
+            levels=levels,
+            usual=usual,
+            where=further,
+            except_=_except(content),
+            is_baseline=baseline,
+            triggers_on=triggers_on,
+        )
 
     def _delta(self, of: str, name: str) -> str:
         """The metric that compares this one with its former value, if both are numbers."""
@@ -165,9 +208,59 @@ class CheckParser:
 
 def _condition(of: str, name: str, metric: Metric, content: dict[str, Any]) -> Condition:
     try:
-        return conditions.parse(of, name, metric, content.get("condition"), content.get("conditionValue"))
+        found = conditions.parse(of, name, metric, content.get("condition"), content.get("conditionValue"))
     except ValueKindError as error:
         raise RuleError(str(error)) from None
+    if found.asks_for_null and not metric.relation:
+        raise RuleError(f"{found.operator} needs a metric that metric pack basic stores: {name} follows from others")
+    return found
+
+
+def _levels(of: str, name: str, metric: Metric, content: dict[str, Any]) -> tuple[Level, ...]:
+    """The condition, once per level of `thresholds`, the gravest first."""
+    thresholds = content.get("thresholds")
+    if thresholds is None:
+        return (Level("", _condition(of, name, metric, content)),)
+    if "conditionValue" in content:
+        raise RuleError("rule_content has both conditionValue and thresholds")
+    if not isinstance(thresholds, dict) or not thresholds or {*thresholds} - {*LEVELS.values()}:
+        raise RuleError(f"thresholds must be an object with some of {', '.join(LEVELS.values())}")
+    return tuple(
+        Level(level, _condition(of, name, metric, {**content, "conditionValue": thresholds[level]}))
+        for level in LEVELS.values()
+        if level in thresholds
+    )
+
+
+def _where(content: dict[str, Any]) -> list[Any]:
+    """The conditions of `where`, and those that `data_type` and `key_columns` stand for."""
+    where = content.get("where", [])
+    if not isinstance(where, (dict, list)):
+        raise RuleError("where must be a condition or a list of conditions")
+    found = list(where) if isinstance(where, list) else [where]
+    if "data_type" in content:
+        types = content["data_type"]
+        found.append({"metric": "data_type", "of": "column", "condition": "like", "conditionValue": types})
+    if "key_columns" in content:
+        if not isinstance(content["key_columns"], bool):
+            raise RuleError("key_columns must be true or false")
+        is_key = str(content["key_columns"])
+        found.append({"metric": "is_key", "of": "column", "condition": "==", "conditionValue": is_key})
+    return found
+
+
+def _except(content: dict[str, Any]) -> tuple[Except, ...]:
+    """What `except` says: objects with patterns."""
+    found = content.get("except", [])
+    exceptions = found if isinstance(found, list) else [found]
+    for one in exceptions:
+        if not isinstance(one, dict) or not one or {*one} - {*Except._fields}:
+            raise RuleError(f"except must be a list of objects with some of {', '.join(Except._fields)}")
+        if not all(isinstance(pattern, str) and pattern for pattern in one.values()):
+            raise RuleError("except must name patterns, which are texts")
+        if {*one.values()} == {ANY}:
+            raise RuleError("except matches all: set enabled to false instead")
+    return tuple(Except(*(one.get(name, ANY) for name in Except._fields)) for one in exceptions)
 
 
 def _usual(content: dict[str, Any]) -> Usual | None:

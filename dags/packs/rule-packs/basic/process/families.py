@@ -7,18 +7,19 @@ rule. A disabled one named `*` is of every family, or with a `cause` of those th
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from conditions import expression
 from relations import SOURCES
 from rules import PLACE, TYPES_OF_PLACE, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from checks import Except
     from relations import Objects
     from rules import Exempt, Rule
 
@@ -43,12 +44,6 @@ def is_exact(pattern: str) -> bool:
     return ANY not in pattern and "?" not in pattern
 
 
-def expression(pattern: str) -> str:
-    """The regular expression of a pattern, for polars: case sensitive, for the whole name."""
-    parts = {"*": ".*", "?": "."}
-    return r"(?s)\A" + "".join(parts.get(one) or re.escape(one) for one in pattern) + r"\z"
-
-
 def assign(
     rules: Sequence[Rule], indices: Sequence[int] | Indices, exempt: Sequence[Exempt], of: str, objects: Objects
 ) -> Iterator[Assignment]:
@@ -61,8 +56,8 @@ def assign(
         of: what those rules are about.
         objects: the objects.
     """
-    places = _Places(of, objects)
     known = Rules.of(rules)
+    places = _Places(of, objects, known.excepted())
     entries = _ranked(known.frame.with_columns(known.causes()), indices, exempt, places)
     has_patterns = (~pl.col("is_exact")).any().over("family")
     exact, others = entries.filter(~has_patterns), entries.filter(has_patterns)
@@ -75,30 +70,43 @@ def assign(
 def _ranked(
     rules: pl.DataFrame, indices: Sequence[int] | Indices, exempt: Sequence[Exempt], places: _Places
 ) -> pl.DataFrame:
-    """All rules, the more specific ones last: number (index or NOBODY), family, table, column, is_exact.
+    """All rules, the more specific ones last: number (index or NOBODY), family, table, column, is_exact, check.
 
-    An endpoint counts most, then a database, a column's name, a table's name, and the length of the patterns.
+    An endpoint counts most (a name more than a pattern), then a database, a column's name, a table's name, and the
+    length of the patterns.
     """
     judged = rules.with_row_index("number")[indices]
-    enabled = judged.select(pl.col("number").cast(pl.Int32), *PLACE)
+    check = pl.col("check").cast(pl.Int32)
+    enabled = judged.select(pl.col("number").cast(pl.Int32), *PLACE, check)
     disabled = _exceptions(exempt, judged.select("name", "cause").unique())
-    disabled = disabled.select(pl.lit(NOBODY, pl.Int32).alias("number"), *PLACE)
+    disabled = disabled.select(
+        pl.lit(NOBODY, pl.Int32).alias("number"), *PLACE, pl.lit(NOBODY, pl.Int32).alias("check")
+    )
     frame = pl.concat([enabled, disabled]).rename({"name": "family"})
     named = {key: ~pl.col(key).str.contains(r"[*?]") for key in ("table", "column")}
     names = [named[key] for key in places.keys]
     is_exact = pl.all_horizontal(names) if names else pl.lit(value=False)
     if "column" not in places.keys:
         is_exact &= pl.col("column") == ANY
+    is_exact &= ~pl.col("check").is_in(list(places.excepted))
     ranked = frame.with_columns(is_exact=is_exact).sort(
-        pl.col("endpoint") != "",
-        pl.col("database") != "",
+        *_rank("endpoint"),
+        *_rank("database"),
         named["column"],
         named["table"],
         (pl.col("table") + pl.col("column")).str.replace_all(r"[*?]", "").str.len_chars(),
         "id_rule",
     )
     is_judged = (pl.col("number") != NOBODY).any().over("family")
-    return ranked.filter(is_judged).select("number", "family", "table", "column", "is_exact")
+    return ranked.filter(is_judged).select("number", "family", "table", "column", "is_exact", "check")
+
+
+def _rank(name: str) -> tuple[pl.Expr, pl.Expr]:
+    """Order of endpoints or databases: all, then patterns, those with more characters last, then names."""
+    length = pl.col(name).str.replace_all(r"[*?]", "").str.len_chars()
+    is_pattern = pl.col(name).str.contains(r"[*?]")
+    kind = pl.when(pl.col(name) == "").then(0).when(is_pattern).then(1).otherwise(2)
+    return kind, pl.when(is_pattern).then(length).otherwise(0)
 
 
 def _exceptions(exempt: Sequence[Exempt], families: pl.DataFrame) -> pl.DataFrame:
@@ -149,13 +157,15 @@ def _resolved(family: pl.DataFrame, places: _Places) -> Iterator[tuple[Indices |
     """The objects of one family in which at least one rule has a pattern."""
     patterns = family.with_row_index("order").filter(~pl.col("is_exact"))
     if family.height == 1:
-        yield family["number"][0], places.matching(family["table"][0], family["column"][0])
+        yield family["number"][0], places.covered(family["table"][0], family["column"][0], family["check"][0])
         return
     owner = np.full(places.count, NOBODY, np.int32)
     low = 0
-    for order, number, table, column in patterns.select("order", "number", "table", "column").iter_rows():
+    for order, number, table, column, check in patterns.select(
+        "order", "number", "table", "column", "check"
+    ).iter_rows():
         _own(owner, family[low:order], places)
-        matching = places.matching(table, column)
+        matching = places.covered(table, column, check)
         owner[slice(None) if matching is None else matching] = number
         low = order + 1
     _own(owner, family[low:], places)
@@ -178,8 +188,8 @@ def _own(owner: Indices, exact: pl.DataFrame, places: _Places) -> None:
 class _Places:
     """Finds objects by patterns."""
 
-    def __init__(self, of: str, objects: Objects) -> None:
-        self._objects = objects
+    def __init__(self, of: str, objects: Objects, excepted: Mapping[int, Sequence[Except]]) -> None:
+        self._objects, self.excepted = objects, excepted
         self.keys = SOURCES[of].keys[:2]  # none, table, or table and column
         self._matched: dict[tuple[str, str], Mask] = {}
         self.count = objects.frame.height
@@ -189,6 +199,15 @@ class _Places:
         objects = self._objects.frame.select(self.keys).with_row_index("row")
         found = entries.join(objects, on=self.keys, how="inner", maintain_order="left_right")
         return found.select("number", "family", "row")
+
+    def covered(self, table: str, column: str, check: int) -> Indices | None:
+        """The objects that a rule with these patterns covers; None: all."""
+        matching = self.matching(table, column)
+        for one in self.excepted.get(check, ()):
+            without = self.matching(one.table, one.column)
+            own = np.arange(self.count, dtype=np.int32) if matching is None else matching
+            matching = own[:0] if without is None else np.setdiff1d(own, without, assume_unique=True)
+        return matching
 
     def matching(self, table: str, column: str) -> Indices | None:
         """The objects that a rule with these patterns matches; None: all."""

@@ -21,7 +21,7 @@ from checks import reason
 from rules import FINEST_SCOPES, Check, RuleError, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from conditions import Condition
     from families import Assignment
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     Indices = np.ndarray[Any, np.dtype[np.int32]]
     Mask = np.ndarray[Any, np.dtype[np.bool_]]
+    Levels = np.ndarray[Any, np.dtype[np.int8]]
 
 REASONS = ("no value", "no history", "not applicable")
 OK, BREACHED, NOT_JUDGED = 0, 1, 2  # outcomes of UsualLaws
@@ -209,19 +210,20 @@ class _Judging:
         check = self._check(first)
         for name in sorted(check.metrics & self._lost.keys()):
             raise RuleError(self._lost[name])
-        thresholds = self._thresholds(rules, check)
+        bounds = iter(self._bounds(rules, check))
         metrics = _taken(objects[check.metric], rows)
+        levels = _levels(check, metrics, bounds)
         applies = np.ones(len(metrics), np.bool_)
-        for condition, threshold in zip(check.where, thresholds[len(thresholds) - len(check.where) :], strict=True):
-            further = self._further(of, condition, rows)
-            applies &= conditions.holds(further, condition.compared, threshold) & further.is_not_null().to_numpy()
+        for condition in check.where:
+            applies &= _held(condition, self._further(of, condition, rows), bounds)
         has_value = metrics.is_not_null().to_numpy()
+        if check.condition is not None and check.condition.asks_for_null:
+            has_value = np.ones_like(applies)
         judged = applies & has_value
         outcomes = {"not applicable": ~applies, "no value": applies & ~has_value}
         described = None
-        if check.condition is not None:
-            breached = conditions.holds(metrics, check.condition.compared, thresholds[0]) == check.triggers_on
-            breached &= judged
+        if check.levels:
+            breached = judged & (levels < len(check.levels))
         elif self._usual is None:
             breached = np.zeros_like(judged)
             outcomes["no history"] = judged
@@ -229,7 +231,7 @@ class _Judging:
             breached, outcomes["no history"], described = self._unusual(self._usual, of, check, rules, rows, judged)
         outcomes["breached"] = breached
         outcomes["ok"] = judged & ~breached & ~outcomes.get("no history", np.False_)
-        found = self._breached(of, check, rules, rows, _places(breached), described)
+        found = self._breached(of, check, rules, rows, _places(breached), levels, described)
         for outcome, mask in outcomes.items():
             if isinstance(rules, int):
                 self._counts[outcome][rules] += np.count_nonzero(mask)
@@ -240,13 +242,13 @@ class _Judging:
         if self._watch is not None:
             self._watch.see(of, rules, rows, outcomes)
 
-    def _thresholds(self, rules: Indices | int, check: Check) -> list[Any]:
-        """One threshold for all objects, or one per object, for each condition of the check."""
+    def _bounds(self, rules: Indices | int, check: Check) -> list[Any]:
+        """The bounds of all conditions of the check: each one for all objects, or one per object."""
         if isinstance(rules, int):
-            return list(check.thresholds)
+            return list(check.bounds)
         used, inverse = np.unique(self._check_of[rules], return_inverse=True)
         places = inverse.astype(np.int32)
-        whole = [one.thresholds for number in used.tolist() if isinstance(one := self._checks[number], Check)]
+        whole = [one.bounds for number in used.tolist() if isinstance(one := self._checks[number], Check)]
         if len(whole) == 1:
             return list(whole[0])
         return [_taken(conditions.column(values), places) for values in zip(*whole, strict=True)]
@@ -279,7 +281,14 @@ class _Judging:
         return breached, without, verdict.described(_places(verdict.outcome == BREACHED), check)
 
     def _breached(
-        self, of: str, check: Check, rules: Indices | int, rows: Indices | None, places: Indices, described: Any
+        self,
+        of: str,
+        check: Check,
+        rules: Indices | int,
+        rows: Indices | None,
+        places: Indices,
+        levels: Levels,
+        described: pl.DataFrame | None,
     ) -> pl.DataFrame:
         """The breaches among the objects at these places."""
         if not len(places):
@@ -287,17 +296,23 @@ class _Judging:
         objects = self._objects[of].frame[places if rows is None else rows[places]]
         index = np.full(len(places), rules, np.int32) if isinstance(rules, int) else rules[places]
         if described is None:
-            described = wording.described(of, check, objects, self._limits(index))
+            described = wording.described(of, check, objects, self._limits(index, levels[places]))
+            names = pl.Series([one.level or None for one in check.levels], dtype=pl.String)
+            described = described.with_columns(level=names[levels[places]])
         found = wording.placed(of, objects, index).hstack(described)
         if "level" not in found.columns:
             found = found.with_columns(pl.lit(None, pl.String).alias("level"))
         return found.select(*BREACHES)
 
-    def _limits(self, rules: Indices) -> pl.Series:
-        """The threshold of each rule in words; null if it would tell a value."""
-        used, places = np.unique(self._check_of[rules], return_inverse=True)
-        limits = [wording.limit(one) for number in used.tolist() if isinstance(one := self._checks[number], Check)]
-        return pl.Series(limits, dtype=pl.String).replace("", None)[places]
+    def _limits(self, rules: Indices, levels: Levels) -> pl.Series:
+        """The threshold of each breach in words; null if it would tell a value."""
+        used, places = np.unique(np.stack([self._check_of[rules], levels]), axis=1, return_inverse=True)
+        limits = [
+            wording.limit(one, one.levels[level].condition)
+            for number, level in used.T.tolist()
+            if isinstance(one := self._checks[number], Check)
+        ]
+        return pl.Series(limits, dtype=pl.String).replace("", None)[places.reshape(-1)]
 
     def judgement(self) -> Judgement:
         """What all assignments gave."""
@@ -313,6 +328,25 @@ class _Judging:
             errors={},
         )
         return judged.failed(self._errors)  # nothing of a rule counts of which a part could not be judged
+
+
+def _held(condition: Condition, metrics: pl.Series, bounds: Iterator[Any]) -> Mask:
+    """Whether each metric meets the condition, which takes its bounds. A null does so only if the condition asks."""
+    limits = [next(bounds) for _ in condition.bounds]
+    held: Mask = conditions.holds(metrics, condition.compared, limits, condition.listed)
+    return held if condition.asks_for_null else held & metrics.is_not_null().to_numpy()
+
+
+def _levels(check: Check, metrics: pl.Series, bounds: Iterator[Any]) -> Levels:
+    """Per metric, the first level in breach, which is the gravest one; the number of levels if none is."""
+    held = [
+        conditions.holds(metrics, one.compared, [next(bounds) for _ in one.bounds], one.listed)
+        for _, one in check.levels
+    ]
+    found = np.full(len(metrics), len(held), np.int8)
+    for number in reversed(range(len(held))):
+        found[held[number] == check.triggers_on] = number
+    return found
 
 
 def _groups(numbers: Indices) -> Iterable[Indices]:

@@ -122,10 +122,10 @@ def _in_tables(objects: Mapping[str, Objects], tables: pl.Series) -> dict[str, O
 
 def _changed(night: Night, check: Check, opened_on: dt.date, some: pl.DataFrame) -> pl.DataFrame:
     """row, now: whether the metric that has changed is again nearer to its value before than to that in breach."""
-    if check.metric == "schema_change" and check.condition and check.condition.threshold == "dropped":
+    if check.metric == "schema_change" and check.condition and check.condition.value == "dropped":
         return some.select("row", pl.lit(OK).alias("now"))  # it is there again
     name = next((check.metric.removeprefix(one) for one in PREFIXES if check.metric.startswith(one)), "")
-    if check.metric == "schema_change" and check.condition and check.condition.threshold == "retyped":
+    if check.metric == "schema_change" and check.condition and check.condition.value == "retyped":
         name = "data_type"
     metric, keys = night.known.get((check.of, name)), list(SOURCES[check.of].keys)
     if metric is None or not metric.relation or not set(keys) <= {"table", "column"}:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import polars as pl
-from checks import FINEST_SCOPES, Check, CheckParser, MissingMetricError, RuleError, Usual
+from checks import ANY, FINEST_SCOPES, LEVELS, Check, CheckParser, MissingMetricError, RuleError, Usual
+from conditions import matches
 
 if TYPE_CHECKING:
+    from checks import Except
     from relations import Metric
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Exempt",
     "MissingMetricError",
     "Parser",
+    "Place",
     "Rule",
     "RuleBook",
     "RuleError",
@@ -27,7 +30,6 @@ __all__ = [
     "Usual",
 ]
 
-LEVELS = {"high": "High", "warning": "Warning", "info": "Info"}
 SCOPES = ("all", "database", "table", "column")
 TRIGGERS = {"returntrue": True, "returnfalse": False}
 TYPES = ("conditionnelle", "conditional")
@@ -40,8 +42,7 @@ OWNER = ("rule_name", "alert_message", "endpoint", "database", "cause", "yields_
 NAMING = ("table", "column")  # the scopes of conditions that name a table, or a table and a column
 PLACE = ("id_rule", "name", "endpoint", "database", "table", "column")
 TYPES_OF_PLACE: dict[str, Any] = {"id_rule": pl.Int64, **dict.fromkeys(PLACE[1:], pl.String)}
-MISSING, BAD = "missing", "bad"
-ANY = "*"
+MISSING, BAD, ELSEWHERE = "missing", "bad", "elsewhere"
 CLASSES = ("metrique", "metric", "métrique")
 
 
@@ -75,6 +76,22 @@ class Exempt(NamedTuple):
     table: str
     column: str
     cause: str = ""
+
+
+class ElsewhereError(RuleError):
+    """The rule does not cover the endpoint."""
+
+
+class Place(NamedTuple):
+    """The endpoint whose rules are parsed."""
+
+    slug: str
+    database: str
+
+    def matches(self, endpoint: str, database: str) -> bool:
+        """Whether it is meant by patterns; '' means all."""
+        wanted = ((endpoint, self.slug), (database, self.database))
+        return all(pattern in {"", name} or matches(pattern, name) for pattern, name in wanted)
 
 
 class _Shared(NamedTuple):
@@ -127,6 +144,11 @@ class Rules(Sequence[Rule]):
     def checks(self) -> list[Check | RuleError]:
         """What the rules ask, by the numbers in the column `check`; errors have no rules."""
         return [one.check for one in self._shared]
+
+    def excepted(self) -> dict[int, tuple[Except, ...]]:
+        """What rules do not cover, by their numbers in the column `check`."""
+        found = {number: one.except_ for number, one in enumerate(self.checks) if isinstance(one, Check)}
+        return {number: exceptions for number, exceptions in found.items() if exceptions}
 
     def causes(self) -> pl.Series:
         """The class of what each rule finds."""
@@ -197,6 +219,7 @@ class Parser:
         metrics: the metrics that rules may name, by what they describe and name.
         since: for metrics that older versions of metric pack basic do not have: the first version that has them.
         classes: causes that exceptions may name besides those of the rows.
+        place: the endpoint; None: of all rules, whatever endpoints they are for.
     """
 
     def __init__(
@@ -204,15 +227,18 @@ class Parser:
         metrics: Mapping[tuple[str, str], Metric],
         since: Mapping[tuple[str, str], str],
         classes: Iterable[str] = (),
+        place: Place | None = None,
     ) -> None:
-        self._checks, self._classes = CheckParser(metrics, since), frozenset(classes)
+        self._checks, self._classes, self._place = CheckParser(metrics, since), frozenset(classes), place
 
     def book(self, rows: pl.DataFrame) -> RuleBook:
         """Parse each row separately.
 
         Args:
-            rows: of rule_basic, ordered by id_rule; columns id_rule, enabled (0, 1) and texts.
+            rows: of rule_basic, ordered by id_rule; columns id_rule, enabled (0, 1) and texts. Those whose patterns do
+                not match the endpoint are left out.
         """
+        rows = self._here(rows)
         contents, content_of = _distinct(rows, CONTENT)
         owners, owner_of = _distinct(rows, OWNER)
         shared, own = [self._parsed(row) for row in contents], _inherited([_own(row) for row in owners])
@@ -241,6 +267,8 @@ class Parser:
         for id_rule, check, state, needed in (
             enabled.filter(~is_rule).select("id_rule", "check", "state", "needed").iter_rows()
         ):
+            if state == ELSEWHERE:
+                continue
             if state == MISSING:
                 missing[id_rule] = str(shared[check].check)
             elif state:
@@ -252,6 +280,19 @@ class Parser:
         errors.update(_of_no_class(exempt, self._classes.union(one.cause for one in own if one.name != ANY)))
         others = placed.filter(pl.col("id_rule").is_in([*errors, *missing])).select("id_rule", "name")
         return RuleBook(rules, exempt, errors, missing, dict(others.iter_rows()))
+
+    def _here(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows that are meant for the endpoint."""
+        if self._place is None:
+            return rows
+        scope = pl.col("condition_scope").str.strip_chars().str.to_lowercase()
+        is_of_all = (pl.col("endpoint") == "") & (scope == "all")
+        is_sure = rows.select((pl.col("endpoint") == self._place.slug) | is_of_all).to_series()
+        names = rows.filter(~is_sure).select("endpoint", "database").unique()
+        matching = [self._place.matches(*one) for one in names.iter_rows()]
+        meant = names.with_columns(pl.Series("meant", matching, pl.Boolean))
+        found = rows.join(meant, on=["endpoint", "database"], how="left", maintain_order="left")["meant"]
+        return rows.filter(is_sure | found.fill_null(value=False))
 
     def _parsed(self, row: Mapping[str, Any]) -> _Shared:
         scope = _folded(row, "condition_scope")
@@ -269,6 +310,11 @@ class Parser:
             raise RuleError(f"alert_class {row['alert_class']!r} is not supported by this version")
         triggers_on = TRIGGERS[_one_of(row, "condition_trigger", tuple(TRIGGERS))]
         check = self._checks.check(row["rule_content"], triggers_on=triggers_on)
+        if check.except_ and self._place is not None:
+            here = [one for one in check.except_ if self._place.matches(one.endpoint, one.database)]
+            if any(one.is_whole for one in here):
+                raise ElsewhereError
+            check = replace(check, except_=tuple(here))
         condition_scope = _one_of(row, "condition_scope", SCOPES)
         finest = FINEST_SCOPES[check.of]
         if SCOPES.index(condition_scope) > SCOPES.index(finest):
@@ -279,9 +325,9 @@ class Parser:
 
 
 def _state(check: Check | RuleError) -> str:
-    """Why it cannot be judged: MISSING or BAD; "" if it can."""
-    if isinstance(check, MissingMetricError):
-        return MISSING
+    """Why it cannot be judged: MISSING, BAD or ELSEWHERE; "" if it can."""
+    if isinstance(check, (MissingMetricError, ElsewhereError)):
+        return MISSING if isinstance(check, MissingMetricError) else ELSEWHERE
     return BAD if isinstance(check, RuleError) else ""
 
 

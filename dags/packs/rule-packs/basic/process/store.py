@@ -65,8 +65,9 @@ def book(
     """
     query = sql.SQL(
         """SELECT id_rule, enabled::int, {} FROM rule_basic
-        WHERE replaced_by IS NULL AND ({shipped} OR shipped = '') AND (endpoint = {slug} OR endpoint = '' AND (
-            "database" IN ('', {database}) OR lower(trim(condition_scope)) = 'all'))"""
+        WHERE replaced_by IS NULL AND ({shipped} OR shipped = '') AND (endpoint = {slug} OR endpoint ~ '[*?]'
+            OR endpoint = '' AND ("database" IN ('', {database}) OR "database" ~ '[*?]'
+                OR lower(trim(condition_scope)) = 'all'))"""
     ).format(
         sql.SQL(", ").join(map(sql.Identifier, RULE_COLUMNS)),
         slug=sql.Literal(endpoint.slug),
@@ -76,7 +77,7 @@ def book(
     schema: dict[str, Any] = {"id_rule": pl.Int64, "enabled": pl.Int8, **dict.fromkeys(RULE_COLUMNS, pl.String)}
     frame = transfer.read(base, query, schema).sort("id_rule")
     classes = {rule["cause"] for rule in generator.shipped()}
-    return rules.Parser(known, since, classes).book(frame)
+    return rules.Parser(known, since, classes, rules.Place(endpoint.slug, endpoint.database)).book(frame)
 
 
 def replace(

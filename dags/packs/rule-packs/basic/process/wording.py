@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import derived
 import phrases
 import polars as pl
-from conditions import EPOCH
+from conditions import EPOCH, RANGES
 from figures import figure, plain
 from relations import SOURCES
 from steps import FORMER
@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
+    from conditions import Condition
     from rules import Check
 
 KEYS = frozenset(key for source in SOURCES.values() for key in source.keys)
+MAX_LISTED = 10  # values of a list that a limit names
+# Operators of a condition that holds, or does not, only for the values that it states
+SAME, DIFFERENT = ("==", "in", "like"), ("!=", "not in", "not like")
 FOREVER = 2**63 - 1  # microseconds: an infinite date
 
 
@@ -90,19 +94,24 @@ def _of_derived(of: str, check: Check, objects: pl.DataFrame) -> tuple[pl.Series
     return observed, former, objects.with_columns(said=said, size=size).select(pl.coalesce("said", "size"))["said"]
 
 
-def limit(check: Check) -> str:
-    """The threshold of a condition, such as `> 100`; "" if there is none, or if it would tell a value of a patient."""
-    if check.condition is None or _tells(check):
+def limit(check: Check, condition: Condition) -> str:
+    """The limit of a condition, such as `> 100`; "" if it would tell a value of a patient."""
+    if _tells(check, condition):
         return ""
-    value = check.condition.value
-    text = value.isoformat(" ") if isinstance(value, dt.datetime) else _text(value)
-    return f"{'' if check.triggers_on else 'not '}{check.condition.operator} {text}"
+    is_not = "" if check.triggers_on else "not "
+    if condition.value is None:
+        return f"{is_not}{condition.operator}"
+    values = condition.value if isinstance(condition.value, tuple) else (condition.value,)
+    more = f" and {len(values) - MAX_LISTED} more" if len(values) > MAX_LISTED else ""
+    joined = (" and " if condition.compared in RANGES else ", ").join(map(_text, values[:MAX_LISTED]))
+    return f"{is_not}{condition.operator} {joined}{more}"
 
 
-def _tells(check: Check) -> bool:
-    """Whether a breach means that the metric, which may not be quoted, is the threshold."""
-    is_same = "==" if check.triggers_on else "!="
-    return check.condition is not None and not check.is_quotable and check.condition.operator == is_same
+def _tells(check: Check, condition: Condition) -> bool:
+    """Whether a breach means that the metric, which may not be quoted, is the limit, or one of a list."""
+    is_same = SAME if check.triggers_on else DIFFERENT
+    is_one = condition.operator in RANGES and condition.value[0] == condition.value[1]
+    return not check.is_quotable and (is_one or condition.operator in is_same)
 
 
 def shown(values: pl.Series, kind: str, number: Callable[[float], str] = plain) -> pl.Series:
@@ -130,6 +139,8 @@ def _with_place(of: str, objects: pl.DataFrame, detail: pl.Series) -> pl.Series:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, dt.datetime):
+        return value.isoformat(" ")
     if isinstance(value, bool):
         return str(value).lower()
     return plain(value) if isinstance(value, float) else str(value)
