@@ -48,7 +48,7 @@ def rule(number: int, cause: str, yields_to: str = "", level: str = "Warning", o
         database="",
         table="*",
         column="*",
-        check=SimpleNamespace(of=of, metric="na_values", is_baseline=False),
+        check=SimpleNamespace(of=of, metric="na_values", is_baseline=False, alert_class="METRIQUE"),
         cause=cause,
         yields_to=tuple(filter(None, yields_to.split(","))),
     )

@@ -221,6 +221,7 @@ def test_usual_values_are_asked_for_once_and_described_if_unusual() -> None:
         "no value": [1],
         "no history": [1],
         "not applicable": [0],
+        "unknown": [0],
     }
     (alert,) = alerts(found)
     assert (alert["table"], alert["column"], alert["alert_message"]) == ("b", "x", "Look: count = 4; ...")

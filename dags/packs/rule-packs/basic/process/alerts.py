@@ -140,12 +140,12 @@ def _placed(breaches: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     used = breaches["rule"].unique()
     about = pl.DataFrame(
         [
-            (index, rule.level, rule.message, rule.alert_scope, str(rule.id_rule))
+            (index, rule.level, rule.message, rule.alert_scope, str(rule.id_rule), rule.check.alert_class)
             for index, rule in zip(used, rules.chosen(used), strict=True)
         ],
         schema={
             "rule": pl.Int32,
-            **dict.fromkeys(("alert_level", "message", "alert_scope", "rule_id"), pl.String),
+            **dict.fromkeys(("alert_level", "message", "alert_scope", "rule_id", "alert_class"), pl.String),
         },
         orient="row",
     )
@@ -187,7 +187,7 @@ def _grouped(several: pl.DataFrame) -> pl.DataFrame:
         several.with_columns(name=pl.coalesce(said, name), thing=name, is_said=said.is_not_null())
         .group_by(KEYS, maintain_order=True)
         .agg(
-            pl.col("position", "dbversion", "message", "alert_scope", "rule_id").first(),
+            pl.col("position", "dbversion", "message", "alert_scope", "rule_id", "alert_class").first(),
             pl.col("alert_level").sort_by(pl.col("alert_level").replace_strict(ORDER, return_dtype=pl.Int8)).first(),
             pl.col("threshold").first(),
             pl.lit(None, pl.String).alias("observed"),
@@ -223,7 +223,7 @@ def _finished(groups: pl.DataFrame) -> pl.DataFrame:
         pl.col("key_column").alias("column"),
         "alert_level",
         pl.concat_str(said, others).alias("alert_message"),
-        pl.lit("METRIQUE").alias("alert_class"),
+        "alert_class",
         "alert_scope",
         "rule_id",
         "observed",

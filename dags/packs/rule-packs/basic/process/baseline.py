@@ -19,9 +19,10 @@ import polars as pl
 import steps
 import usable_dates
 from accepted import keyed, since_of
-from checks import RuleError, reason
+from checks import reason
 from earlier import DAY, EPOCH, IN_A_ROW
 from figures import counted
+from rule_error import RuleError
 
 if TYPE_CHECKING:
     from accepted import Accepted

@@ -10,11 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import classes
 import conditions
+from asked import Compare
 from conditions import Condition, ValueKindError
+from rule_error import MissingMetricError, RuleError
 from usual import TOO_BIG
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from relations import Metric
 
 # What a metric may describe -> the finest scope of an alert on it. A metric's name alone means the first that has it.
@@ -27,17 +32,10 @@ FINEST_SCOPES = {
 }
 ANY = "*"
 LEVELS = {"high": "High", "warning": "Warning", "info": "Info"}  # the gravest first
+COMPARED = ("column", "table", "version", "database", "foreign_key", "pair")  # objects of comparisons
 SIDES = ("low", "high", "both")
 LIMITS = {"floor": 0, "percent": 0, "limit": 1}  # of `usual`: the least that each may be
 HAVE_STATES = ("column", "table", "pair", "foreign_key")  # objects that `baseline` is for
-
-
-class RuleError(ValueError):
-    """The rule cannot be judged. The message says why and quotes only names."""
-
-
-class MissingMetricError(RuleError):
-    """The installed version of metric pack basic does not have the metric yet."""
 
 
 def reason(error: Exception) -> str:
@@ -84,16 +82,22 @@ class Check:
     kind: str  # number, text, boolean or date
     is_quotable: bool  # alerts may quote the metric
     delta: str  # the metric that says by how much it differs from the former value; "": none, or it is not quoted
-    levels: tuple[Level, ...]  # conditions, the gravest first; (): `usual` decides
-    usual: Usual | None
+    levels: tuple[Level, ...]  # conditions, the gravest first; (): the law decides
+    law: Any  # None, Usual, or one of `asked`
     where: tuple[Condition, ...]  # what else must hold for an object to be judged
     except_: tuple[Except, ...]  # what the rule does not cover
     is_baseline: bool  # what has been in breach since its first date raises no alert
     triggers_on: bool  # the outcome of the condition that is a breach
+    alert_class: str  # METRIQUE, DATA, ...
+
+    @property
+    def usual(self) -> Usual | None:
+        """The law of usual values; None: another one, or the condition."""
+        return self.law if isinstance(self.law, Usual) else None
 
     @property
     def condition(self) -> Condition | None:
-        """The condition, of several thresholds that with the gravest one; None: `usual` decides."""
+        """The condition, of several thresholds that with the gravest one; None: the law decides."""
         return self.levels[0].condition if self.levels else None
 
     @property
@@ -104,8 +108,8 @@ class Check:
     @property
     def shape(self) -> tuple[Any, ...]:
         """Checks of one shape differ in their bounds only, and are judged together."""
-        main = self.usual or (self.triggers_on, *((one.level, one.condition.shape) for one in self.levels))
-        return self.of, self.metric, main, tuple(one.shape for one in self.where)
+        main = self.law or (self.triggers_on, *((one.level, one.condition.shape) for one in self.levels))
+        return self.of, self.metric, self.alert_class, main, tuple(one.shape for one in self.where)
 
     @property
     def bounds(self) -> tuple[float | int | str, ...]:
@@ -125,27 +129,36 @@ class CheckParser:
     Args:
         metrics: the metrics that rules may name, by what they describe and name.
         since: for metrics that older versions of metric pack basic do not have: the first version that has them.
+        date: the metric date; None: of no date.
     """
 
-    def __init__(self, metrics: Mapping[tuple[str, str], Metric], since: Mapping[tuple[str, str], str]) -> None:
-        self._metrics, self._since = metrics, since
+    def __init__(
+        self,
+        metrics: Mapping[tuple[str, str], Metric],
+        since: Mapping[tuple[str, str], str],
+        date: dt.date | None = None,
+    ) -> None:
+        self._metrics, self._since, self._date = metrics, since, date
 
-    def check(self, text: str, *, triggers_on: bool) -> Check:
+    def check(self, text: str, *, triggers_on: bool, alert_class: str = classes.METRIC) -> Check:
         """A rule_content.
 
         Args:
             text: JSON, plain or in base64.
             triggers_on: the outcome of the condition that is a breach.
+            alert_class: one of `classes.NAMES`.
 
         Raises:
             RuleError: if it is malformed or names what is unknown.
         """
-        content = parsed_content(text)
+        content, law = classes.read(alert_class, parsed_content(text), self._date)
         of, name = self._named(content)
         metric = self._metrics[of, name]
         usual = _usual(content)
         levels: tuple[Level, ...] = ()
-        if usual is None:
+        if law is not None:
+            _fits(law, of, name, metric)
+        elif usual is None:
             levels = _levels(of, name, metric, content)
         elif "condition" in content:
             raise RuleError("rule_content has both condition and usual")
@@ -159,7 +172,7 @@ class CheckParser:
         if baseline and not (levels and metric.relation and of in HAVE_STATES):
             raise RuleError("baseline needs a condition on a stored metric of a column, table, pair or foreign key")
         further = tuple(self._where(one, of) for one in _where(content))
-        if baseline and any(one.asks_for_null for one in (levels[0].condition, *further)):
+        if baseline and any(one.asks_for_null for one in (*(one.condition for one in levels), *further)):
             raise RuleError("baseline cannot ask for null")
         return Check(
             of=of,
@@ -168,11 +181,12 @@ class CheckParser:
             is_quotable=metric.is_quotable,
             delta=self._delta(of, name) if metric.is_quotable else "",
             levels=levels,
-            usual=usual,
+            law=law or usual,
             where=further,
             except_=_except(content),
             is_baseline=baseline,
             triggers_on=triggers_on,
+            alert_class=alert_class,
         )
 
     def _delta(self, of: str, name: str) -> str:
@@ -204,6 +218,14 @@ class CheckParser:
                 raise MissingMetricError(f"{metric} needs metric pack basic {self._since[one, metric]}")
         named = f": {metric}" if isinstance(metric, str) and re.fullmatch(r"[A-Za-z0-9_]{1,63}", metric) else ""
         raise RuleError("rule_content names no known metric" + (f" of a {of}" if of else "") + named)
+
+
+def _fits(law: Any, of: str, name: str, metric: Metric) -> None:
+    """Raise if a law cannot decide about a metric."""
+    if not metric.relation:
+        raise RuleError(f"{name} of a {of} follows from others: only what metric pack basic stores can be compared")
+    if isinstance(law, Compare) and of not in COMPARED:
+        raise RuleError(f"with cannot name a metric of a {of}")
 
 
 def _condition(of: str, name: str, metric: Metric, content: dict[str, Any]) -> Condition:

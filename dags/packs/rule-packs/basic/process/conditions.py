@@ -88,10 +88,10 @@ def parse(of: str, name: str, metric: Metric, condition: Any, value: Any) -> Con
             compared, bound = _integral(written, parsed)
             return Condition(of, name, written, parsed, compared, (bound,))
         return Condition(of, name, written, parsed, written, (_stored(parsed, metric),))
+    if written in PATTERNS and metric.kind != "text":
+        raise ValueKindError(f"{written} needs a metric that is a text")
     values = _values(value, metric.kind, written)
     if written in PATTERNS:
-        if metric.kind != "text":
-            raise ValueKindError(f"{written} needs a metric that is a text")
         return Condition(of, name, written, values, written, (), tuple(sorted({*values})))
     if written in LISTS:
         return Condition(of, name, written, values, written, (), _listed(values, metric))

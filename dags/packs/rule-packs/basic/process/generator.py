@@ -14,8 +14,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from checks import RuleError, parsed_content
+from checks import parsed_content
 from psycopg import sql
+from rule_error import RuleError
 
 if TYPE_CHECKING:
     import hdm

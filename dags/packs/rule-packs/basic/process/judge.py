@@ -3,14 +3,14 @@
 A rule and an object give one outcome: ok, breached, or not judged for one of REASONS; a rule that cannot be judged
 gives an error of its own. Rules with the same metric and operator are compared together.
 
-Other modules plug in here: `usual` decides for rules with `"usual"` (`UsualLaws`), and whatever drops breaches before
+Other modules plug in here: laws decide for the rules that state one (`laws.Law`), and whatever drops breaches before
 the alerts are written takes a `Judgement` and returns one (`Judgement.without`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import conditions
 import families
@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 import wording
 from checks import reason
+from laws import BREACHED, NOT_JUDGED, OK, UNKNOWN
 from rules import FINEST_SCOPES, Check, RuleError, Rules
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from conditions import Condition
     from families import Assignment
+    from laws import Law
     from relations import Objects
     from rules import Exempt, Rule
     from watch import Watch
@@ -33,8 +35,7 @@ if TYPE_CHECKING:
     Mask = np.ndarray[Any, np.dtype[np.bool_]]
     Levels = np.ndarray[Any, np.dtype[np.int8]]
 
-REASONS = ("no value", "no history", "not applicable")
-OK, BREACHED, NOT_JUDGED = 0, 1, 2  # outcomes of UsualLaws
+REASONS = ("no value", "no history", "not applicable", "unknown")
 
 # One row per breach. `rule` is an index into the list of rules; `observed` and `former` are null if they may be values
 # of patients; `detail` says in words what was found. `level` is null, or another one than the rule's.
@@ -43,30 +44,6 @@ BREACHES: dict[str, Any] = {
     **dict.fromkeys(("dbversion", "table", "column", "other_table", "other_column"), pl.String),
     **dict.fromkeys(("observed", "former", "threshold", "detail", "level"), pl.String),
 }
-
-
-class UsualVerdict(Protocol):
-    """What the laws of usual values say about some objects."""
-
-    outcome: np.ndarray[Any, np.dtype[np.int8]]  # per object: OK, BREACHED or NOT_JUDGED (too few dates)
-
-    def described(self, breached: Indices, check: Check) -> pl.DataFrame:
-        """Columns observed, former, threshold, detail and level (texts; see BREACHES) of some of these objects."""
-
-
-class UsualLaws(Protocol):
-    """Decides for rules with `"usual"`."""
-
-    def __call__(
-        self, check: Check, id_rules: np.ndarray[Any, np.dtype[np.int64]], objects: pl.DataFrame
-    ) -> UsualVerdict:
-        """Judge a metric of some objects.
-
-        Args:
-            check: what the rules ask: metric and law.
-            id_rules: the rule of each object, whose own baseline counts.
-            objects: their keys, and the metric, which is not null.
-        """
 
 
 @dataclass(frozen=True)
@@ -124,7 +101,7 @@ def judge(
     rules: Sequence[Rule],
     exempt: Sequence[Exempt],
     objects: Mapping[str, Objects],
-    usual: UsualLaws | None = None,
+    laws: Law | None = None,
     lost: Mapping[tuple[str, str], str] | None = None,
     watch: Watch | None = None,
 ) -> Judgement:
@@ -134,11 +111,11 @@ def judge(
         rules: the rules.
         exempt: disabled rules: what they match is not judged by the others of their family.
         objects: the endpoint's objects of the date, by what they are, with the metrics that the rules name.
-        usual: decides for rules with `"usual"`; without it they are not judged: no history.
+        laws: decides for rules with a law; without it they are not judged: no history.
         lost: why metrics could not be computed: rules that name them are errors.
         watch: is told the outcomes of some objects.
     """
-    judged = _Judging(Rules.of(rules), objects, usual, lost or {}, watch)
+    judged = _Judging(Rules.of(rules), objects, laws, lost or {}, watch)
     for of, indices in judged.by_kind().items():
         if of in objects:
             for assignment in families.assign(judged.rules, indices, exempt, of, objects[of]):
@@ -153,11 +130,11 @@ class _Judging:
         self,
         rules: Rules,
         objects: Mapping[str, Objects],
-        usual: UsualLaws | None,
+        laws: Law | None,
         lost: Mapping[tuple[str, str], str],
         watch: Watch | None,
     ) -> None:
-        self.rules, self._objects, self._usual, self._lost, self._watch = rules, objects, usual, lost, watch
+        self.rules, self._objects, self._laws, self._lost, self._watch = rules, objects, laws, lost, watch
         self._id_rules = rules.frame["id_rule"].to_numpy()
         self._counts = {name: np.zeros(len(rules), np.int64) for name in ("ok", "breached", *REASONS)}
         self._errors: dict[int, str] = {}
@@ -221,24 +198,17 @@ class _Judging:
             has_value = np.ones_like(applies)
         judged = applies & has_value
         outcomes = {"not applicable": ~applies, "no value": applies & ~has_value}
-        described = None
-        if check.levels:
-            breached = judged & (levels < len(check.levels))
-        elif self._usual is None:
-            breached = np.zeros_like(judged)
-            outcomes["no history"] = judged
-        else:
-            breached, outcomes["no history"], described = self._unusual(self._usual, of, check, rules, rows, judged)
-        outcomes["breached"] = breached
-        outcomes["ok"] = judged & ~breached & ~outcomes.get("no history", np.False_)
-        found = self._breached(of, check, rules, rows, _places(breached), levels, described)
+        found, described = self._found(of, check, rules, rows, judged, levels)
+        outcomes |= found
+        breached = outcomes["breached"]
+        breaches = self._breached(of, check, rules, rows, _places(breached), levels, described)
         for outcome, mask in outcomes.items():
             if isinstance(rules, int):
                 self._counts[outcome][rules] += np.count_nonzero(mask)
             else:
                 self._counts[outcome] += np.bincount(rules[mask], minlength=len(self.rules))
-        if found.height:
-            self._breaches.append(found)
+        if breaches.height:
+            self._breaches.append(breaches)
         if self._watch is not None:
             self._watch.see(of, rules, rows, outcomes)
 
@@ -266,19 +236,32 @@ class _Judging:
         others = self._objects[condition.of].frame.select([*keys, pl.col(condition.metric).alias("metric")])
         return wanted.join(others, on=keys, how="left", maintain_order="left").to_series(len(keys))
 
-    def _unusual(
-        self, usual: UsualLaws, of: str, check: Check, rules: Indices | int, rows: Indices | None, judged: Mask
-    ) -> tuple[Mask, Mask, pl.DataFrame]:
-        """What is unusual, what has no history, and the description of what is unusual."""
+    def _found(
+        self, of: str, check: Check, rules: Indices | int, rows: Indices | None, judged: Mask, levels: Levels
+    ) -> tuple[dict[str, Mask], pl.DataFrame | None]:
+        """The outcomes of what is judged, and the description of the breaches, if a law gives it."""
+        if check.levels:
+            breached = judged & (levels < len(check.levels))
+            return {"breached": breached, "ok": judged & ~breached}, None
+        if self._laws is None:
+            nothing = np.zeros_like(judged)
+            return {"breached": nothing, "ok": nothing, "no history": judged}, None
+        return self._by_law(self._laws, of, check, rules, rows, judged)
+
+    def _by_law(
+        self, laws: Law, of: str, check: Check, rules: Indices | int, rows: Indices | None, judged: Mask
+    ) -> tuple[dict[str, Mask], pl.DataFrame]:
+        """What a law finds, by outcome, and the description of the breaches."""
         places = _places(judged)
         objects = self._objects[of].frame[places if rows is None else rows[places]]
         keys = [name for name in objects.columns if name in wording.KEYS]
         id_rules = self._id_rules[np.full(len(places), rules) if isinstance(rules, int) else rules[places]]
-        verdict = usual(check, id_rules, objects.select([*keys, check.metric]))
-        breached, without = np.zeros_like(judged), np.zeros_like(judged)
-        breached[places[verdict.outcome == BREACHED]] = True
-        without[places[verdict.outcome == NOT_JUDGED]] = True
-        return breached, without, verdict.described(_places(verdict.outcome == BREACHED), check)
+        verdict = laws(check, id_rules, objects.select([*keys, check.metric]))
+        found = {}
+        for outcome, name in ((OK, "ok"), (BREACHED, "breached"), (NOT_JUDGED, "no history"), (UNKNOWN, "unknown")):
+            found[name] = np.zeros_like(judged)
+            found[name][places[verdict.outcome == outcome]] = True
+        return found, verdict.described(_places(verdict.outcome == BREACHED), check)
 
     def _breached(
         self,

@@ -211,7 +211,7 @@ def _settled(seen: pl.DataFrame, news: pl.DataFrame) -> pl.DataFrame:
     ).unique(keys)
     return seen.join(fresh, on=keys, how="left", maintain_order="left").with_columns(
         kind=pl.when(pl.col("outcome") != "breached")
-        .then(pl.col("outcome").replace({"no value": NOT_APPLICABLE}))
+        .then(pl.col("outcome").replace({"no value": NOT_APPLICABLE, "unknown": NO_METRICS}))
         .when("is_news")
         .then(pl.lit(EXPLAINED))
         .otherwise(pl.lit(USUAL))

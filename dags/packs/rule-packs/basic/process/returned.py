@@ -14,10 +14,12 @@ import derived
 import judge
 import polars as pl
 from accepted import Accepted
+from checks import Usual
 from earlier import DAY, EPOCH, Earlier
+from laws import Laws
 from relations import SOURCES
 from rules import Rules
-from usual_rules import Laws
+from usual_rules import UsualLaw
 from watch import Watch
 
 if TYPE_CHECKING:
@@ -92,10 +94,10 @@ def _compared(night: Night, opened_on: dt.date, some: pl.DataFrame) -> pl.DataFr
         checks = [rule.check for rule in rules]
         metrics = set().union(*(check.metrics for check in checks))
         objects, lost = derived.add(objects, metrics, earlier, accepted)
-        laws = Laws(night.base, night.slug, night.date, night.known, accepted.of_usual(), checks, opened_on)
+        usual = UsualLaw(night.base, night.slug, night.date, night.known, accepted.of_usual(), checks, opened_on)
         everywhere = [numbers[number] for number in some.filter(pl.col("table") == "")["rule"].unique()]
         watch = Watch(rules, objects, list(numbers.values()), tables.to_list(), everywhere)
-        judgement = judge.judge(rules, night.exempt, objects, laws, lost, watch)
+        judgement = judge.judge(rules, night.exempt, objects, Laws({Usual: usual}), lost, watch)
     outcomes = watch.outcomes().filter(~pl.col("rule").is_in(list(judgement.errors)))
     place = ["rule", "of", "table", "column", "other_table", "other_column"]
     worst = outcomes.group_by(place).agg(

@@ -31,14 +31,22 @@ import relations
 import returned
 import store
 from accepted import Accepted
+from asked import Columns, Compare, Levels, Tables
+from checks import Usual
+from compare_law import CompareLaw
 from earlier import Earlier
 from figures import counted
-from usual_rules import Laws
+from laws import Laws
+from level_law import LevelLaw
+from shape_law import ShapeLaw
+from usual_rules import UsualLaw
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Iterator
 
     from judge import Judgement
+    from relations import Metric
     from rules import RuleBook
 
 T = TypeVar("T")
@@ -101,14 +109,15 @@ def judge_endpoint(run: hdm.Run, endpoint: hdm.Endpoint) -> None:
         base.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         known = relations.known(base)
         known |= derived.known(known)
-        book = store.book(base, endpoint, known, derived.since(), shipped=generate)
+        book = store.book(base, endpoint, known, derived.since(), run.date, shipped=generate)
         metrics = set().union(*(check.metrics for check in book.checks))
         stored = relations.read(base, endpoint.slug, run.date, derived.needed(metrics, known), known)
         earlier = Earlier(base, endpoint.slug, run.date, known)
         accepted = Accepted(earlier.starts, book.rules)
         incidents = open_incidents.read(base, endpoint.slug, run.date, book.rules)
         objects, lost = derived.add(stored, metrics, earlier, accepted)
-        laws = Laws(base, endpoint.slug, run.date, known, accepted.of_usual(), book.checks)
+        usual = UsualLaw(base, endpoint.slug, run.date, known, accepted.of_usual(), book.checks)
+        laws = _laws(base, endpoint, run.date, known, usual)
         watch = not_judged.watch(incidents, book.rules, objects)
         judgement = judge.judge(book.rules, book.exempt, objects, laws, lost, watch)
         problems: list[str] = []
@@ -143,6 +152,20 @@ def judge_endpoint(run: hdm.Run, endpoint: hdm.Endpoint) -> None:
         alerts=alerts,
         incomplete=missing,
     )
+
+
+def _laws(
+    base: psycopg.Connection[Any],
+    endpoint: hdm.Endpoint,
+    date: dt.date,
+    known: dict[tuple[str, str], Metric],
+    usual: UsualLaw,
+) -> Laws:
+    """What decides for rules that state a law."""
+    shape = ShapeLaw(base, endpoint.slug, date, endpoint.incomplete)
+    compare = CompareLaw(base, endpoint.slug, date, known)
+    levels = LevelLaw(base, endpoint.slug, date)
+    return Laws({Usual: usual, Levels: levels, Tables: shape, Columns: shape, Compare: compare})
 
 
 def _tried(step: Callable[[T], T], found: T, without: str, problems: list[str]) -> T:

@@ -7,10 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import polars as pl
-from checks import ANY, FINEST_SCOPES, LEVELS, Check, CheckParser, MissingMetricError, RuleError, Usual
+from checks import ANY, FINEST_SCOPES, LEVELS, Check, CheckParser, Usual
+from classes import NAMES as NAMES_OF_CLASSES
 from conditions import matches
+from rule_error import MissingMetricError, RuleError
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from checks import Except
     from relations import Metric
 
@@ -43,7 +47,6 @@ NAMING = ("table", "column")  # the scopes of conditions that name a table, or a
 PLACE = ("id_rule", "name", "endpoint", "database", "table", "column")
 TYPES_OF_PLACE: dict[str, Any] = {"id_rule": pl.Int64, **dict.fromkeys(PLACE[1:], pl.String)}
 MISSING, BAD, ELSEWHERE = "missing", "bad", "elsewhere"
-CLASSES = ("metrique", "metric", "métrique")
 
 
 class Rule(NamedTuple):
@@ -220,6 +223,7 @@ class Parser:
         since: for metrics that older versions of metric pack basic do not have: the first version that has them.
         classes: causes that exceptions may name besides those of the rows.
         place: the endpoint; None: of all rules, whatever endpoints they are for.
+        date: the metric date; None: of no date.
     """
 
     def __init__(
@@ -228,8 +232,9 @@ class Parser:
         since: Mapping[tuple[str, str], str],
         classes: Iterable[str] = (),
         place: Place | None = None,
+        date: dt.date | None = None,
     ) -> None:
-        self._checks, self._classes, self._place = CheckParser(metrics, since), frozenset(classes), place
+        self._checks, self._classes, self._place = CheckParser(metrics, since, date), frozenset(classes), place
 
     def book(self, rows: pl.DataFrame) -> RuleBook:
         """Parse each row separately.
@@ -306,10 +311,13 @@ class Parser:
     def _shared(self, row: Mapping[str, Any]) -> _Shared:
         if _folded(row, "rule_type") not in TYPES:
             raise RuleError(f"rule_type {row['rule_type']!r} is not supported by this version")
-        if _folded(row, "alert_class") not in CLASSES:
-            raise RuleError(f"alert_class {row['alert_class']!r} is not supported by this version")
+        alert_class = NAMES_OF_CLASSES.get(_folded(row, "alert_class"))
+        if alert_class is None:
+            raise RuleError(f"alert_class {row['alert_class']!r} is unknown")
         triggers_on = TRIGGERS[_one_of(row, "condition_trigger", tuple(TRIGGERS))]
-        check = self._checks.check(row["rule_content"], triggers_on=triggers_on)
+        check = self._checks.check(row["rule_content"], triggers_on=triggers_on, alert_class=alert_class)
+        if check.law is not None and not triggers_on:
+            raise RuleError("condition_trigger returnFalse needs a condition")
         if check.except_ and self._place is not None:
             here = [one for one in check.except_ if self._place.matches(one.endpoint, one.database)]
             if any(one.is_whole for one in here):

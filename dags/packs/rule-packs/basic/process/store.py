@@ -51,6 +51,7 @@ def book(
     endpoint: hdm.Endpoint,
     known: Mapping[tuple[str, str], Metric],
     since: Mapping[tuple[str, str], str],
+    date: dt.date,
     *,
     shipped: bool = True,
 ) -> RuleBook:
@@ -61,6 +62,7 @@ def book(
         endpoint: the endpoint.
         known: the metrics that rules may name.
         since: see `rules.Parser`.
+        date: the metric date.
         shipped: whether the rules that come with this pack apply.
     """
     query = sql.SQL(
@@ -77,7 +79,7 @@ def book(
     schema: dict[str, Any] = {"id_rule": pl.Int64, "enabled": pl.Int8, **dict.fromkeys(RULE_COLUMNS, pl.String)}
     frame = transfer.read(base, query, schema).sort("id_rule")
     classes = {rule["cause"] for rule in generator.shipped()}
-    return rules.Parser(known, since, classes, rules.Place(endpoint.slug, endpoint.database)).book(frame)
+    return rules.Parser(known, since, classes, rules.Place(endpoint.slug, endpoint.database), date).book(frame)
 
 
 def replace(

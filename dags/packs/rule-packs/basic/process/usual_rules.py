@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Verdict:
-    """What the laws say about some objects: see judge.UsualVerdict."""
+    """What the laws say about some objects: see laws.Verdict."""
 
     verdicts: usual.Verdicts
     outcome: np.ndarray[Any, np.dtype[np.int8]]  # OK, BREACHED, NOT_JUDGED
@@ -58,8 +58,8 @@ class Verdict:
         return observed, former, f"{low} to {high}", f"{said}; {words}" if said else words
 
 
-class Laws:
-    """The laws on one endpoint and date: see judge.UsualLaws.
+class UsualLaw:
+    """The law of usual values on one endpoint and date: see laws.Law.
 
     Args:
         base: the HDM base, in a repeatable transaction.

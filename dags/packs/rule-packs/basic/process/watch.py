@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Indices = np.ndarray[Any, np.dtype[np.int32]]
     Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
-OUTCOMES = ("ok", "breached", "no value", "no history", "not applicable")
+OUTCOMES = ("ok", "breached", "no value", "no history", "not applicable", "unknown")
 PLACE = ("table", "column", "other_table", "other_column")
 ALONE = ("column", "table")  # objects that no other place identifies: a former name is none
 SCHEMA: dict[str, Any] = {
