@@ -73,7 +73,7 @@ def _forks() -> dict[tuple[str, str], ForkingPack]:
 def _forking(pack: str, script: str, variables: dict[str, str]) -> ForkingPack:
     """The process that runs this program for all tests of this session."""
     if (pack, script) not in _forks():
-        names = ("PATH", "LANG", "TZ", "PYTHONPATH")
+        names = ("PATH", "LANG", "TZ", "PYTHONPATH", "POLARS_MAX_THREADS")
         plain = {name: variables[name] for name in names}
         _forks()[pack, script] = ForkingPack(PACKS / pack / "process", script, plain)
     return _forks()[pack, script]
@@ -278,6 +278,7 @@ class Base:
             "LANG": "C.UTF-8",
             "TZ": "Europe/Paris",
             "PYTHONPATH": str(SDK),
+            "POLARS_MAX_THREADS": "1",  # of small tables: more threads would wait for each other, busily
         }
 
 

@@ -358,10 +358,10 @@ class Hospital(RuleBasedStateMachine):
 def test_incidents_are_those_of_the_model(shared: BaseConnection) -> None:
     """Nights that succeed, fail, are partial, gated, late, repeated or killed; people, and endpoints that go."""
     machine = type("Machine", (Hospital,), {"base": shared})
-    run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=20, deadline=None))
+    run_state_machine_as_test(machine, settings=settings(max_examples=20, stateful_step_count=20, deadline=None))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     nights=st.lists(nights("success", "success", "partial", "failed", "skipped"), min_size=2, max_size=6),
     data=st.data(),

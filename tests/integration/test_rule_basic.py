@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -23,16 +24,14 @@ TODAY = "2026-01-31"
 LATER = "2026-02-03"
 
 
-@pytest.fixture
-def base(database: Database, tmp_path: Path) -> Base:
-    """An HDM base, in the database of fixture `database`."""
-    return Base(database, tmp_path)
+HOSPITAL, WARD, MEASURED = "rule_basic_hospital", "rule_basic_ward", "rule_basic_measured"
+OF_WARD = {"ward", "quiet"}  # fixtures that need its metrics
 
 
-@pytest.fixture
-def hospital(postgres: Postgres, database: Database) -> Iterator[Database]:
-    """A second database, which is the endpoint: ten patients, twenty stays, an empty column."""
-    created = postgres.create_database(f"{database.name}_ward")
+@pytest.fixture(scope="module")
+def measured_base(postgres: Postgres, pack_base: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a base with one night of the hospital, to be copied."""
+    created = postgres.create_database(WARD)
     execute(
         created,
         "CREATE TABLE patients (patient_id int PRIMARY KEY, name text, nothing text, alive boolean)",
@@ -40,15 +39,39 @@ def hospital(postgres: Postgres, database: Database) -> Iterator[Database]:
         "CREATE TABLE stays (stay_id int, patient_id int REFERENCES patients, weight float)",
         "INSERT INTO stays SELECT i, 1 + i % 10, 70.5 + i FROM generate_series(1, 20) i",
     )
-    yield created
+    database = postgres.create_database(MEASURED, pack_base.name)
+    base = Base(database, tmp_path_factory.mktemp("measured"), [postgres_endpoint(created)], is_made=True)
+    assert base.measure(TODAY).exit_code == 0
+    postgres.create_database(HOSPITAL, WARD)
+    postgres.drop_database(WARD)
+    yield MEASURED
+    for name in (MEASURED, HOSPITAL):
+        postgres.drop_database(name)
+
+
+@pytest.fixture
+def base(request: pytest.FixtureRequest, postgres: Postgres, pack_base: Database, tmp_path: Path) -> Iterator[Base]:
+    """An HDM base; with the metrics of TODAY, if the test is about the ward."""
+    template = pack_base.name
+    if OF_WARD & {*request.fixturenames}:
+        template = request.getfixturevalue("measured_base")
+    created = postgres.create_database(f"test_{uuid4().hex}", template)
+    yield Base(created, tmp_path, is_made=True)
     postgres.drop_database(created.name)
+
+
+@pytest.fixture
+def hospital(postgres: Postgres, measured_base: str) -> Iterator[Database]:
+    """A second database, which is the endpoint: ten patients, twenty stays, an empty column."""
+    assert measured_base
+    yield postgres.create_database(WARD, HOSPITAL)
+    postgres.drop_database(WARD)
 
 
 @pytest.fixture
 def ward(base: Base, hospital: Database) -> Row:
     """The hospital as the only endpoint, measured today."""
     base.endpoints = [postgres_endpoint(hospital)]
-    assert base.measure(TODAY).exit_code == 0
     return base.endpoints[0]
 
 
@@ -516,11 +539,11 @@ BAD = {
     "is not valid JSON": {"rule_content": base64.b64encode(b"no json").decode()},
     "must be a JSON object with": {"rule_content": base64.b64encode(b"[1]").decode()},
     "names no known metric": content("endpoint", "==", 1),
-    "condition must be one of": content("value_counts", "LIKE", 1),
+    "condition must be one of": content("value_counts", "RESEMBLES", 1),
     "conditionValue must be a number": content("value_counts", "==", "NaN"),
     "conditionValue is missing": content("value_counts", "==", None),
     "must be true or false": content("is_key", "==", 3),
-    "only with == and !=": content("is_key", "<", True),
+    "only with ==, !=, in": content("is_key", "<", True),
     "must be a date": content("max_date_var", "<", 7),
     "rule_type 'python' is unknown": {"rule_type": "python"},
     "alert_class 'KPI' is unknown": {"alert_class": "KPI"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -49,3 +49,13 @@ class Compare(NamedTuple):
     condition: str  # ==, <=, >=: what holds if all is well
     tolerance: float  # in the metric's unit
     percent: float  # of the other side, 0-
+
+
+class Sql(NamedTuple):
+    """A query of a rule of type sql."""
+
+    query: str
+    wants_none: bool  # a row is a breach; False: no row is, or the levels decide
+    levels: tuple[Any, ...]  # conditions on the number that it returns, the gravest first; (): its rows count
+    triggers_on: bool  # the outcome of a condition that is a breach
+    shows: bool  # alerts may show the number

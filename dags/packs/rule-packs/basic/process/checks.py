@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import classes
 import conditions
+import sql_law
 from asked import Compare
 from conditions import Condition, ValueKindError
 from rule_error import MissingMetricError, RuleError
@@ -139,6 +140,27 @@ class CheckParser:
         date: dt.date | None = None,
     ) -> None:
         self._metrics, self._since, self._date = metrics, since, date
+
+    def of_query(self, text: str, trigger: str, alert_class: str) -> Check:
+        """A rule_content of type sql. It is about the endpoint, in the version of the date: see sql_law.read."""
+        law = sql_law.read(text, trigger)
+        of, name = "version", "tables_count"
+        if (of, name) not in self._metrics:
+            raise MissingMetricError(f"{name} needs metric pack basic 1.1")
+        return Check(
+            of=of,
+            metric=name,
+            kind="number",
+            is_quotable=True,
+            delta="",
+            levels=(),
+            law=law,
+            where=(),
+            except_=(),
+            is_baseline=False,
+            triggers_on=True,
+            alert_class=alert_class,
+        )
 
     def check(self, text: str, *, triggers_on: bool, alert_class: str = classes.METRIC) -> Check:
         """A rule_content.

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 METRIC, DATA, SCHEMA, COMPARE, FRESHNESS = "METRIQUE", "DATA", "SCHEMA", "METRICCOMPARE", "FRESHNESS"
+CLASSES = (METRIC, DATA, SCHEMA, COMPARE, FRESHNESS)
 NAMES = {
     **dict.fromkeys(("metrique", "metric", "métrique"), METRIC),
-    **{one.lower(): one for one in (DATA, SCHEMA, COMPARE, FRESHNESS)},
+    **{one.lower(): one for one in CLASSES},
 }
 #: Keys that choose objects, in every class.
 CHOOSING = frozenset({"where", "except", "data_type", "key_columns"})

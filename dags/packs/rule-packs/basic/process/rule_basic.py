@@ -29,23 +29,28 @@ import open_incidents
 import psycopg
 import relations
 import returned
+import sql_law
 import store
 from accepted import Accepted
-from asked import Columns, Compare, Levels, Tables
+from asked import Columns, Compare, Levels, Sql, Tables
 from checks import Usual
 from compare_law import CompareLaw
 from earlier import Earlier
+from endpoint_query import Limits
 from figures import counted
 from laws import Laws
 from level_law import LevelLaw
 from shape_law import ShapeLaw
+from sql_law import SqlLaw
 from usual_rules import UsualLaw
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterator
 
+    from endpoint_query import Answer
     from judge import Judgement
+    from laws import Law
     from relations import Metric
     from rules import RuleBook
 
@@ -56,6 +61,7 @@ NOT_JUDGED = {
     "no value": ("outcome is missing: the metric is null", "outcomes are missing: the metrics are null"),
     "no history": ("outcome is missing: no history yet", "outcomes are missing: no history yet"),
 }
+LIMITS = {"sql_seconds": 3600, "sql_rows": 100_000, "sql_connections": 8}  # the most that each may be
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -90,7 +96,7 @@ def judge_endpoint(run: hdm.Run, endpoint: hdm.Endpoint) -> None:
 
     Raises: ConfigurationError, or what the base raises; the former alerts then remain.
     """
-    generate, warning = _configured(endpoint.config)
+    generate, limits, warning = _configured(endpoint.config)
     if warning:
         print(f"{endpoint.slug}: {warning}", flush=True)
     # The libpq variables of this process point to the HDM base.
@@ -110,6 +116,8 @@ def judge_endpoint(run: hdm.Run, endpoint: hdm.Endpoint) -> None:
         known = relations.known(base)
         known |= derived.known(known)
         book = store.book(base, endpoint, known, derived.since(), run.date, shipped=generate)
+        if answers := sql_law.answers(endpoint, book.checks, limits):
+            base.rollback()  # queries may take long: the state of the HDM base is that after them
         metrics = set().union(*(check.metrics for check in book.checks))
         stored = relations.read(base, endpoint.slug, run.date, derived.needed(metrics, known), known)
         earlier = Earlier(base, endpoint.slug, run.date, known)
@@ -117,7 +125,7 @@ def judge_endpoint(run: hdm.Run, endpoint: hdm.Endpoint) -> None:
         incidents = open_incidents.read(base, endpoint.slug, run.date, book.rules)
         objects, lost = derived.add(stored, metrics, earlier, accepted)
         usual = UsualLaw(base, endpoint.slug, run.date, known, accepted.of_usual(), book.checks)
-        laws = _laws(base, endpoint, run.date, known, usual)
+        laws = _laws(base, endpoint, run.date, known, usual, answers)
         watch = not_judged.watch(incidents, book.rules, objects)
         judgement = judge.judge(book.rules, book.exempt, objects, laws, lost, watch)
         problems: list[str] = []
@@ -138,6 +146,20 @@ def judge_endpoint(run: hdm.Run, endpoint: hdm.Endpoint) -> None:
         store.replace_not_judged(base, endpoint.slug, run.date, rows)
         if incidents.is_late:
             later.leave_open(base, endpoint.slug, run.date, raised)
+    _report(run, endpoint, book, judgement, problems, (alerts, generated.installed, warning))
+
+
+def _report(
+    run: hdm.Run,
+    endpoint: hdm.Endpoint,
+    book: RuleBook,
+    judgement: Judgement,
+    problems: list[str],
+    told: tuple[int, int, str],
+) -> None:
+    """Print what was not judged, and report the endpoint: `told` are the alerts, the rules installed, and a warning."""
+    alerts, installed, warning = told
+    errors = store.errors(book, judgement)
     names = store.names(book, judgement)
     for number, reason in sorted([*errors.items(), *book.missing.items()]):
         print(f"{endpoint.slug}: rule {number} ({names[number]}) not judged: {reason}", flush=True)
@@ -148,7 +170,7 @@ def judge_endpoint(run: hdm.Run, endpoint: hdm.Endpoint) -> None:
     run.report(
         endpoint,
         "partial" if missing else "ok",
-        "; ".join(filter(None, [_summary(book, judgement, alerts, generated.installed), warning])),
+        "; ".join(filter(None, [_summary(book, judgement, alerts, installed), warning])),
         alerts=alerts,
         incomplete=missing,
     )
@@ -160,12 +182,15 @@ def _laws(
     date: dt.date,
     known: dict[tuple[str, str], Metric],
     usual: UsualLaw,
+    answers: dict[str, Answer | Exception],
 ) -> Laws:
     """What decides for rules that state a law."""
     shape = ShapeLaw(base, endpoint.slug, date, endpoint.incomplete)
     compare = CompareLaw(base, endpoint.slug, date, known)
     levels = LevelLaw(base, endpoint.slug, date)
-    return Laws({Usual: usual, Levels: levels, Tables: shape, Columns: shape, Compare: compare})
+    by_kind: dict[type, Law] = {Usual: usual, Levels: levels, Tables: shape, Columns: shape}
+    by_kind |= {Compare: compare, Sql: SqlLaw(answers)}
+    return Laws(by_kind)
 
 
 def _tried(step: Callable[[T], T], found: T, without: str, problems: list[str]) -> T:
@@ -188,8 +213,8 @@ def _attempt(run: hdm.Run, endpoint: hdm.Endpoint) -> str:
     return ""
 
 
-def _configured(config: Any) -> tuple[bool, str]:
-    """Whether to generate rules, and a warning or ""."""
+def _configured(config: Any) -> tuple[bool, Limits, str]:
+    """Whether to generate rules, what queries may use, and a warning or ""."""
     values = json.loads(DEFAULTS.read_text(encoding="utf-8"))
     warning = ""
     if isinstance(config, dict):
@@ -201,7 +226,18 @@ def _configured(config: Any) -> tuple[bool, str]:
     generate = BOOLEANS.get(str(values["generate"]).strip().lower())
     if generate is None:
         raise ConfigurationError("generate must be true or false")
-    return generate, warning
+    verify = BOOLEANS.get(str(values["ssl_verify"]).strip().lower())
+    if verify is None:
+        raise ConfigurationError("ssl_verify must be true or false")
+    numbers = [_number(values, name, most) for name, most in LIMITS.items()]
+    return generate, Limits(numbers[0], int(numbers[1]), int(numbers[2]), verify), warning
+
+
+def _number(values: dict[str, Any], name: str, most: int) -> float:
+    value = values[name]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value <= most:
+        raise ConfigurationError(f"{name} must be a number from 1 to {most}")
+    return value
 
 
 def _summary(book: RuleBook, judgement: Judgement, alerts: int, written: int) -> str:

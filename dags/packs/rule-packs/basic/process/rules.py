@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import polars as pl
+from asked import Sql
 from checks import ANY, FINEST_SCOPES, LEVELS, Check, CheckParser, Usual
+from classes import CLASSES
 from classes import NAMES as NAMES_OF_CLASSES
 from conditions import matches
 from rule_error import MissingMetricError, RuleError
@@ -36,7 +38,8 @@ __all__ = [
 
 SCOPES = ("all", "database", "table", "column")
 TRIGGERS = {"returntrue": True, "returnfalse": False}
-TYPES = ("conditionnelle", "conditional")
+TYPES, SQL = ("conditionnelle", "conditional"), "sql"
+SQL_TRIGGERS = ("returnnone", "returnnotnull")
 # Columns of rule_basic that many rules have in common: what they ask, and whose they are.
 CONTENT = (
     *("rule_type", "alert_class", "rule_content", "alert_level", "alert_scope"),
@@ -308,23 +311,33 @@ class Parser:
         except Exception as error:  # noqa: BLE001  # one bad rule never affects another
             return _Shared(RuleError(f"unexpected error: {type(error).__name__}"), "", "", scope)
 
-    def _shared(self, row: Mapping[str, Any]) -> _Shared:
-        if _folded(row, "rule_type") not in TYPES:
-            raise RuleError(f"rule_type {row['rule_type']!r} is not supported by this version")
-        alert_class = NAMES_OF_CLASSES.get(_folded(row, "alert_class"))
+    def _check(self, row: Mapping[str, Any]) -> Check:
+        """What a row asks of the endpoint, without the exceptions of others."""
+        rule_type, alert_class = _folded(row, "rule_type"), NAMES_OF_CLASSES.get(_folded(row, "alert_class"))
+        if rule_type not in (*TYPES, SQL):
+            raise RuleError(f"rule_type {row['rule_type']!r} is unknown: it must be conditionnelle or sql")
         if alert_class is None:
-            raise RuleError(f"alert_class {row['alert_class']!r} is unknown")
+            raise RuleError(f"alert_class {row['alert_class']!r} is unknown: it must be {', '.join(CLASSES)}")
+        if rule_type == SQL:
+            trigger = _one_of(row, "condition_trigger", (*TRIGGERS, *SQL_TRIGGERS))
+            return self._checks.of_query(row["rule_content"], trigger, alert_class)
         triggers_on = TRIGGERS[_one_of(row, "condition_trigger", tuple(TRIGGERS))]
         check = self._checks.check(row["rule_content"], triggers_on=triggers_on, alert_class=alert_class)
         if check.law is not None and not triggers_on:
             raise RuleError("condition_trigger returnFalse needs a condition")
-        if check.except_ and self._place is not None:
-            here = [one for one in check.except_ if self._place.matches(one.endpoint, one.database)]
-            if any(one.is_whole for one in here):
-                raise ElsewhereError
-            check = replace(check, except_=tuple(here))
+        if not check.except_ or self._place is None:
+            return check
+        here = [one for one in check.except_ if self._place.matches(one.endpoint, one.database)]
+        if any(one.is_whole for one in here):
+            raise ElsewhereError
+        return replace(check, except_=tuple(here))
+
+    def _shared(self, row: Mapping[str, Any]) -> _Shared:
+        check = self._check(row)
         condition_scope = _one_of(row, "condition_scope", SCOPES)
         finest = FINEST_SCOPES[check.of]
+        if isinstance(check.law, Sql):
+            condition_scope = "all"  # it is about the endpoint, whatever table it names
         if SCOPES.index(condition_scope) > SCOPES.index(finest):
             raise RuleError(f"condition_scope {condition_scope} is too fine for a metric of a {check.of}")
         level = LEVELS[_one_of(row, "alert_level", tuple(LEVELS))]
