@@ -196,7 +196,8 @@ class TestEditor:
         frame.get_by_role("button", name="Run now").click()
         expect(said(frame)).to_contain_text("Airflow has queued the run for")
         expect(said(frame)).to_contain_text("is paused: the run waits")
-        newest = base.execute("SELECT coalesce(max(metric_date), current_date)::text FROM hdm_pack_state").fetchone()[0]
+        query = "SELECT coalesce(max(metric_date), current_date)::text AS newest FROM hdm_pack_state"
+        newest = base.execute(query).fetchone()["newest"]
         (run,) = pages.airflow.call("GET", f"/dags/{DAG}/dagRuns")["dag_runs"]
         only = {"environment": "prod", "packs": ["mp_basic"], "endpoints": [WARD.slug]}
         assert run["conf"] == {"metric_date": newest, "hdm_only": only}

@@ -39,19 +39,20 @@ ENVIRONMENT = Environment(
         pack("metric", "bad", quarantined="x"),
     ),
 )
-STORED = [("metric", "basic"), ("metric", "zombie"), ("rule", "bad")]
+STORED: list[Any] = [("metric", "basic"), ("metric", "zombie"), ("rule", "bad")]
+BASE: Any = None  # it is not asked
 
 
 @pytest.fixture(autouse=True)
 def stored(monkeypatch: pytest.MonkeyPatch) -> None:
     """The base knows packs that the Dag has, and others."""
-    known = [matrix.PackColumn(kind=kind, name=name, version="0.9") for kind, name in STORED]  # type: ignore[arg-type]
+    known = [matrix.PackColumn(kind=kind, name=name, version="0.9") for kind, name in STORED]
     monkeypatch.setattr(matrix, "packs", lambda _: known)
 
 
 def columns(**parameters: Any) -> list[str]:
     """The packs that an address shows."""
-    return [one.task_id for one in matrix_view.view(**parameters).columns(ENVIRONMENT, None)]  # type: ignore[arg-type]
+    return [one.task_id for one in matrix_view.view(**parameters).columns(ENVIRONMENT, BASE)]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_packs_of_the_dag_come_first_then_those_that_only_the_base_knows(
 
 def test_only_packs_that_do_more_than_fail_can_be_activated() -> None:
     """A pack that is gone has the version that ran last."""
-    found = {one.task_id: one for one in matrix_view.view().columns(ENVIRONMENT, None)}  # type: ignore[arg-type]
+    found = {one.task_id: one for one in matrix_view.view().columns(ENVIRONMENT, BASE)}
     assert {name for name, one in found.items() if one.can_run} == {"mp_basic", "rp_basic"}
     assert [found[name].version for name in ("mp_basic", "mp_zombie")] == ["1.2.0", "0.9"]
 

@@ -9,6 +9,7 @@ button?.addEventListener("click", () => {
   if (button.getAttribute("aria-disabled") === "true") say(button.title);
   else dialog.showModal();
 });
+if (button) button.hidden = false; // it does nothing before
 dialog?.addEventListener("close", async () => {
   if (dialog.returnValue !== "yes") return;
   dialog.returnValue = "";

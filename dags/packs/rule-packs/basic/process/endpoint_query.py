@@ -191,7 +191,8 @@ class _MySQL:
             auth_plugin_map={} if endpoint.ssl else dict.fromkeys(CLEAR_TEXT_PLUGINS, refuse),
             autocommit=True,
         )
-        is_mariadb = "mariadb" in str(self._connection.get_server_info()).lower()  # type: ignore[no-untyped-call]
+        version: Any = self._connection.get_server_info  # it has no types
+        is_mariadb = "mariadb" in str(version()).lower()
         seconds, name = limits.seconds, "max_statement_time"
         if not is_mariadb:
             seconds, name = max(1, round(limits.seconds * 1000)), "max_execution_time"
@@ -228,7 +229,8 @@ class _MySQL:
         if self.is_usable:
             self._connection.close()
         else:  # without a word to the server, which would answer with the rows that are left
-            self._connection._force_close()  # type: ignore[attr-defined]  # noqa: SLF001
+            connection: Any = self._connection  # whose types leave this out
+            connection._force_close()  # noqa: SLF001  # there is no public way
 
 
 class _SQLite:
@@ -311,7 +313,7 @@ def _why(error: Exception, limits: Limits) -> str:
     if "too long" in meaning:
         meaning += f": more than {limits.seconds:g} s"
     if not meaning:
-        meaning = f"{type(error).__name__} {code}".strip() if len(code) <= 5 else type(error).__name__  # noqa: PLR2004
+        meaning = f"{type(error).__name__} {code}".strip() if len(code) <= 5 else type(error).__name__  # noqa: PLR2004  # an SQLSTATE
     return f"its query failed: {meaning}"
 
 
