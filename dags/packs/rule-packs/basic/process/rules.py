@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
@@ -49,6 +50,7 @@ OWNER = ("rule_name", "alert_message", "endpoint", "database", "cause", "yields_
 NAMING = ("table", "column")  # the scopes of conditions that name a table, or a table and a column
 PLACE = ("id_rule", "name", "endpoint", "database", "table", "column")
 TYPES_OF_PLACE: dict[str, Any] = {"id_rule": pl.Int64, **dict.fromkeys(PLACE[1:], pl.String)}
+OWNERS: dict[str, Any] = dict.fromkeys(("rule_id", "owner", "tags"), pl.String)
 MISSING, BAD, ELSEWHERE = "missing", "bad", "elsewhere"
 
 
@@ -210,6 +212,7 @@ class RuleBook:
     errors: dict[int, str]  # id_rule -> why it cannot be judged
     missing: dict[int, str]  # id_rule -> the metric that this version of metric pack basic does not have
     names: dict[int, str]  # of those in `errors` and `missing`
+    owners: pl.DataFrame  # OWNERS: of the rules that have an owner or tags
 
     @property
     def checks(self) -> list[Check]:
@@ -287,7 +290,7 @@ class Parser:
         rules = Rules(enabled.filter(is_rule).select(*PLACE, "check", "owner"), shared, own)
         errors.update(_of_no_class(exempt, self._classes.union(one.cause for one in own if one.name != ANY)))
         others = placed.filter(pl.col("id_rule").is_in([*errors, *missing])).select("id_rule", "name")
-        return RuleBook(rules, exempt, errors, missing, dict(others.iter_rows()))
+        return RuleBook(rules, exempt, errors, missing, dict(others.iter_rows()), _owners(rows))
 
     def _here(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows that are meant for the endpoint."""
@@ -359,6 +362,25 @@ def _distinct(rows: pl.DataFrame, names: Sequence[str]) -> tuple[list[dict[str, 
         distinct.with_row_index("number"), on=names, how="left", maintain_order="left", nulls_equal=True
     )
     return distinct.to_dicts(), numbered["number"]
+
+
+def _owners(rows: pl.DataFrame) -> pl.DataFrame:
+    """Whose alerts rules raise, as hdm_alerts has it: owner and tags, null if there is none."""
+    if not {"owner", "tags"} <= {*rows.columns}:
+        return pl.DataFrame(schema=OWNERS)
+    found = [
+        (str(id_rule), owner or None, _array(tags))
+        for id_rule, owner, tags in rows.select("id_rule", "owner", "tags").iter_rows()
+        if owner or tags
+    ]
+    return pl.DataFrame(found, schema=OWNERS, orient="row")
+
+
+def _array(tags: str) -> str | None:
+    """Tags, comma separated, as PostgreSQL writes an array."""
+    named = dict.fromkeys(filter(None, map(str.strip, tags.split(","))))
+    quoted = ('"' + re.sub(r'(["\\])', r"\\\1", one) + '"' for one in named)
+    return "{" + ",".join(quoted) + "}" if named else None
 
 
 def _own(row: Mapping[str, Any]) -> _Owner:

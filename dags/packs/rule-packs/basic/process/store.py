@@ -29,6 +29,7 @@ RULE_PACK = "basic"
 RULE_COLUMNS = (
     *("rule_name", "rule_type", "alert_level", "alert_class", "alert_message", "alert_scope", "condition_trigger"),
     *("condition_scope", "endpoint", "database", "table", "column", "rule_content", "cause", "yields_to"),
+    *("owner", "tags"),
 )
 STATED = ("observed", "former", "threshold")  # columns of hdm_alerts that an older HDM base does not have
 NOT_JUDGED = ("rule_id", "table", "column", "kind", "reason")
@@ -114,7 +115,7 @@ def replace(
         DELETE FROM rule_basic_result WHERE endpoint = %(endpoint)s AND "date" = %(date)s""",
         key,
     )
-    written = _write_alerts(base, endpoint, date, judgement, more, wanted)
+    written = _write_alerts(base, endpoint, date, judgement, more, wanted, book.owners)
     own = (pl.lit(endpoint.slug).alias("endpoint"), pl.lit(date).alias("date"))
     members = (frame.select(*alerts.MEMBERS, *own) for frame in alerts.members(judgement))
     transfer.write(base, "rule_basic_member", (*alerts.MEMBERS, "endpoint", "date"), members)
@@ -143,9 +144,11 @@ def _write_alerts(
     judgement: Judgement,
     more: Iterable[Mapping[str, Any]],
     wanted: pl.DataFrame | None,
+    owners: pl.DataFrame,
 ) -> tuple[int, pl.DataFrame]:
-    has_stated = release.of(base).has_stated
-    columns = [name for name in alerts.ALERTS if has_stated or name not in STATED]
+    has = release.of(base)
+    columns = [name for name in alerts.ALERTS if has.has_stated or name not in STATED]
+    owned = ("owner", "tags") if has.has_owners and owners.height else ()
     written = 0
     keys = ["rule_id", "table", "column"]
     raised = [pl.DataFrame(schema=dict.fromkeys(keys, pl.String))]
@@ -157,15 +160,18 @@ def _write_alerts(
             written += frame.height
             if wanted is not None and not wanted.is_empty():
                 raised.append(frame.select(pl.col(keys).fill_null("")).join(wanted, on=keys, how="semi"))
+            if owned:
+                frame = frame.join(owners, on="rule_id", how="left", maintain_order="left")  # noqa: PLW2901  # with more
             yield frame.select(
                 *columns,
+                *owned,
                 pl.lit(endpoint.slug).alias("endpoint"),
                 pl.lit(endpoint.database).alias("database"),
                 pl.lit(date).alias("date"),
                 pl.lit(RULE_PACK).alias("rule_pack"),
             )
 
-    transfer.write(base, "hdm_alerts", (*columns, "endpoint", "database", "date", "rule_pack"), frames())
+    transfer.write(base, "hdm_alerts", (*columns, *owned, "endpoint", "database", "date", "rule_pack"), frames())
     return written, pl.concat(raised).unique()
 
 
