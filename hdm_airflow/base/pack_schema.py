@@ -105,9 +105,10 @@ def apply(
     """
     values = {"kind": kind, "pack": pack}
     task_id = PREFIX[kind] + pack
+    if not _new(owner, values, scripts):  # almost always, and then nobody waits for the lock
+        return []
     with _lock(owner, f"hdm:schema:{kind}:{pack}", task_id, heartbeat):
-        known = {(row["file"], row["sha256"]) for row in owner.execute(queries("pack_schema")["applied"], values)}
-        new = [script for script in scripts if (script.file, script.sha256) not in known]
+        new = _new(owner, values, scripts)
         if new:
             runner.execute(queries("pack_schema")["limit_waiting"])
             values["schema"] = _schema(owner)
@@ -116,6 +117,12 @@ def apply(
             record = {**values, "file": script.file, "sha256": script.sha256}
             _run(runner, task_id, script, record, limit)
     return [script.file for script in new]
+
+
+def _new(owner: BaseConnection, values: dict[str, str], scripts: Sequence[Script]) -> list[Script]:
+    """The scripts whose content has not been applied yet."""
+    known = {(row["file"], row["sha256"]) for row in owner.execute(queries("pack_schema")["applied"], values)}
+    return [script for script in scripts if (script.file, script.sha256) not in known]
 
 
 @contextmanager

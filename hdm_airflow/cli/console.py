@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,9 +17,10 @@ from airflow.cli.simple_table import AirflowConsole
 from rich.markup import escape
 
 from hdm_airflow.errors import ConfigurationError
-from hdm_airflow.printable import printable
+from hdm_airflow.printable import HIDDEN, printable
 
 Record = Mapping[str, Any]
+_HIDDEN = re.compile(f"[\x7f{HIDDEN}]")  # outside of texts, JSON has none of these
 
 
 class _Console(AirflowConsole):
@@ -87,6 +89,13 @@ def put(text: str) -> None:
     """Print data; only control characters are escaped."""
     with surviving_readers():
         sys.stdout.write(f"{printable(text, lines=True)}\n")
+
+
+def put_json(value: Any) -> None:
+    """Print a value of JSON, for people and programs: indented, and what nobody would see as escapes of JSON."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    with surviving_readers():
+        sys.stdout.write(f"{_HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text)}\n")
 
 
 def show(rows: Sequence[Record], output: str) -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from typing import Any, Protocol
 
-from hdm_airflow.base import incident_list, incidents, pack_schema, packs, runs
+from hdm_airflow.base import incident_list, incidents, packs, runs
 from hdm_airflow.base.hook import BaseConnection, HdmHook, explained
 from hdm_airflow.credentials.sources import PATIENCE, open_chain
 from hdm_airflow.errors import ConfigurationError, HdmError, PackFailedError
-from hdm_airflow.operators import alarm, lock, plan, targets, verdict
+from hdm_airflow.operators import alarm, base_access, lock, plan, targets, verdict
 from hdm_airflow.operators.execution import Execution
 from hdm_airflow.operators.part import Part
 from hdm_airflow.operators.plan import Plan
@@ -24,7 +24,7 @@ from hdm_airflow.packs.finding import listed
 from hdm_airflow.packs.limits import Limits
 from hdm_airflow.packs.pack import Pack
 from hdm_airflow.printable import printable
-from hdm_airflow.runner.job import BaseAccess, Job, Target
+from hdm_airflow.runner.job import Job, Target
 from hdm_airflow.runner.processes.child import dying_with_parent
 from hdm_airflow.runner.venvs.store import VenvStore
 from hdm_airflow.settings import RunOptions
@@ -56,6 +56,16 @@ class Conditions:
     options: RunOptions  # with the timeout of this pack; the manifest may lower its limits
     deadline: float | None = None  # end of the whole attempt on the monotonic clock; None: only `timeout`, for the pack
     timezone: str  # the variable TZ of the pack
+
+    def limits(self, pack: Pack) -> Limits:
+        """The limits of the options, lowered by those of the pack's manifest."""
+        limits, asked = self.options.limits, pack.manifest and pack.manifest.limits
+        return limits.within(asked) if asked else limits
+
+    def left(self) -> float:
+        """Seconds that a pack that starts now may run."""
+        timeout = self.options.timeout
+        return timeout if self.deadline is None else max(0.0, min(timeout, self.deadline - time.monotonic()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,10 +159,10 @@ class PackAttempt:
         """
         self._refuse_quarantined()
         conditions = self.conditions
-        hook = _load(conditions.conn_id)
+        hook = base_access.load(conditions.conn_id)
         fate = dying_with_parent() if self.dies_with_parent else nullcontext()
         with fate, hook.session() as base, self._chain:
-            deadline = time.monotonic() + self._left()
+            deadline = time.monotonic() + conditions.left()
             resumed = lock.take(base, self.attempt, self.pack, deadline=deadline, heartbeat=self._raise_if_aborted)
             planned = self._planned = plan.read(
                 base,
@@ -208,17 +218,6 @@ class PackAttempt:
         if time.monotonic() > deadline:
             hint = "find the slow source: airflow hdm endpoints test"
             raise HdmError("timed out before all passwords were looked up", self.pack.folder, hint)
-
-    def _left(self) -> float:
-        """Seconds that the pack may still run."""
-        timeout, deadline = self.conditions.options.timeout, self.conditions.deadline
-        return timeout if deadline is None else max(0.0, min(timeout, deadline - time.monotonic()))
-
-    @property
-    def _limits(self) -> Limits:
-        """The limits of the options, lowered by those of the manifest."""
-        limits, asked = self.conditions.options.limits, self.pack.manifest and self.pack.manifest.limits
-        return limits.within(asked) if asked else limits
 
     # The steps, in the order of `run` ---------------------------------------------------------------------------
 
@@ -278,7 +277,7 @@ class PackAttempt:
     def _start(self, hook: HdmHook, base: BaseConnection, planned: Plan) -> list[Target]:
         """Look up passwords, record the endpoints that cannot run, and prepare the run of the others."""
         versions = runs.dbversions(base, [item.slug for item in planned.run])
-        heartbeat = partial(self._raise_if_late, time.monotonic() + self._left())
+        heartbeat = partial(self._raise_if_late, time.monotonic() + self.conditions.left())
         found, refused = targets.find(planned.run, self._chain, versions, heartbeat)
         broken = {**planned.broken, **refused}
         failed = [runs.Outcome(endpoint=slug, status="failed", reason=why) for slug, why in broken.items()]
@@ -325,8 +324,15 @@ class PackAttempt:
 
     def _job(self, hook: HdmHook, base: BaseConnection, planned: Plan, found: list[Target]) -> Job:
         attempt, conditions = self.attempt, self.conditions
-        pack_hook = _load(conditions.pack_conn_id) if conditions.pack_conn_id else hook
-        variables, password = self._prepare_base(base, pack_hook)
+        access = base_access.prepare(
+            hook,
+            base,
+            self.pack,
+            pack_conn_id=conditions.pack_conn_id,
+            seconds=conditions.left(),
+            heartbeat=self._raise_if_aborted,
+            log=lambda text: self.log.info("%s", text),
+        )
         return Job(
             pack=self.pack,
             environment=attempt.environment,
@@ -335,43 +341,12 @@ class PackAttempt:
             dag_id=attempt.dag_id,
             task_id=attempt.task_id,
             try_number=attempt.try_number,
-            base=BaseAccess(variables=variables, password=password),
+            base=access,
             config=planned.external.value,
             config_source=planned.external.source,
             targets=tuple(found),
             timezone=conditions.timezone,
-            timeout=self._left(),
-            limits=self._limits,
+            timeout=conditions.left(),
+            limits=conditions.limits(self.pack),
             sandbox=conditions.options.sandbox,
         )
-
-    def _prepare_base(self, base: BaseConnection, pack_hook: HdmHook) -> tuple[dict[str, str], str | None]:
-        """Create the pack's tables, and return how the pack reaches the base: libpq's variables, and the password."""
-        scripts = pack_schema.scripts(self.pack)
-        if not (scripts or self.conditions.pack_conn_id):
-            return pack_hook.variables(base)
-        with pack_hook.session(pinned=False) as runner:
-            if scripts:
-                self._create_tables(base, runner, scripts)
-            return pack_hook.variables(runner)
-
-    def _create_tables(
-        self, base: BaseConnection, runner: BaseConnection, scripts: Sequence[pack_schema.Script]
-    ) -> None:
-        applied = pack_schema.apply(
-            base,
-            runner,
-            self.pack.kind,
-            self.pack.name,
-            scripts,
-            seconds=self._left(),
-            heartbeat=self._raise_if_aborted,
-        )
-        for file in applied:
-            self.log.info("%s was applied to the HDM base", file)
-
-
-def _load(conn_id: str) -> HdmHook:
-    hook = HdmHook(conn_id)
-    hook.load()
-    return hook

@@ -15,7 +15,6 @@ from hdm_airflow.operators import verdict
 from hdm_airflow.operators.lock import LockKeeper
 from hdm_airflow.operators.phase import Event, Phase, Progress
 from hdm_airflow.runner.job import Job
-from hdm_airflow.runner.report import Reports
 from hdm_airflow.runner.run import PackProcess, RunResult
 from hdm_airflow.runner.venvs.store import VenvStore
 
@@ -125,8 +124,8 @@ class Execution:
             ran = self._run.run()
         finally:
             self._keeper.abandon()
-        for problem in _problems(ran.reports):
-            self._log(problem)
+        for warning in ran.reports.warnings:
+            self._log(warning)
         return ran
 
     def _beat(self) -> None:
@@ -265,11 +264,6 @@ class Execution:
                 entry = f"{now.status} for {now.endpoint} ({now.reason})"
                 self._log(f"the ledger already has {entry}; this attempt's {before.status} is discarded")
         return kept
-
-
-def _problems(reports: Reports) -> list[str]:
-    more = [f"... and {reports.dropped} more bad report lines"] if reports.dropped else []
-    return [f"warning: {problem}" for problem in reports.problems] + more
 
 
 def _reason(error: BaseException) -> str:

@@ -113,6 +113,23 @@ def read(
     return replace(refuse_misfits(planned, pack), recorded=assigned.recorded, ignored=ignored)
 
 
+def read_for_command(base: BaseConnection, pack: Pack, slugs: Collection[str]) -> Plan:
+    """Plan a command: it gets the endpoints that it names, whatever the gate says, configured as in a run.
+
+    Raises:
+        ConfigurationError: if the pack is not activated on one of them, or a configuration cannot be used.
+    """
+    assigned = _narrow(base_assignments.read(base, pack.kind, pack.name, [], version=pack.version), pack, slugs)
+    external = assigned.configurations.for_version(pack.version)
+    gate = Gate(requires=(), activated=frozenset(), runs={}, accepts_partial=False, require_reports=False)
+    planned = refuse_misfits(make(assigned, external, "", gate, {}, resumed=False), pack)
+    if planned.broken:
+        faults = "\n".join(f"  {slug}: {why}" for slug, why in planned.broken.items())
+        what = f"{pack.task_id} cannot use {len(planned.broken)} of the endpoint(s) named:\n{faults}"
+        raise ConfigurationError(what, "HDM base", "correct that, or leave the endpoint out")
+    return planned
+
+
 def make(
     assigned: Assignments,
     external: Configuration,

@@ -36,12 +36,12 @@ def outcomes(ran: RunResult, slugs: Iterable[str], timeout: float | None) -> lis
         slugs: its endpoints.
         timeout: the run's time limit in seconds, for the reason.
     """
-    fault = _fault(ran, timeout)
+    why = fault(ran, timeout)
     if ran.end_reason == "unguarded":  # what still runs may change what has been reported
-        ended = interrupted(ran.reports, slugs, fault)
-        return [replace(one, status="failed", reason=one.reason or fault) for one in ended]
-    if fault:
-        return interrupted(ran.reports, slugs, fault)
+        ended = interrupted(ran.reports, slugs, why)
+        return [replace(one, status="failed", reason=one.reason or why) for one in ended]
+    if why:
+        return interrupted(ran.reports, slugs, why)
     return [_outcome(slug, ran) for slug in slugs]
 
 
@@ -90,7 +90,13 @@ def sentence(summary: dict[str, Any]) -> str:
     return f"metric date {summary['metric_date']}: {', '.join(counts) or 'nothing'}"
 
 
-def _fault(ran: RunResult, timeout: float | None) -> str:
+def fault(ran: RunResult, timeout: float | None) -> str:
+    """Why a run failed as a whole; '' if it did not.
+
+    Args:
+        ran: the run.
+        timeout: its time limit in seconds.
+    """
     if ran.end_reason == "timeout":
         return f"stopped after its timeout of {round(timeout or 0, 1):g} s"
     if ran.end_reason == "killed":

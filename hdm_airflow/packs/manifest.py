@@ -17,6 +17,7 @@ Kind = Literal["metric", "rule"]
 NAME_LIMIT = 190
 _NAME = re.compile(rf"\w[\w.-]{{0,{NAME_LIMIT - 1}}}")
 _DEPENDENCY_LIMIT = 500  # characters: a number of thousands of digits is not a version
+_COMMAND = r"^[a-z][a-z0-9-]{0,49}$"
 #: Airflow's own variables hold its keys and connections: no manifest may ask for them.
 _VARIABLE = r"^(?!_*[Aa][Ii][Rr][Ff][Ll][Oo][Ww])[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -38,6 +39,13 @@ def _variable(text: str) -> str:
     if not re.match(_VARIABLE, text):
         raise ValueError("a variable's name has letters, digits and '_', and is not one of Airflow's own")
     return text
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise ValueError(f"{', '.join(map(repr, doubled))} appears twice")
+    return names
 
 
 def _dependency(text: str) -> str:
@@ -75,6 +83,8 @@ Python = Annotated[
 
 #: pydantic's own patterns have no look-ahead, so the schema is given here.
 Variable = Annotated[str, AfterValidator(_variable), WithJsonSchema({"type": "string", "pattern": _VARIABLE})]
+
+Command = Annotated[str, StringConstraints(pattern=_COMMAND)]
 
 
 class Manifest(BaseModel):
@@ -117,6 +127,14 @@ class Manifest(BaseModel):
         (), strict=False, description="Names of the worker's environment variables that the pack may see."
     )
     limits: Limits | None = Field(None, description="Limits on the machine resources of a run.")
+    commands: Annotated[tuple[Command, ...], AfterValidator(_distinct)] = Field(
+        (),
+        strict=False,
+        max_length=100,
+        description="Names of the commands that the pack understands.",
+        examples=[["check", "suggest"]],
+        json_schema_extra={"uniqueItems": True},
+    )
 
 
 REQUIRED = tuple(name for name, field in Manifest.model_fields.items() if field.is_required())

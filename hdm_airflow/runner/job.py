@@ -65,8 +65,16 @@ class BaseAccess:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Command:
+    """What a pack is asked to do instead of its run. Its repr does not show the arguments, which may hold data."""
+
+    name: str  # one that the manifest declares
+    arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)  # values of JSON
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run of one pack on some endpoints."""
+    """One run of one pack on some endpoints, or one command to it."""
 
     pack: Pack
     environment: str  # name of the HDM environment, e.g. 'prod'
@@ -83,6 +91,7 @@ class Job:
     timeout: float | None  # seconds
     limits: Limits = Limits()  # noqa: RUF009  # frozen
     sandbox: Sandbox = Sandbox()  # noqa: RUF009  # frozen
+    command: Command | None = None  # None: a run
 
     @property
     def slugs(self) -> frozenset[str]:
@@ -102,8 +111,10 @@ class Job:
         return [secret for secret in passwords if secret]
 
     def context(self) -> dict[str, Any]:
-        """The content of HDM_CONTEXT."""
+        """The content of HDM_CONTEXT. Only a command has `command`, so that runs look as they always have."""
         variables = self.base.variables
+        command = self.command
+        asked = {"command": {"name": command.name, "arguments": dict(command.arguments)}} if command else {}
         return {
             "contract": CONTRACT,
             "environment": self.environment,
@@ -125,6 +136,7 @@ class Job:
             "config": self.config,
             "config_source": self.config_source,
             "endpoints": [target.as_context() for target in self.targets],
+            **asked,
         }
 
     def variables(self, place: Workspace, programs: Path) -> dict[str, str]:
@@ -146,6 +158,7 @@ class Job:
             "PYTHONDONTWRITEBYTECODE": "1",  # the store has its .pyc files already, and runs do not change it
             "HDM_CONTEXT": str(place.context),
             "HDM_REPORT": str(place.report),
+            **({"HDM_ANSWER": str(place.answer)} if self.command else {}),
             "HDM_ENVIRONMENT": self.environment,
             "ENV": self.environment,  # the name that packs of the original read
             "HDM_DATE": self.metric_date.isoformat(),

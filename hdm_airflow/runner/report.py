@@ -65,6 +65,12 @@ class Reports:
         """Whether the pack reported nothing on any endpoint, not even an invalid line."""
         return not (self.endpoints or self.problems)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong with invalid lines, for the log."""
+        more = [f"... and {self.dropped} more bad report lines"] if self.dropped else []
+        return [f"warning: {problem}" for problem in self.problems] + more
+
 
 class ReportReader:
     """Reads the report file as it grows. Invalid lines are counted and named, never fatal.

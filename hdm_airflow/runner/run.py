@@ -11,6 +11,8 @@ from pathlib import Path
 
 from hdm_airflow.errors import VenvBuildError
 from hdm_airflow.packs.pack import SCRIPT
+from hdm_airflow.runner import answer
+from hdm_airflow.runner.answer import Answer
 from hdm_airflow.runner.job import Job
 from hdm_airflow.runner.masking import Masker
 from hdm_airflow.runner.processes import sandbox, sandbox_support
@@ -36,6 +38,7 @@ class RunResult:
     end_reason: EndReason
     reports: Reports
     limit_exceeded: str = ""  # the limit and how much was used, as a sentence; '' if none
+    answer: Answer | None = None  # to a command; None of a run, or if it was ended early
 
 
 class PackProcess:
@@ -126,6 +129,7 @@ class PackProcess:
             end_reason=result.end_reason,
             reports=reports,
             limit_exceeded=result.limit_exceeded,
+            answer=answer.read(place.answer, mask) if self.job.command and result.end_reason == "exit" else None,
         )
 
     def _prepare(self, place: Workspace, supervision: Supervision) -> Venv:

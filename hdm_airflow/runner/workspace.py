@@ -55,6 +55,11 @@ class Workspace(RunFolder):
         return self.root / "report.jsonl"
 
     @property
+    def answer(self) -> Path:
+        """HDM_ANSWER, which the pack creates when it answers a command."""
+        return self.root / "answer.json"
+
+    @property
     def pgpass(self) -> Path:
         """PGPASSFILE."""
         return self.root / "pgpass"

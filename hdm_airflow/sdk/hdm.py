@@ -7,6 +7,12 @@
         ...
         run.report(endpoint, "ok", metrics=120)
 
+A pack that declares commands is also started to answer one:
+
+    if run.command:
+        run.answer(commands[run.command.name](run.command.arguments))
+        sys.exit()
+
 Standard library only, one file, Python 3.8 or later.
 """
 
@@ -23,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["CONTRACT", "ContextError", "Endpoint", "Run", "load"]
+__all__ = ["CONTRACT", "Command", "ContextError", "Endpoint", "Run", "load"]
 
 CONTRACT = 1
 SKIPPED = 99  # exit code for: there was nothing to do
@@ -53,8 +59,16 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class Command:
+    """What the pack is asked instead of running. Its repr does not show its arguments."""
+
+    name: str  # one of "commands" in properties.json
+    arguments: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Run:
-    """One run of one pack: what to work on, and where to report."""
+    """One run of one pack: what to work on, and where to report. Or one command: what to answer."""
 
     environment: str
     date: dt.date  # the metric date, for every row that the pack writes
@@ -63,6 +77,8 @@ class Run:
     config: Any = field(repr=False)  # external configuration, mostly a dict; text, list or number as configured
     endpoints: tuple[Endpoint, ...]
     report_path: Path = field(repr=False)
+    command: Command | None = None  # None in an ordinary run
+    answer_path: Path | None = field(default=None, repr=False)
 
     def report(
         self,
@@ -110,6 +126,30 @@ class Run:
             print(message, flush=True)  # noqa: T201  # the standard output of a pack is its log
         sys.exit(SKIPPED)
 
+    def answer(self, value: Any) -> None:
+        """Answer the command; the last answer counts, if the pack then ends with exit code 0.
+
+        Args:
+            value: of JSON: texts, finite numbers, true, false, None, lists and dicts of those.
+
+        Raises:
+            ValueError: if it holds NaN or infinity, or half of a surrogate pair.
+            RuntimeError: in an ordinary run, which nobody waits for.
+        """
+        if self.answer_path is None:
+            raise RuntimeError("only a command is answered; in a run, use report()")
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        self.answer_path.write_text(text, encoding="utf-8")
+
+    def refuse(self, message: str) -> NoReturn:
+        """End the pack now, because the command cannot be done (exit code 1); people see the message.
+
+        Args:
+            message: what is wrong, one fault a line; never a value from the data.
+        """
+        self.answer(message)
+        sys.exit(1)
+
     def _append(self, line: dict[str, Any]) -> None:
         # One write per line: two processes of a pack may report at the same time.
         with self.report_path.open("a", encoding="utf-8") as file:
@@ -117,7 +157,7 @@ class Run:
 
 
 def load() -> Run:
-    """Read the run from HDM_CONTEXT and HDM_REPORT.
+    """Read the run, or the command, from HDM_CONTEXT, HDM_REPORT and HDM_ANSWER.
 
     Raises:
         ContextError: if a variable is missing, or the context cannot be read or has another contract.
@@ -133,6 +173,8 @@ def load() -> Run:
     if not isinstance(context, dict) or context.get("contract") != CONTRACT:
         found = context.get("contract") if isinstance(context, dict) else None
         raise ContextError(f"HDM_CONTEXT has contract {found!r}; this hdm.py supports contract {CONTRACT}")
+    asked = context.get("command")
+    answer_path = Path(_variable("HDM_ANSWER", "the path of the answer file")) if asked else None
     try:
         return Run(
             environment=context["environment"],
@@ -142,6 +184,8 @@ def load() -> Run:
             config=_config(context.get("config")),
             endpoints=tuple(_endpoint(item) for item in context["endpoints"]),
             report_path=report_path,
+            command=Command(name=asked["name"], arguments=asked["arguments"]) if asked else None,
+            answer_path=answer_path,
         )
     except (KeyError, TypeError, ValueError) as error:
         # The text of the error may quote the context, which contains passwords: name only a missing key.

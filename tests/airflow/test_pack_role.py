@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from datetime import timedelta
@@ -100,6 +101,21 @@ def test_reference_packs_run_unchanged_under_a_role_of_their_own(ward: Ward, rol
     rules = {"rule_basic", *(f"rule_basic_{one}" for one in ("member", "result", "baseline"))}
     assert tables_of(stage, role) == {"metric_basic", *levels, *rules}
     assert "rights of the HDM base's owner" not in stage.log
+
+
+def test_command_uses_the_role_too(stage: Stage, role: str, hdm: Hdm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It creates the pack's tables as the role, and reaches the base as the role."""
+    hdm("db", "grant", role)
+    settings = json.loads(os.environ["AIRFLOW_VAR_HDM"])
+    monkeypatch.setenv("AIRFLOW_VAR_HDM", json.dumps({**settings, "sandbox": {"read": [str(ROOT)]}}))
+    monkeypatch.setenv("PATH", f"{stage.base.server.bin_dir}:{os.environ['PATH']}")  # psql
+    script = """psql -qAtX -c "SELECT to_json(tableowner) FROM pg_tables WHERE tablename = 'pulse'" > "$HDM_ANSWER"\n"""
+    stage.pack(
+        "limits", script, kind="rule", commands=["ask"], files={"create-table/a.sql": "CREATE TABLE pulse (a int)"}
+    )
+    done = hdm("packs", "command", "rp_limits", "ask", "--packs-dir", stage.folder)
+    assert done.data == role
+    assert "create-table/a.sql was applied to the HDM base" in done.err
 
 
 def test_packs_that_ran_as_the_owner_go_on_under_the_role_with_their_metrics(ward: Ward, role: str, hdm: Hdm) -> None:

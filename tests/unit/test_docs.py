@@ -14,7 +14,7 @@ import pytest
 from psycopg import pq
 
 from hdm_airflow.packs.pack import Pack
-from hdm_airflow.runner.job import _PASSED_ON, BaseAccess, Job, Target
+from hdm_airflow.runner.job import _PASSED_ON, BaseAccess, Command, Job, Target
 from hdm_airflow.runner.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +138,7 @@ def job() -> Job:
         config_source="",
         timezone="UTC",
         timeout=None,
+        command=Command(name="c"),
     )
 
 
@@ -167,7 +168,7 @@ def test_fields_of_the_page_are_those_of_the_context(job: Job) -> None:
 def fields(value: dict[str, Any], above: str = "") -> Iterator[str]:
     for key, one in value.items():
         name = f"{above}{key}"
-        if isinstance(one, dict) and key != "config":
+        if isinstance(one, dict) and key not in {"config", "arguments"}:
             yield from fields(one, f"{name}.")
             continue
         yield name

@@ -53,6 +53,7 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "partial": st.booleans(),
     "backfill": st.booleans(),
     "variables": st.lists(st.from_regex(r"[A-Z_][A-Z0-9_]{0,5}", fullmatch=True), max_size=3),
+    "commands": st.sampled_from([[], ["check"], ["check", "test-2"]]),
     "limits": st.sampled_from([None, {}, {"memory": "2 GB", "cpu": 60}, {"disk": 1, "processes": 5, "files": 20}]),
 }
 OBJECTS = st.fixed_dictionaries({}, optional={key: likely | JSON for key, likely in LIKELY.items()}).flatmap(
@@ -196,3 +197,14 @@ def test_no_manifest_may_ask_for_airflows_own_variables(name: str) -> None:
     with pytest.raises(ValidationError, match="not one of Airflow's own"):
         Manifest.model_validate({"name": "a", "version": "1", "variables": [name]})
     assert not Draft202012Validator(json_schema()).is_valid({"name": "a", "version": "1", "variables": [name]})
+
+
+@pytest.mark.parametrize("wrong", [["Check"], ["check", "check"], ["a b"], [""], [1], "check", {"check": 1}, ["-a"]])
+def test_commands_are_distinct_words_and_a_wrong_list_declares_none(folder: Path, wrong: object) -> None:
+    """A pack that declares no command is started for none."""
+    assert Manifest(name="n", version="1", commands=["check", "test-2"]).commands == ("check", "test-2")
+    draft = draft_of(folder, json.dumps({"name": "n", "version": "1", "commands": wrong}))
+    (finding,) = [one for one in draft.findings if one.code == "value-bad"]
+    assert finding.place.startswith("commands")
+    assert draft.manifest is not None
+    assert draft.manifest.commands == ()

@@ -175,10 +175,35 @@ def test_skip_ends_the_pack_with_99(context: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == "no endpoints\n"
 
 
+def test_a_command_is_read_and_answered(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last answer counts; a run has neither."""
+    assert hdm.load().command is None
+    with pytest.raises(RuntimeError, match="only a command is answered"):
+        hdm.load().answer(1)
+    context.write_text(json.dumps({**CONTEXT, "command": {"name": "check", "arguments": {"pin": "s3cret"}}}))
+    with pytest.raises(hdm.ContextError, match="HDM_ANSWER is not set"):
+        hdm.load()
+    path = context.parent / "answer.json"
+    monkeypatch.setenv("HDM_ANSWER", str(path))
+    run = hdm.load()
+    assert run.command == hdm.Command(name="check", arguments={"pin": "s3cret"})
+    assert "s3cret" not in repr(run)
+    run.answer(["first"])
+    run.answer({"größe": [1, None]})
+    assert json.loads(path.read_text("utf-8")) == {"größe": [1, None]}
+    for wrong in (float("nan"), "\ud800", object()):
+        with pytest.raises((ValueError, TypeError)):
+            run.answer(wrong)
+    with pytest.raises(SystemExit) as caught:
+        run.refuse("a.yaml:3: no such metric")
+    assert caught.value.code == 1
+    assert json.loads(path.read_text("utf-8")) == "a.yaml:3: no such metric"
+
+
 def test_the_sdk_is_one_small_file_of_python_3_8_and_the_standard_library() -> None:
     """A pack may run in a venv without hdm_airflow, on an old Python."""
     source = SDK.read_text()
-    assert source.count("\n") < 200
+    assert source.count("\n") < 230
     imported = set()
     for node in ast.walk(ast.parse(source, feature_version=(3, 8))):
         if isinstance(node, ast.Import):

@@ -113,6 +113,50 @@ PACKS = GroupCommand(
             ),
         ),
         action(
+            "command",
+            "Give a pack a command, and print its answer",
+            "packs.command.ask",
+            (
+                arg("name", metavar="PACK", help="Name, folder or task id, such as rp_basic"),
+                arg("command_name", metavar="NAME", help="The command: one of those that `packs show PACK` lists"),
+                Trailing(
+                    "arguments",
+                    nargs="*",
+                    metavar="ARGUMENT",
+                    help="NAME=TEXT, or NAME:=JSON for a number, list or object",
+                ),
+                arg("--arguments-file", metavar="FILE", help="Read arguments from a JSON object; - reads stdin"),
+                arg(
+                    "--endpoint",
+                    action="append",
+                    metavar="ENDPOINT",
+                    help="Give the pack this endpoint with its password; may be repeated (default: none)",
+                ),
+                arg("--date", type=DATE.kwargs["type"], metavar="YYYY-MM-DD", help="The metric date (default: today)"),
+                ENVIRONMENT,
+                CONN_ID,
+                PACKS_DIR,
+                arg(
+                    "-o",
+                    "--output",
+                    choices=("json", "text"),
+                    default="json",
+                    metavar="(json, text)",
+                    help="text prints an answer that is a text as it is. Allowed values: json, text (default: json)",
+                ),
+            ),
+            example="airflow hdm packs command rp_limits explain metric=rows days:=30 --endpoint heart",
+            exit_codes=(
+                "0 answered, 1 the pack failed or gave no valid answer, 2 wrong usage\n"
+                "or configuration, 130 interrupted"
+            ),
+            more=(
+                'The pack must list the command under "commands" in its properties.json. The command writes\n'
+                "nothing into the ledger, and waits for no run. The pack's output goes to stderr, its answer to\n"
+                "stdout; secrets in both are masked."
+            ),
+        ),
+        action(
             "rename",
             "Give a pack another name in the HDM base, with its activations, configuration, alerts and runs",
             "packs.rename.rename",
