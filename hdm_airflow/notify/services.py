@@ -53,11 +53,16 @@ class Services:
             from apprise import Apprise, AppriseAsset, NotifyFormat
         except ImportError:
             raise ChannelDownError("Apprise is not installed: pip install 'hdm_airflow[apprise]'") from None
+        address = _address(conn_id)
         service = Apprise(asset=AppriseAsset(async_mode=False, secure_logging=True))
-        if not service.add(_address(conn_id)):
+        try:
+            known = service.add(address)
+            with _observed(message.key) as answers:
+                sent = known and service.notify(body=message.body, title=message.subject, body_format=NotifyFormat.TEXT)
+        except Exception as error:  # noqa: BLE001  # one of a hundred plugins
+            raise ChannelDownError(f"connection {conn_id}: Apprise failed: {type(error).__name__}") from None
+        if not known:
             raise ChannelDownError(f"connection {conn_id}: its address is none that Apprise knows")
-        with _observed(message.key) as answers:
-            sent = bool(service.notify(body=message.body, title=message.subject, body_format=NotifyFormat.TEXT))
         if sent:
             return Delivery(state="sent")
         status = answers[-1].status_code if answers else 0
