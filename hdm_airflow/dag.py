@@ -22,7 +22,7 @@ from hdm_airflow.operators.problem import ProblemOperator, in_markdown
 from hdm_airflow.packs.catalog import Catalog
 from hdm_airflow.packs.finding import Finding
 from hdm_airflow.packs.pack import Pack
-from hdm_airflow.packs.selection import choose
+from hdm_airflow.packs.selection import HOUSE, choose
 from hdm_airflow.settings import Environment, Settings
 from hdm_airflow.variable import WHERE
 
@@ -225,13 +225,26 @@ class _Source:
             environments = settings.environments
             catalog = Catalog.scan(Path(dag_file).parent / settings.packs_dir)
             packs = choose(catalog.every, settings.select, settings.exclude)
-            choose(catalog.every, select=tuple(settings.pack_args))  # raises if a selector matches no pack
+            choose(catalog.every, select=_selectors(settings))  # raises if a selector matches no pack
             if not packs:
                 hint = "add packs (airflow hdm packs install basic packs), or correct select and exclude"
                 raise ConfigurationError("no packs to run", settings.packs_dir, hint)
         except ConfigurationError as error:
             packs, problem = (), str(error)
         return cls(settings=settings, environments=environments, catalog=catalog, packs=packs, problem=problem)
+
+
+def _selectors(settings: Settings) -> tuple[str, ...]:
+    """The selectors of packs in pack_args.
+
+    Raises:
+        ConfigurationError: if one names a task of the house that there is not.
+    """
+    of_house = {one for one in settings.pack_args if one.startswith(HOUSE)}
+    if unknown := sorted(of_house - {f"{HOUSE}notify"}):
+        hint = f"the tasks that no pack stands behind are: {HOUSE}notify"
+        raise ConfigurationError(f"the selector {unknown[0]!r} matches no task", "pack_args", hint)
+    return tuple(one for one in settings.pack_args if one not in of_house)
 
 
 def _place(group: TaskGroup, kind: Literal["dag", "task group"]) -> marker.Group:
@@ -270,6 +283,10 @@ def _add_packs(source: _Source, environment: str, place: marker.Group) -> None:
             tasks[pack.task_id].trigger_rule = TriggerRule.ALL_DONE
             tasks[pack.task_id].set_upstream(upstream)
     EmptyOperator(task_id="end", trigger_rule="none_failed").set_upstream(list(tasks.values()))
+    if source.settings.notify_for(source.settings.environments[environment]):
+        from hdm_airflow.operators import house  # only then: each parse pays for what it imports
+
+        house.add(source.settings, environment, list(tasks.values()), stated)
     faults = [(pack, _fault(pack, tasks[pack.task_id])) for pack in source.packs]
     base = source.settings.environments[environment]
     marker.attach(marker.make(place, environment, base, faults), tasks.values())

@@ -69,3 +69,7 @@ class PackFailedError(HdmError):
 
 class IncidentsOpenedError(HdmError):
     """A rule pack has opened or reopened incidents of a level that the setting `fail_on` names."""
+
+
+class NotSentError(HdmError):
+    """Messages could not be sent; they wait in the HDM base."""

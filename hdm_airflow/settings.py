@@ -7,11 +7,14 @@ object: a new option is one field of it and its line in docs/reference/settings.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from email.utils import parseaddr
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -43,6 +46,27 @@ _FailOn = Literal["none", "Info", "Warning", "High"]
 _Days = Annotated[int, Field(ge=0, le=365)]
 
 
+def _sender(value: str) -> str:
+    _, address = parseaddr(value)
+    if value and (not re.fullmatch(r"[!-?A-~]+@[A-Za-z0-9.-]+", address) or not value.isprintable()):
+        raise ValueError("it must be an address, such as quality@hospital.example")
+    return value
+
+
+class NotifyOptions(BaseModel):
+    """How people are told about incidents."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    smtp_conn_id: _ConnectionId | None = Field(
+        None, description="Airflow connection of type smtp; if not set, no mails are sent."
+    )
+    sender: Annotated[str, AfterValidator(_sender)] = Field(
+        "", description="The address that mails are from; if not set, from_email of the connection."
+    )
+    language: Literal["en", "fr"] = Field("en", description="Language of messages whose subscription states none.")
+
+
 class Environment(BaseModel):
     """One environment, that is one HDM base."""
 
@@ -54,6 +78,9 @@ class Environment(BaseModel):
     )
     fail_on: _FailOn | None = Field(None, description="The setting fail_on for this environment.")
     reopen_days: _Days | None = Field(None, description="The setting reopen_days for this environment.")
+    notify: NotifyOptions | Literal[False] | None = Field(
+        None, description="The setting notify for this environment; false: no messages."
+    )
 
     @property
     def options(self) -> dict[str, Any]:
@@ -132,6 +159,9 @@ class Settings(RunOptions):
     pack_args: dict[str, dict[str, Any]] = Field(
         default={}, description="Selector -> arguments for the pack's task, such as pool or retries."
     )
+    notify: NotifyOptions | None = Field(
+        None, description="How people are told about incidents; if not set, there is no task notify."
+    )
     schedule: str | None = Field(
         "0 2 * * *", description="When the Dag runs: a cron expression, a preset, or null for manual runs only."
     )
@@ -196,6 +226,10 @@ class Settings(RunOptions):
         if pack.manifest and pack.manifest.timeout:
             changes["timeout"] = pack.manifest.timeout
         return self._run_options.model_copy(update=changes) if changes else self._run_options
+
+    def notify_for(self, environment: Environment) -> NotifyOptions | None:
+        """How people are told about the incidents of an environment; None if nobody is."""
+        return (self.notify if environment.notify is None else environment.notify) or None
 
     @cached_property
     def _run_options(self) -> RunOptions:

@@ -41,7 +41,7 @@ def rename(base: BaseConnection, kind: Kind, old: str, new: str, *, actor: str) 
             "versions": base.execute(statements["packs"], values).rowcount,
             "create-table scripts": base.execute(statements["scripts"], values).rowcount,
         }
-        for name in ("not_judged", "counts"):  # each goes with a run
+        for name in ("not_judged", "counts", "told", "subscriptions"):  # each goes with a run or an activation
             base.execute(statements[name], values)
         doubled = sum(base.execute(statements[name], values).rowcount for name in ("remove_packs", "remove_scripts"))
         if not doubled and not any(counts.values()):

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
 _BATCH = 50_000  # rows per transaction: a few seconds, so that an interruption loses little
 _SHOWN = 5  # tables in an error
-_MOVED = ("alerts", "not_judged", "incidents", "counts", "states", "ledger")  # queries, one per table of the base
+_MOVED = (
+    "alerts",
+    "not_judged",
+    "incidents",
+    "counts",
+    "told",
+    "states",
+    "ledger",
+)  # queries, one per table of the base
 _STARTED, _DONE = "endpoint rename", "endpoint renamed"  # actions in the audit trail
 
 
@@ -114,6 +122,7 @@ def start(base: BaseConnection, old: Registered, new: Endpoint, tables: Sequence
         values = {**asdict(new), "ssl": "true" if new.ssl else "false", "id": old.id}
         base.execute(queries("rename")["endpoint"], values)
         _move_configurations(base, old.endpoint.slug, new.slug, actor)
+        _move_subscriptions(base, old.endpoint.slug, new.slug)
         for table in _MOVED:
             base.execute(queries("rename")[table], slugs)
         _record(base, _STARTED, slugs, actor)
@@ -172,6 +181,13 @@ def _move_configurations(base: BaseConnection, old: str, new: str, actor: str) -
             audit.record(
                 base, actor, "deduplicate", f"{kind} configuration {row['id_config']}", row["pack_config"], None
             )
+
+
+def _move_subscriptions(base: BaseConnection, old: str, new: str) -> None:
+    """Move subscriptions, which may name the endpoint in an old form of its slug."""
+    for row in base.execute(queries("rename")["subscribed"]).fetchall():
+        if canonical(row["db_key"].strip()) == old:
+            base.execute(queries("rename")["subscriptions"], {"old": row["db_key"], "new": new})
 
 
 def _record(base: BaseConnection, action: str, slugs: dict[str, str], actor: str) -> None:

@@ -19,6 +19,7 @@ _ORIGINAL: Mapping[str, Sequence[str]] = {
         *("alert_level", "alert_message", "alert_class", "alert_scope", "database", "dbversion", "table", "column"),
         *("date", "rule_id", "rule_pack", "endpoint"),
     ),
+    "hdm_core_mail_list": ("mail", "id", "type", "key", "db_key", "filters"),
 }
 #: Tables and views that only hdm_airflow has.
 _OURS = (
@@ -34,6 +35,11 @@ _OURS = (
     "hdm_incident",
     "hdm_incident_event",
     "hdm_incident_count",
+    "hdm_mail_allowed",
+    "hdm_digest",
+    "hdm_told",
+    "hdm_message",
+    "hdm_message_recipient",
 )
 _ORDINARY_TABLE = "r"  # pg_class.relkind
 

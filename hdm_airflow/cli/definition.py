@@ -23,6 +23,7 @@ from hdm_airflow.cli.definition_alerts import ALERTS
 from hdm_airflow.cli.definition_audit import AUDIT
 from hdm_airflow.cli.definition_config import CONFIG
 from hdm_airflow.cli.definition_incidents import INCIDENTS
+from hdm_airflow.cli.definition_subscriptions import SUBSCRIPTIONS
 from hdm_airflow.cli.definition_venvs import VENVS
 from hdm_airflow.cli.packs.definition import PACKS
 
@@ -34,7 +35,19 @@ def get_hdm_cli_commands() -> list[ActionCommand | GroupCommand]:
         GroupCommand(
             name="hdm",
             help=text,
-            subcommands=(PACKS, VENVS, DB, ENDPOINTS, *ACTIVATION, CONFIG, RUNS, ALERTS, INCIDENTS, AUDIT),
+            subcommands=(
+                PACKS,
+                VENVS,
+                DB,
+                ENDPOINTS,
+                *ACTIVATION,
+                CONFIG,
+                RUNS,
+                ALERTS,
+                INCIDENTS,
+                SUBSCRIPTIONS,
+                AUDIT,
+            ),
         )
     ]
 

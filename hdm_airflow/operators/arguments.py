@@ -11,9 +11,9 @@ import difflib
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow.sdk import DAG, BaseOperator
@@ -23,7 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.operators.pack import PackOperator
-from hdm_airflow.packs.selection import matches
+from hdm_airflow.packs.selection import HOUSE, matches
 from hdm_airflow.settings import RunOptions, fault
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: What HdmDag decides itself, and arguments that would bring in others unchecked.
 _RESERVED = frozenset({"task_id", "pack", "options", "dag", "task_group", "default_args"})
+#: Of tasks that no pack stands behind, also what a run of a pack needs.
+_RESERVED_IN_HOUSE = _RESERVED | {"trigger_rule", "environment", "conn_id", "pack_conn_id", *RunOptions.model_fields}
 _YEAR = 31_536_000.0  # seconds; the scheduler adds durations to dates, which end in the year 9999
 _ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")  # in the repr of an object: it differs at every parse
 _ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f]..)")  # what PostgreSQL cannot store, in JSON
@@ -171,7 +173,8 @@ class PackArguments:
         Raises:
             ConfigurationError: if one that is stated is wrong; it lists all faults.
         """
-        selectors = tuple(selector for selector in self._pack_args if matches(selector, pack))
+        stated_for_packs = (one for one in self._pack_args if not one.startswith(HOUSE))
+        selectors = tuple(selector for selector in stated_for_packs if matches(selector, pack))
         if selectors not in self._checked:
             self._checked[selectors] = self._check(selectors, pack, arguments)
         stated = self._checked[selectors]
@@ -180,6 +183,30 @@ class PackArguments:
             raise ConfigurationError(what, "pack_args", "correct them (docs: reference/settings)")
         return _merge(arguments, stated)
 
+    def merge_house(
+        self, task_id: str, make: Callable[..., BaseOperator], arguments: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The arguments of a task of the house, with those that are stated for it by the selector `task:<id>`.
+
+        Args:
+            task_id: its id, without the group.
+            make: its operator.
+            arguments: the others.
+
+        Raises:
+            ConfigurationError: if one that is stated is wrong; it lists all faults.
+        """
+        stated = dict(self._pack_args.get(f"{HOUSE}{task_id}", {}))
+        try:
+            if stated:
+                stated = _typed(stated, reserved=_RESERVED_IN_HOUSE)
+                _try(make, {**arguments, **stated})
+        except Exception as error:  # noqa: BLE001  # as below
+            faults = error.what if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"
+            what = f"{task_id} has wrong arguments: {_ADDRESS.sub('', faults)}"
+            raise ConfigurationError(what, "pack_args", "correct them (docs: reference/settings)") from None
+        return {**arguments, **stated}
+
     def _check(self, selectors: tuple[str, ...], pack: Pack, arguments: Mapping[str, Any]) -> dict[str, Any] | str:
         stated: dict[str, Any] = {}
         for selector in selectors:
@@ -187,7 +214,7 @@ class PackArguments:
         try:
             if stated:
                 stated = _typed(stated)
-                _try(pack, _merge(arguments, stated))
+                _try(partial(PackOperator, pack=pack), _merge(arguments, stated))
         except Exception as error:  # noqa: BLE001  # no error of Airflow about an argument may keep the file from loading
             return error.what if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"
         return stated
@@ -200,8 +227,12 @@ def _merge(arguments: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[str,
     return {**arguments, **others, "options": {**dict(options), **changes} if changes else options}
 
 
-def _typed(stated: dict[str, Any]) -> dict[str, Any]:
+def _typed(stated: dict[str, Any], reserved: frozenset[str] = _RESERVED) -> dict[str, Any]:
     """The arguments with durations for seconds.
+
+    Args:
+        stated: the arguments.
+        reserved: names that HdmDag sets.
 
     Raises:
         ConfigurationError: if names or types are wrong; the error lists all of them.
@@ -209,7 +240,7 @@ def _typed(stated: dict[str, Any]) -> dict[str, Any]:
     faults = []
     known = _known()
     for name in stated:
-        if name in _RESERVED:
+        if name in reserved:
             faults.append(f"{name}: HdmDag sets it")
         elif name not in known:
             close = difflib.get_close_matches(name, known, n=1)
@@ -231,7 +262,7 @@ def _known() -> frozenset[str]:
     return frozenset({*of_airflow, *_Arguments.model_fields, *RunOptions.model_fields} - {"self", "kwargs"})
 
 
-def _try(pack: Pack, arguments: Mapping[str, Any]) -> None:
+def _try(make: Callable[..., BaseOperator], arguments: Mapping[str, Any]) -> None:
     """Do with one task in a Dag of its own what Airflow does with it before it runs.
 
     Raises:
@@ -241,7 +272,7 @@ def _try(pack: Pack, arguments: Mapping[str, Any]) -> None:
 
     dag = DAG("trial", schedule=None)
     # not `with dag`: within another Dag's task group, that group would get the task
-    task = PackOperator(task_id="trial", pack=pack, dag=dag, task_group=dag.task_group, **arguments)
+    task = make(task_id="trial", dag=dag, task_group=dag.task_group, **arguments)
     dag.validate()  # type: ignore[no-untyped-call]  # Airflow's is not annotated
     _find_executor(task.executor)
     text = json.dumps(DagSerialization.to_dict(dag), allow_nan=False)

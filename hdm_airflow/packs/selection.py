@@ -8,6 +8,9 @@ from fnmatch import fnmatchcase
 from hdm_airflow.errors import ConfigurationError
 from hdm_airflow.packs.pack import Pack
 
+#: Begins selectors of tasks that no pack stands behind, in pack_args: `task:notify`.
+HOUSE = "task:"
+
 
 def matches(selector: str, pack: Pack) -> bool:
     """Whether a selector matches a pack.

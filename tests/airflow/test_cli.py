@@ -80,7 +80,7 @@ with create_session() as session:
     command = [sys.executable, "-c", script]
     subprocess.run(command, env={**os.environ, **home}, check=True, capture_output=True, timeout=120)
     done = airflow("hdm", "db", "check", **home)
-    assert done.err.startswith("the HDM base (connection hdm_of_the_pages) is current: version 0005\n")
+    assert done.err.startswith("the HDM base (connection hdm_of_the_pages) is current: version 0006\n")
     assert done.out == ""
 
 

@@ -430,7 +430,7 @@ def test_missing_password_is_named_with_its_connection(hdm: Hdm, database: Datab
 
 def test_check_names_a_base_that_is_newer_different_or_read_only(hdm: Hdm, base: Database) -> None:
     """The exit code says it too; a command that writes refuses a base of another version."""
-    assert "is current: version 0005" in hdm("db", "check").err
+    assert "is current: version 0006" in hdm("db", "check").err
     with base.connect(autocommit=True) as owner:
         owner.execute("DROP INDEX hdm_alerts_key; ALTER TABLE hdm_pack_run DROP COLUMN alerts")
         done = hdm("db", "check", code=1)
@@ -441,7 +441,7 @@ def test_check_names_a_base_that_is_newer_different_or_read_only(hdm: Hdm, base:
             assert newer in hdm(*words, code=2).err
     with base.connect(autocommit=True) as owner:
         owner.execute(f'ALTER DATABASE "{base.name}" SET default_transaction_read_only = on')
-        owner.execute("SET default_transaction_read_only = off; UPDATE hdm_alembic_version SET version_num = '0005'")
+        owner.execute("SET default_transaction_read_only = off; UPDATE hdm_alembic_version SET version_num = '0006'")
     assert "the HDM base is read-only" in hdm("db", "check", code=2).err
 
 
@@ -452,4 +452,4 @@ def test_state_that_is_not_what_the_ledger_says_is_found_and_built_again(hdm: Hd
     wrong = "hdm_pack_state is not what the ledger says, 1 times: airflow hdm db upgrade builds it again"
     assert wrong in hdm("db", "check", code=1).err
     assert "hdm_pack_state was not what the ledger says, 1 times: it was built again" in hdm("db", "upgrade").err
-    assert "is current: version 0005" in hdm("db", "check").err
+    assert "is current: version 0006" in hdm("db", "check").err

@@ -31,6 +31,7 @@ COLUMNS = {
     "hdm_not_judged": "rule_pack",
     "hdm_incident": "rule_pack",
     "hdm_incident_count": "rule_pack",
+    "hdm_told": "rule_pack",
     "hdm_pack_run": "pack",
     "hdm_pack_state": "pack",
     "hdm_pack": "name",
@@ -66,6 +67,8 @@ def filled(stage: Stage) -> Stage:
                 opened_on) VALUES ('pulse', %s, '1', '', '', 'open', 'High', %s, %s)""",
             [HEART.slug, MONDAY, MONDAY],
         )
+        owner.execute("INSERT INTO hdm_told VALUES ('pulse', %s, %s, true)", [HEART.slug, MONDAY])
+        owner.execute("INSERT INTO hdm_core_mail_list (mail, key) VALUES ('a@b.example', 'pulse'), ('', 'rp_pulse')")
     return stage
 
 
@@ -138,6 +141,9 @@ def test_alerts_follow_a_rule_pack(filled: Stage, hdm: Hdm) -> None:
     """Alerts belong to rule packs only; the metric pack of the same name keeps its rows."""
     hdm("packs", "rename", "pulse", "rp_judge", "--kind", "rule")
     assert set(counts(filled, "judge")) == set(COLUMNS) - {"hdm_core_table_corr_db_mp", "hdm_pack_metric_conf"}
+    with filled.base.connect() as connection:
+        subscribed = connection.execute("SELECT key FROM hdm_core_mail_list ORDER BY id").fetchall()
+    assert subscribed == [("judge",), ("rp_judge",)]
     assert "hdm_alerts" not in counts(filled, "pulse")
 
 
@@ -262,7 +268,7 @@ def test_page_removes_every_row_of_a_pack(filled: Stage, hdm: Hdm) -> None:
     with filled.base.connect(autocommit=True) as owner:
         for block in blocks:
             owner.execute(block)
-    of_rule_packs = {"hdm_alerts", "hdm_not_judged", "hdm_incident", "hdm_incident_count"}
+    of_rule_packs = {"hdm_alerts", "hdm_not_judged", "hdm_incident", "hdm_incident_count", "hdm_told"}
     others = set(COLUMNS) - {"hdm_core_table_corr_db_mp", "hdm_pack_metric_conf", *of_rule_packs}
     assert counts(filled, "pulse") == {table: 2 if table == "hdm_pack_rule_conf" else 1 for table in others}
 

@@ -64,6 +64,8 @@ def filled(stage: Stage) -> Stage:
         owner.execute(
             "INSERT INTO hdm_incident_count VALUES ('basic', %s, %s, 'High', 1, 1, 0, 0, 0, 1, 0)", [HEART.slug, MONDAY]
         )
+        owner.execute("INSERT INTO hdm_told VALUES ('basic', %s, %s, true)", [HEART.slug, MONDAY])
+        owner.execute("INSERT INTO hdm_core_mail_list (mail, db_key) VALUES ('', %s), ('', %s)", [HEART.slug, OLD_FORM])
         owner.execute(TABLES)
         fill(owner)
     return stage
@@ -119,7 +121,7 @@ def test_no_table_with_the_slug_is_forgotten(filled: Stage, hdm: Hdm) -> None:
     made = set(re.findall(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)", TABLES))
     assert made - {"rule_basic", "metric_basic_metric"} <= before  # these two know no endpoints
     assert {"hdm_alerts", "hdm_pack_run", "hdm_pack_metric_conf", "hdm_core_table_corr_db_mp"} <= before
-    assert {"hdm_not_judged", "hdm_incident", "hdm_incident_count"} <= before
+    assert {"hdm_not_judged", "hdm_incident", "hdm_incident_count", "hdm_told"} <= before
     done = hdm("endpoints", "rename", "heart", NEW.slug, "--yes")
     assert done.out == f"{NEW.slug}\n"
     assert places(filled.base, HEART.slug) == {"hdm_audit"}

@@ -47,6 +47,9 @@ CATALOGS = (RELATIONS, COLUMNS, INDEXES, CONSTRAINTS, SEQUENCES, FUNCTIONS, TRIG
 
 # Turns a new base without alerts into one of version 0002.
 OF_VERSION_0002 = """
+    DROP TABLE hdm_message_recipient, hdm_message, hdm_told, hdm_digest, hdm_mail_allowed, hdm_core_mail_list;
+    ALTER TABLE hdm_alerts DROP COLUMN owner, DROP COLUMN tags, DROP COLUMN affected_rows,
+        DROP COLUMN affected_patients;
     DROP TABLE hdm_pack_state;
     DROP FUNCTION hdm_pack_state_add, hdm_pack_state_remove, hdm_pack_state_empty CASCADE;
     DROP INDEX hdm_audit_object, hdm_audit_renames, hdm_core_table_corr_db_mp_slug, hdm_core_table_corr_db_rp_slug,
@@ -110,7 +113,7 @@ def test_base_of_version_0002_keeps_its_alerts_and_becomes_the_reference_schema(
         config.attributes["connection"] = connection
         command.upgrade(config, "0002")
         connection.commit()
-    assert migrate.check(hook) == ("0002", "0005")
+    assert migrate.check(hook) == ("0002", "0006")
     execute(
         database,
         """
@@ -124,7 +127,7 @@ def test_base_of_version_0002_keeps_its_alerts_and_becomes_the_reference_schema(
     rows = 'SELECT "date", endpoint, rule_pack, rule_id, "table", observed FROM hdm_alerts ORDER BY ctid'
     with database.connect() as connection:
         before = connection.execute(rows).fetchall()
-    assert migrate.upgrade(hook) == ("0002", "0005")
+    assert migrate.upgrade(hook) == ("0002", "0006")
     with database.connect() as connection:
         assert connection.execute(rows).fetchall() == before
     reference = postgres.create_database(f"{database.name}_reference")
@@ -147,7 +150,7 @@ def test_an_upgrade_may_take_longer_than_a_check(hook, database, monkeypatch):
         SELECT '2024-05-01', 'a', 'basic', '1', 'column ' || number FROM generate_series(1, 300000) AS number""",
     )
     monkeypatch.setattr(migrate, "_STATEMENT_TIMEOUT", "100ms")
-    assert migrate.upgrade(hook) == ("0002", "0005")
+    assert migrate.upgrade(hook) == ("0002", "0006")
     assert schema(database) == made
 
 
@@ -172,7 +175,7 @@ def test_an_upgrade_that_is_killed_can_be_repeated(hook, database):
         upgrade.kill()
         upgrade.wait()
     assert schema(database) == before
-    assert migrate.upgrade(hook) == ("0002", "0005")
+    assert migrate.upgrade(hook) == ("0002", "0006")
     assert schema(database) == made
 
 
@@ -185,9 +188,9 @@ def test_every_table_and_view_says_what_it_is_for(hook, database):
 
 def test_upgrading_twice_changes_nothing(hook, database):
     """The second upgrade reports that the base is current."""
-    assert migrate.upgrade(hook) == (None, "0005")
+    assert migrate.upgrade(hook) == (None, "0006")
     made = schema(database)
-    assert migrate.upgrade(hook) == ("0005", "0005")
+    assert migrate.upgrade(hook) == ("0006", "0006")
     assert schema(database) == made
 
 
@@ -206,7 +209,7 @@ def test_two_upgrades_at_once_both_end_well(hook, database):
             time.sleep(0.1)
     results = [upgrade.communicate(timeout=60) for upgrade in upgrades]
     assert [upgrade.returncode for upgrade in upgrades] == [0, 0], results
-    assert sorted(out.splitlines()[-1] for out, _ in results) == ["0005 0005", "None 0005"]
+    assert sorted(out.splitlines()[-1] for out, _ in results) == ["0006 0006", "None 0006"]
 
 
 def test_a_migration_that_fails_in_the_middle_leaves_nothing(hook, database):
@@ -228,9 +231,9 @@ def test_a_migration_that_fails_in_the_middle_leaves_nothing(hook, database):
     with database.connect() as connection:
         rows = connection.execute("SELECT count(*), to_regclass('hdm_alembic_version') FROM hdm_core_dblist").fetchall()
     assert rows == [(2, None)]
-    assert migrate.check(hook) == (None, "0005")
+    assert migrate.check(hook) == (None, "0006")
     execute(database, "DROP VIEW alerts_of_today")
-    assert migrate.upgrade(hook) == (None, "0005")
+    assert migrate.upgrade(hook) == (None, "0006")
 
 
 def test_an_upgrade_does_not_wait_for_a_table_in_use(hook, database, monkeypatch):
@@ -247,18 +250,18 @@ def test_an_upgrade_does_not_wait_for_a_table_in_use(hook, database, monkeypatch
     assert failure.value.what == "the HDM base is in use: timed out waiting for a lock"
     assert failure.value.hint == "try again after the running Dag has ended"
     assert schema(database) == before
-    assert migrate.upgrade(hook) == (None, "0005")
+    assert migrate.upgrade(hook) == (None, "0006")
 
 
 def test_the_version_of_a_base_is_checked(hook):
     """A base without tables has no version; the error says what to do."""
-    assert migrate.check(hook) == (None, "0005")
+    assert migrate.check(hook) == (None, "0006")
     with pytest.raises(HdmBaseError) as failure:
         migrate.require_current(hook)
-    assert failure.value.what == "the HDM base is at version none; this release needs 0005"
+    assert failure.value.what == "the HDM base is at version none; this release needs 0006"
     assert failure.value.hint == "run: airflow hdm db upgrade"
     migrate.upgrade(hook)
-    assert migrate.check(hook) == ("0005", "0005")
+    assert migrate.check(hook) == ("0006", "0006")
     migrate.require_current(hook)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hdm_airflow.base import assignments, configuration, endpoints, migrate
+from hdm_airflow.base import assignments, configuration, endpoints, migrate, subscriptions
 from hdm_airflow.base.hook import HdmHook
 from hdm_airflow.errors import ConfigurationError
 
@@ -85,7 +85,7 @@ class Original:
                 connection.execute(f"INSERT INTO {table} VALUES ({', '.join(['%s'] * len(row))})", row)
 
     def take_over(self):
-        assert migrate.upgrade(HdmHook()) == (None, "0005")
+        assert migrate.upgrade(HdmHook()) == (None, "0006")
 
     def rows(self, query):
         with self.database.connect() as connection:
@@ -359,8 +359,29 @@ def test_a_converted_mysql_dump_is_taken_over(database, monkeypatch):
 
 
 def test_every_other_table_of_the_original_is_left_alone(original):
-    """Metrics, rules and mail lists belong to packs and to later releases."""
-    original.run("CREATE TABLE hdm_core_mail_list (id integer, mail varchar(50))")
-    original.run("INSERT INTO hdm_core_mail_list VALUES (1)")
+    """Metrics and rules belong to packs."""
+    original.run("CREATE TABLE metric_basic (id integer, mail varchar(50))")
+    original.run("INSERT INTO metric_basic VALUES (1)")
     original.take_over()
-    assert original.rows("SELECT id, mail FROM hdm_core_mail_list") == [(1, None)]
+    assert original.rows("SELECT id, mail FROM metric_basic") == [(1, None)]
+
+
+@pytest.mark.parametrize("kind", ["serial", "integer", "bigint", "varchar(9)"])
+def test_subscriptions_of_the_original_stay_whatever_their_types(original, kind):
+    """Doubled and missing ids are replaced, and new subscriptions go on from there."""
+    original.run(f"CREATE TABLE hdm_core_mail_list (id {kind}, mail varchar(50) NOT NULL, key text, filters json)")
+    original.run("ALTER TABLE hdm_core_mail_list ALTER COLUMN id DROP NOT NULL")
+    row = "INSERT INTO hdm_core_mail_list (id, mail, key, filters) VALUES "
+    original.run(f"""{row} ('1', 'a@b.example', 'basic', '["High"]'), ('1', 'c@d.example', NULL, NULL)""")
+    original.run(f"{row} (NULL, '', '', NULL)")
+    original.take_over()
+    with HdmHook().session() as base:
+        found = subscriptions.listed(base)
+        new = subscriptions.add(base, subscriptions.Subscription(recipients=("e@f.example",)), actor="ada")
+    assert [(one.recipients, one.filter.pack, one.filter.level, one.flaw) for one in found] == [
+        (("a@b.example",), "basic", "High", ""),
+        (("c@d.example",), None, "Info", ""),
+        ((), None, "Info", "it has no address"),
+    ]
+    assert [one.id for one in found] == [1, 2, 3]
+    assert new == 4

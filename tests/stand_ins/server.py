@@ -25,6 +25,7 @@ class Asked(NamedTuple):
     token: str  # X-Vault-Token
     body: bytes
     login: str = ""  # Authorization
+    key: str = ""  # Idempotency-Key
 
 
 class StandIn(ABC):
@@ -127,7 +128,7 @@ def _handler(owner: StandIn) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             path = unquote(urlsplit(self.path).path)
             token, login = self.headers.get("X-Vault-Token", ""), self.headers.get("Authorization", "")
-            asked = Asked(self.command, path, token, body, login)
+            asked = Asked(self.command, path, token, body, login, self.headers.get("Idempotency-Key", ""))
             status, content = owner.respond(asked)
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

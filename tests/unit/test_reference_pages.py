@@ -16,7 +16,7 @@ from hdm_airflow.packs.limits import Limits
 from hdm_airflow.packs.manifest import REQUIRED, Manifest, json_schema
 from hdm_airflow.runner.processes.sandbox import Sandbox
 from hdm_airflow.runner.venvs.options import VenvOptions
-from hdm_airflow.settings import Environment, Settings
+from hdm_airflow.settings import Environment, NotifyOptions, Settings
 from tests.unit.test_zoo import DEEP
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
@@ -52,12 +52,13 @@ def default(field: FieldInfo) -> str:
         ("properties.md", 0, Manifest),
         ("settings.md", 0, Settings),
         ("settings.md", 1, Environment),
-        ("settings.md", 2, Limits),
-        ("settings.md", 3, Sandbox),
-        ("settings.md", 4, VenvOptions),
-        ("settings.md", 5, CredentialOptions),
-        ("settings.md", 6, VaultOptions),
-        ("settings.md", 7, KeycloakOptions),
+        ("settings.md", 2, NotifyOptions),
+        ("settings.md", 3, Limits),
+        ("settings.md", 4, Sandbox),
+        ("settings.md", 5, VenvOptions),
+        ("settings.md", 6, CredentialOptions),
+        ("settings.md", 7, VaultOptions),
+        ("settings.md", 8, KeycloakOptions),
     ],
 )
 def test_page_has_every_key_with_its_default_and_meaning(name: str, number: int, model: type[BaseModel]) -> None:

@@ -28,6 +28,7 @@ EVERY_KEY: dict[str, Any] = {
     "environments": {
         "dev": {"conn_id": "hdm_dev"},
         "prod": {"conn_id": "hdm", "pack_conn_id": "hdm_packs", "fail_on": "none", "reopen_days": 0},
+        "test": {"conn_id": "hdm_test", "notify": False},
     },
     "select": ["tag:nightly"],
     "exclude": ["mp_slow"],
@@ -46,6 +47,7 @@ EVERY_KEY: dict[str, Any] = {
     "sandbox": {"mode": "required", "read": ["/srv"], "write": ["/data"], "hide": ["/var/log/airflow"]},
     "fail_on": "Warning",
     "reopen_days": 30,
+    "notify": {"smtp_conn_id": "mail", "sender": "Quality <quality@hospital.example>", "language": "fr"},
 }
 
 
@@ -87,6 +89,31 @@ def test_every_fault_is_named_at_once() -> None:
     )
     faults = {line.strip().partition(":")[0] for line in what.splitlines()[1:]}
     assert faults == {"environments", "timeout", "select", "schedule", "packsdir", "venvs.folder"}
+
+
+@pytest.mark.parametrize("sender", ["quality", "médecin@hospital.example", "a b", "a@b.example\nBcc: c@d.example"])
+def test_sender_is_an_address(sender: str) -> None:
+    """A mail server would refuse it every night."""
+    assert "notify.sender: it must be an address" in fault_of({"notify": {"sender": sender}})
+
+
+def test_environment_has_its_own_messages_or_none() -> None:
+    """What it states replaces the setting as a whole."""
+    own = {"smtp_conn_id": "other"}
+    found = Settings.parse(
+        json.dumps(
+            {
+                "notify": {"smtp_conn_id": "mail", "language": "fr"},
+                "environments": {"a": {"conn_id": "a"}, "b": {"conn_id": "b", "notify": own}, "c": {"notify": False}},
+            }
+        )
+    )
+    options = {name: found.notify_for(one) for name, one in found.environments.items()}
+    assert {name: one and (one.smtp_conn_id, one.language) for name, one in options.items()} == {
+        "a": ("mail", "fr"),
+        "b": ("other", "en"),
+        "c": None,
+    }
 
 
 def test_unknown_key_is_an_error() -> None:

@@ -31,7 +31,18 @@ READ = (
 APPEND = ("hdm_pack_schema",)
 WRITE = ("hdm_alerts", "hdm_not_judged")
 #: Packs have no rights on these.
-DENIED = ("hdm_pack", "hdm_pack_state", "hdm_audit", VERSION_TABLE)
+DENIED = (
+    "hdm_pack",
+    "hdm_pack_state",
+    "hdm_audit",
+    "hdm_core_mail_list",
+    "hdm_mail_allowed",
+    "hdm_digest",
+    "hdm_told",
+    "hdm_message",
+    "hdm_message_recipient",
+    VERSION_TABLE,
+)
 TABLES = (*READ, *APPEND, *WRITE, *DENIED)
 #: (table, privilege) of all that packs need.
 _NEEDED = [

@@ -5,8 +5,8 @@ SET LOCAL lock_timeout = '10s';
 -- name: lock
 -- Let nobody activate or configure a pack until the end of the transaction.
 LOCK TABLE hdm_core_table_corr_db_mp, hdm_core_table_corr_db_rp, hdm_pack_metric_conf, hdm_pack_rule_conf,
-    hdm_pack_run, hdm_pack_state, hdm_alerts, hdm_not_judged, hdm_incident, hdm_incident_count, hdm_pack,
-    hdm_pack_schema IN SHARE ROW EXCLUSIVE MODE;
+    hdm_pack_run, hdm_pack_state, hdm_alerts, hdm_not_judged, hdm_incident, hdm_incident_count, hdm_told,
+    hdm_pack, hdm_pack_schema IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: used
 -- Tables of the base with rows of a pack, except what its attempts recorded of its files.
@@ -24,7 +24,8 @@ WHERE %(kind)s = 'rule' AND EXISTS (SELECT FROM hdm_not_judged WHERE rule_pack =
 UNION ALL SELECT 'hdm_incident'
 WHERE %(kind)s = 'rule' AND EXISTS (SELECT FROM hdm_incident WHERE rule_pack = %(pack)s)
 UNION ALL SELECT 'hdm_incident_count'
-WHERE %(kind)s = 'rule' AND EXISTS (SELECT FROM hdm_incident_count WHERE rule_pack = %(pack)s);
+WHERE %(kind)s = 'rule' AND EXISTS (SELECT FROM hdm_incident_count WHERE rule_pack = %(pack)s)
+UNION ALL SELECT 'hdm_told' WHERE %(kind)s = 'rule' AND EXISTS (SELECT FROM hdm_told WHERE rule_pack = %(pack)s);
 
 -- name: activation_metric
 -- Move the activations of a metric pack.
@@ -71,6 +72,15 @@ UPDATE hdm_incident SET rule_pack = %(new)s WHERE %(kind)s = 'rule' AND rule_pac
 -- name: counts
 -- Move the totals of each date of a rule pack.
 UPDATE hdm_incident_count SET rule_pack = %(new)s WHERE %(kind)s = 'rule' AND rule_pack = %(old)s;
+
+-- name: told
+-- Move what was told of a rule pack.
+UPDATE hdm_told SET rule_pack = %(new)s WHERE %(kind)s = 'rule' AND rule_pack = %(old)s;
+
+-- name: subscriptions
+-- Move the subscriptions that name a rule pack, with or without what begins the ids of its tasks.
+UPDATE hdm_core_mail_list SET key = CASE WHEN key = %(old)s THEN %(new)s ELSE 'rp_' || %(new)s END
+WHERE %(kind)s = 'rule' AND key IN (%(old)s, 'rp_' || %(old)s);
 
 -- name: packs
 -- Move what the attempts ran, except versions that have run under the new name too.

@@ -24,6 +24,7 @@ SELECT 'hdm_alerts' AS name WHERE EXISTS (SELECT FROM hdm_alerts WHERE endpoint 
 UNION ALL SELECT 'hdm_not_judged' WHERE EXISTS (SELECT FROM hdm_not_judged WHERE endpoint = ANY(%(slugs)s))
 UNION ALL SELECT 'hdm_incident' WHERE EXISTS (SELECT FROM hdm_incident WHERE endpoint = ANY(%(slugs)s))
 UNION ALL SELECT 'hdm_incident_count' WHERE EXISTS (SELECT FROM hdm_incident_count WHERE endpoint = ANY(%(slugs)s))
+UNION ALL SELECT 'hdm_told' WHERE EXISTS (SELECT FROM hdm_told WHERE endpoint = ANY(%(slugs)s))
 UNION ALL SELECT 'hdm_pack_run' WHERE EXISTS (SELECT FROM hdm_pack_run WHERE endpoint = ANY(%(slugs)s))
 UNION ALL SELECT 'hdm_activation' WHERE EXISTS (SELECT FROM hdm_activation WHERE slug = ANY(%(slugs)s))
 UNION ALL SELECT 'hdm_configuration' WHERE EXISTS (
@@ -73,6 +74,20 @@ UPDATE hdm_incident SET endpoint = %(new)s WHERE endpoint = %(old)s;
 -- name: counts
 -- Move the totals of each date to another slug.
 UPDATE hdm_incident_count SET endpoint = %(new)s WHERE endpoint = %(old)s;
+
+-- name: told
+-- Move what was told to another slug.
+UPDATE hdm_told AS told SET endpoint = %(new)s WHERE endpoint = %(old)s AND NOT EXISTS (
+    SELECT FROM hdm_told AS other WHERE other.rule_pack = told.rule_pack AND other.endpoint = %(new)s
+);
+
+-- name: subscribed
+-- The endpoints that subscriptions name, as stored.
+SELECT DISTINCT db_key FROM hdm_core_mail_list WHERE db_key <> '';
+
+-- name: subscriptions
+-- Move subscriptions to another slug.
+UPDATE hdm_core_mail_list SET db_key = %(new)s WHERE db_key = %(old)s;
 
 -- name: states
 -- Move the ledger's state to another slug, before the ledger: its triggers then find everything right, row by row.
