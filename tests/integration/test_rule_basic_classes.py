@@ -229,6 +229,19 @@ def test_a_column_is_stale_if_its_newest_date_is_too_old(written: tuple[Base, Ni
     assert (alert["alert_class"], alert["observed"], alert["threshold"]) == ("FRESHNESS", None, "< 2026-03-01 00:00:00")
 
 
+def test_alerts_carry_owner_and_tags_of_their_rule(written: tuple[Base, Nights]) -> None:
+    """Tags as a list, whatever they contain; nothing where the rule has none."""
+    base, made = written
+    made.write(DATES[0], {"stays": {"a": column()}})
+    content = {"exists": False, "of": "table"}
+    tags = 'icu, "night", back\\slash, icu,'
+    owned = rule(base, "SCHEMA", content, "stays", owner="data team", tags=tags, rule_key="icu/stays")
+    other = rule(base, "SCHEMA", content, "st*")
+    found(base, DATES[0])
+    rows = {one["rule_id"]: (one["owner"], one["tags"]) for one in base.alerts(DATES[0])}
+    assert rows == {owned: ("data team", ["icu", '"night"', "back\\slash"]), other: (None, None)}
+
+
 BAD = {
     "DATA": [
         ({}, "may have only allowed, data_type, except, forbidden, key_columns, new, required, where"),
