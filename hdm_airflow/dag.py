@@ -67,7 +67,8 @@ class HdmDag(DAG):
     Args:
         dag_id: id of the Dag.
         packs_dir: the packs folder, relative to the Dag file.
-        environments: name -> {"conn_id": ..., "pack_conn_id": ...}, one HDM base each; also `fail_on`, `reopen_days`.
+        environments: name -> {"conn_id": ..., "pack_conn_id": ...}, one HDM base each; also `fail_on`, `reopen_days`,
+            `notify`.
         select: selectors of the packs to run: `basic` (name), `mp_basic` (task id), both with `*`; `kind:rule`;
             `tag:nightly`; empty: all packs.
         exclude: selectors of packs to skip.

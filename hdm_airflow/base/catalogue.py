@@ -8,7 +8,17 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hdm_airflow.base import activation, configuration, endpoints, incidents, pack_state, runs
+from hdm_airflow.base import (
+    activation,
+    configuration,
+    endpoints,
+    incidents,
+    messages,
+    news,
+    pack_state,
+    runs,
+    subscriptions,
+)
 from hdm_airflow.base.endpoints import Endpoint, Registered
 from hdm_airflow.base.queries import queries
 
@@ -98,6 +108,12 @@ def try_writing(base: BaseConnection) -> None:
         recorded = {"kind": "metric", "name": _TRIAL, "version": "0", "sha256": "", "readme": "", "findings": "[]"}
         base.execute(queries("packs")["record"], {**recorded, "config_schema": None})
         incidents.derive(base, _TRIAL, reopen_days=0)
+        subscriptions.allow(base, f"@{_TRIAL}", actor=_TRIAL)
+        number = subscriptions.add(base, subscriptions.Subscription(recipients=(_TRIAL,)), actor=_TRIAL)
+        found = news.collect(base, 0, with_alerts=False)
+        message = {"subscription": number, "digest": found.digest, "channel": "mail", "key": _TRIAL, "subject": ""}
+        messages.add(base, [{**message, "body": "", "recipients": [_TRIAL]}])
+        base.execute(queries("catalogue")["told"], values)
         base.execute(queries("catalogue")["remove_alert"], values)
 
 

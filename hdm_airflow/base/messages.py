@@ -78,14 +78,15 @@ def alone(base: BaseConnection, patience: float = _PATIENCE) -> Iterator[None]:
             base.execute(queries("messages")["unlock"])
 
 
-def add(base: BaseConnection, message: Mapping[str, Any]) -> None:
-    """Put a message into the outbox, within the transaction that decides it.
+def add(base: BaseConnection, every: Sequence[Mapping[str, Any]]) -> None:
+    """Put messages into the outbox, within the transaction that decides them.
 
     Args:
         base: the connection.
-        message: subscription, digest, channel, key, subject, body and recipients.
+        every: subscription, digest, channel, key, subject, body and recipients of each.
     """
-    base.execute(queries("messages")["add"], message)
+    with base.cursor() as cursor:
+        cursor.executemany(queries("messages")["add"], every)
 
 
 def due(base: BaseConnection) -> list[int]:

@@ -101,19 +101,23 @@ def collect(base: BaseConnection, until: int, *, with_alerts: bool) -> News:
         with_alerts: whether a filter asks what only alerts say.
     """
     statements = queries("news")
-    former = base.execute(statements["former"]).fetchone() or {"event": 0, "date": None}
     newest = today.newest_date(base)
+    former = base.execute(statements["former"], {"date": newest}).fetchone() or {"event": 0, "date": None}
     values: dict[str, Any] = {"after": former["event"], "until": until, "former": former["date"], "date": newest}
     values |= matrix.active_in_other_forms(base)
-    base.execute(queries("incident_list")["tune"])
+    base.execute(queries("incident_fold")["tune"])
     base.execute(statements["tables"])
     base.execute(statements["pairs"])
     base.execute("ANALYZE news_pair")
     base.execute(statements["news"], values, prepare=False)
     base.execute("ANALYZE news")
     if with_alerts:
+        base.execute(statements["hashed"])
         base.execute(statements["news_alerts"], prepare=False)
-    base.execute(statements["open_alerts" if with_alerts else "open"], prepare=False)
+        base.execute(statements["open_alerts"], prepare=False)
+        base.execute(statements["unhashed"])
+    else:
+        base.execute(statements["open"], prepare=False)
     base.execute(statements["not_judged"], values, prepare=False)
     base.execute(statements["index"])
     for table in _TABLES:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from hdm_airflow.base.subscriptions import Subscription
     from hdm_airflow.notify.words import Site
 
+_BATCH = 200  # messages that are written at once
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decided:
@@ -45,13 +47,18 @@ def decide(base: BaseConnection, site: Site, language: str) -> Decided:
         found = news.collect(base, until, with_alerts=any(one.filter.asks_alerts for one in wanted))
         digests = Digests(base, found)
         told = []
+        batch: list[dict[str, object]] = []
         texts: dict[str, Texts] = {}
         for one in wanted:
             digest = digests.of(one)
             if is_due(one, digest):
                 text = texts.setdefault(one.language or language, Texts(one.language or language))
-                messages.add(base, _message(found.digest, one, words.message(digest, one, site, text)))
+                batch.append(_message(found.digest, one, words.message(digest, one, site, text)))
                 told.append(one.id)
+            if len(batch) == _BATCH:
+                messages.add(base, batch)
+                batch.clear()
+        messages.add(base, batch)
         subscriptions.told(base, told, found.date)
         news.finish(base, found, len(told))
         messages.expire(base)

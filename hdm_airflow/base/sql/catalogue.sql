@@ -72,3 +72,7 @@ DELETE FROM hdm_alerts WHERE "date" = %(date)s AND rule_pack = %(pack)s AND endp
 -- name: not_judged
 -- Write what was not judged.
 INSERT INTO hdm_not_judged ("date", rule_pack, endpoint, kind) VALUES (%(date)s, %(pack)s, %(slug)s, 'error');
+
+-- name: told
+-- Write what was told.
+INSERT INTO hdm_told (rule_pack, endpoint, judged) VALUES (%(pack)s, %(slug)s, true) ON CONFLICT DO NOTHING;

@@ -12,8 +12,9 @@ LOCK TABLE hdm_incident_event IN SHARE MODE;
 SELECT coalesce(max(id), 0) AS id FROM hdm_incident_event;
 
 -- name: former
--- What the last decision knew.
-SELECT event, "date" FROM hdm_digest ORDER BY id DESC LIMIT 1;
+-- Up to which event the last decision knew, and the metric date of the last one before this metric date.
+SELECT event, (SELECT max("date") FROM hdm_digest WHERE "date" < %(date)s) AS "date"
+FROM hdm_digest ORDER BY id DESC LIMIT 1;
 
 -- name: digest
 -- Keep a decision.
@@ -22,6 +23,14 @@ INSERT INTO hdm_digest ("date", event, messages) VALUES (%(date)s, %(until)s, 0)
 -- name: counted
 -- How many messages it has made.
 UPDATE hdm_digest SET messages = %(messages)s WHERE id = %(digest)s;
+
+-- name: hashed
+-- Join alerts by hash: the planner takes each condition for rare, and would look every row up among all of a night.
+SELECT set_config('enable_nestloop', 'off', true);
+
+-- name: unhashed
+-- Join as before.
+SELECT set_config('enable_nestloop', 'on', true);
 
 -- name: tables
 -- The tables of one decision; they end with its transaction.
@@ -80,8 +89,10 @@ FROM known LEFT JOIN hdm_told AS told ON told.rule_pack = known.rule_pack AND to
 
 -- name: news
 -- What has happened to incidents since the last decision, one row for each: opened goes before reopened, the end of a mute
--- and a higher level. It is over only if it was not opened meanwhile. What people have accepted or closed is no news, nor
--- is what is muted now. A mute until a date ends when a later metric date is derived; the last decision has seen none.
+-- and a higher level. It is over only if it was not opened meanwhile; it then counts with the highest level that it had,
+-- so that whoever was told of it is told of its end. What people have accepted or closed is no news, nor is what is muted
+-- now, except the end of what was open when it was muted. A mute until a date ends when a later metric date is derived;
+-- the last decision has seen none.
 INSERT INTO news
 WITH changed AS (
     SELECT incident, bool_or(kind = 'opened') AS opened, bool_or(kind = 'reopened') AS reopened,
@@ -110,7 +121,10 @@ SELECT incident.id, array_position(ARRAY['opened', 'reopened', 'raised', 'due', 
 FROM every JOIN hdm_incident AS incident ON incident.id = every.incident
 JOIN news_pair AS pair ON pair.rule_pack = incident.rule_pack AND pair.endpoint = incident.endpoint
 CROSS JOIN LATERAL (SELECT array_position(ARRAY['High', 'Warning', 'Info'], incident.level)) AS level (rank)
-CROSS JOIN LATERAL (SELECT level.rank, CASE
+CROSS JOIN LATERAL (SELECT CASE WHEN incident.state = 'open' THEN level.rank ELSE (
+    SELECT min(array_position(ARRAY['High', 'Warning', 'Info'], event.level)) FROM hdm_incident_event AS event
+    WHERE event.incident = incident.id AND event."date" >= incident.opened_on AND NOT event.withdrawn
+) END, CASE
     WHEN incident.closed_as IN ('accepted', 'by hand') THEN NULL
     WHEN every.opened THEN 'opened'
     WHEN every.reopened THEN 'reopened'
@@ -120,14 +134,15 @@ CROSS JOIN LATERAL (SELECT level.rank, CASE
 END) AS now (rank, change)
 WHERE now.change IS NOT NULL AND NOT coalesce(CASE
     WHEN incident.muted_until = 'infinity' THEN incident.state = 'open' AND incident.muted_on >= incident.opened_on
-    ELSE incident.muted_until >= pair.newest
+    ELSE incident.muted_until >= pair.newest AND (incident.state = 'open' OR incident.opened_on > incident.muted_on)
 END, false);
 
 -- name: news_alerts
 -- What filters ask of their alerts.
 UPDATE news SET class = alert.alert_class, owner = alert.owner, tags = alert.tags
 FROM hdm_alerts AS alert
-WHERE alert."date" = news.alert_on AND alert.endpoint = news.endpoint AND alert.rule_pack = news.rule_pack
+WHERE alert."date" = ANY(ARRAY(SELECT DISTINCT alert_on FROM news))  -- by the index
+    AND alert."date" = news.alert_on AND alert.endpoint = news.endpoint AND alert.rule_pack = news.rule_pack
     AND coalesce(alert.rule_id, '') = news.rule_id AND coalesce(alert."table", '') = news."table"
     AND coalesce(alert."column", '') = news."column";
 
@@ -153,7 +168,10 @@ SELECT rule_pack, endpoint, rank, class, owner, tags, count(*) FROM (
         alert.tags
     FROM hdm_incident AS incident
     JOIN news_pair AS pair ON pair.rule_pack = incident.rule_pack AND pair.endpoint = incident.endpoint
-    LEFT JOIN hdm_alerts AS alert ON alert."date" = coalesce(incident.last_on, pair.usable)
+    LEFT JOIN hdm_alerts AS alert ON alert."date" = ANY(ARRAY(
+            SELECT usable FROM news_pair UNION SELECT last_on FROM hdm_incident WHERE state = 'open'
+        ))
+        AND alert."date" = coalesce(incident.last_on, pair.usable)
         AND alert.endpoint = incident.endpoint AND alert.rule_pack = incident.rule_pack
         AND coalesce(alert.rule_id, '') = incident.rule_id AND coalesce(alert."table", '') = incident."table"
         AND coalesce(alert."column", '') = incident."column"
@@ -162,7 +180,8 @@ SELECT rule_pack, endpoint, rank, class, owner, tags, count(*) FROM (
 
 -- name: not_judged
 -- What could not be judged: whole endpoints by the ledger's state, and checks by what the rule pack says of its newest
--- usable date. A pack without a run counts only if a whole decision has passed since its last one: it may be about to run.
+-- usable date. A pack without a run counts only if there is none for the metric date of the decision before this date
+-- either: it may be about to run.
 INSERT INTO news_not_judged
 WITH active (rule_pack, endpoint) AS (
     SELECT rp_key, db_key FROM hdm_core_table_corr_db_rp JOIN hdm_endpoint ON slug = db_key
