@@ -63,10 +63,10 @@ def value(condition: Any, breach: float | None) -> Any:
     """A value that meets a condition."""
     if condition.operator == "!=":
         return "lodgings"
-    if condition.operator in {">", ">="} and breach is not None and condition.threshold != 0:
-        return max(breach, condition.threshold)
+    if condition.operator in {">", ">="} and breach is not None and condition.bounds[0] != 0:
+        return max(breach, condition.bounds[0])
     steps = {">": 1, "<": -1}
-    return condition.threshold + steps[condition.operator] if condition.operator in steps else condition.threshold
+    return condition.bounds[0] + steps[condition.operator] if condition.operator in steps else condition.bounds[0]
 
 
 def messages(rule: dict[str, Any], known: dict[tuple[str, str], Any], breach: float | None, *columns: str) -> list[str]:
