@@ -6,7 +6,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -107,14 +107,11 @@ def _finite(text: str) -> float:
 def _check_depth(value: Any) -> None:
     """Refuse what the programs behind us would take for endless."""
     level, depth = [value], 0
-    while level := [inner for one in level for inner in _inside(one)]:
+    while level := [one for one in level if isinstance(one, (dict, list))]:
         depth += 1
         if depth > DEPTH:
             raise _Refused(f"gave an answer that is nested more than {DEPTH} deep")
-
-
-def _inside(value: Any) -> Any:
-    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
 
 
 def _masked(value: Any, mask: Masker) -> Any:
@@ -123,7 +120,21 @@ def _masked(value: Any, mask: Masker) -> Any:
     texts = iter(dict.fromkeys(_texts(value)))
     while some := list(islice(texts, _TOGETHER)):
         found.update(_search(some, mask))
-    return _replaced(value, found.get) if found else value
+    return _replaced(value, found, mask.numbers) if found or mask.numbers else value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a value, keys too."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            yield from one
+            waiting += one.values()
 
 
 def _search(texts: list[str], mask: Masker) -> Iterator[tuple[str, str]]:
@@ -140,26 +151,12 @@ def _search(texts: list[str], mask: Masker) -> Iterator[tuple[str, str]]:
     yield from _search(texts[middle:], mask)
 
 
-def _texts(value: Any) -> Iterator[str]:
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, str):
-            yield one
-        elif isinstance(one, (dict, list)):
-            waiting += _inside(one)
-            yield from one if isinstance(one, dict) else ()
-        elif isinstance(one, (int, float)) and not isinstance(one, bool):
-            yield json.dumps(one)
-
-
-def _replaced(value: Any, find: Callable[[str], str | None]) -> Any:
+def _replaced(value: Any, found: Mapping[str, str], numbers: frozenset[str]) -> Any:
     if isinstance(value, str):
-        return value if (clean := find(value)) is None else clean
+        return found.get(value, value)
     if isinstance(value, list):
-        return [_replaced(inner, find) for inner in value]
+        return [_replaced(inner, found, numbers) for inner in value]
     if isinstance(value, dict):
-        return {_replaced(key, find): _replaced(inner, find) for key, inner in value.items()}
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and find(json.dumps(value)) == MASK:
-        return MASK
-    return value
+        return {found.get(key, key): _replaced(inner, found, numbers) for key, inner in value.items()}
+    is_secret = bool(numbers) and isinstance(value, (int, float)) and json.dumps(value) in numbers
+    return MASK if is_secret else value

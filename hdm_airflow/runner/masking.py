@@ -32,6 +32,7 @@ _FEW = 400  # pieces; with more, the pattern that allows noise between their cha
 #: The beginning of a word, up to a character that is rare in ordinary text; the rarest ones first.
 _RARE = tuple(map(re.compile, ("(?s:.*?)[^a-z0-9 .,:;/_=()-]", "(?s:.*?)[^a-z ]")))
 _RARE_DIGIT = tuple(map(re.compile, ("(?:..)*?7", "(?:..)*?6", "(?:..)*?[4589]")))
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 _ZERO = "0(?![xX])"  # the digit, which is not the beginning of noise
 _NO_DEMAND = (False, False, 0)
@@ -57,6 +58,8 @@ class Masker:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         known = {secret for secret in secrets if secret}
+        #: Secrets that a program may take for a number, and JSON then holds without quotes.
+        self.numbers = frozenset(secret for secret in known if _NUMBER.fullmatch(secret))
         #: An escaped or encoded secret is at most this long, in characters.
         self.longest = max((_WIDEST * len(secret.encode("utf-8", "surrogatepass")) for secret in known), default=0)
         self._blanks = any(re.search(r"\S\s+\S", secret) for secret in known)

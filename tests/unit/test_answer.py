@@ -57,7 +57,7 @@ def test_any_value_of_json_is_an_answer(path: Path, value: object) -> None:
         (rb'["\ud800"]', "with half of a surrogate pair"),
         (rb'{"\udfff": 1}', "with half of a surrogate pair"),
         (b"[" * 1_000_000, "is nested too deeply"),
-        (b"[" * (DEPTH + 2) + b"]" * (DEPTH + 2), f"is nested more than {DEPTH} deep"),
+        (b"[" * (DEPTH + 1) + b"]" * (DEPTH + 1), f"is nested more than {DEPTH} deep"),
         (b'{"":' * 900 + b"1" + b"}" * 900, f"is nested more than {DEPTH} deep"),
     ],
     ids=lambda value: value[:12].decode("latin-1") if isinstance(value, bytes) else "",

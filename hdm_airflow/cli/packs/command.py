@@ -27,7 +27,9 @@ from hdm_airflow.settings import Settings
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from hdm_airflow.packs.pack import Pack
 
 log = logging.getLogger(__name__)
 
@@ -39,32 +41,57 @@ _ARGUMENT = re.compile(r"([^:=]+)(:?=)(.*)", re.DOTALL)
 def ask(args: Namespace) -> int:
     """Ask the pack and print its answer."""
     asked = Command(name=args.command_name, arguments=_arguments(args))
-    settings = Settings.load()
     pack = Catalog.scan(packs_folder(args.packs_dir)).find(args.name)
+    code, answer = ask_pack(pack, asked, args, endpoints=args.endpoint or ())
+    if code:
+        return code
+    if args.output == "text" and isinstance(answer, str):
+        put(answer)
+    else:
+        put_json(answer)
+    return 0
+
+
+def ask_pack(pack: Pack, asked: Command, args: Namespace, *, endpoints: Sequence[str] = ()) -> tuple[int, Any]:
+    """Ask a pack in the foreground, with its output on stderr; also for commands of other names.
+
+    Args:
+        pack: the pack.
+        asked: what it is asked.
+        args: with `environment`, `conn_id` and, if it matters, `date`.
+        endpoints: names or slugs of the endpoints that it gets.
+
+    Returns:
+        The exit code, and the answer if that is 0. An error of the pack has been printed.
+
+    Raises:
+        HdmError: if the pack was not started.
+    """
     pack_command.check(pack, asked)
+    settings = Settings.load()
     name, environment = find_environment(settings, args)
     now = datetime.now(airflow_settings.TIMEZONE)
     asking = PackCommand(
         pack,
         asked,
         conditions(pack, settings, environment),
-        Caller(environment=name, metric_date=args.date or now.date(), dag_id=DAG_ID, run_id=run_id(now)),
+        Caller(
+            environment=name,
+            metric_date=getattr(args, "date", None) or now.date(),
+            dag_id=DAG_ID,
+            run_id=run_id(now),
+        ),
         log,
-        endpoints=find_slugs(environment.conn_id, args.endpoint) if args.endpoint else (),
+        endpoints=find_slugs(environment.conn_id, endpoints) if endpoints else (),
     )
     with interruptible(asking) as interrupted:
         try:
-            answer = asking.run()
+            return 0, asking.run()
         except HdmError as error:
             if not asking.begun:
                 raise
             say(str(error))
-            return INTERRUPTED if interrupted else FAILED
-    if args.output == "text" and isinstance(answer, str):
-        put(answer)
-    else:
-        put_json(answer)
-    return 0
+            return (INTERRUPTED if interrupted else FAILED), None
 
 
 def _arguments(args: Namespace) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -61,7 +61,7 @@ def conditions(pack: Pack, settings: Settings, environment: Environment) -> Cond
     )
 
 
-def find_slugs(conn_id: str, stated: list[str]) -> list[str]:
+def find_slugs(conn_id: str, stated: Iterable[str]) -> list[str]:
     """The slugs of the endpoints that a person named.
 
     Raises:
