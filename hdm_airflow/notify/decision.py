@@ -48,11 +48,13 @@ def decide(base: BaseConnection, site: Site, language: str) -> Decided:
         digests = Digests(base, found)
         told = []
         batch: list[dict[str, object]] = []
+        ascii_only = base.info.parameter_status("server_encoding") != "UTF8"
         texts: dict[str, Texts] = {}
         for one in wanted:
             digest = digests.of(one)
             if is_due(one, digest):
-                text = texts.setdefault(one.language or language, Texts(one.language or language))
+                wish = one.language or language
+                text = texts.setdefault(wish, Texts(wish, ascii=ascii_only))
                 batch.append(_message(found.digest, one, words.message(digest, one, site, text)))
                 told.append(one.id)
             if len(batch) == _BATCH:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 LANGUAGES = ("en", "fr")
 
+_APOSTROPHE = "\u2019"
 _FILE = Path(__file__).with_name("texts") / "digest.json"
 
 
@@ -24,11 +26,13 @@ class Texts:
 
     Args:
         language: one of LANGUAGES.
+        ascii: without accents and typographic signs, for an HDM base whose encoding may lack them.
     """
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, *, ascii: bool = False) -> None:  # noqa: A002  # what it is
         self.language = language
-        self._separator = "\u202f" if language == "fr" else ","
+        self._ascii = ascii
+        self._separator = "," if language == "en" else " " if ascii else "\u202f"
         self._singular = (0, 1) if language == "fr" else (1,)
 
     def __call__(self, key: str, **values: Any) -> str:
@@ -41,6 +45,8 @@ class Texts:
         found = catalogue()[key][self.language]
         if isinstance(found, dict):
             found = found["one" if values["count"] in self._singular else "other"]
+        if self._ascii:
+            found = unicodedata.normalize("NFKD", found.replace(_APOSTROPHE, "'")).encode("ascii", "ignore").decode()
         return found.format(**{name: self._written(value) for name, value in values.items()})
 
     def _written(self, value: Any) -> Any:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from hdm_airflow.notify.notifier import Notified
+    from hdm_airflow.notify.words import Site
 
 _PAGES = "/plugin/data-quality"  # our pages, below Airflow's address
 _SHOWN = 10  # recipients, or subscriptions, in an error
@@ -74,7 +75,7 @@ class NotifyOperator(BaseOperator):
             raise AirflowSkipException(part.OUTSIDE)
 
 
-def site(environment: str) -> Any:
+def site(environment: str) -> Site:
     """Where messages come from: the environment, and the address of the pages, if Airflow is told its own."""
     from airflow.configuration import conf
 

@@ -174,6 +174,11 @@ def test_what_could_not_be_judged_is_told_by_cause_and_once(house: House) -> Non
     house.night(3, {}, status="failed")
     house.notify()
     assert len(house.server.mails) == 2
+    ids = house.pack.start(day(4), HEART)  # the next one goes on, and fails too
+    house.notify()
+    house.pack.close(ids, day(4), Night("failed"))
+    house.notify()
+    assert len(house.server.mails) == 2
     new = ("9", "t", "")
     house.night(4, {A: "High", new: "Info"}, not_judged={("7", "", ""): ("no metrics", "nothing"), B: ("error", "")})
     house.notify()

@@ -59,6 +59,17 @@ def test_every_key_is_used_and_every_used_key_is_there() -> None:
     assert stated | made | NAMED == set(catalogue())
 
 
+def test_texts_without_accents_are_readable_ascii() -> None:
+    """For a base in an encoding of its own; what packs say is left as it is."""
+    text = Texts("fr", ascii=True)
+    assert text("closed-deactivated") == "clos : le controle ne s'execute plus sur cette base"
+    assert text("open", count=1200) == "1 200 incidents sont ouverts au total."
+    assert text("now", value="é") == "maintenant : é"
+    found = [form for texts in catalogue().values() for form in forms(texts["fr"])]
+    left = {sign for form in found for sign in form if not sign.isascii()}
+    assert left <= set("éàèêôùÉ\u2019"), "look whether these have a plain form"
+
+
 def test_numbers_and_plurals_are_those_of_the_language() -> None:
     """French counts zero as one."""
     english, french = map(Texts, LANGUAGES)

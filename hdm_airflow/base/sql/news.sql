@@ -215,12 +215,20 @@ WHERE state.status IN ('success', 'partial') AND state.metric_date >= coalesce(%
 GROUP BY 1, 2, 3, 4;
 
 -- name: told
--- Keep what this decision knew.
+-- Keep what this decision knew. What a run that goes on will be, nobody knows.
 INSERT INTO hdm_told AS known (rule_pack, endpoint, "date", judged)
-SELECT coalesce(pair.rule_pack, bad.rule_pack), coalesce(pair.endpoint, bad.endpoint), pair.newest, bad.endpoint IS NULL
-FROM news_pair AS pair FULL JOIN (
-    SELECT DISTINCT rule_pack, endpoint FROM news_not_judged WHERE checks = 0 AND cause <> 'never run'
-) AS bad ON bad.rule_pack = pair.rule_pack AND bad.endpoint = pair.endpoint
+SELECT every.rule_pack, every.endpoint, every.newest,
+    CASE WHEN state.status = 'running' THEN coalesce(former.judged, true) ELSE every.judged END
+FROM (
+    SELECT coalesce(pair.rule_pack, bad.rule_pack) AS rule_pack, coalesce(pair.endpoint, bad.endpoint) AS endpoint,
+        pair.newest, bad.endpoint IS NULL AS judged
+    FROM news_pair AS pair FULL JOIN (
+        SELECT DISTINCT rule_pack, endpoint FROM news_not_judged WHERE checks = 0 AND cause <> 'never run'
+    ) AS bad ON bad.rule_pack = pair.rule_pack AND bad.endpoint = pair.endpoint
+) AS every
+LEFT JOIN hdm_pack_state AS state
+    ON state.kind = 'rule' AND state.pack = every.rule_pack AND state.endpoint = every.endpoint
+LEFT JOIN hdm_told AS former ON former.rule_pack = every.rule_pack AND former.endpoint = every.endpoint
 ON CONFLICT (rule_pack, endpoint) DO UPDATE SET "date" = excluded."date", judged = excluded.judged
 WHERE (known."date", known.judged) IS DISTINCT FROM (excluded."date", excluded.judged);
 
