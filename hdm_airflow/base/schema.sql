@@ -342,7 +342,8 @@ CREATE TABLE hdm_mail_allowed (
 );
 COMMENT ON TABLE hdm_mail_allowed IS 'Addresses and domains that everybody may subscribe';
 
--- Decisions what is news, for all subscriptions at once. The newest row says up to where; the upgrade makes the first.
+-- Decisions what is news, for all subscriptions at once. The newest row says up to where. An upgrade makes
+-- the first, if anything has happened before.
 CREATE TABLE hdm_digest (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -77,7 +77,7 @@ CREATE TABLE hdm_digest (
 );
 COMMENT ON TABLE hdm_digest IS 'When it was decided what is news, and up to which event';
 -- What has happened until now is no news.
-INSERT INTO hdm_digest (event, messages) SELECT coalesce(max(id), 0), 0 FROM hdm_incident_event;
+INSERT INTO hdm_digest (event, messages) SELECT max(id), 0 FROM hdm_incident_event HAVING max(id) IS NOT NULL;
 
 CREATE TABLE hdm_told (
     rule_pack text NOT NULL,
