@@ -11,7 +11,6 @@ import binascii
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import conditions
@@ -168,16 +167,13 @@ def answers(endpoint: hdm.Endpoint, checks: Iterable[Check], limits: Limits) -> 
     queries = list(dict.fromkeys(one.law.query for one in checks if isinstance(one.law, Sql)))
     if not queries:
         return {}
-    waiting: SimpleQueue[str] = SimpleQueue()
-    for query in queries:
-        waiting.put(query)
+    waiting = iter(queries)  # taking the next one is a single step of the interpreter
     count = min(limits.connections, len(queries))
     found: dict[str, Answer | Exception] = {}
 
     def work() -> None:
         with endpoint_query.Asker(endpoint, limits) as asker:
-            while not waiting.empty():
-                query = waiting.get()
+            for query in waiting:
                 try:
                     found[query] = asker.ask(query)
                 except RuleError as error:
