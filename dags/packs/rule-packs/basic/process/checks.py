@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import classes
 import conditions
 import sql_law
-from asked import Compare
+from asked import Compare, Sql
 from conditions import Condition, ValueKindError
 from rule_error import MissingMetricError, RuleError
 from usual import TOO_BIG
@@ -109,6 +109,8 @@ class Check:
     @property
     def shape(self) -> tuple[Any, ...]:
         """Checks of one shape differ in their bounds only, and are judged together."""
+        if isinstance(self.law, Sql):  # its law looks up what each rule asks
+            return self.of, self.metric, self.alert_class, Sql
         main = self.law or (self.triggers_on, *((one.level, one.condition.shape) for one in self.levels))
         return self.of, self.metric, self.alert_class, main, tuple(one.shape for one in self.where)
 

@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     from judge import Judgement
     from laws import Law
     from relations import Metric
-    from rules import RuleBook
+    from rule_error import RuleError
+    from rules import RuleBook, Rules
 
 T = TypeVar("T")
 
@@ -125,7 +126,7 @@ def judge_endpoint(run: hdm.Run, endpoint: hdm.Endpoint) -> None:
         incidents = open_incidents.read(base, endpoint.slug, run.date, book.rules)
         objects, lost = derived.add(stored, metrics, earlier, accepted)
         usual = UsualLaw(base, endpoint.slug, run.date, known, accepted.of_usual(), book.checks)
-        laws = _laws(base, endpoint, run.date, known, usual, answers)
+        laws = _laws(base, endpoint, run.date, known, usual, book.rules, answers)
         watch = not_judged.watch(incidents, book.rules, objects)
         judgement = judge.judge(book.rules, book.exempt, objects, laws, lost, watch)
         problems: list[str] = []
@@ -182,14 +183,15 @@ def _laws(
     date: dt.date,
     known: dict[tuple[str, str], Metric],
     usual: UsualLaw,
-    answers: dict[str, Answer | Exception],
+    rules: Rules,
+    answers: dict[str, Answer | RuleError],
 ) -> Laws:
     """What decides for rules that state a law."""
     shape = ShapeLaw(base, endpoint.slug, date, endpoint.incomplete)
     compare = CompareLaw(base, endpoint.slug, date, known)
     levels = LevelLaw(base, endpoint.slug, date)
     by_kind: dict[type, Law] = {Usual: usual, Levels: levels, Tables: shape, Columns: shape}
-    by_kind |= {Compare: compare, Sql: SqlLaw(answers)}
+    by_kind |= {Compare: compare, Sql: SqlLaw(rules.stating(Sql), answers)}
     return Laws(by_kind)
 
 

@@ -153,6 +153,13 @@ class Rules(Sequence[Rule]):
         """What the rules ask, by the numbers in the column `check`; errors have no rules."""
         return [one.check for one in self._shared]
 
+    def stating(self, kind: type) -> dict[int, Any]:
+        """The laws of a kind, by the id_rule of those that state them."""
+        laws = {number: one.law for number, one in enumerate(self.checks) if isinstance(one, Check)}
+        laws = {number: law for number, law in laws.items() if isinstance(law, kind)}
+        rows = self.frame.filter(pl.col("check").is_in(list(laws))).select("id_rule", "check")
+        return {id_rule: laws[number] for id_rule, number in rows.iter_rows()}
+
     def excepted(self) -> dict[int, tuple[Except, ...]]:
         """What rules do not cover, by their numbers in the column `check`."""
         found = {number: one.except_ for number, one in enumerate(self.checks) if isinstance(one, Check)}

@@ -20,7 +20,7 @@ import polars as pl
 from asked import Sql
 from conditions import ValueKindError
 from figures import counted, plain
-from laws import BREACHED, OK, UNKNOWN, Told
+from laws import BREACHED, DESCRIBED, OK, UNKNOWN, Told
 from relations import Metric
 from rule_error import RuleError
 
@@ -112,25 +112,28 @@ class SqlLaw:
     """What queries have returned: see laws.Law.
 
     Args:
-        answers: by query; an exception if it failed.
+        laws: by id_rule.
+        answers: by query; an error if it failed.
     """
 
-    def __init__(self, answers: Mapping[str, Answer | Exception]) -> None:
-        self._answers = answers
+    def __init__(self, laws: Mapping[int, Sql], answers: Mapping[str, Answer | RuleError]) -> None:
+        self._laws, self._answers = laws, answers
 
-    def __call__(self, check: Check, _: Numbers, objects: pl.DataFrame, /) -> Told:
-        """Judge the endpoint: it is the only object, in the version of the date.
+    def __call__(self, _: Check, id_rules: Numbers, __: pl.DataFrame, /) -> Told:
+        """Judge the endpoint, once for each of these rules.
 
         Raises:
-            RuleError: why its query failed.
+            RuleError: why the query of one of them failed.
         """
-        law: Sql = check.law
-        answer = self._answers.get(law.query)
-        if not isinstance(answer, endpoint_query.Answer):
-            raise answer if isinstance(answer, RuleError) else RuleError("its query was not run")
-        outcome, words = _by_number(law, answer) if law.levels else _by_rows(law, answer)
-        rows = pl.DataFrame([words] * objects.height, schema=dict.fromkeys(words, pl.String))
-        return Told(np.full(objects.height, outcome, np.int8), rows)
+        found = [self._of_rule(self._laws[int(one)]) for one in id_rules]
+        words = pl.DataFrame([words for _, words in found], schema=dict.fromkeys(DESCRIBED, pl.String))
+        return Told(np.array([outcome for outcome, _ in found], np.int8), words)
+
+    def _of_rule(self, law: Sql) -> tuple[int, dict[str, str | None]]:
+        answer = self._answers[law.query]
+        if isinstance(answer, RuleError):
+            raise answer
+        return _by_number(law, answer) if law.levels else _by_rows(law, answer)
 
 
 def _by_rows(law: Sql, answer: Answer) -> tuple[int, dict[str, str | None]]:
@@ -162,14 +165,14 @@ def _limit(value: Any) -> str:
     return ", ".join(map(str, values))
 
 
-def answers(endpoint: hdm.Endpoint, checks: Iterable[Check], limits: Limits) -> dict[str, Answer | Exception]:
+def answers(endpoint: hdm.Endpoint, checks: Iterable[Check], limits: Limits) -> dict[str, Answer | RuleError]:
     """Run the queries of all sql rules on the endpoint, each once, so many at a time as there are connections."""
     queries = list(dict.fromkeys(one.law.query for one in checks if isinstance(one.law, Sql)))
     if not queries:
         return {}
     waiting = iter(queries)  # taking the next one is a single step of the interpreter
     count = min(limits.connections, len(queries))
-    found: dict[str, Answer | Exception] = {}
+    found: dict[str, Answer | RuleError] = {}
 
     def work() -> None:
         with endpoint_query.Asker(endpoint, limits) as asker:
